@@ -1,0 +1,138 @@
+"""JPEG: the scan is coded anew with the original's own quantisation tables, all APPn and COM segments stay as they are.
+
+Sampling factors, progressive or not, restart interval and RGB instead of YCbCr are kept too. Sampling that libjpeg's
+front end does not write (4:4:0, 4:1:1) becomes 4:4:4, which loses nothing. Huffman tables are optimised, which costs a
+fifth more time and keeps the file from growing. Pixels that were not changed move by 0.02 to 0.25 of 255 on the
+average, most of it in subsampled colour.
+
+Pillow takes a file without an end-of-image marker when its decoder happens to be content, as it is with files that a
+broken copy filled up with zeros; such a file counts as cut short here.
+"""
+
+import io
+import re
+import struct
+from dataclasses import dataclass
+
+from PIL import Image, JpegImagePlugin
+
+from demoire.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at, to_image
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # in coded data: neither a stuffed FF nor a restart
+_APP_OR_COM = frozenset((*range(0xE0, 0xF0), 0xFE))
+_STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+_SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+
+
+class CutShortError(ValueError):
+    """The bytes end before the end-of-image marker."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A JPEG file taken apart at its markers."""
+
+    segments: tuple[tuple[int, bytes], ...]  # (marker, whole segment) up to the first start of scan
+    scans: bytes  # from the first start of scan to the last coded byte
+    trailer: bytes  # what follows the end-of-image marker, such as a camera maker's own data
+
+    def find(self, marker: int, signature: bytes = b"") -> bytes | None:
+        """The payload of the first segment with this marker and beginning."""
+        payloads = (segment[4:] for found, segment in self.segments if found == marker)
+        return next((payload for payload in payloads if payload.startswith(signature)), None)
+
+    @property
+    def frame(self) -> tuple[int, bytes]:
+        """Marker and payload of the start of frame."""
+        return next((marker, segment[4:]) for marker, segment in self.segments if marker in _STARTS_OF_FRAME)
+
+
+def _take_apart(data: bytes) -> _Parts:
+    segments: list[tuple[int, bytes]] = []
+    place, first_scan = len(_SOI), -1
+    while True:
+        marker = _MARKER.search(data, place)
+        if marker is None:
+            raise CutShortError("no end-of-image marker")
+        code = data[marker.end() - 1]
+        if code == _EOI[1]:
+            return _Parts(tuple(segments), data[first_scan : marker.start()], data[marker.end() :])
+        if code in (0x01, 0xD8):
+            place = marker.end()
+            continue
+        if marker.end() + 2 > len(data):
+            raise CutShortError("a segment ends the file")
+        end = marker.end() + struct.unpack_from(">H", data, marker.end())[0]
+        if code == 0xDA and first_scan < 0:
+            first_scan = marker.end() - 2
+        if first_scan < 0:
+            segments.append((code, data[marker.end() - 2 : end]))
+        place = end
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Whether there is no end-of-image marker behind the scans."""
+    try:
+        return not _take_apart(data).scans
+    except CutShortError:
+        return True
+
+
+def read(data: bytes, image: Image.Image) -> Raster:
+    parts = _take_apart(data)
+    image.load()
+    if image.mode not in ("L", "RGB") or parts.frame[0] not in (_BASELINE, _EXTENDED, _PROGRESSIVE):
+        return only_to_look_at(image, "mode_not_cleaned")
+    return grey_or_rgb(image)
+
+
+def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+    old = _take_apart(data)
+    new = _take_apart(_code(old, _tables(data), pixels))
+    kept = b"".join(segment for marker, segment in old.segments if marker in _APP_OR_COM)
+    coded = b"".join(segment for marker, segment in new.segments if marker not in _APP_OR_COM)
+    return b"".join((_SOI, kept, coded, new.scans, _EOI, old.trailer))
+
+
+def _tables(data: bytes) -> list[list[int]]:
+    """The quantisation table of each component, equal ones at the end told once: the encoder repeats the last."""
+    header = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    tables = [list(header.quantization[component[3]]) for component in header.layer]
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
+    return tables
+
+
+def _code(old: _Parts, tables: list[list[int]], pixels: Pixels) -> bytes:
+    marker, frame = old.frame
+    factors = [divmod(frame[7 + 3 * i], 16) for i in range(frame[5])]
+    plain = all(factor == (1, 1) for factor in factors[1:])
+    interval = old.find(0xDD)
+    options = {
+        "qtables": tables,
+        "subsampling": _SUBSAMPLING.get(factors[0], 0) if plain else 0,
+        "progressive": marker == _PROGRESSIVE,
+        "keep_rgb": _is_rgb(old, frame),
+        "restart_marker_blocks": struct.unpack(">H", interval[:2])[0] if interval else 0,
+    }
+    image = to_image(pixels)
+    out = io.BytesIO()
+    try:
+        image.save(out, "JPEG", optimize=True, **options)
+    except OSError:
+        # Optimising needs the whole scan in one buffer, and Pillow guesses its size: noise in top quality is larger.
+        out = io.BytesIO()
+        image.save(out, "JPEG", **options | {"progressive": False})
+    return out.getvalue()
+
+
+def _is_rgb(parts: _Parts, frame: bytes) -> bool:
+    """Whether three components are red, green and blue: libjpeg's own rule."""
+    if frame[5] != 3 or parts.find(0xE0, b"JFIF\0") is not None:
+        return False
+    adobe = parts.find(0xEE, b"Adobe")
+    if adobe is not None and len(adobe) >= 12:
+        return adobe[11] == 0
+    return frame[6:15:3] == b"RGB"

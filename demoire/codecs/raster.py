@@ -1,0 +1,47 @@
+"""Decoded pixels, and why they may not be changed."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[Any]  # uint8 or uint16; numpy has no word for "one of the two, throughout"
+Obstacle = Literal["mode_not_cleaned", "multi_page"]
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What a file shows: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over their full range."""
+
+    pixels: Pixels
+    alpha: Pixels | None = None  # (H, W), passed through untouched
+    obstacle: Obstacle | None = None  # why changed pixels could not be written back faithfully; None if they can
+
+
+def grey_or_rgb(image: Image.Image) -> Raster:
+    """The raster of a loaded 8-bit Pillow image in mode L, LA, RGB or RGBA."""
+    samples = np.asarray(image)
+    if samples.ndim == 2:
+        return Raster(samples[:, :, None])
+    if image.mode in ("LA", "RGBA"):
+        return Raster(np.ascontiguousarray(samples[:, :, :-1]), np.ascontiguousarray(samples[:, :, -1]))
+    return Raster(samples)
+
+
+def only_to_look_at(image: Image.Image, obstacle: Obstacle) -> Raster:
+    """The first page of any Pillow image as 8-bit RGB: enough to judge it, not to write it back."""
+    if image.mode in ("F", "I") or image.mode.startswith("I;"):
+        values = np.asarray(image, dtype=np.float32)
+        low, high = float(values.min()), float(values.max())
+        stretched = (values - low) * (255 / (high - low) if high > low else 0)
+        return Raster(np.repeat(np.nan_to_num(stretched).astype(np.uint8)[:, :, None], 3, axis=2), None, obstacle)
+    return Raster(np.asarray(image.convert("RGB")), None, obstacle)
+
+
+def to_image(pixels: Pixels, alpha: Pixels | None = None) -> Image.Image:
+    """An 8-bit raster as a Pillow image in mode L, LA, RGB or RGBA."""
+    if alpha is not None:
+        pixels = np.dstack([pixels, alpha])
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

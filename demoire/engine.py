@@ -1,0 +1,121 @@
+"""The two models on one device: batches of cells and tiles in, probabilities and changes out.
+
+Pixels come as they were decoded and are turned into floats on the device. Batches are bounded in pixels; one that does
+not fit the GPU's memory is halved and tried again, and the bound is remembered. Calls are taken one at a time, so an
+engine may be shared by threads.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from demoire.codecs.raster import Pixels
+from demoire.detector import Detector
+from demoire.errors import UsageError
+from demoire.tiles import CELL, Tile
+
+_LOG = logging.getLogger(__name__)
+_BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 22}
+_HALO, _MULTIPLE = 64, 32  # of a restorer that does not declare its own
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name; "auto" is the first GPU if there is one, else the CPU. Raises UsageError."""
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise UsageError(f"There is no device '{name}'; use auto, cpu, cuda or cuda:N.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise UsageError(f"The device {name} is not there ({count} GPUs are seen); use --device auto or cpu.")
+    return torch.device("cuda", int(number or 0))
+
+
+class Engine:
+    """A detector and a restorer on a device."""
+
+    def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
+        self.device = device
+        self.batch_pixels = _BATCH_PIXELS[device.type]
+        self.halo = int(getattr(restorer, "halo", _HALO))
+        self.multiple = int(getattr(restorer, "multiple", _MULTIPLE))
+        self._detector = detector
+        self._restorer = restorer
+        self._lock = threading.Lock()
+
+    def judge(self, cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Cells of (256, 256, 3) uint8 -> probabilities (N, 4) in the order of `detector.KINDS`."""
+        found: list[NDArray[np.float32]] = []
+        while len(found) < len(cells):
+            batch = cells[len(found) : len(found) + max(1, self.batch_pixels // CELL**2)]
+            with self._lock:
+                done = self._fitting(batch, self._judge)
+            found += done
+        return np.stack(found)
+
+    def restore(self, tiles: Sequence[Tile], windows: Sequence[Pixels]) -> list[NDArray]:
+        """What the restorer adds to each tile over its reach, (h, w, C), in units of full scale.
+
+        windows: the tiles' cuts, all of one shape (H, W, 1 or 3) and type. float16 for 8-bit windows, float32 for
+        16-bit. What is not finite stays so.
+        """
+        found: list[NDArray] = []
+        pixels = windows[0].shape[0] * windows[0].shape[1]
+        while len(found) < len(tiles):
+            part = slice(len(found), len(found) + max(1, self.batch_pixels // pixels))
+            batch = list(zip(tiles[part], windows[part], strict=True))
+            with self._lock:
+                found += self._fitting(batch, self._restore)
+        return found
+
+    def _fitting(self, batch, run):  # type: ignore[no-untyped-def]
+        """Run as much of the batch's beginning as fits the device's memory."""
+        while True:
+            try:
+                return run(batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+            self.batch_pixels //= 2
+            torch.cuda.empty_cache()
+            batch = batch[: (len(batch) + 1) // 2]
+            _LOG.warning("The device is out of memory: batches go down to %.2f MP.", self.batch_pixels / 1e6)
+
+    def _judge(self, cells: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        with torch.inference_mode(), self._precision():
+            probabilities = self._detector.probabilities(self._floats(cells))
+            return list(probabilities.float().cpu().numpy())
+
+    def _restore(self, batch: Sequence[tuple[Tile, Pixels]]) -> list[NDArray]:
+        windows = [window for _, window in batch]
+        grey, narrow = windows[0].shape[2] == 1, windows[0].dtype == np.uint8
+        with torch.inference_mode():
+            x = self._floats(windows)
+            with self._precision():
+                change = self._restorer(x)
+            change = change.float() - x
+            if grey:
+                change = change.mean(dim=1, keepdim=True)
+            change = change.permute(0, 2, 3, 1)
+            if narrow:
+                change = change.half()
+            return [change[i][tile.used].contiguous().cpu().numpy() for i, (tile, _) in enumerate(batch)]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def _floats(self, windows: Sequence[Pixels]) -> Tensor:
+        """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1, channels last."""
+        stacked = np.stack(windows)
+        full = float(np.iinfo(stacked.dtype).max)
+        raw = torch.from_numpy(stacked if stacked.dtype == np.uint8 else stacked.astype(np.float32))
+        x = raw.to(self.device).permute(0, 3, 1, 2).to(torch.float32).div_(full)
+        return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)

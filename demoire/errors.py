@@ -1,0 +1,60 @@
+"""The errors a user can meet, each with an exit status and a sentence that says the way out.
+
+The command line prints `str(error)` and exits with `error.exit_code`; nothing else decides either. `ImageError` is the
+exception that does not end a run: it sends one image into quarantine under its `reason`.
+"""
+
+from typing import Literal
+
+QuarantineReason = Literal[
+    "truncated",  # the file ends before the picture does
+    "not_an_image",  # the name says image, the bytes do not
+    "unsupported_format",  # an image, but not of a format that is cleaned
+    "decode_failed",  # the decoder gave up
+    "too_large",  # more pixels than the limit
+    "unsafe_name",  # a link, a device, or a name that leaves its folder
+    "unreadable",  # the archive's own bytes for this member do not check out
+    "cleaning_failed",  # the model gave no usable picture
+    "encode_failed",  # the cleaned picture could not be written in its own format
+    "native_crash",  # the process died of it, twice
+]
+
+
+class DemoireError(Exception):
+    """Base of all errors that are meant for the user. Exit status 3: the run failed."""
+
+    exit_code = 3
+
+
+class UsageError(DemoireError):
+    """Bad usage or bad input: a missing source, an unknown device, an unwritable destination. Exit status 2."""
+
+    exit_code = 2
+
+
+class StorageError(UsageError):
+    """A place that cannot be read or written: wrong credentials, no such bucket, no permission. Exit status 2."""
+
+
+class WeightsError(UsageError):
+    """Weights that are missing, damaged, of a newer format, or of another architecture. Exit status 2."""
+
+
+class ConfigError(UsageError):
+    """A configuration file with unknown keys or values out of range. Exit status 2."""
+
+
+class SourceChangedError(DemoireError):
+    """A source is no longer the object that was planned. Running the same command again plans it anew."""
+
+
+class ProofError(DemoireError):
+    """The count at the end did not come out: planned differs from cleaned + copied + quarantined."""
+
+
+class ImageError(DemoireError):
+    """One image that cannot be cleaned. The run goes on; the image is copied through and quarantined."""
+
+    def __init__(self, reason: QuarantineReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: QuarantineReason = reason

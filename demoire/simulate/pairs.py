@@ -1,0 +1,154 @@
+"""Labelled pairs on disk, for `demoire evaluate` and for eyes: what `demoire simulate` writes.
+
+Pair `i` depends on the seed, `i`, the kind, the size and the list of clean images alone, so any of them can be made
+again by itself. Names say kind, seed and number: several kinds and seeds share a folder without treading on each other.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from demoire.errors import UsageError
+from demoire.simulate import KINDS, Kind, Pair, simulate
+from demoire.simulate.scenes import LOOKALIKES, SCENES
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+LABELS = "labels.csv"
+
+_LEAST = 32  # px, of a scene and of a pair
+
+Scene = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One row of labels.csv; the fields are its columns."""
+
+    name: str  # what the picture's file names begin with
+    kind: str
+    strength: str  # RMS of the pattern in 1/255 sRGB, two decimals
+    source: str  # file name of the clean image, or the name of the drawing
+    seed: str
+
+
+def read_scene(path: Path) -> Scene:
+    """Decode a clean image to (h, w, 3) uint8 sRGB. Raises UsageError for a file that is no image, or too small."""
+    scene = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if scene is None:
+        raise UsageError(f"{path} cannot be read as an image; take it out of the folder.")
+    if min(scene.shape[:2]) < _LEAST:
+        raise UsageError(f"{path} is smaller than {_LEAST} px; take it out of the folder.")
+    return np.ascontiguousarray(scene[..., ::-1])
+
+
+def write_picture(path: Path, picture: Scene) -> None:
+    """Write (h, w, 3) uint8 sRGB in the format that the name says. Raises UsageError where it cannot be written."""
+    try:
+        written = cv2.imwrite(str(path), picture[..., ::-1])
+    except cv2.error as error:
+        raise UsageError(f"{path} is not a name for a picture; end it in .png.") from error
+    if not written:
+        raise UsageError(f"{path} cannot be written; choose another folder.")
+
+
+def clean_images(images: Path) -> list[Path]:
+    """The image files of a folder and its subfolders in a fixed order, or the one file given.
+
+    Raises UsageError where there are none.
+    """
+    if images.is_file():
+        return [images]
+    if not images.is_dir():
+        raise UsageError(f"There is no folder {images}; give one with clean images.")
+    found = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not found:
+        raise UsageError(f"{images} holds no images; give a folder of clean JPEG, PNG, TIFF, WebP or BMP files.")
+    return found
+
+
+def _draw(rng: np.random.Generator, kind: Kind, size: int) -> tuple[str, Scene]:
+    drawings = LOOKALIKES if kind == "none" and rng.random() < 0.5 else SCENES
+    name = sorted(drawings)[int(rng.integers(len(drawings)))]
+    side = max(size, 256)  # drawings need room for their parts
+    return name, drawings[name](rng, side, side)
+
+
+def make_pair(files: Sequence[Path], kind: Kind, size: int, seed: int, index: int) -> tuple[Pair, str]:
+    """Pair `index` of a seed, and the name of its scene; with no files the scene is drawn."""
+    rng = np.random.default_rng([seed, index])
+    if files:
+        path = files[int(rng.integers(len(files)))]
+        name, scene = path.name, read_scene(path)
+    else:
+        name, scene = _draw(rng, kind, size)
+    return simulate(kind, scene, size, rng), name
+
+
+def _write_pair(out: Path, name: str, pair: Pair) -> Path:
+    if pair.kind == "none":
+        write_picture(path := out / f"{name}_only_clean.png", pair.clean)
+        return path
+    write_picture(path := out / f"{name}_moire.png", pair.moire)
+    write_picture(out / f"{name}_clean.png", pair.clean)
+    return path
+
+
+def _add_labels(path: Path, labels: Sequence[Label]) -> None:
+    """Add rows, so that several kinds can share a folder; pairs made again keep one row."""
+    rows = {label.name: astuple(label) for label in labels}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {row[0]: tuple(row) for row in list(csv.reader(file))[1:] if row} | rows
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([field.name for field in fields(Label)])
+        writer.writerows(rows[name] for name in sorted(rows))
+
+
+def _check(kind: str, count: int, size: int) -> None:
+    if kind not in KINDS:
+        raise UsageError(f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(KINDS)}.")
+    if count < 1:
+        raise UsageError(f"{count} pairs cannot be made; ask for one at least.")
+    if size < _LEAST or size % 2:
+        raise UsageError(f"Pairs of {size} px cannot be made; use an even number from {_LEAST} up.")
+
+
+def write_pairs(
+    images: Path | None,
+    out: Path,
+    kind: Kind,
+    count: int,
+    seed: int,
+    size: int = 512,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write `count` pairs as NAME_moire.png and NAME_clean.png (kind "none": NAME_only_clean.png), and labels.csv.
+
+    images: a folder of clean images or one image; None draws the scenes. size: side in px, even. on_progress is told
+    how many are done, of how many. What else the folder holds stays; the same pairs made again replace themselves.
+    Returns the paths of the pictures with moiré (for "none", the clean ones).
+    Raises UsageError for an unknown kind, a folder without images, or a place that cannot be written.
+    """
+    _check(kind, count, size)
+    files = clean_images(images) if images is not None else []
+    written: list[Path] = []
+    labels: list[Label] = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            pair, source = make_pair(files, kind, size, seed, index)
+            name = f"{kind}_{seed}_{index:05d}"
+            written.append(_write_pair(out, name, pair))
+            labels.append(Label(name, kind, f"{pair.strength:.2f}", source, str(seed)))
+            if on_progress:
+                on_progress(index + 1, count)
+        _add_labels(out / LABELS, labels)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}); choose another folder.") from error
+    return written

@@ -1,0 +1,6 @@
+"""Training of the detector and the restorer on simulated moiré: `train(load_config("restorer"), images, out)`."""
+
+from demoire.training.config import TrainConfig, load_config
+from demoire.training.loop import TrainResult, train
+
+__all__ = ["TrainConfig", "TrainResult", "load_config", "train"]

@@ -1,0 +1,159 @@
+"""From logits to a decision: temperature, thresholds, and the figures that say what they are worth.
+
+The thresholds are chosen on clean data alone, from how rarely it may be touched; how much moiré is then found is what
+comes out, and is reported.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn import metrics
+from torch import Tensor
+
+from demoire.detector import KINDS, TILE, Calibration, Detector, image_score
+from demoire.training.config import DataConfig
+from demoire.training.data import Scene, draw_scene, find_images, holds_shards, read_scene
+
+CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
+_LOOKALIKES_TOUCHED = 0.03  # and this one of drawings made to be taken for moiré: archives hold few of them
+_CLEAN_TILES_TOUCHED = 0.02
+_LEAST_THRESHOLD = 0.5
+_LEAST_TILE_THRESHOLD = 0.2
+_DRAWN_SIDE = 3 * TILE
+_MOST_TILES = 24
+_BATCH = 32
+
+
+def _tiles(picture: Scene) -> Tensor:
+    """Cut into whole tiles, at most 24, a smaller picture padded by reflection: (T, 3, 256, 256) uint8."""
+    below, right = (max(0, TILE - side) for side in picture.shape[:2])
+    padded = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+    corners = [
+        (top, left)
+        for top in range(0, padded.shape[0] - TILE + 1, TILE)
+        for left in range(0, padded.shape[1] - TILE + 1, TILE)
+    ]
+    tiles = [padded[top : top + TILE, left : left + TILE] for top, left in corners[:_MOST_TILES]]
+    return torch.from_numpy(np.ascontiguousarray(np.stack(tiles).transpose(0, 3, 1, 2)))
+
+
+@dataclass(frozen=True)
+class CleanPictures:
+    """Whole clean pictures, each as one tensor: its tiles (T, 3, 256, 256) uint8, or later their logits (T, 4)."""
+
+    natural: tuple[Tensor, ...] = ()
+    lookalikes: tuple[Tensor, ...] = ()  # drawn, most of them to be taken for moiré
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "CleanPictures":
+        """The same pictures with the function applied to each."""
+        return CleanPictures(tuple(map(function, self.natural)), tuple(map(function, self.lookalikes)))
+
+
+def clean_pictures(images: Path, config: DataConfig) -> CleanPictures:
+    """The tiles of the validation images, where the folder holds images, and of drawn look-alikes."""
+    natural = () if holds_shards(images) else tuple(read_scene(path) for path in find_images(images, "validation"))
+    count = config.validation_per_kind if config.drawn_clean else 0
+    drawn = (draw_scene(_DRAWN_SIDE, True, np.random.default_rng([config.seed, 2, n])) for n in range(count))
+    return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))
+
+
+def tile_logits(network: Detector, tiles: Tensor, device: str) -> Tensor:
+    """Logits (T, 4) on the CPU of tiles (T, 3, S, S) uint8."""
+    parts = []
+    with torch.inference_mode():
+        for first in range(0, len(tiles), _BATCH):
+            part = tiles[first : first + _BATCH].to(device).contiguous(memory_format=torch.channels_last)
+            parts.append(network(part.float().div_(255)).cpu())
+    return torch.cat(parts)
+
+
+def _temperature(logits: Tensor, kinds: Tensor) -> float:
+    """The temperature with the least cross entropy (Guo et al., 2017), between 0.1 and 10."""
+
+    def loss(log_temperature: float) -> float:
+        return torch.nn.functional.cross_entropy(logits / math.exp(log_temperature), kinds).item()
+
+    return math.exp(minimize_scalar(loss, bounds=(math.log(0.1), math.log(10)), method="bounded").x)
+
+
+def _limit(scores: NDArray[np.float64], share: float) -> float:
+    """The least threshold that at most this share of the scores reaches; 0 without scores."""
+    if not len(scores):
+        return 0.0
+    ordered = np.sort(scores)[::-1]
+    return float(np.nextafter(ordered[int(share * len(ordered))], np.inf))
+
+
+def _probabilities(logits: Tensor, temperature: float) -> NDArray[np.float64]:
+    return (logits.double() / temperature).softmax(dim=1).numpy()
+
+
+def _scores(pictures: Sequence[Tensor], temperature: float) -> NDArray[np.float64]:
+    return np.array([image_score(_probabilities(logits, temperature))[0] for logits in pictures])
+
+
+def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibration:
+    """Fit temperature and thresholds.
+
+    logits (N, 4) and kinds (N,) of labelled tiles; clean: the tiles' logits (T, 4) of whole clean pictures. The
+    threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles and natural pictures reach, and at most 3
+    in 100 drawn look-alikes.
+    """
+    temperature = _temperature(logits, kinds)
+    alone = 1 - _probabilities(logits[kinds == 0], temperature)[:, 0]
+    threshold = max(
+        _LEAST_THRESHOLD,
+        _limit(alone, CLEAN_TOUCHED),
+        _limit(_scores(clean.natural, temperature), CLEAN_TOUCHED),
+        _limit(_scores(clean.lookalikes, temperature), _LOOKALIKES_TOUCHED),
+    )
+    tile_threshold = max(_LEAST_TILE_THRESHOLD, _limit(alone, _CLEAN_TILES_TOUCHED))
+    return Calibration(temperature, threshold, min(tile_threshold, threshold))
+
+
+def detector_figures(logits: Tensor, kinds: Tensor, clean: CleanPictures, calibration: Calibration) -> dict[str, Any]:
+    """Accuracy, precision, recall, F1 at the threshold, AUC and ROC, confusion by kind, calibration error; as JSON.
+
+    Each labelled tile counts as an image of one tile. `clean_touched` and `lookalikes_touched` are the shares of whole
+    clean pictures, natural and drawn, that reach the threshold.
+    """
+    probabilities = _probabilities(logits, calibration.temperature)
+    moire = 1 - probabilities[:, 0]
+    truth = (kinds != 0).numpy()
+    said = moire >= calibration.threshold
+    natural = _scores(clean.natural, calibration.temperature) >= calibration.threshold
+    lookalikes = _scores(clean.lookalikes, calibration.temperature) >= calibration.threshold
+    figures: dict[str, Any] = {
+        "n": len(truth),
+        "accuracy": metrics.accuracy_score(truth, said),
+        "precision": metrics.precision_score(truth, said, zero_division=0.0),
+        "recall": metrics.recall_score(truth, said, zero_division=0.0),
+        "f1": metrics.f1_score(truth, said, zero_division=0.0),
+        "auc": metrics.roc_auc_score(truth, moire) if 0 < truth.sum() < len(truth) else 0.0,
+        "clean_touched": natural.mean() if natural.size else 0.0,
+        "lookalikes_touched": lookalikes.mean() if lookalikes.size else 0.0,
+        "calibration_error": _calibration_error(moire, truth),
+    }
+    figures = {name: round(float(value), 5) if name != "n" else value for name, value in figures.items()}
+    false, true, _ = metrics.roc_curve(truth, moire)
+    figures["roc"] = {"false_positive_rate": false.round(5).tolist(), "true_positive_rate": true.round(5).tolist()}
+    confusion = metrics.confusion_matrix(kinds.numpy(), probabilities.argmax(axis=1), labels=range(len(KINDS)))
+    figures["confusion"] = {
+        kind: dict(zip(KINDS, row.tolist(), strict=True)) for kind, row in zip(KINDS, confusion, strict=True)
+    }
+    return figures
+
+
+def _calibration_error(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """Expected calibration error over ten bins: the mean distance between what is said and what is so."""
+    bins = np.minimum((probability * 10).astype(int), 9)
+    gaps = [abs(float(probability[bins == b].sum() - truth[bins == b].sum())) for b in range(10)]
+    return sum(gaps) / max(1, len(truth))

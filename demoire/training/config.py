@@ -1,0 +1,150 @@
+"""What a training run is made of: a TOML file, checked on reading.
+
+A key that is not known is an error, not a shrug: a misspelt learning rate must not cost a night. The shipped
+configurations lie in `configs/` and are found by name.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+
+from demoire.detector import TILE, DetectorConfig
+from demoire.errors import ConfigError
+from demoire.restorer import Restorer, RestorerConfig
+from demoire.simulate import VISIBLE, Kind
+
+Task = Literal["restorer", "detector"]
+
+_SHIPPED = Path(__file__).parent / "configs"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """The pairs: what they show and how many there are at a time."""
+
+    size: PositiveInt = 256  # side of a crop, px
+    batch: PositiveInt = 8
+    mix: dict[Kind, NonNegativeFloat] = {"screen": 0.45, "halftone": 0.3, "texture": 0.15, "none": 0.1}
+    drawn: float = Field(0.15, ge=0, le=1)  # share of scenes that are drawn, not read
+    drawn_clean: float = Field(0.5, ge=0, le=1)  # the same among samples of kind "none": look-alikes and drawn scenes
+    scales: tuple[float, float] = (0.5, 1.25)  # a scene is resized by a factor between these before it is used
+    flip: bool = True
+    rotate: bool = True  # by multiples of 90 degrees
+    seed: int = Field(0, ge=0)
+    workers: int = Field(1, ge=0)  # processes that simulate; 0 simulates in the training process
+    cache_megapixels: NonNegativeFloat = 1000.0  # decoded scenes kept in memory, 3 MB a megapixel
+    visible: NonNegativeFloat = VISIBLE  # from this strength on a pair counts as moiré
+    invisible: NonNegativeFloat = 0.3  # below this strength a pair counts as clean; between, it is not used
+    validation_per_kind: PositiveInt = 32
+    validation_clean: PositiveInt | None = None  # the same for kind "none", where it takes more to set a threshold
+
+    @model_validator(mode="after")
+    def _check(self) -> "DataConfig":
+        if not sum(self.mix.values()) > 0:
+            raise ValueError("mix names no kind with a share above 0")
+        if not 0 < self.scales[0] <= self.scales[1]:
+            raise ValueError("scales have to be two positive numbers, the smaller first")
+        if self.invisible > self.visible:
+            raise ValueError("invisible must not be above visible")
+        return self
+
+
+class OptimizerConfig(_Section):
+    """How the weights move."""
+
+    kind: Literal["gradient_descent", "sgd", "adam", "adamw"] = "adamw"
+    learning_rate: float = Field(5e-4, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)  # of sgd
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = Field(200, ge=0)
+    final_share: float = Field(0.01, ge=0, le=1)  # of the learning rate, at the end of the cosine
+    l1: NonNegativeFloat = 0.0
+    l2: NonNegativeFloat = 1e-4  # decoupled weight decay with adamw
+    clip_norm: NonNegativeFloat = 1.0  # of the gradient; 0 does not clip
+    ema: float = Field(0.999, ge=0, lt=1)  # decay of the running mean of the weights, which is what is kept
+
+
+class RestorerLossConfig(_Section):
+    """Weights of the parts of the restorer's loss."""
+
+    pixel: Literal["charbonnier", "l1", "l2"] = "charbonnier"
+    wide: NonNegativeFloat = 1.0  # L1 on pictures averaged over 4 and over 16 px: the wide bands
+    frequency: NonNegativeFloat = 0.0  # L1 between the spectra
+
+
+class DetectorLossConfig(_Section):
+    """The detector's loss: cross entropy, focal where gamma is above 0."""
+
+    focal_gamma: NonNegativeFloat = 0.0
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class TrainConfig(_Section):
+    """One training run."""
+
+    task: Task
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # the weights become OUT/NAME.safetensors
+    steps: PositiveInt
+    minutes: float | None = Field(None, gt=0)  # stop after so long with a checkpoint; `resume` goes on from there
+    restorer: RestorerConfig = RestorerConfig()
+    detector: DetectorConfig = DetectorConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    restorer_loss: RestorerLossConfig = RestorerLossConfig()
+    detector_loss: DetectorLossConfig = DetectorLossConfig()
+    start_from: str | None = None  # weights to begin with: a shipped name or a path
+    seed: int = Field(0, ge=0)  # of the weights' first values
+    device: str = "cpu"
+    threads: int = Field(0, ge=0)  # of torch; 0 leaves its default
+    log_every: PositiveInt = 50  # steps
+    validate_every: PositiveInt = 1000
+    checkpoint_every: PositiveInt = 500
+    patience: int = Field(0, ge=0)  # validations without a better one before stopping early; 0 never does
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainConfig":
+        step = Restorer.multiple if self.task == "restorer" else 4
+        if self.data.size % step:
+            raise ValueError(f"data.size has to be a multiple of {step}")
+        if self.task == "detector" and not 64 <= self.data.size <= TILE:
+            raise ValueError(f"data.size has to be 64 to {TILE} for a detector")
+        return self
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} cannot be read; give a TOML file or a shipped name.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
+
+
+def shipped_configs() -> tuple[str, ...]:
+    """The names of the configurations that come with the package."""
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
+
+
+def load_config(name_or_path: str | Path) -> TrainConfig:
+    """Read a configuration by shipped name ("restorer") or path.
+
+    Raises ConfigError for a file that is not there, is not TOML, has an unknown key or a value out of range.
+    """
+    shipped = _SHIPPED / f"{name_or_path}.toml"
+    path = shipped if str(name_or_path) in shipped_configs() else Path(name_or_path)
+    if not path.is_file():
+        names = ", ".join(shipped_configs())
+        raise ConfigError(f"There is no configuration {name_or_path}; give the path of a TOML file or one of {names}.")
+    try:
+        return TrainConfig.model_validate(_parse(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+        what = "is not a known key; take it out" if unknown else first["msg"]
+        raise ConfigError(f"In the configuration {path}, {where}: {what}.") from error

@@ -1,0 +1,270 @@
+"""Pairs for training, made as they are needed.
+
+Sample `i` of a run is drawn by a generator seeded with the run's seed and `i`, and by nothing else: any number of
+worker processes, and any resumed run, see the same samples in the same order. Scenes come from a folder of clean
+images, from the project's own drawings, or, already simulated, from shards (`demoire.training.shards`).
+
+Images are split into train, validation and test by a hash of their file names, so that no scene is in two of them.
+Simulating a pair of 256 px takes 15 to 50 ms on one core: as long as training on it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from demoire.errors import UsageError
+from demoire.simulate import KINDS, Kind, simulate
+from demoire.training.config import DataConfig, Task
+from demoire.training.shards import Shards
+
+Split = Literal["train", "validation", "test"]
+Scene = NDArray[np.uint8]
+
+_SPLITS: tuple[Split, ...] = ("train",) * 8 + ("validation", "test")
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+_TRIES = 20
+_LEAST_DRAWN = 256  # px: drawings need room for their parts
+_SCENE_SIDES = 3  # a scene is cut to at most so many crop sides before it is simulated: more would only cost time
+
+
+def split_of(name: str) -> Split:
+    """The part of the data that the scene of this file name belongs to: 80, 10 and 10 in a hundred."""
+    return _SPLITS[int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") % 10]
+
+
+def find_images(folder: Path, split: Split) -> list[Path]:
+    """All images of this split below the folder, in the order of their paths.
+
+    Raises UsageError for a folder that is missing or has no image at all.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}; give one with clean images.")
+    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if not images:
+        raise UsageError(
+            f"The folder {folder} holds no images; give one with clean JPEG, PNG, TIFF, WebP or BMP files."
+        )
+    return [path for path in images if split_of(path.name) == split]
+
+
+def read_scene(path: Path) -> Scene:
+    """Decode to (h, w, 3) uint8 sRGB. Raises UsageError for a file that is no image."""
+    scene = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if scene is None:
+        raise UsageError(f"{path} cannot be read as an image; take it out of the training folder.")
+    return np.ascontiguousarray(scene[..., ::-1])
+
+
+def holds_shards(folder: Path) -> bool:
+    """Whether this is a folder of pairs simulated beforehand."""
+    return any(folder.glob("rows-*.csv"))
+
+
+class SceneStore:
+    """Decoded scenes of a list of files. Those that fit are decoded now, and shared with processes forked later."""
+
+    def __init__(self, paths: Sequence[Path], cache_megapixels: float) -> None:
+        self.paths = paths
+        self._cache: dict[int, Scene] = {}
+        room = cache_megapixels * 1e6
+        for number, path in enumerate(paths):
+            if room <= 0:
+                break
+            self._cache[number] = scene = read_scene(path)
+            room -= scene.shape[0] * scene.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> Scene:
+        scene = self._cache.get(number)
+        return read_scene(self.paths[number]) if scene is None else scene
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair, ready for the network, or one batch of them."""
+
+    moire: Tensor  # (3, S, S) or (N, 3, S, S) uint8 sRGB
+    clean: Tensor  # the same
+    kind: Tensor  # () or (N,) int64, index into KINDS
+
+
+def draw_scene(side: int, lookalikes: bool, rng: np.random.Generator) -> Scene:
+    """Draw a clean scene (side, side, 3) uint8, at least 256 px; with `lookalikes`, mostly what passes for moiré."""
+    from demoire.simulate.scenes import LOOKALIKES, SCENES
+
+    drawings = LOOKALIKES if lookalikes and rng.random() < 0.7 else SCENES
+    names = sorted(drawings)
+    side = max(side, _LEAST_DRAWN)
+    return drawings[names[int(rng.integers(len(names)))]](rng, side, side)
+
+
+def _cut(scene: Scene, height: int, width: int, rng: np.random.Generator) -> Scene:
+    top = int(rng.integers(max(1, scene.shape[0] - height + 1)))
+    left = int(rng.integers(max(1, scene.shape[1] - width + 1)))
+    return scene[top : top + height, left : left + width]
+
+
+def _turn(picture: Scene, config: DataConfig, turns: int, mirror: bool) -> Scene:
+    if config.rotate:
+        picture = np.rot90(picture, turns)
+    return picture[:, ::-1] if config.flip and mirror else picture
+
+
+def _prepare(scene: Scene, config: DataConfig, rng: np.random.Generator) -> Scene:
+    """Random scale, cut, rotation and reflection of a scene before the simulation."""
+    scale = rng.uniform(*config.scales)
+    most = max(64, int(_SCENE_SIDES * config.size / scale))
+    scene = _cut(scene, most, most, rng)
+    sides = [max(64, round(side * scale)) for side in (scene.shape[1], scene.shape[0])]
+    scene = cv2.resize(scene, sides, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return np.ascontiguousarray(_turn(scene, config, int(rng.integers(4)), bool(rng.integers(2))))
+
+
+def _shares(config: DataConfig) -> NDArray[np.float64]:
+    shares = np.array([config.mix.get(kind, 0.0) for kind in KINDS], dtype=np.float64)
+    return shares / shares.sum()
+
+
+class PairSource:
+    """Where the pairs of one split come from: `pair(kind, rng)` gives input, truth and strength.
+
+    Where none of a small folder's images falls to validation or test, drawn scenes take their place.
+    """
+
+    def __init__(self, images: Path, split: Split, config: DataConfig) -> None:
+        self._config = config
+        self._shards = Shards(images) if holds_shards(images) else None
+        if self._shards:
+            self._places: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
+            for place, (_, _, kind, _, source) in enumerate(self._shards.rows):
+                if split_of(source) == split:
+                    self._places[kind].append(place)
+            self._scenes = SceneStore([], 0)
+        else:
+            self._scenes = SceneStore(find_images(images, split), config.cache_megapixels)
+            if not len(self._scenes) and split == "train":
+                raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
+
+    def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> tuple[Scene, Scene, float]:
+        places = self._places[kind]
+        if not places:
+            raise UsageError(f"The shards in {shards.folder} hold no pair of kind {kind}; make more or change the mix.")
+        pair = shards[places[int(rng.integers(len(places)))]]
+        size = self._config.size
+        if min(pair.moire.shape[:2]) < size:
+            raise UsageError(f"The shards in {shards.folder} are smaller than data.size = {size}; lower it.")
+        both = _cut(np.concatenate([pair.moire, pair.clean], axis=2), size, size, rng)
+        both = _turn(both, self._config, int(rng.integers(4)), bool(rng.integers(2)))
+        return both[..., :3], both[..., 3:], pair.strength
+
+    def _share_drawn(self, kind: Kind) -> float:
+        if not self._shards and not len(self._scenes):
+            return 1.0
+        if kind == "none":
+            return self._config.drawn_clean
+        return 0.0 if self._shards else self._config.drawn
+
+    def pair(self, kind: Kind, rng: np.random.Generator) -> tuple[Scene, Scene, float]:
+        """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
+        config = self._config
+        if rng.random() < self._share_drawn(kind):
+            # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré in earnest.
+            side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
+            scene = draw_scene(side, kind == "none", rng)
+        elif self._shards:
+            return self._from_shards(self._shards, kind, rng)
+        else:
+            scene = _prepare(self._scenes[int(rng.integers(len(self._scenes)))], config, rng)
+        made = simulate(kind, scene, config.size, rng)
+        return made.moire, made.clean, made.strength
+
+
+def _tensor(picture: Scene) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+class Samples(Dataset[Sample]):
+    """Samples by number, without end. For the detector doubtful pairs are drawn again and faint ones count as clean."""
+
+    def __init__(self, source: PairSource, task: Task, config: DataConfig, seed: Sequence[int]) -> None:
+        self._source = source
+        self._task = task
+        self._config = config
+        self._seed = tuple(seed)
+        self._shares = _shares(config)
+
+    def __getitem__(self, number: int) -> Sample:
+        rng = np.random.default_rng([*self._seed, number])
+        kind = KINDS[int(rng.choice(len(KINDS), p=self._shares))]
+        return self.of_kind(kind, rng)
+
+    def of_kind(self, kind: Kind, rng: np.random.Generator) -> Sample:
+        """One sample made as this kind."""
+        for _ in range(_TRIES):
+            moire, clean, strength = self._source.pair(kind, rng)
+            if kind == "none" or strength >= self._config.visible:
+                return Sample(_tensor(moire), _tensor(clean), torch.tensor(KINDS.index(kind)))
+            if strength < self._config.invisible:
+                return Sample(_tensor(moire), _tensor(clean), torch.tensor(KINDS.index("none")))
+        return self.of_kind("none", rng)
+
+
+def collate(samples: Sequence[Sample]) -> Sample:
+    """Stack samples to a batch."""
+    return Sample(
+        torch.stack([sample.moire for sample in samples]),
+        torch.stack([sample.clean for sample in samples]),
+        torch.stack([sample.kind for sample in samples]),
+    )
+
+
+class _BatchNumbers:
+    """The sample numbers of each batch from step `first` to step `last`."""
+
+    def __init__(self, first: int, last: int, batch: int) -> None:
+        self._steps, self._batch = range(first, last), batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps:
+            yield list(range(step * self._batch, (step + 1) * self._batch))
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def batches(samples: Samples, first: int, last: int, config: DataConfig) -> DataLoader[Sample]:
+    """The batches of the steps from `first` up to `last`, in order, the same for any number of workers.
+
+    OpenCV is set to one thread in this process: a worker forked from a process with its thread pool hangs.
+    """
+    cv2.setNumThreads(1)
+    return DataLoader(
+        samples,
+        batch_sampler=_BatchNumbers(first, last, config.batch),
+        num_workers=config.workers,
+        collate_fn=collate,
+        prefetch_factor=8 if config.workers else None,
+        persistent_workers=False,
+    )
+
+
+def validation_set(samples: Samples, config: DataConfig, seed: Sequence[int]) -> Sample:
+    """A fixed batch with `validation_per_kind` samples of each kind in the mix, and `validation_clean` clean ones."""
+    made: list[Sample] = []
+    for place, kind in enumerate(KINDS):
+        if config.mix.get(kind, 0.0) > 0:
+            count = config.validation_clean if kind == "none" else None
+            for number in range(count or config.validation_per_kind):
+                made.append(samples.of_kind(kind, np.random.default_rng([*seed, place, number])))
+    return collate(made)

@@ -1,0 +1,285 @@
+"""The training loop, one for both networks: it can be stopped at any step and goes on as if it had not been.
+
+A checkpoint holds weights, optimizer, running mean and curve; the samples depend on their numbers alone; so a run that
+was cut and resumed ends with the same bits as one that was not (on one machine's CPU, with as many threads). The
+weights that are kept are the running mean's (EMA), at the best validation so far; OUT has them from the first one on:
+
+    OUT/NAME.safetensors   the weights           OUT/curve.csv, curve.png   the learning curve
+    OUT/metrics.json       their figures         OUT/checkpoint.pt          where `resume` goes on
+"""
+
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import nn
+
+from demoire.errors import DemoireError, UsageError
+from demoire.layers import channels_last
+from demoire.training.config import OptimizerConfig, TrainConfig
+from demoire.training.curves import CurveRow, draw_png, write_csv
+from demoire.training.data import PairSource, Samples, batches
+from demoire.training.tasks import TASKS, TrainingTask
+from demoire.weights import find_weights, read_weights
+
+log = logging.getLogger(__name__)
+
+_CHECKPOINT = "checkpoint.pt"
+# What may change between a run and its resumption: it does not change the weights, but for the end of the run.
+_FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device"}
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended."""
+
+    weights: Path | None  # None when it was stopped before the first validation
+    step: int
+    finished: bool  # all steps done, or stopped early by patience; False after the time limit or an interruption
+    score: float  # of the best validation: gain in dB, or negative cross entropy
+    figures: dict[str, Any]
+    seconds: float
+
+
+@dataclass
+class _Run:
+    """What changes while training, and all that a checkpoint has to hold."""
+
+    network: nn.Module
+    mean: nn.Module  # running mean of the network's weights
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    best: float = -math.inf
+    stale: int = 0  # validations since the best one
+    figures: dict[str, Any] = field(default_factory=dict)
+    curve: list[CurveRow] = field(default_factory=list)
+
+
+def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    parameters, rate, decay = network.parameters(), config.learning_rate, config.l2
+    if config.kind == "adamw":
+        return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.99), weight_decay=decay)
+    if config.kind == "adam":
+        return torch.optim.Adam(parameters, rate, betas=(0.9, 0.99), weight_decay=decay)
+    momentum = config.momentum if config.kind == "sgd" else 0.0
+    return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay)
+
+
+def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
+    """The rate of step `step` of `steps`: linear warm-up, then a half cosine down to `final_share`, or constant."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    share = config.final_share + (1 - config.final_share) * (1 + math.cos(math.pi * done)) / 2
+    return config.learning_rate * share
+
+
+def _update_mean(run: _Run, decay: float) -> None:
+    """Short memory at first, so that the random start is soon forgotten."""
+    decay = min(decay, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(run.mean.parameters()), list(run.network.parameters()), 1 - decay)
+        for kept, current in zip(run.mean.buffers(), run.network.buffers(), strict=True):
+            kept.copy_(current)  # the statistics of normalisation are running means already
+
+
+def _fingerprint(config: TrainConfig) -> str:
+    facts = config.model_dump(mode="json", exclude=_FREE)
+    for name in ("workers", "cache_megapixels"):
+        del facts["data"][name]
+    return json.dumps(facts, sort_keys=True)
+
+
+def _save_checkpoint(run: _Run, config: TrainConfig, out: Path) -> None:
+    state = {
+        "config": _fingerprint(config),
+        "network": run.network.state_dict(),
+        "mean": run.mean.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "torch_rng": torch.get_rng_state(),
+        "step": run.step,
+        "best": run.best,
+        "stale": run.stale,
+        "figures": json.dumps(run.figures),
+        "curve": run.curve,
+    }
+    unfinished = out / (_CHECKPOINT + ".part")
+    with unfinished.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, out / _CHECKPOINT)
+
+
+def _load_checkpoint(run: _Run, config: TrainConfig, out: Path) -> None:
+    path = out / _CHECKPOINT
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
+        raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
+    if state["config"] != _fingerprint(config):
+        raise UsageError(f"The run in {out} has another configuration; resume with its own, or choose another folder.")
+    run.network.load_state_dict(state["network"])
+    run.mean.load_state_dict(state["mean"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["torch_rng"])
+    run.step, run.best, run.stale = state["step"], state["best"], state["stale"]
+    run.figures, run.curve = json.loads(state["figures"]), state["curve"]
+
+
+def _start(task: TrainingTask, config: TrainConfig, out: Path) -> _Run:
+    torch.manual_seed(config.seed)
+    network = task.network()
+    if config.start_from:
+        read_weights(find_weights(config.start_from), network)
+    network = channels_last(network.to(config.device))
+    mean = deepcopy(network).eval().requires_grad_(False)
+    run = _Run(network, mean, _optimizer(network, config.optimizer))
+    if (out / _CHECKPOINT).exists():
+        _load_checkpoint(run, config, out)
+    return run
+
+
+def _train_step(run: _Run, task: TrainingTask, batch: Any, config: TrainConfig) -> float:
+    rate = learning_rate(run.step, config.steps, config.optimizer)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    loss = task.loss(run.network, batch)
+    value = loss.item()
+    if config.optimizer.l1:
+        loss = loss + config.optimizer.l1 * sum(p.abs().sum() for p in run.network.parameters())
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    limit = config.optimizer.clip_norm or math.inf
+    norm = nn.utils.clip_grad_norm_(run.network.parameters(), limit)
+    if not math.isfinite(value) or not math.isfinite(norm.item()):
+        raise DemoireError(
+            f"The loss is no longer a number at step {run.step}; lower optimizer.learning_rate; the last good "
+            "checkpoint and its weights are kept."
+        )
+    run.optimizer.step()
+    _update_mean(run, config.optimizer.ema)
+    run.step += 1
+    return value
+
+
+def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> None:
+    """Measure the running mean; keep its weights and figures if they are the best so far."""
+    found = task.validate(run.mean)
+    run.curve.append({"step": run.step, **found.curve})
+    log.info("step %d: %s", run.step, ", ".join(f"{name} {value:.4g}" for name, value in found.curve.items()))
+    if found.score > run.best:
+        run.best, run.stale, run.figures = found.score, 0, found.figures
+        facts = {"name": config.name, "step": run.step, "score": round(found.score, 5), "figures": found.figures}
+        task.save(run.mean, out / f"{config.name}.safetensors", {"training": facts})
+        unfinished = out / "metrics.json.part"
+        unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        os.replace(unfinished, out / "metrics.json")
+    else:
+        run.stale += 1
+    write_csv(run.curve, out / "curve.csv")
+    draw_png(run.curve, out / "curve.png")
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether SIGINT or SIGTERM has come; the step at hand is finished first."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(config: TrainConfig, done: int) -> Iterator[Callable[[str], None]]:
+    """Gives a function to call after each step with what to show: a bar on a terminal, else nothing (see the log)."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    with Progress(console=Console(stderr=True)) as bar:
+        line = bar.add_task(config.name, total=config.steps, completed=done)
+        yield lambda text: bar.update(line, advance=1, description=text)
+
+
+def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig, out: Path) -> bool:
+    """Train until the end, early stopping, the time limit or a signal; whether it was one of the first two."""
+    began, recent = time.monotonic(), [0.0, 0.0]
+    limit = math.inf if config.minutes is None else 60 * config.minutes
+    with _stop_on_signal() as stop_asked, _progress(config, run.step) as show:
+        for batch in batches(samples, run.step, config.steps, config.data):
+            loss = _train_step(run, task, batch, config)
+            recent = [recent[0] + loss, recent[1] + 1]
+            show(f"{config.name} loss {loss:.4f}")
+            if run.step % config.log_every == 0:
+                mean, seconds = recent[0] / recent[1], time.monotonic() - began
+                run.curve.append({"step": run.step, "loss": round(mean, 6), "seconds": round(seconds, 1)})
+                rate = learning_rate(run.step, config.steps, config.optimizer)
+                log.info("step %d/%d: loss %.5f, rate %.2e, %.0f s", run.step, config.steps, mean, rate, seconds)
+                recent = [0.0, 0.0]
+            last = run.step == config.steps
+            if last or run.step % config.validate_every == 0:
+                _validate(run, task, config, out)
+            early = config.patience > 0 and run.stale >= config.patience
+            stopped = stop_asked() or time.monotonic() - began > limit
+            if last or early or stopped or run.step % config.checkpoint_every == 0:
+                _save_checkpoint(run, config, out)
+            if last or early:
+                return True
+            if stopped:
+                log.info("stopped at step %d of %d; resume goes on from there", run.step, config.steps)
+                return False
+    return True
+
+
+def train(config: TrainConfig, images: Path, out: Path, *, resume: bool = False) -> TrainResult:
+    """Train by this configuration and write weights, figures, curve and checkpoints into `out`.
+
+    images: a folder of clean images (with subfolders), or one of shards. resume: go on from the checkpoint in `out`, if
+    there is one.
+    Raises UsageError for a folder without images or an `out` that holds another run, DemoireError when the loss is no
+    longer finite; the last good checkpoint stays.
+    """
+    began = time.monotonic()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
+    if (out / _CHECKPOINT).exists() and not resume:
+        raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
+    samples = Samples(PairSource(images, "train", config.data), config.task, config.data, (config.data.seed,))
+    task = TASKS[config.task](config, images)
+    run = _start(task, config, out)
+    done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
+    finished = done or _steps(run, task, samples, config, out)
+    path = out / f"{config.name}.safetensors"
+    seconds = time.monotonic() - began
+    return TrainResult(path if run.figures else None, run.step, finished, run.best, run.figures, seconds)

@@ -1,0 +1,144 @@
+"""The two things that are trained, each as: its network, its loss for a batch, its figures on validation data.
+
+The loop knows nothing of moiré; what differs between detector and restorer is here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from demoire.detector import Detector
+from demoire.restorer import Restorer
+from demoire.simulate import KINDS
+from demoire.training.calibration import calibrate, clean_pictures, detector_figures, tile_logits
+from demoire.training.config import TrainConfig
+from demoire.training.data import PairSource, Sample, Samples, validation_set
+from demoire.training.losses import detector_loss, restorer_loss
+from demoire.weights import save_detector, save_restorer
+
+_PSNR_LIMIT = 60.0
+_VALIDATION_SEED = 1
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found."""
+
+    score: float  # the larger the better; decides which weights are kept
+    curve: dict[str, float]  # columns of the learning curve
+    figures: dict[str, Any]  # all of it, as JSON
+
+
+class TrainingTask(Protocol):
+    """What the loop needs of a task."""
+
+    def network(self) -> nn.Module: ...
+
+    def loss(self, network: nn.Module, batch: Sample) -> Tensor: ...
+
+    def validate(self, network: nn.Module) -> Validation: ...
+
+    def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None: ...
+
+
+def to_input(pictures: Tensor, device: str) -> Tensor:
+    """(N, 3, S, S) uint8 to float32 0..1, channels last, on the device."""
+    return pictures.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
+
+
+def _slices(count: int, batch: int) -> Iterator[slice]:
+    for first in range(0, count, batch):
+        yield slice(first, first + batch)
+
+
+def _psnr(one: Tensor, other: Tensor) -> Tensor:
+    """PSNR of each picture of (N, 3, S, S) 0..1 in dB, at most 60."""
+    error = (one - other).square().mean(dim=(1, 2, 3))
+    return (-10 * error.clamp_min(1e-12).log10()).clamp_max(_PSNR_LIMIT)
+
+
+class RestorerTask:
+    """Moiré in, the clean twin out."""
+
+    def __init__(self, config: TrainConfig, images: Path) -> None:
+        self._config = config
+        source = PairSource(images, "validation", config.data)
+        samples = Samples(source, "restorer", config.data, (config.data.seed,))
+        self._held_out = validation_set(samples, config.data, (config.data.seed, _VALIDATION_SEED))
+
+    def network(self) -> Restorer:
+        return Restorer(self._config.restorer)
+
+    def loss(self, network: nn.Module, batch: Sample) -> Tensor:
+        device = self._config.device
+        clean = to_input(batch.clean, device)
+        return restorer_loss(network(to_input(batch.moire, device)), clean, self._config.restorer_loss)
+
+    def validate(self, network: nn.Module) -> Validation:
+        """PSNR before and after for each kind; the score is the mean gain over the kinds with moiré, in dB."""
+        before, after = [], []
+        with torch.inference_mode():
+            for part in _slices(len(self._held_out.kind), self._config.data.batch):
+                moire = to_input(self._held_out.moire[part], self._config.device)
+                clean = to_input(self._held_out.clean[part], self._config.device)
+                before.append(_psnr(moire, clean).cpu())
+                after.append(_psnr(network(moire).clamp(0, 1), clean).cpu())
+        befores, afters = torch.cat(before), torch.cat(after)
+        kinds: dict[str, dict[str, float]] = {}
+        for place, kind in enumerate(KINDS):
+            of_kind = self._held_out.kind == place
+            if of_kind.any():
+                pair = befores[of_kind].mean().item(), afters[of_kind].mean().item()
+                kinds[kind] = {"psnr_before": round(pair[0], 3), "psnr_after": round(pair[1], 3)}
+        gains = [row["psnr_after"] - row["psnr_before"] for kind, row in kinds.items() if kind != "none"]
+        score = float(np.mean(gains)) if gains else kinds["none"]["psnr_after"]
+        curve = {f"psnr_{kind}": row["psnr_after"] for kind, row in kinds.items()} | {"gain": round(score, 4)}
+        return Validation(score, curve, {"gain": round(score, 4), "kinds": kinds, "n": len(befores)})
+
+    def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+        assert isinstance(network, Restorer)
+        save_restorer(network, path, metadata)
+
+
+class DetectorTask:
+    """A tile in, the kind of moiré out."""
+
+    def __init__(self, config: TrainConfig, images: Path) -> None:
+        self._config = config
+        source = PairSource(images, "validation", config.data)
+        samples = Samples(source, "detector", config.data, (config.data.seed,))
+        self._held_out = validation_set(samples, config.data, (config.data.seed, _VALIDATION_SEED))
+        self._clean = clean_pictures(images, config.data)
+
+    def network(self) -> Detector:
+        return Detector(self._config.detector)
+
+    def loss(self, network: nn.Module, batch: Sample) -> Tensor:
+        device = self._config.device
+        return detector_loss(network(to_input(batch.moire, device)), batch.kind.to(device), self._config.detector_loss)
+
+    def validate(self, network: nn.Module) -> Validation:
+        """Calibrates the network, then measures it; the score is the negative cross entropy."""
+        assert isinstance(network, Detector)
+        logits = tile_logits(network, self._held_out.moire, self._config.device)
+        clean = self._clean.map(lambda tiles: tile_logits(network, tiles, self._config.device))
+        kinds = self._held_out.kind
+        network.calibration = calibrate(logits, kinds, clean)
+        figures = detector_figures(logits, kinds, clean, network.calibration)
+        loss = nn.functional.cross_entropy(logits, kinds).item()
+        names = ("accuracy", "recall", "auc", "clean_touched", "lookalikes_touched")
+        curve = {"cross_entropy": round(loss, 5)} | {name: float(figures[name]) for name in names}
+        facts = {**figures, "cross_entropy": round(loss, 5), **asdict(network.calibration)}
+        return Validation(-loss, curve, facts)
+
+    def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+        assert isinstance(network, Detector)
+        save_detector(network, path, metadata)
+
+
+TASKS: dict[str, type[RestorerTask] | type[DetectorTask]] = {"restorer": RestorerTask, "detector": DetectorTask}

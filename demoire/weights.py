@@ -1,0 +1,217 @@
+"""Named weights with digests: shipped inside the package, or a file of one's own.
+
+A weights file is a safetensors file whose header says which architecture it is for, with which structure, and what was
+fitted and measured after training. Loading runs no code from the file. The shipped files are listed with their sha256
+in `weights_data/index.json`; a file that differs is refused, since the report of every cleaned image names that digest.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from demoire.detector import Calibration, Detector, DetectorConfig
+from demoire.errors import UsageError, WeightsError
+from demoire.layers import channels_last
+from demoire.restorer import Restorer, RestorerConfig
+
+FORMAT = "demoire-weights/1"
+DETECTOR = "detector-cnn"
+RESTORER = "restorer-unet"
+
+_INDEX = "index.json"
+_SHIPPED = Path(__file__).parent / "weights_data"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file that was found and whose header is sound. The numbers themselves are read on loading."""
+
+    name: str  # shipped name, or the file's own without suffix
+    path: Path
+    digest: str  # sha256 of the file, 64 hex digits
+    architecture: str
+    config: dict[str, Any]  # structure of the network
+    metadata: dict[str, Any]  # calibration, figures, how it was trained
+
+
+def _read_index(registry: Path) -> dict[str, dict[str, str]]:
+    index = registry / _INDEX
+    return json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+
+
+def _write_in_one_step(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_bytes(data)
+    os.replace(unfinished, path)
+
+
+def shipped_weights() -> tuple[str, ...]:
+    """The names of the weights that come with the package."""
+    return tuple(sorted(_read_index(_SHIPPED)))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}.") from error
+
+
+def _header(path: Path) -> Mapping[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: Mapping[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is no whole safetensors file; fetch it again or name other weights.") from error
+    if header.get("format") != FORMAT:
+        found = header.get("format", "no format")
+        raise WeightsError(f"{path} says {found}, this version reads {FORMAT}; use weights that this version can read.")
+    return header
+
+
+def find_weights(name_or_path: str) -> Weights:
+    """Find weights by shipped name or by path, and check their digest and header.
+
+    Raises WeightsError when there are none, when a shipped file was altered, or when the file is damaged or of another
+    format.
+    """
+    shipped = _read_index(_SHIPPED).get(name_or_path)
+    path = _SHIPPED / shipped["file"] if shipped else Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(shipped_weights()) or "none"
+        raise WeightsError(
+            f"There are no weights {name_or_path}; give the path of a .safetensors file or a name ({known})."
+        )
+    digest = _digest(path)
+    if shipped and digest != shipped["sha256"]:
+        raise WeightsError(
+            f"The shipped weights {name_or_path} are not the ones that were shipped; install them again."
+        )
+    header = _header(path)
+    try:
+        config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
+        architecture = header["architecture"]
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"The header of {path} is damaged; fetch the file again or name other weights.") from error
+    return Weights(name_or_path if shipped else path.stem, path, digest, architecture, config, metadata)
+
+
+def read_weights(weights: Weights, network: nn.Module) -> None:
+    """Fill the network with these weights. Raises WeightsError where names or shapes do not fit."""
+    try:
+        with safe_open(weights.path, framework="pt") as file:
+            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 no mapping
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"The weights {weights.path} do not fit the structure that their header names.") from error
+
+
+def _ready(network: nn.Module, weights: Weights, device: str) -> None:
+    read_weights(weights, network)
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"The device {device} is not there; use cpu or another one.") from error
+    channels_last(network).requires_grad_(False).eval()
+
+
+def _expect(weights: Weights, architecture: str, what: str) -> None:
+    if weights.architecture != architecture:
+        raise WeightsError(f"{weights.path} holds a {weights.architecture}, not a {what}; name other weights.")
+
+
+def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detector:
+    """The detector of these weights with its calibration, in evaluation mode, channels last, on this device.
+
+    Raises WeightsError for weights that are missing, damaged or not a detector's.
+    """
+    weights = find_weights(name_or_path)
+    _expect(weights, DETECTOR, "detector")
+    known = {field.name for field in fields(Calibration)}
+    try:
+        calibration = Calibration(**{key: float(value) for key, value in weights.metadata.items() if key in known})
+        network = Detector(DetectorConfig(**weights.config), calibration)
+    except (ValidationError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"The header of {weights.path} names a structure that this version does not know."
+        ) from error
+    _ready(network, weights, device)
+    return network
+
+
+def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restorer:
+    """The restorer of these weights, in evaluation mode, channels last, on this device.
+
+    Raises WeightsError for weights that are missing, damaged or not a restorer's.
+    """
+    weights = find_weights(name_or_path)
+    _expect(weights, RESTORER, "restorer")
+    try:
+        network = Restorer(RestorerConfig(**weights.config))
+    except (ValidationError, TypeError) as error:
+        raise WeightsError(
+            f"The header of {weights.path} names a structure that this version does not know."
+        ) from error
+    _ready(network, weights, device)
+    return network
+
+
+def _with_sorted_header(file: bytes) -> bytes:
+    """The same safetensors file with the header's keys in order: the library writes them in a random one."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
+
+
+def save_weights(
+    model: nn.Module, path: Path, *, architecture: str, config: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> Weights:
+    """Write a weights file in one step: the old one stays until the new one is whole. Equal input gives equal bytes.
+
+    config and metadata have to be JSON.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    header = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "config": json.dumps(config, sort_keys=True),
+        "metadata": json.dumps(metadata, sort_keys=True),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_in_one_step(path, _with_sorted_header(save(tensors, header)))
+    return find_weights(str(path))
+
+
+def register_weights(path: Path, name: str, registry: Path = _SHIPPED) -> Weights:
+    """Copy a sound weights file into a registry, by default the package's own, and note its digest under this name.
+
+    Weights of that name that were there are replaced. Raises WeightsError when the file is not sound.
+    """
+    weights = find_weights(str(path))
+    registry.mkdir(parents=True, exist_ok=True)
+    file = f"{name}.safetensors"
+    _write_in_one_step(registry / file, path.read_bytes())
+    index = {**_read_index(registry), name: {"file": file, "sha256": weights.digest}}
+    _write_in_one_step(registry / _INDEX, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
+    return find_weights(str(registry / file))
+
+
+def save_detector(network: Detector, path: Path, metadata: Mapping[str, Any]) -> Weights:
+    """Write a detector with its structure and calibration; `metadata` adds to it."""
+    facts = {**metadata, **asdict(network.calibration)}
+    return save_weights(network, path, architecture=DETECTOR, config=asdict(network.config), metadata=facts)
+
+
+def save_restorer(network: Restorer, path: Path, metadata: Mapping[str, Any]) -> Weights:
+    """Write a restorer with its structure."""
+    return save_weights(network, path, architecture=RESTORER, config=asdict(network.config), metadata=metadata)

@@ -1,0 +1,63 @@
+"""A drawn scene, and toy models whose behaviour a test can foretell: one takes red for moiré, one takes away red."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from demoire.cleaner import Cleaner, CleanerConfig, Models
+
+LESS_RED = 0.2  # of full scale, what the toy restorer takes away
+
+Scene = Callable[..., NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """Draws (height, width, 3) uint8: a blue-green ground with slopes, bars and grain, red where `red` says (H, W)."""
+
+    def draw(height: int, width: int, *, red: NDArray[np.bool_] | None = None, seed: int = 0) -> NDArray[np.uint8]:
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        picture = np.stack([30 + 20 * np.sin(x / 9), 60 + 120 * y / height, 80 + 100 * x / width], axis=2)
+        picture[(x // 24 + y // 40) % 5 == 0] += (0, 40, 30)
+        picture += rng.normal(0, 2, picture.shape)
+        if red is not None:
+            picture[red, 0] = 235
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+    return draw
+
+
+class RedDetector(nn.Module):
+    """P(moiré, of the kind screen) of a cell rises with its mean red, and is one half at 0.6 of full red."""
+
+    threshold, tile_threshold = 0.5, 0.3
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        moire = torch.sigmoid(40 * (x[:, 0].mean(dim=(1, 2)) - 0.6))
+        nothing = torch.zeros_like(moire)
+        return torch.stack([1 - moire, moire, nothing, nothing], dim=1)
+
+
+class RedRemover(nn.Module):
+    """Takes LESS_RED away everywhere."""
+
+    multiple, halo = 32, 64
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - torch.tensor([LESS_RED, 0, 0]).view(3, 1, 1)
+
+
+@pytest.fixture(scope="session")
+def make_cleaner() -> Callable[..., Cleaner]:
+    """Cleaners on the CPU with the toy models; `restorer` replaces the toy one."""
+
+    def make(restorer: nn.Module | None = None, **settings: object) -> Cleaner:
+        config = CleanerConfig(**{"device": "cpu", "threads": 2, **settings})  # type: ignore[arg-type]
+        return Cleaner(config, Models(RedDetector(), restorer or RedRemover(), "d" * 64, "e" * 64))  # type: ignore
+
+    return make

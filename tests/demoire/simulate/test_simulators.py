@@ -1,0 +1,97 @@
+"""The three simulators through their one call: pairs that differ by moiré and by nothing else."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demoire.errors import UsageError
+from demoire.simulate import KINDS, Kind, simulate
+
+MOIRE_KINDS = tuple(kind for kind in KINDS if kind != "none")
+
+
+@pytest.fixture(scope="module")
+def landscape() -> np.ndarray:
+    """A soft colourful scene of 400 x 500 px: sky above, hills below, one sharp tower."""
+    rng = np.random.default_rng(1)
+    coarse = rng.uniform(40, 220, (6, 8, 3)).astype(np.float32)
+    scene = cv2.resize(coarse, (500, 400), interpolation=cv2.INTER_CUBIC)
+    scene[120:360, 220:260] = (70, 40, 30)
+    return np.clip(scene, 0, 255).astype(np.uint8)
+
+
+def _spectrum_above(picture: np.ndarray, cycles: float) -> float:
+    """Energy of the luma above a spatial frequency in cycles per pixel."""
+    grey = picture.astype(np.float32).mean(axis=2)
+    power = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
+    fy, fx = np.meshgrid(np.fft.fftfreq(grey.shape[0]), np.fft.fftfreq(grey.shape[1]), indexing="ij")
+    return float(power[np.hypot(fx, fy) > cycles].sum())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_gives_the_same_pair(kind: Kind, landscape: np.ndarray) -> None:
+    first = simulate(kind, landscape, 128, np.random.default_rng(5))
+    again = simulate(kind, landscape, 128, np.random.default_rng(5))
+    other = simulate(kind, landscape, 128, np.random.default_rng(6))
+    assert np.array_equal(first.moire, again.moire) and np.array_equal(first.clean, again.clean)
+    assert not np.array_equal(first.moire, other.moire)
+
+
+@pytest.mark.parametrize("kind", MOIRE_KINDS)
+def test_tone_and_place_agree_between_input_and_target(kind: Kind, landscape: np.ndarray) -> None:
+    """Averaged over 32 px the two pictures are alike: what differs is the pattern, not the exposure or the framing."""
+    differences = []
+    for seed in range(24):
+        pair = simulate(kind, landscape, 128, np.random.default_rng(seed))
+        wide = [cv2.resize(p, (4, 4), interpolation=cv2.INTER_AREA).astype(float) for p in (pair.moire, pair.clean)]
+        differences.append(np.abs(wide[0] - wide[1]).mean())
+    assert np.median(differences) < 4
+
+
+@pytest.mark.parametrize("kind", MOIRE_KINDS)
+def test_moire_adds_what_the_target_does_not_have(kind: Kind, landscape: np.ndarray) -> None:
+    pairs = [simulate(kind, landscape, 128, np.random.default_rng(seed)) for seed in range(16)]
+    visible = [pair for pair in pairs if pair.strength > 4]
+    assert len(visible) >= 4
+    richer = [_spectrum_above(pair.moire, 0.05) > _spectrum_above(pair.clean, 0.05) for pair in visible]
+    assert np.mean(richer) > 0.7  # a sensor also softens the tower's edge, which the target keeps
+
+
+def test_halftone_keeps_the_local_mean(landscape: np.ndarray) -> None:
+    """Yule and Nielsen: the target is the mean of the dots, so a perfect descreening shifts no colour."""
+    shifts = []
+    for seed in range(30):
+        pair = simulate("halftone", landscape, 128, np.random.default_rng(seed))
+        shifts.append(np.abs(pair.moire.astype(float).mean((0, 1)) - pair.clean.astype(float).mean((0, 1))).max())
+    assert np.median(shifts) < 3
+
+
+def test_clean_kind_has_nothing_to_restore(landscape: np.ndarray) -> None:
+    pair = simulate("none", landscape, 128, np.random.default_rng(3))
+    assert np.array_equal(pair.moire, pair.clean)
+    assert pair.strength == 0
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    height=st.integers(32, 300),
+    width=st.integers(32, 300),
+    size=st.integers(16, 80).map(lambda half: 2 * half),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_scene_and_size(kind: Kind, height: int, width: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pair = simulate(kind, scene, size, rng)
+    for picture in (pair.moire, pair.clean):
+        assert picture.shape == (size, size, 3)
+        assert picture.dtype == np.uint8
+    assert np.isfinite(pair.strength)
+
+
+def test_unknown_kind_names_the_known_ones(landscape: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="screen, halftone, texture"):
+        simulate("wallpaper", landscape, 64, np.random.default_rng(0))  # type: ignore[arg-type]

@@ -1,0 +1,155 @@
+"""Weights files: what is saved comes back, and what is not sound is refused with one sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from demoire import weights as weights_module
+from demoire.detector import Calibration, Detector, DetectorConfig
+from demoire.errors import UsageError, WeightsError
+from demoire.restorer import Restorer, RestorerConfig
+from demoire.weights import (
+    find_weights,
+    load_detector,
+    load_restorer,
+    register_weights,
+    save_detector,
+    save_restorer,
+    save_weights,
+    shipped_weights,
+)
+
+RESTORER = RestorerConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0))
+DETECTOR = DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8)
+
+
+@pytest.fixture
+def restorer_file(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    return save_restorer(Restorer(RESTORER), tmp_path / "mine.safetensors", {"gain": 3.5}).path
+
+
+def test_a_restorer_comes_back_as_it_was(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    restorer = Restorer(RESTORER)
+    torch.nn.init.normal_(restorer.head[0].weight, std=0.1)
+    saved = save_restorer(restorer, tmp_path / "mine.safetensors", {"gain": 3.5})
+    again = load_restorer(str(saved.path))
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(again(picture), restorer.eval()(picture), atol=1e-5)
+    assert again.config == RESTORER
+    assert not again.training
+    assert (saved.name, saved.metadata) == ("mine", {"gain": 3.5})
+    assert again.stem.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_detector_comes_back_with_its_calibration(tmp_path: Path) -> None:
+    detector = Detector(DETECTOR, Calibration(temperature=1.7, threshold=0.9, tile_threshold=0.4))
+    path = save_detector(detector, tmp_path / "d.safetensors", {"auc": 0.99}).path
+    again = load_detector(str(path))
+    assert again.calibration == detector.calibration
+    assert (again.threshold, again.tile_threshold) == (0.9, 0.4)
+
+
+def test_equal_weights_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    network = Restorer(RESTORER)
+    first = save_restorer(network, tmp_path / "a.safetensors", {})
+    second = save_restorer(network, tmp_path / "b.safetensors", {})
+    network.stem.weight.data[0, 0, 0, 0] += 1e-3
+    third = save_restorer(network, tmp_path / "c.safetensors", {})
+    assert first.digest == second.digest != third.digest
+
+
+def test_missing_weights_name_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no weights nosuch"):
+        find_weights("nosuch")
+    with pytest.raises(WeightsError):
+        find_weights(str(tmp_path))
+
+
+def test_cut_file_is_refused(restorer_file: Path) -> None:
+    restorer_file.write_bytes(restorer_file.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="no whole safetensors file"):
+        load_restorer(str(restorer_file))
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="safetensors"):
+        load_restorer(str(path))
+
+
+def test_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "future.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"format": "demoire-weights/2"})
+    with pytest.raises(WeightsError, match="demoire-weights/2"):
+        find_weights(str(path))
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="no format"):
+        find_weights(str(path))
+
+
+def test_detector_weights_are_no_restorer(tmp_path: Path, restorer_file: Path) -> None:
+    with pytest.raises(WeightsError, match="not a detector"):
+        load_detector(str(restorer_file))
+
+
+def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    network = Restorer(RESTORER)
+    path = tmp_path / "wrong.safetensors"
+    other = {"widths": [8, 8, 8, 16], "encoder_depths": [0, 0, 0], "middle_depth": 1, "decoder_depths": [1, 0, 0]}
+    save_weights(network, path, architecture="restorer-unet", config=other, metadata={})
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_restorer(str(path))
+    save_weights(network, path, architecture="restorer-unet", config={"layers": 9}, metadata={})
+    with pytest.raises(WeightsError, match="does not know"):
+        load_restorer(str(path))
+
+
+def test_absent_device_is_bad_usage(restorer_file: Path) -> None:
+    with pytest.raises(UsageError, match="quantum:3"):
+        load_restorer(str(restorer_file), device="quantum:3")
+
+
+def test_failed_save_leaves_the_old_file(restorer_file: Path) -> None:
+    before = restorer_file.read_bytes()
+    with pytest.raises(TypeError):
+        save_restorer(Restorer(RESTORER), restorer_file, {"not json": {1, 2}})
+    assert restorer_file.read_bytes() == before
+
+
+def test_a_registry_keeps_several_weights_and_replaces_by_name(tmp_path: Path, restorer_file: Path) -> None:
+    first = register_weights(restorer_file, "one", tmp_path / "registry")
+    register_weights(restorer_file, "two", tmp_path / "registry")
+    newer = save_restorer(Restorer(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
+    register_weights(newer.path, "one", tmp_path / "registry")
+    index = json.loads((tmp_path / "registry" / "index.json").read_text())
+    assert {name: entry["sha256"] for name, entry in index.items()} == {"one": newer.digest, "two": first.digest}
+
+
+@pytest.mark.parametrize("name", shipped_weights())
+def test_shipped_weights_load(name: str) -> None:
+    weights = find_weights(name)
+    network = load_detector(name) if weights.architecture == "detector-cnn" else load_restorer(name)
+    assert len(weights.digest) == 64
+    assert not network.training
+
+
+def test_altered_shipped_weights_are_refused(
+    tmp_path: Path, restorer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package whose index and file differ: here a registry of its own with one byte flipped."""
+    register_weights(restorer_file, "restorer", tmp_path)
+    monkeypatch.setattr(weights_module, "_SHIPPED", tmp_path)
+    assert load_restorer().config == RESTORER
+    data = bytearray((tmp_path / "restorer.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "restorer.safetensors").write_bytes(data)
+    with pytest.raises(WeightsError, match="not the ones that were shipped"):
+        load_restorer()

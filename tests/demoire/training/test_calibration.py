@@ -1,0 +1,50 @@
+"""Calibration: a temperature that makes probabilities true, thresholds that leave clean images alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from demoire.detector import Calibration
+from demoire.training.calibration import CleanPictures, calibrate, detector_figures
+
+
+def _overconfident(count: int, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels drawn by the softmax of logits, and those logits made too large by a factor."""
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(0, 1.5, (count, 4)))
+    chances = logits.softmax(dim=1).numpy()
+    kinds = torch.tensor([rng.choice(4, p=row) for row in chances])
+    return (factor * logits).float(), kinds
+
+
+def test_temperature_finds_the_overconfidence() -> None:
+    logits, kinds = _overconfident(4000, factor=3.0)
+    assert calibrate(logits, kinds, CleanPictures()).temperature == pytest.approx(3.0, rel=0.1)
+
+
+def test_calibration_makes_probabilities_true() -> None:
+    logits, kinds = _overconfident(4000, factor=3.0)
+    raw = detector_figures(logits, kinds, CleanPictures(), Calibration())
+    fitted = detector_figures(logits, kinds, CleanPictures(), calibrate(logits, kinds, CleanPictures()))
+    assert fitted["calibration_error"] < 0.03 < raw["calibration_error"]
+    assert fitted["auc"] == pytest.approx(raw["auc"], abs=0.02)
+
+
+def test_threshold_leaves_clean_tiles_and_pictures_alone() -> None:
+    logits, kinds = _overconfident(4000, factor=1.0)
+    clean = CleanPictures(natural=(torch.tensor([[2.0, 0, 0, 0], [0.0, 1, 0, 0]]), torch.tensor([[3.0, 0, 0, 0]])))
+    calibration = calibrate(logits, kinds, clean)
+    scores = 1 - (logits.double() / calibration.temperature).softmax(dim=1)[kinds == 0][:, 0]
+    assert 0.003 < (scores >= calibration.threshold).double().mean() <= 0.005
+    assert detector_figures(logits, kinds, clean, calibration)["clean_touched"] == 0
+    assert calibration.threshold >= 0.5
+    assert calibration.tile_threshold <= calibration.threshold
+
+
+def test_figures_by_hand() -> None:
+    """Two clean tiles, one of them suspected; two screens, one found and one taken for halftone."""
+    logits = torch.tensor([[5.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0]])
+    figures = detector_figures(logits, torch.tensor([0, 0, 1, 1]), CleanPictures(), Calibration(threshold=0.5))
+    assert (figures["accuracy"], figures["recall"], figures["precision"]) == (0.75, 1.0, 0.66667)
+    assert figures["confusion"]["screen"] == {"none": 0, "screen": 1, "halftone": 1, "texture": 0}
+    assert figures["n"] == 4

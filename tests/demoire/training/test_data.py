@@ -1,0 +1,114 @@
+"""Training data: split by scene, the same samples for any number of workers, labels that can be trusted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from demoire.errors import UsageError
+from demoire.simulate import KINDS
+from demoire.training.config import DataConfig
+from demoire.training.data import PairSource, Sample, Samples, batches, find_images, split_of, validation_set
+from demoire.training.shards import Shards, write_shards
+
+SMALL = DataConfig(size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4)
+
+
+def _samples(folder: Path, task: str = "restorer", config: DataConfig = SMALL) -> Samples:
+    return Samples(PairSource(folder, "train", config), task, config, (config.seed,))  # type: ignore[arg-type]
+
+
+def _equal(one: Sample, other: Sample) -> bool:
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("moire", "clean", "kind"))
+
+
+def test_every_scene_is_in_one_split_and_most_are_for_training(scene_folder: Path) -> None:
+    parts = [set(find_images(scene_folder, split)) for split in ("train", "validation", "test")]
+    assert sum(len(part) for part in parts) == 30 == len(set.union(*parts))
+    shares = np.array([split_of(f"photo-{number}.jpg") == "train" for number in range(2000)])
+    assert 0.77 < shares.mean() < 0.83
+
+
+def test_sample_depends_on_its_number_alone(scene_folder: Path) -> None:
+    first, second = _samples(scene_folder), _samples(scene_folder)
+    later = second[7]
+    assert _equal(first[3], second[3])
+    assert _equal(first[7], later)
+    assert not _equal(first[3], first[4])
+
+
+def test_workers_do_not_change_the_batches(scene_folder: Path) -> None:
+    samples = _samples(scene_folder)
+    alone = list(batches(samples, 2, 5, SMALL))
+    helped = list(batches(samples, 2, 5, SMALL.model_copy(update={"workers": 2})))
+    assert len(alone) == 3
+    assert all(_equal(one, other) for one, other in zip(alone, helped, strict=True))
+    assert alone[0].moire.shape == (3, 3, 64, 64)
+    assert alone[0].moire.dtype == torch.uint8
+
+
+def test_a_later_start_gives_the_same_later_batches(scene_folder: Path) -> None:
+    samples = _samples(scene_folder)
+    assert _equal(list(batches(samples, 0, 4, SMALL))[3], list(batches(samples, 3, 4, SMALL))[0])
+
+
+def test_images_that_are_not_cached_give_the_same_samples(scene_folder: Path) -> None:
+    uncached = _samples(scene_folder, config=SMALL.model_copy(update={"cache_megapixels": 0.0}))
+    assert _equal(uncached[5], _samples(scene_folder)[5])
+
+
+def test_mix_decides_the_kinds(scene_folder: Path) -> None:
+    samples = _samples(scene_folder, config=SMALL.model_copy(update={"mix": {"halftone": 3.0, "none": 1.0}}))
+    kinds = [KINDS[int(samples[number].kind)] for number in range(40)]
+    assert set(kinds) == {"halftone", "none"}
+    assert 20 <= kinds.count("halftone") <= 38
+
+
+def test_detector_labels_what_cannot_be_seen_as_clean(scene_folder: Path) -> None:
+    blind = SMALL.model_copy(update={"visible": 1000.0, "invisible": 1000.0, "mix": {"screen": 1.0}})
+    assert int(_samples(scene_folder, "detector", blind)[0].kind) == KINDS.index("none")
+    plain = SMALL.model_copy(update={"visible": 0.0, "invisible": 0.0, "mix": {"screen": 1.0}})
+    assert int(_samples(scene_folder, "detector", plain)[0].kind) == KINDS.index("screen")
+
+
+def test_validation_set_has_every_kind_of_the_mix(scene_folder: Path) -> None:
+    samples = Samples(PairSource(scene_folder, "validation", SMALL), "restorer", SMALL, (0,))
+    held_out = validation_set(samples, SMALL, (0, 1))
+    assert held_out.kind.bincount().tolist() == [2, 2, 2, 2]
+    assert _equal(held_out, validation_set(samples, SMALL, (0, 1)))
+
+
+def test_drawn_scenes_stand_in_for_a_split_without_images(scene_folder: Path, tmp_path: Path) -> None:
+    only = next(path for path in find_images(scene_folder, "train"))
+    (tmp_path / only.name).write_bytes(only.read_bytes())
+    samples = Samples(PairSource(tmp_path, "validation", SMALL), "restorer", SMALL, (0,))
+    assert samples[0].moire.float().std() > 0
+
+
+def test_shards_made_beforehand_are_cut_turned_and_split(scene_folder: Path, tmp_path: Path) -> None:
+    shares = {"screen": 1.0, "halftone": 1.0, "texture": 1.0, "none": 1.0}
+    write_shards(find_images(scene_folder, "train"), tmp_path, numbers=[0], size=80, seed=1, mix=shares)  # type: ignore[arg-type]
+    samples = _samples(tmp_path)
+    assert samples[0].moire.shape == (3, 64, 64)
+    stored = {row[4] for row in Shards(tmp_path).rows}
+    assert all(split_of(name) == "train" for name in stored)
+    with pytest.raises(UsageError, match="smaller than data.size"):
+        _samples(tmp_path, config=SMALL.model_copy(update={"size": 96}))[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(lambda p: p / "nosuch", "There is no folder"), (lambda p: p, "holds no images")],
+)
+def test_folder_without_images(tmp_path: Path, make: object, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        PairSource(make(tmp_path), "train", SMALL)  # type: ignore[operator]
+
+
+def test_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no JPEG")
+    name = next(name for name in (f"broken-{i}.jpg" for i in range(50)) if split_of(name) == "train")
+    (tmp_path / "broken.jpg").rename(tmp_path / name)
+    with pytest.raises(UsageError, match=name):
+        PairSource(tmp_path, "train", SMALL)

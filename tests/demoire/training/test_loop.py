@@ -1,0 +1,167 @@
+"""The training loop on tiny networks: it learns, resumes bit for bit, and fails with the last good state intact."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from demoire.errors import DemoireError, UsageError
+from demoire.training import TrainConfig, load_config, train
+from demoire.training.config import OptimizerConfig
+from demoire.training.loop import learning_rate
+from demoire.weights import find_weights, load_detector, load_restorer
+
+MOMENT = 1e-9  # minutes: stop after the step at hand
+
+
+def _tiny(task: str, **changes: object) -> TrainConfig:
+    config = load_config(f"tiny-{task}")
+    data = config.data.model_copy(update={"drawn": 0.0, "drawn_clean": 0.0})
+    return config.model_copy(update={"data": data, **changes})
+
+
+@pytest.mark.parametrize("task", ["restorer", "detector"])
+def test_a_run_leaves_weights_figures_and_curve(task: str, scene_folder: Path, tmp_path: Path) -> None:
+    result = train(_tiny(task), scene_folder, tmp_path)
+    assert (result.step, result.finished) == (6, True)
+    assert result.weights == tmp_path / f"tiny-{task}.safetensors"
+    load = load_restorer if task == "restorer" else load_detector
+    assert load(str(result.weights)).config == getattr(_tiny(task), task)
+    facts = json.loads((tmp_path / "metrics.json").read_text())
+    assert facts["figures"] == json.loads(json.dumps(result.figures))
+    assert find_weights(str(result.weights)).metadata["training"] == facts
+    with (tmp_path / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [2, 3, 4, 6, 6]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("task", ["restorer", "detector"])
+def test_interrupted_and_resumed_equals_uninterrupted(task: str, scene_folder: Path, tmp_path: Path) -> None:
+    straight = train(_tiny(task), scene_folder, tmp_path / "straight")
+    for stop in range(1, 4):
+        cut = train(_tiny(task, minutes=MOMENT), scene_folder, tmp_path / "cut", resume=True)
+        assert (cut.step, cut.finished) == (stop, False)
+    resumed = train(_tiny(task), scene_folder, tmp_path / "cut", resume=True)
+    assert resumed.finished
+    one, other = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("straight", "cut"))
+    for part in ("network", "mean"):
+        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+    assert straight.weights is not None and resumed.weights is not None
+    assert find_weights(str(straight.weights)).digest == find_weights(str(resumed.weights)).digest
+
+
+def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path: Path) -> None:
+    """SIGTERM to a process that trains: it ends its step, saves, and says so; nothing is lost."""
+    (tmp_path / "long.toml").write_text(
+        'task = "restorer"\nname = "long"\nsteps = 100000\nthreads = 1\nlog_every = 1\n'
+        "[restorer]\nwidths = [8, 8, 8, 8]\n"
+        "[data]\nsize = 32\nbatch = 1\nworkers = 0\ndrawn = 0.0\ndrawn_clean = 0.0\nvalidation_per_kind = 1\n"
+    )
+    program = (
+        "import logging, sys; from pathlib import Path; from demoire.training import load_config, train\n"
+        "logging.basicConfig(level=logging.INFO)\n"
+        "train(load_config(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "long.toml"), str(scene_folder), str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "step 3/" in line:
+                process.send_signal(signal.SIGTERM)
+            if "resume goes on from there" in line:
+                break
+    assert process.returncode == 0
+    assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"] >= 3
+
+
+def test_resuming_a_finished_run_changes_nothing(scene_folder: Path, tmp_path: Path) -> None:
+    first = train(_tiny("restorer"), scene_folder, tmp_path)
+    again = train(_tiny("restorer"), scene_folder, tmp_path, resume=True)
+    assert (again.step, again.finished, again.figures) == (first.step, True, first.figures)
+
+
+@pytest.fixture(scope="module")
+def striped_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard of 60 grey pictures of 64 px with upright stripes over them, by hand: the simplest moiré there is."""
+    folder = tmp_path_factory.mktemp("shards")
+    grey = np.random.default_rng(0).integers(70, 180, (60, 1, 1, 1), dtype=np.uint8)
+    clean = np.broadcast_to(grey, (60, 64, 64, 3)).copy()
+    stripes = (20 * np.sin(2 * np.pi * np.arange(64) / 5)).round().astype(np.int16)
+    np.save(folder / "clean-00000.npy", clean)
+    np.save(folder / "moire-00000.npy", (clean + stripes[:, None]).astype(np.uint8))
+    (folder / "rows-00000.csv").write_text("".join(f"screen,14.0,grey-{number}.png\n" for number in range(60)))
+    return folder
+
+
+def test_a_restorer_learns_to_take_stripes_away(striped_shards: Path, tmp_path: Path) -> None:
+    """On pictures that it was not trained on, within 100 steps and with eight channels."""
+    config = _tiny("restorer", steps=100, validate_every=100)
+    data = config.data.model_copy(update={"mix": {"screen": 1.0}, "batch": 4, "validation_per_kind": 6})
+    optimizer = config.optimizer.model_copy(update={"learning_rate": 3e-3, "ema": 0.9})
+    result = train(config.model_copy(update={"data": data, "optimizer": optimizer}), striped_shards, tmp_path)
+    assert result.score > 6  # dB
+
+
+def test_another_run_in_the_folder_is_not_overwritten(scene_folder: Path, tmp_path: Path) -> None:
+    train(_tiny("restorer", minutes=MOMENT), scene_folder, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(UsageError, match="--resume"):
+        train(_tiny("restorer"), scene_folder, tmp_path)
+    with pytest.raises(UsageError, match="another configuration"):
+        train(_tiny("restorer", steps=7), scene_folder, tmp_path, resume=True)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_exploding_loss_stops_and_keeps_the_last_good_checkpoint(scene_folder: Path, tmp_path: Path) -> None:
+    wild = OptimizerConfig(kind="gradient_descent", learning_rate=1e30, clip_norm=0, warmup_steps=0, l2=0)
+    config = _tiny("restorer", optimizer=wild, checkpoint_every=1)
+    with pytest.raises(DemoireError, match="no longer a number at step"):
+        train(config, scene_folder, tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 1
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_damaged_checkpoint_is_named(scene_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
+    with pytest.raises(UsageError, match="is damaged"):
+        train(_tiny("restorer"), scene_folder, tmp_path, resume=True)
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(scene_folder: Path, tmp_path: Path) -> None:
+    still = OptimizerConfig(learning_rate=1e-30, warmup_steps=0, l2=0)
+    config = _tiny("restorer", steps=50, validate_every=1, patience=2, optimizer=still)
+    result = train(config, scene_folder, tmp_path)
+    assert (result.step, result.finished) == (3, True)
+
+
+@pytest.mark.parametrize("kind", ["gradient_descent", "sgd", "adam", "adamw"])
+def test_every_optimizer_with_l1_and_l2(kind: str, scene_folder: Path, tmp_path: Path) -> None:
+    optimizer = OptimizerConfig(kind=kind, learning_rate=1e-3, l1=1e-6, l2=1e-4)
+    result = train(_tiny("restorer", steps=2, optimizer=optimizer), scene_folder, tmp_path)
+    assert result.finished
+
+
+def test_training_goes_on_from_given_weights(scene_folder: Path, tmp_path: Path) -> None:
+    first = train(_tiny("restorer"), scene_folder, tmp_path / "first")
+    still = OptimizerConfig(learning_rate=1e-30, warmup_steps=0, l2=0)
+    config = _tiny("restorer", steps=1, start_from=str(first.weights), optimizer=still)
+    second = train(config, scene_folder, tmp_path / "second")
+    assert second.score == pytest.approx(first.score, abs=1e-3)
+
+
+def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=10, final_share=0.1)
+    rates = [learning_rate(step, 110, config) for step in range(111)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.55)
+    assert rates[110] == pytest.approx(0.1)
+    assert learning_rate(90, 110, OptimizerConfig(learning_rate=1.0, warmup_steps=10, schedule="constant")) == 1.0
