@@ -1,0 +1,135 @@
+"""The facts that travel between the steps of a run, as small frozen dataclasses.
+
+source -> member -> unit -> chain on the way in; report row on the way out. Parsing and checking happen where these are
+made; from there on their values are right by type. Nothing here touches storage.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+SourceKind = Literal["tar", "tar.gz", "zip", "folder"]
+MemberKind = Literal["image", "other", "unsafe"]
+Compression = Literal["stored", "deflate"]
+Status = Literal["cleaned", "copied", "quarantined"]
+
+REPORT_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One archive, or one folder of loose files, as it was found."""
+
+    uri: str  # full fsspec URL (or absolute local path) of the archive or folder
+    path: str  # where it goes, relative to DST, '/'-separated; '' for the top folder itself
+    kind: SourceKind
+    version: str  # etag, else size + mtime; for a folder a digest over its files' versions
+    size: int  # bytes of the archive, or of all the folder's files
+
+    @property
+    def id(self) -> str:
+        """Sixteen hex digits that name this source in the ledger; independent of its version."""
+        return hashlib.sha256(f"{self.kind}\0{self.uri}".encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of a source, in the source's own order."""
+
+    position: int  # place in the source, from 0
+    name: str  # as the source gives it; may hold surrogate escapes where it is not UTF-8
+    kind: MemberKind
+    offset: int  # first byte of the payload in the source object; -1 where it cannot be read by range
+    length: int  # bytes of the payload as stored in the source (compressed, where it is)
+    size: int  # bytes of the payload once decompressed
+    compression: Compression
+    version: str  # for a folder's file: etag, else size + mtime; '' inside an archive
+    megapixels: float  # decoded size, estimated from the encoded one where the header was not read; 0 if no image
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The grain of work and of commitment: consecutive image members of one source.
+
+    `id` is sha256 over source uri and version, member names and ranges, and the config fingerprint.
+    `generation` is 0 in a normal plan; `demoire retry` plans quarantined images again under the next number, and the
+    highest committed generation of an image is the one that is published.
+    """
+
+    id: str
+    source: Source
+    members: tuple[Member, ...]
+    generation: int = 0
+
+    @property
+    def megapixels(self) -> float:
+        return sum(member.megapixels for member in self.members)
+
+    @property
+    def bytes(self) -> int:
+        return sum(member.length for member in self.members)
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One row of the report: one image, or one page of it. Field order is column order; names are a promise."""
+
+    source: str
+    member: str
+    page: int
+    image_id: str
+    source_kind: str
+    width: int | None
+    height: int | None
+    mode: str | None
+    bits: int | None
+    dpi: float | None
+    icc: str | None
+    bytes_in: int
+    bytes_out: int
+    sha256_in: str | None
+    sha256_out: str | None
+    status: str
+    reason: str | None
+    moire_before: float | None
+    moire_after: float | None
+    moire_kind: str | None
+    tiles: int
+    tiles_restored: int
+    psnr_vs_input: float | None
+    ssim_vs_input: float | None
+    colour_shift: float | None
+    psnr_vs_reference: float | None
+    ssim_vs_reference: float | None
+    ms_fetch: float
+    ms_decode: float
+    ms_detect: float
+    ms_restore: float
+    ms_encode: float
+    weights_digest: str
+    config_fingerprint: str
+    unit_id: str
+    attempt: int
+    run_id: str
+    host: str
+    device: str
+    finished_at: datetime
+
+
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us", tz="UTC"),
+    str | None: pa.string(),
+    int | None: pa.int64(),
+    float | None: pa.float64(),
+}
+
+REPORT_SCHEMA = pa.schema(
+    [pa.field(f.name, _ARROW[f.type], nullable=f.type not in (str, int, float, datetime)) for f in fields(ReportRow)],
+    metadata={"demoire.report": REPORT_VERSION},
+)

@@ -1,0 +1,33 @@
+"""What holds for all tests: no telemetry, few threads, Prefect's and Ray's state in a folder of the session's own.
+
+The environment is set before anything heavy is imported, here and in the processes that tests start.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_STATE = Path(tempfile.mkdtemp(prefix="demoire-tests-"))
+
+os.environ |= {
+    "PREFECT_HOME": str(_STATE / "prefect"),
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "2",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "TERM": "dumb",
+}
+_OUTSIDE = ("PREFECT_API_URL", "PREFECT_PROFILE", "RAY_ADDRESS", "DEMOIRE_STORAGE_OPTIONS", "DEMOIRE_RAY_ADDRESS")
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL")
+for _name in (*_OUTSIDE, *_CREDENTIALS):
+    os.environ.pop(_name, None)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_STATE, ignore_errors=True)

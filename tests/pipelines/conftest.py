@@ -1,0 +1,104 @@
+"""Small archives drawn here, tiny untrained weights, and a local Ray for the tests of whole jobs.
+
+The weights are drawn by a seed: what they do to a picture is worthless, but always the same, and that is all that these
+tests are about. The threshold is set between a striped picture and a plain one, so that about half of each archive is
+cleaned.
+"""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import torch
+from PIL import Image
+
+from demoire.cleaner import Cleaner, CleanerConfig
+from demoire.detector import Detector, DetectorConfig
+from demoire.restorer import Restorer, RestorerConfig
+from demoire.weights import save_detector, save_restorer
+
+SIDE = 96
+
+
+def draw(striped: bool, seed: int, *, side: int = SIDE, form: str = "JPEG") -> bytes:
+    """A small picture, with bold stripes or without, as an encoded file."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(60, 180, side)[None, :, None] + rng.normal(0, 1, (side, side, 3))
+    if striped:
+        ramp = ramp + 60 * np.sign(np.sin(0.9 * np.arange(side)))[:, None, None]
+    file = io.BytesIO()
+    Image.fromarray(ramp.clip(0, 255).astype(np.uint8)).save(file, form, **({"quality": 92} if form == "JPEG" else {}))
+    return file.getvalue()
+
+
+def half_moire(count: int, first: int = 0) -> dict[str, bytes]:
+    """Pictures by name, every second one striped."""
+    return {f"img_{i:03}.jpg": draw(i % 2 == 0, first + i) for i in range(count)}
+
+
+def write_tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    """A tar (`mode` "w:gz": compressed) whose members have odd owners, modes and times."""
+    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
+        for number, (name, data) in enumerate(members.items()):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.mode = len(data), 1_000_000_000 + number, 0o640
+            info.uid, info.gid, info.uname, info.gname = 1234, 99, "archivist", "library"
+            info.pax_headers = {"LIBRARY.shelf": f"shelf {number}"}
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    """A zip with a comment, of stored and deflated members in turn."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = b"box 7"
+        for number, (name, data) in enumerate(members.items()):
+            info = zipfile.ZipInfo(name, (2001, 2, 3, 4, 5, 2 * (number % 30)))
+            info.compress_type = zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED
+            info.comment, info.external_attr = f"no. {number}".encode(), 0o640 << 16
+            archive.writestr(info, data)
+    return path
+
+
+def read_tar(path: Path) -> dict[str, bytes]:
+    """All plain members of a tar by name."""
+    with tarfile.open(path) as archive:
+        return {info.name: archive.extractfile(info).read() for info in archive if info.isreg()}  # type: ignore[union-attr]
+
+
+def tree(folder: Path, *, bookkeeping: bool = False) -> dict[str, bytes]:
+    """All files under a folder by their relative path."""
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if bookkeeping or not name.startswith("_demoire/")}
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> CleanerConfig:
+    """A configuration with untrained weights that cleans what is striped, and only that."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(2)
+    detector = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
+    restorer = Restorer(RestorerConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
+    torch.nn.init.normal_(restorer.head[0].weight, std=0.02)
+    detector_path = str(save_detector(detector, folder / "detector.safetensors", {}).path)
+    restorer_path = str(save_restorer(restorer, folder / "restorer.safetensors", {}).path)
+    config = CleanerConfig(detector=detector_path, restorer=restorer_path, device="cpu", threads=1)
+    cleaner = Cleaner(config)
+    striped = [cleaner.detect(draw(True, seed)).moire for seed in range(0, 40, 2)]
+    plain = [cleaner.detect(draw(False, seed)).moire for seed in range(1, 41, 2)]
+    assert min(striped) > max(plain), "other seeds are needed: these weights do not tell the two apart"
+    threshold = (min(striped) + max(plain)) / 2
+    return CleanerConfig(threshold=threshold, detector=detector_path, restorer=restorer_path, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A Ray of two CPUs in this process."""
+    ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
