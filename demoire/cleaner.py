@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from demoire.cleaned import Cleaned, Detection, Stage, Status
-from demoire.detector import Detector
+from demoire.detector import Detector, fused
 from demoire.engine import Engine, find_device
 from demoire.errors import UsageError
 from demoire.stages import Rules, Stages, detect
@@ -83,7 +83,7 @@ class Models:
 def load_models(config: CleanerConfig, device: torch.device) -> Models:
     """The models whose weights the configuration names. Raises WeightsError."""
     return Models(
-        detector=load_detector(config.detector, str(device)),
+        detector=fused(load_detector(config.detector, str(device))),
         restorer=load_restorer(config.restorer, str(device)),
         detector_digest=find_weights(config.detector).digest,
         restorer_digest=find_weights(config.restorer).digest,

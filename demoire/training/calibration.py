@@ -20,7 +20,7 @@ from torch import Tensor
 
 from demoire.detector import KINDS, TILE, Calibration, Detector, image_score
 from demoire.training.config import DataConfig
-from demoire.training.data import Scene, draw_scene, find_images, holds_shards, read_scene
+from demoire.training.data import Scene, draw_scene, find_images, read_scene
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
 _LOOKALIKES_TOUCHED = 0.03  # and this one of drawings made to be taken for moiré: archives hold few of them
@@ -58,8 +58,8 @@ class CleanPictures:
 
 
 def clean_pictures(images: Path, config: DataConfig) -> CleanPictures:
-    """The tiles of the validation images, where the folder holds images, and of drawn look-alikes."""
-    natural = () if holds_shards(images) else tuple(read_scene(path) for path in find_images(images, "validation"))
+    """The tiles of the validation images, and of drawn look-alikes."""
+    natural = tuple(read_scene(path) for path in find_images(images, "validation"))
     count = config.validation_per_kind if config.drawn_clean else 0
     drawn = (draw_scene(_DRAWN_SIDE, True, np.random.default_rng([config.seed, 2, n])) for n in range(count))
     return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))

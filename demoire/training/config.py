@@ -37,6 +37,7 @@ class DataConfig(_Section):
     rotate: bool = True  # by multiples of 90 degrees
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=0)  # processes that simulate; 0 simulates in the training process
+    shards: PositiveInt = 96  # of 256 pairs each, where pairs are simulated beforehand (`demoire train --shards`)
     cache_megapixels: NonNegativeFloat = 1000.0  # decoded scenes kept in memory, 3 MB a megapixel
     visible: NonNegativeFloat = VISIBLE  # from this strength on a pair counts as moiré
     invisible: NonNegativeFloat = 0.3  # below this strength a pair counts as clean; between, it is not used

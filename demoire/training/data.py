@@ -4,8 +4,9 @@ Sample `i` of a run is drawn by a generator seeded with the run's seed and `i`, 
 worker processes, and any resumed run, see the same samples in the same order. Scenes come from a folder of clean
 images, from the project's own drawings, or, already simulated, from shards (`demoire.training.shards`).
 
-Images are split into train, validation and test by a hash of their file names, so that no scene is in two of them.
 Simulating a pair of 256 px takes 15 to 50 ms on one core: as long as training on it.
+
+Images are split into train, validation and test by a hash of their file names, so that no scene is in two of them.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind, simulate
 from demoire.training.config import DataConfig, Task
-from demoire.training.shards import Shards
+from demoire.training.shards import MadePair, Shards
 
 Split = Literal["train", "validation", "test"]
 Scene = NDArray[np.uint8]
@@ -62,11 +63,6 @@ def read_scene(path: Path) -> Scene:
     if scene is None:
         raise UsageError(f"{path} cannot be read as an image; take it out of the training folder.")
     return np.ascontiguousarray(scene[..., ::-1])
-
-
-def holds_shards(folder: Path) -> bool:
-    """Whether this is a folder of pairs simulated beforehand."""
-    return any(folder.glob("rows-*.csv"))
 
 
 class SceneStore:
@@ -139,55 +135,41 @@ def _shares(config: DataConfig) -> NDArray[np.float64]:
 class PairSource:
     """Where the pairs of one split come from: `pair(kind, rng)` gives input, truth and strength.
 
-    Where none of a small folder's images falls to validation or test, drawn scenes take their place.
+    images: a folder of clean images. shards: a folder of pairs of this split, which are then taken instead of being
+    simulated. Where none of a small folder's images falls to validation or test, drawn scenes take their place.
     """
 
-    def __init__(self, images: Path, split: Split, config: DataConfig) -> None:
+    def __init__(self, images: Path, split: Split, config: DataConfig, shards: Path | None = None) -> None:
         self._config = config
-        self._shards = Shards(images) if holds_shards(images) else None
-        if self._shards:
-            self._places: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
-            for place, (_, _, kind, _, source) in enumerate(self._shards.rows):
-                if split_of(source) == split:
-                    self._places[kind].append(place)
-            self._scenes = SceneStore([], 0)
-        else:
-            self._scenes = SceneStore(find_images(images, split), config.cache_megapixels)
-            if not len(self._scenes) and split == "train":
-                raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
+        self._shards = Shards(shards, config.size) if shards is not None else None
+        paths = find_images(images, split)
+        if not paths and split == "train":
+            raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
+        self._scenes = SceneStore(paths, 0 if self._shards else config.cache_megapixels)
 
-    def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> tuple[Scene, Scene, float]:
-        places = self._places[kind]
-        if not places:
-            raise UsageError(f"The shards in {shards.folder} hold no pair of kind {kind}; make more or change the mix.")
-        pair = shards[places[int(rng.integers(len(places)))]]
-        size = self._config.size
-        if min(pair.moire.shape[:2]) < size:
-            raise UsageError(f"The shards in {shards.folder} are smaller than data.size = {size}; lower it.")
-        both = _cut(np.concatenate([pair.moire, pair.clean], axis=2), size, size, rng)
-        both = _turn(both, self._config, int(rng.integers(4)), bool(rng.integers(2)))
-        return both[..., :3], both[..., 3:], pair.strength
-
-    def _share_drawn(self, kind: Kind) -> float:
-        if not self._shards and not len(self._scenes):
-            return 1.0
-        if kind == "none":
-            return self._config.drawn_clean
-        return 0.0 if self._shards else self._config.drawn
-
-    def pair(self, kind: Kind, rng: np.random.Generator) -> tuple[Scene, Scene, float]:
+    def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
-        config = self._config
-        if rng.random() < self._share_drawn(kind):
-            # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré in earnest.
-            side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
-            scene = draw_scene(side, kind == "none", rng)
-        elif self._shards:
-            return self._from_shards(self._shards, kind, rng)
-        else:
-            scene = _prepare(self._scenes[int(rng.integers(len(self._scenes)))], config, rng)
-        made = simulate(kind, scene, config.size, rng)
+        return self.simulated(kind, rng) if self._shards is None else self._from_shards(self._shards, kind, rng)
+
+    def simulated(self, kind: Kind, rng: np.random.Generator) -> MadePair:
+        """As `pair`, and always simulated anew."""
+        made = simulate(kind, self._scene(kind, rng), self._config.size, rng)
         return made.moire, made.clean, made.strength
+
+    def _scene(self, kind: Kind, rng: np.random.Generator) -> Scene:
+        config = self._config
+        drawn = config.drawn_clean if kind == "none" else config.drawn
+        if len(self._scenes) and rng.random() >= drawn:
+            return _prepare(self._scenes[int(rng.integers(len(self._scenes)))], config, rng)
+        # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré in earnest.
+        side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
+        return draw_scene(side, kind == "none", rng)
+
+    def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> MadePair:
+        found, size = shards.draw(kind, rng), self._config.size
+        both = _cut(np.concatenate([found.moire, found.clean], axis=2), size, size, rng)
+        both = _turn(both, self._config, int(rng.integers(4)), bool(rng.integers(2)))
+        return both[..., :3], both[..., 3:], found.strength
 
 
 def _tensor(picture: Scene) -> Tensor:

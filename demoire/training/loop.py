@@ -31,9 +31,10 @@ from torch import nn
 
 from demoire.errors import DemoireError, UsageError
 from demoire.layers import channels_last
-from demoire.training.config import OptimizerConfig, TrainConfig
+from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv
 from demoire.training.data import PairSource, Samples, batches
+from demoire.training.shards import make_shards
 from demoire.training.tasks import TASKS, TrainingTask
 from demoire.weights import find_weights, read_weights
 
@@ -63,6 +64,7 @@ class _Run:
     network: nn.Module
     mean: nn.Module  # running mean of the network's weights
     optimizer: torch.optim.Optimizer
+    fingerprint: str  # of all that decides the weights
     step: int = 0
     best: float = -math.inf
     stale: int = 0  # validations since the best one
@@ -100,16 +102,16 @@ def _update_mean(run: _Run, decay: float) -> None:
             kept.copy_(current)  # the statistics of normalisation are running means already
 
 
-def _fingerprint(config: TrainConfig) -> str:
+def _fingerprint(config: TrainConfig, shards: Path | None) -> str:
     facts = config.model_dump(mode="json", exclude=_FREE)
-    for name in ("workers", "cache_megapixels"):
+    for name in ("workers", "cache_megapixels", *(() if shards else ("shards",))):
         del facts["data"][name]
     return json.dumps(facts, sort_keys=True)
 
 
-def _save_checkpoint(run: _Run, config: TrainConfig, out: Path) -> None:
+def _save_checkpoint(run: _Run, out: Path) -> None:
     state = {
-        "config": _fingerprint(config),
+        "config": run.fingerprint,
         "network": run.network.state_dict(),
         "mean": run.mean.state_dict(),
         "optimizer": run.optimizer.state_dict(),
@@ -128,13 +130,13 @@ def _save_checkpoint(run: _Run, config: TrainConfig, out: Path) -> None:
     os.replace(unfinished, out / _CHECKPOINT)
 
 
-def _load_checkpoint(run: _Run, config: TrainConfig, out: Path) -> None:
+def _load_checkpoint(run: _Run, out: Path) -> None:
     path = out / _CHECKPOINT
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
         raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
-    if state["config"] != _fingerprint(config):
+    if state["config"] != run.fingerprint:
         raise UsageError(f"The run in {out} has another configuration; resume with its own, or choose another folder.")
     run.network.load_state_dict(state["network"])
     run.mean.load_state_dict(state["mean"])
@@ -144,16 +146,16 @@ def _load_checkpoint(run: _Run, config: TrainConfig, out: Path) -> None:
     run.figures, run.curve = json.loads(state["figures"]), state["curve"]
 
 
-def _start(task: TrainingTask, config: TrainConfig, out: Path) -> _Run:
+def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> _Run:
     torch.manual_seed(config.seed)
     network = task.network()
     if config.start_from:
         read_weights(find_weights(config.start_from), network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
-    run = _Run(network, mean, _optimizer(network, config.optimizer))
+    run = _Run(network, mean, _optimizer(network, config.optimizer), _fingerprint(config, shards))
     if (out / _CHECKPOINT).exists():
-        _load_checkpoint(run, config, out)
+        _load_checkpoint(run, out)
     return run
 
 
@@ -218,13 +220,13 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _progress(config: TrainConfig, done: int) -> Iterator[Callable[[str], None]]:
+def _progress(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
     """Gives a function to call after each step with what to show: a bar on a terminal, else nothing (see the log)."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
     with Progress(console=Console(stderr=True)) as bar:
-        line = bar.add_task(config.name, total=config.steps, completed=done)
+        line = bar.add_task(name, total=total, completed=done)
         yield lambda text: bar.update(line, advance=1, description=text)
 
 
@@ -232,7 +234,7 @@ def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig,
     """Train until the end, early stopping, the time limit or a signal; whether it was one of the first two."""
     began, recent = time.monotonic(), [0.0, 0.0]
     limit = math.inf if config.minutes is None else 60 * config.minutes
-    with _stop_on_signal() as stop_asked, _progress(config, run.step) as show:
+    with _stop_on_signal() as stop_asked, _progress(config.name, config.steps, run.step) as show:
         for batch in batches(samples, run.step, config.steps, config.data):
             loss = _train_step(run, task, batch, config)
             recent = [recent[0] + loss, recent[1] + 1]
@@ -249,7 +251,7 @@ def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig,
             early = config.patience > 0 and run.stale >= config.patience
             stopped = stop_asked() or time.monotonic() - began > limit
             if last or early or stopped or run.step % config.checkpoint_every == 0:
-                _save_checkpoint(run, config, out)
+                _save_checkpoint(run, out)
             if last or early:
                 return True
             if stopped:
@@ -258,11 +260,23 @@ def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig,
     return True
 
 
-def train(config: TrainConfig, images: Path, out: Path, *, resume: bool = False) -> TrainResult:
+def _fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
+    """Simulate the training pairs that the folder lacks."""
+    source = PairSource(images, "train", config)
+    with _progress("simulating", config.shards) as show:
+        for number in make_shards(shards, config.shards, source.simulated, seed=config.seed, workers=config.workers):
+            log.info("shard %d of %d is done", number + 1, config.shards)
+            show("simulating")
+
+
+def train(
+    config: TrainConfig, images: Path, out: Path, *, resume: bool = False, shards: Path | None = None
+) -> TrainResult:
     """Train by this configuration and write weights, figures, curve and checkpoints into `out`.
 
-    images: a folder of clean images (with subfolders), or one of shards. resume: go on from the checkpoint in `out`, if
-    there is one.
+    images: a folder of clean images (with subfolders). resume: go on from the checkpoint in `out`, if there is one.
+    shards: a folder of training pairs simulated beforehand, filled first where it is not full; None simulates while
+    training. Validation pairs are always simulated anew.
     Raises UsageError for a folder without images or an `out` that holds another run, DemoireError when the loss is no
     longer finite; the last good checkpoint stays.
     """
@@ -275,9 +289,12 @@ def train(config: TrainConfig, images: Path, out: Path, *, resume: bool = False)
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
     if (out / _CHECKPOINT).exists() and not resume:
         raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
-    samples = Samples(PairSource(images, "train", config.data), config.task, config.data, (config.data.seed,))
+    if shards is not None:
+        _fill_shards(shards, images, config.data)
+    source = PairSource(images, "train", config.data, shards)
+    samples = Samples(source, config.task, config.data, (config.data.seed,))
     task = TASKS[config.task](config, images)
-    run = _start(task, config, out)
+    run = _start(task, config, out, shards)
     done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
     finished = done or _steps(run, task, samples, config, out)
     path = out / f"{config.name}.safetensors"

@@ -1,25 +1,29 @@
 """Pairs simulated beforehand, in files that training reads at random.
 
-Simulating costs as much as a training step of the default restorer, so where the same pairs serve several runs or
-several epochs it is done once: `write_shards` fills a folder, `Shards` reads it. Pair `i` of a folder depends on the
-seed, `i` and the scene alone, so shards can be made side by side by several processes, and a cut run goes on where it
-stopped. A shard holds 256 pairs as two arrays (256, size, size, 3) uint8 and takes 100 MB at 256 px.
+Simulating costs as much as a training step of the default restorer and ten times as much as one of the detector, so
+where the same pairs serve several runs or several epochs it is done once: `make_shards` fills a folder, `Shards` reads
+it. Pair `i` of a folder depends on the seed and `i` alone, so shards are made side by side by several processes, and a
+cut run goes on where it stopped. A shard holds 256 pairs, as many of each kind, as two arrays (256, size, size, 3)
+uint8; it takes 100 MB at 256 px and some ten seconds of one core.
 """
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, simulate
+from demoire.simulate import KINDS, Kind
 
 PAIRS_PER_SHARD = 256
+
+# Input and truth, each (size, size, 3) uint8 sRGB, and the strength of the pattern as in simulate.Pair.
+MadePair = tuple[NDArray[np.uint8], NDArray[np.uint8], float]
 
 
 @dataclass(frozen=True)
@@ -28,82 +32,78 @@ class ShardPair:
 
     moire: NDArray[np.uint8]  # (size, size, 3) sRGB
     clean: NDArray[np.uint8]  # (size, size, 3) sRGB
-    kind: Kind
     strength: float  # as in simulate.Pair
-    source: str  # name of the scene's file
 
 
-@lru_cache(maxsize=1000)
-def _read_scene(path: Path) -> NDArray[np.uint8]:
-    scene = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if scene is None:
-        raise UsageError(f"{path} cannot be read as an image; take it out of the training folder.")
-    return np.ascontiguousarray(scene[..., ::-1])
+class _ShardWriter(Dataset[int]):
+    """Writing as reading: item `number` is written by being asked for, by whichever worker process is free."""
+
+    def __init__(self, out: Path, make: Callable[[Kind, np.random.Generator], MadePair], seed: int) -> None:
+        self._out, self._make, self._seed = out, make, seed
+
+    def __getitem__(self, number: int) -> int:
+        pairs: list[MadePair] = []
+        rows: list[tuple[Kind, str]] = []
+        for place in range(PAIRS_PER_SHARD):
+            index = number * PAIRS_PER_SHARD + place
+            kind = KINDS[index % len(KINDS)]
+            pairs.append(self._make(kind, np.random.default_rng([self._seed, index])))
+            rows.append((kind, f"{pairs[-1][2]:.4f}"))
+        np.save(self._out / f"moire-{number:05d}.npy", np.stack([moire for moire, _, _ in pairs]))
+        np.save(self._out / f"clean-{number:05d}.npy", np.stack([clean for _, clean, _ in pairs]))
+        unfinished = self._out / f"rows-{number:05d}.part"
+        with unfinished.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        unfinished.rename(_rows_file(self._out, number))  # last, so that a shard with rows is whole
+        return number
 
 
-def _write_shard(
-    out: Path, number: int, scenes: Sequence[Path], size: int, seed: int, mix: NDArray[np.float64]
-) -> None:
-    arrays = np.empty((2, PAIRS_PER_SHARD, size, size, 3), np.uint8)
-    rows: list[tuple[str, str, str]] = []
-    for place in range(PAIRS_PER_SHARD):
-        rng = np.random.default_rng([seed, number * PAIRS_PER_SHARD + place])
-        scene = scenes[int(rng.integers(len(scenes)))]
-        pair = simulate(KINDS[int(rng.choice(len(KINDS), p=mix))], _read_scene(scene), size, rng)
-        arrays[0, place], arrays[1, place] = pair.moire, pair.clean
-        rows.append((pair.kind, f"{pair.strength:.4f}", scene.name))
-    for name, array in zip(("moire", "clean"), arrays, strict=True):
-        np.save(out / f"{name}-{number:05d}.npy", array)
-    unfinished = out / f"rows-{number:05d}.part"
-    with unfinished.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    unfinished.rename(out / f"rows-{number:05d}.csv")  # last, so that a shard with rows is whole
+def _rows_file(folder: Path, number: int) -> Path:
+    return folder / f"rows-{number:05d}.csv"
 
 
-def write_shards(
-    scenes: Sequence[Path],
-    out: Path,
-    *,
-    numbers: Sequence[int],
-    size: int = 256,
-    seed: int = 0,
-    mix: dict[Kind, float],
-    on_progress: Callable[[int], None] | None = None,
-) -> None:
-    """Simulate the shards of these numbers into `out`, leaving those that are there.
+def make_shards(
+    out: Path, count: int, make: Callable[[Kind, np.random.Generator], MadePair], *, seed: int, workers: int
+) -> Iterable[int]:
+    """Fill `out` up to `count` shards, leaving those that are there; gives the number of each as it is done.
 
-    scenes: image files. mix: share of each kind, scaled to sum 1. Raises UsageError for a file that is no image.
+    make: simulates one pair of a kind. workers: processes that do it; 0 does it in this one.
+    Raises UsageError where `out` cannot be written.
     """
-    cv2.setNumThreads(1)
-    out.mkdir(parents=True, exist_ok=True)
-    weights = np.array([mix.get(kind, 0.0) for kind in KINDS])
-    for number in numbers:
-        if not (out / f"rows-{number:05d}.csv").exists():
-            _write_shard(out, number, scenes, size, seed, weights / weights.sum())
-        if on_progress:
-            on_progress(number)
+    cv2.setNumThreads(1)  # a worker forked from a process with OpenCV's thread pool hangs
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
+    missing = [number for number in range(count) if not _rows_file(out, number).exists()]
+    return DataLoader(_ShardWriter(out, make, seed), sampler=missing, batch_size=None, num_workers=workers)
 
 
 class Shards:
-    """The pairs of a folder that `write_shards` filled, as a sequence. Opens files at need, so it pickles cheaply."""
+    """The pairs of a folder that `make_shards` filled. Opens files at need, so it pickles cheaply.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: list[tuple[Path, int, Kind, float, str]] = []
-        for rows in sorted(folder.glob("rows-*.csv")):
+    Raises UsageError for a folder without shards, or with smaller ones than asked for.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self._places: dict[Kind, list[tuple[Path, int, float]]] = {kind: [] for kind in KINDS}
+        files = sorted(folder.glob("rows-*.csv"))
+        if not files:
+            raise UsageError(f"{folder} holds no shards; let 'demoire train --shards' make them.")
+        for rows in files:
             with rows.open(newline="") as file:
-                for place, (kind, strength, source) in enumerate(csv.reader(file)):
-                    self.rows.append((rows, place, kind, float(strength), source))  # type: ignore[arg-type]
-        if not self.rows:
-            raise UsageError(f"{folder} holds no shards; make them first.")
+                for place, (kind, strength) in enumerate(csv.reader(file)):
+                    self._places[kind].append((rows, place, float(strength)))  # type: ignore[index]  # written above
+        stored = np.load(_array_file(files[0], "moire"), mmap_mode="r").shape[1]
+        if stored < size:
+            raise UsageError(f"The shards in {folder} are of {stored} px and data.size is {size}: lower it.")
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def draw(self, kind: Kind, rng: np.random.Generator) -> ShardPair:
+        """One pair of this kind at random."""
+        rows, place, strength = self._places[kind][int(rng.integers(len(self._places[kind])))]
+        moire, clean = (np.array(np.load(_array_file(rows, name), mmap_mode="r")[place]) for name in ("moire", "clean"))
+        return ShardPair(moire, clean, strength)
 
-    def __getitem__(self, index: int) -> ShardPair:
-        rows, place, kind, strength, source = self.rows[index]
-        moire, clean = (
-            np.array(np.load(rows.with_name(f"{name}-{rows.stem[5:]}.npy"), mmap_mode="r")[place])
-            for name in ("moire", "clean")
-        )
-        return ShardPair(moire, clean, kind, strength, source)
+
+def _array_file(rows: Path, name: str) -> Path:
+    return rows.with_name(f"{name}-{rows.stem.removeprefix('rows-')}.npy")

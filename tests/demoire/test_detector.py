@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from demoire.detector import KINDS, TILE, Calibration, Detector, DetectorConfig, image_score
+from demoire.detector import KINDS, TILE, Calibration, Detector, DetectorConfig, fused, image_score
 from demoire.layers import network_cost
 from demoire.simulate import KINDS as SIMULATED_KINDS
 
@@ -28,6 +28,19 @@ def test_a_tile_gives_a_logit_for_each_kind_and_small_pictures_work_too() -> Non
     with torch.inference_mode():
         assert detector(torch.rand(2, 3, TILE, TILE)).shape == (2, len(KINDS))
         assert detector(torch.rand(1, 3, 64, 100)).shape == (1, len(KINDS))
+
+
+def test_fused_for_inference_it_says_the_same() -> None:
+    torch.manual_seed(0)
+    detector = Detector(TINY)
+    tiles = torch.rand(6, 3, 64, 64)
+    detector(tiles)  # in training mode: the normalisations see some statistics
+    with torch.inference_mode():
+        said = detector.eval().probabilities(tiles)
+        quick = fused(detector)
+        assert torch.allclose(quick.probabilities(tiles), said, atol=1e-5)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in detector.modules()), "the original stays as it was"
 
 
 def test_temperature_softens_without_changing_the_order() -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS
+from demoire.simulate import KINDS, Kind
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, Sample, Samples, batches, find_images, split_of, validation_set
-from demoire.training.shards import Shards, write_shards
+from demoire.training.shards import MadePair, make_shards
 
 SMALL = DataConfig(size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4)
 
@@ -86,15 +86,54 @@ def test_drawn_scenes_stand_in_for_a_split_without_images(scene_folder: Path, tm
     assert samples[0].moire.float().std() > 0
 
 
-def test_shards_made_beforehand_are_cut_turned_and_split(scene_folder: Path, tmp_path: Path) -> None:
-    shares = {"screen": 1.0, "halftone": 1.0, "texture": 1.0, "none": 1.0}
-    write_shards(find_images(scene_folder, "train"), tmp_path, numbers=[0], size=80, seed=1, mix=shares)  # type: ignore[arg-type]
-    samples = _samples(tmp_path)
-    assert samples[0].moire.shape == (3, 64, 64)
-    stored = {row[4] for row in Shards(tmp_path).rows}
-    assert all(split_of(name) == "train" for name in stored)
-    with pytest.raises(UsageError, match="smaller than data.size"):
-        _samples(tmp_path, config=SMALL.model_copy(update={"size": 96}))[0]
+@pytest.fixture(scope="module")
+def shards(scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard of pairs of 80 px, from the training scenes."""
+    folder = tmp_path_factory.mktemp("shards")
+    source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 80}))
+    assert list(make_shards(folder, 1, source.simulated, seed=1, workers=0)) == [0]
+    return folder
+
+
+def test_pairs_of_shards_are_cut_and_turned_and_depend_on_their_number_alone(scene_folder: Path, shards: Path) -> None:
+    def samples() -> Samples:
+        return Samples(PairSource(scene_folder, "train", SMALL, shards), "restorer", SMALL, (SMALL.seed,))
+
+    later = samples()[7]
+    assert later.moire.shape == later.clean.shape == (3, 64, 64)
+    assert _equal(samples()[7], later)
+    assert not _equal(samples()[8], later)
+
+
+def test_shards_hold_as_many_pairs_of_each_kind(scene_folder: Path, shards: Path) -> None:
+    kinds = [row.partition(",")[0] for row in (shards / "rows-00000.csv").read_text().splitlines()]
+    assert [kinds.count(kind) for kind in KINDS] == [64, 64, 64, 64]
+
+
+def test_a_shard_that_is_there_is_not_made_again(shards: Path) -> None:
+    def never(kind: Kind, rng: np.random.Generator) -> MadePair:
+        raise AssertionError("made again")
+
+    assert list(make_shards(shards, 1, never, seed=1, workers=0)) == []
+
+
+def test_workers_make_the_same_shards(scene_folder: Path, tmp_path: Path) -> None:
+    source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32, "mix": {"none": 1.0}}))
+    for folder, workers in (("alone", 0), ("helped", 2)):
+        assert sorted(make_shards(tmp_path / folder, 2, source.simulated, seed=1, workers=workers)) == [0, 1]
+    names = sorted(path.name for path in (tmp_path / "alone").iterdir())
+    assert len(names) == 6
+    for name in names:
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "helped" / name).read_bytes()
+
+
+def test_shards_that_are_too_small_or_missing_are_one_sentence(
+    scene_folder: Path, shards: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"are of 80 px and data\.size is 96"):
+        PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 96}), shards)
+    with pytest.raises(UsageError, match="holds no shards"):
+        PairSource(scene_folder, "train", SMALL, tmp_path)
 
 
 @pytest.mark.parametrize(
