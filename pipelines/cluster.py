@@ -1,0 +1,130 @@
+"""Ray as this project uses it: on this machine unless told of a cluster, quiet, and sized so that nothing starves.
+
+Three kinds of place to work on. A Ray that already runs in this process is used as it is. `ray_address` connects to a
+cluster. Otherwise a Ray of this machine is started and ended with the run; it costs about three seconds.
+
+Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`) as an argument, which Ray writes nowhere. A runtime
+environment would be the usual way, but Ray's agents log it in full, secrets included.
+"""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+from ray.data import DataContext
+from ray.exceptions import RayError, RayTaskError
+from ray.util.annotations import RayDeprecationWarning
+
+from demoire.errors import DemoireError, UsageError
+
+FETCH_CPUS = 0.25  # a fetch mostly waits for storage
+_LEFT_FOR_TASKS = 0.5  # CPUs a node that no actor claims: two fetches
+_CORES_AN_ACTOR = 4  # more threads than that do little for one model, more models do
+_STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
+
+
+@contextmanager
+def ray_session(ray_address: str | None = None) -> Iterator[None]:
+    """Ray for the block: the one that runs here already, the cluster at `ray_address`, or one of this machine.
+
+    Raises UsageError when the cluster cannot be reached.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would land in the user's terminal
+    try:
+        ray.init(
+            address=ray_address or "local",
+            include_dashboard=False if ray_address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        if ray_address is None:
+            raise
+        raise UsageError(f"There is no Ray cluster at {ray_address}: check --ray-address.") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def quiet_data_context() -> Iterator[None]:
+    """Ray Data for the block without bars and reports of its own, and with a block for every row."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.enable_auto_log_stats = False
+    context.target_max_block_size = 1
+    with DataContext.current(context), warnings.catch_warnings():
+        # The way to bound retries changes in Ray 2.64, and this project asks for an older one.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        yield
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The actors of a wave, and what each of them claims."""
+
+    size: int
+    cpus: float
+    gpus: float
+    threads: int  # of torch; 0 on a GPU, where it does not matter
+    device: str  # for the Cleaner inside
+
+
+def plan_pool(device: str, workers: int | None, threads: int) -> Pool:
+    """The actors for the nodes that Ray has now: one a GPU, or where there is none one for about four cores.
+
+    Raises UsageError if a GPU is asked for and there is none.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if device.startswith("cuda") and not gpus:
+        raise UsageError(f"There is no device {device} here: use --device cpu, or auto.")
+    if gpus and device != "cpu":
+        most = 1 if ":" in device else gpus
+        return Pool(min(workers or most, most), 1.0, 1.0, threads, device)
+    cores = [node["CPU"] for node in nodes]
+    size = workers or sum(max(1, int(count) // _CORES_AN_ACTOR) for count in cores)
+    a_node = math.ceil(size / len(cores))
+    share = max(0.25, math.floor(4 * (min(cores) - _LEFT_FOR_TASKS) / a_node) / 4)
+    return Pool(size, share, 0.0, threads or max(1, round(min(cores) / a_node)), "cpu")
+
+
+def storage_environment() -> dict[str, str]:
+    """The variables of this process by which storage finds endpoint and credentials."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_STORAGE_VARIABLES)}
+
+
+def own_error(error: BaseException) -> DemoireError | None:
+    """The error for the user that a worker raised and Ray wrapped, if there is one inside."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, DemoireError):
+            return seen
+        cause = seen.cause if isinstance(seen, RayTaskError) else None
+        seen = cause if isinstance(cause, BaseException) else seen.__cause__
+    return None
+
+
+def is_death(error: BaseException) -> bool:
+    """Whether Ray says that a process or a node died, as against an exception in what it ran."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, RayTaskError):
+            return False
+        if isinstance(seen, RayError):
+            return True
+        seen = seen.__cause__
+    return False

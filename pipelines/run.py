@@ -1,0 +1,400 @@
+"""The whole job: plan -> waves of cleaning -> publish -> report -> prove.
+
+`run_job` is what `demoire clean` does. It may be killed at any point and run again with the same job: units that are
+committed and sources that are published are passed over. Run again when all is done, it looks at the sources' versions
+and at the markers, and writes nothing. A source that changes while the job runs is planned anew.
+
+Each step is a function of small values that can be called by itself; `step` wraps every call, so that a scheduler can
+make a task of each. The plain command passes none.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import ray
+
+from demoire.cleaner import CleanerConfig
+from demoire.errors import DemoireError, SourceChangedError, UsageError
+from pipelines.clean import WAVE_UNITS, Origin, Work, clean_wave, quarantined
+from pipelines.cluster import own_error, ray_session, storage_environment
+from pipelines.ledger import Ledger, pieces
+from pipelines.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
+from pipelines.publish import (
+    PUBLISHED,
+    REPORT,
+    UNSAFE,
+    Proof,
+    prove,
+    publish_retry,
+    publish_source,
+    read_marker,
+    read_report,
+)
+from pipelines.records import Unit
+from pipelines.report import build_report
+from pipelines.sources import discover
+from pipelines.storage import BOOKKEEPING, Place, check_places, open_place, shown
+from pipelines.upkeep import Collected, Status, gc, is_done, status
+
+__all__ = ["CleanJob", "Collected", "Status", "Summary", "gc", "retry", "run_job", "status"]
+
+RUNS = f"{BOOKKEEPING}/runs"
+PAGE = f"{REPORT}/index.html"
+
+_PLANS = 3  # times that a collection may change under a run
+_IDLE_WAVES = 3  # waves in a row that change nothing
+_PUBLISH_CPUS = 0.5
+_PUBLISHED_AHEAD = 64  # sources handed to Ray at one time
+
+_LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Step = Callable[[Callable[..., Any]], Callable[..., Any]]
+Progress = Callable[[str, float, float], None]  # "plan" (sources), "clean" (images) or "publish" (sources); done, of
+
+
+def plainly(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The step wrapper of a run without a scheduler: nothing is wrapped."""
+    return function
+
+
+def in_silence(phase: str, done: float, total: float) -> None:
+    """Progress that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class CleanJob:
+    """What is to be cleaned, where to, and how. Holds no credentials: those stay in the environment."""
+
+    src: str
+    dst: str
+    config: CleanerConfig = CleanerConfig()
+    workers: int | None = None  # actors; None: one a GPU, or one for about four cores
+    ray_address: str | None = None  # of a cluster; None: this machine
+    sample: int | None = None  # clean only so many images, chosen evenly
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as JSON holds it."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(facts: dict[str, Any]) -> "CleanJob":
+        return CleanJob(**{**facts, "config": CleanerConfig(**facts["config"])})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job came to. The counts are of all that is published of it, `seconds` and `mps` of this run."""
+
+    run_id: str
+    images: int
+    cleaned: int
+    copied: int
+    quarantined: int
+    others: int  # members that are no images, mirrored untouched
+    megapixels: float
+    seconds: float
+    mps: float  # megapixels cleaned by the second of cleaning; 0 if nothing was left to clean
+    moire_before: float | None  # means over the cleaned
+    moire_after: float | None
+    report: str  # full path of the HTML page
+
+
+@dataclass(frozen=True)
+class WaveDone:
+    """A wave as the loop over waves sees it."""
+
+    left: int  # units before it
+    state: tuple[int, int] = (0, 0)  # (committed, deadly) units before it; something of it has to change every wave
+    megapixels: float = 0.0
+    seconds: float = 0.0
+
+
+def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence) -> Summary:
+    """Do the job, or what is left of it.
+
+    Raises UsageError and its kind for what the user can put right, ProofError if the count does not come out,
+    SourceChangedError if the collection changes faster than it is planned.
+    """
+    start, run_id = time.monotonic(), _new_run_id()
+    for attempt in range(_PLANS):
+        plan_id = step(plan_units)(job, progress)
+        try:
+            worked = _work_off(job, plan_id, run_id, step, progress)
+            break
+        except SourceChangedError as error:
+            if attempt == _PLANS - 1:
+                raise
+            _LOG.warning("%s Planning again.", error)
+    if worked.published or not open_place(job.dst).exists(PAGE):
+        step(write_report)(job.dst)
+    return _finish(job, plan_id, run_id, time.monotonic() - start, worked, step)
+
+
+def retry(
+    dst: str,
+    reason: str | None = None,
+    *,
+    config: CleanerConfig | None = None,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    step: Step = plainly,
+    progress: Progress = in_silence,
+) -> Summary:
+    """Clean once more what is in quarantine under DST (for `reason`, or all of it), and take it into the mirrors.
+
+    config: of this attempt; None: that of the run before. Raises UsageError if DST holds no finished run, or nothing is
+    in quarantine for that reason.
+    """
+    start, run_id = time.monotonic(), _new_run_id()
+    place, latest = open_place(dst), load_plan(dst)
+    chosen = list(_in_quarantine(place, latest, reason))
+    if not chosen:
+        raise UsageError(f"Nothing{f' of reason {reason}' if reason else ''} is in quarantine under {place.full()}.")
+    before = _last_job(place)
+    job = CleanJob(latest.src, dst, config or before.config, workers or before.workers, ray_address, latest.sample)
+    markers = (read_marker(place, source_id) for source_id in {source_id for source_id, _ in chosen})
+    generation = 1 + max(marker.generation for marker in markers if marker is not None)
+    plan_id = make_retry_plan(dst, chosen, job.config.fingerprint(), generation).id
+    worked = _work_off(job, plan_id, run_id, step, progress)
+    step(write_report)(dst)
+    return _finish(job, latest.id, run_id, time.monotonic() - start, worked, step)
+
+
+# The steps
+
+
+def plan_units(job: CleanJob, progress: Progress = in_silence) -> str:
+    """Look at the sources and plan what is to be done; the plan's id. The latest plan is kept where it still fits."""
+    check_places(job.src, job.dst)
+    place, fingerprint = open_place(job.dst), job.config.fingerprint()
+    if job.sample is not None:
+        _check_sample(place)
+    elif (latest := _latest_plan(place)) is not None and _fits(latest, job, fingerprint):
+        return latest.id
+    return make_plan(job.src, job.dst, fingerprint, job.sample, lambda done, of: progress("plan", done, of)).id
+
+
+def clean_next_wave(job: CleanJob, plan_id: str, run_id: str, progress: Progress = in_silence) -> WaveDone:
+    """Clean what is left of a plan, at most one wave of it."""
+    ledger, plan, wave = Ledger(job.dst), load_plan(job.dst, plan_id), uuid4().hex
+    committed = ledger.committed()
+    deadly = ledger.poisonous(committed)
+    state = len(committed), len(deadly)
+    place = open_place(job.dst)
+    published = {planned.source.id for planned in plan.sources if is_done(place, plan, planned)}
+    units: list[Unit] = []
+    left = images = 0
+    for unit in _open_units(plan, published, committed, deadly):
+        if unit.id in deadly:  # halved down to this one image
+            _give_up(ledger, unit, Origin(unit, ledger.start(unit, wave), plan.fingerprint, run_id))
+            left += 1
+            continue
+        left, images = left + 1, images + len(unit.members)
+        if len(units) < WAVE_UNITS:
+            units.append(unit)
+    if not units:
+        return WaveDone(left, state)
+    done = plan.images - images
+    progress("clean", done, plan.images)
+
+    def one_more(count: int, megapixels: float) -> None:
+        nonlocal done
+        done += count
+        progress("clean", done, plan.images)
+
+    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, storage_environment())
+    with ray_session(job.ray_address):
+        result = clean_wave(units, work, job.workers, one_more)
+    return WaveDone(left, state, result.megapixels, result.seconds)
+
+
+def publish_sources(job: CleanJob, plan_id: str, progress: Progress = in_silence) -> int:
+    """Publish all sources of a plan that are not published yet, several at a time; how many they were."""
+    plan, place = load_plan(job.dst, plan_id), open_place(job.dst)
+    waiting = [planned.source.id for planned in plan.sources if not is_done(place, plan, planned)]
+    done = len(plan.sources) - len(waiting)
+    running: list[ray.ObjectRef] = []
+    with ray_session(job.ray_address):
+        publish = ray.remote(num_cpus=_PUBLISH_CPUS, max_retries=1)(_publish)
+        facts, environment = replace(plan, sources=()), storage_environment()
+        for planned, units in _by_source(plan, set(waiting)):
+            running.append(publish.remote(facts, planned, units, environment))
+            if len(running) == _PUBLISHED_AHEAD:
+                running, done = _await_one(running), done + 1
+                progress("publish", done, len(plan.sources))
+        while running:
+            running, done = _await_one(running), done + 1
+            progress("publish", done, len(plan.sources))
+    return len(waiting)
+
+
+def write_report(dst: str) -> str:
+    """The report's page from the report tables; its path."""
+    return build_report(dst)
+
+
+def prove_counts(dst: str, plan_id: str) -> Proof:
+    """Planned = cleaned + copied + quarantined. Raises ProofError."""
+    return prove(load_plan(dst, plan_id))
+
+
+# What the steps are made of
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What was left to do, now that it is done."""
+
+    published: int = 0  # sources
+    megapixels: float = 0.0  # cleaned
+    seconds: float = 0.0  # of cleaning
+
+
+def _work_off(job: CleanJob, plan_id: str, run_id: str, step: Step, progress: Progress) -> Worked:
+    """Waves until every unit is committed, then the mirrors."""
+    place, plan = open_place(job.dst), load_plan(job.dst, plan_id)
+    if all(is_done(place, plan, planned) for planned in plan.sources):
+        return Worked()
+    megapixels = seconds = 0.0
+    before, idle = None, 0
+    with ray_session(job.ray_address):
+        while (wave := step(clean_next_wave)(job, plan_id, run_id, progress)).left:
+            megapixels, seconds = megapixels + wave.megapixels, seconds + wave.seconds
+            idle = idle + 1 if wave.state == before else 0
+            before = wave.state
+            if idle == _IDLE_WAVES:
+                raise DemoireError(
+                    f"{wave.left} units cannot be finished: their workers die whatever is tried; "
+                    "see whether this machine has enough memory, then run the same command again."
+                )
+        return Worked(step(publish_sources)(job, plan_id, progress), megapixels, seconds)
+
+
+def _open_units(
+    plan: Plan, published: AbstractSet[str], committed: AbstractSet[str], deadly: AbstractSet[str]
+) -> Iterator[Unit]:
+    """What is left of a plan: units, and pieces of those that had to be halved."""
+    for unit in read_units(plan.dst, plan.id):
+        if unit.source.id not in published:
+            yield from pieces(unit, plan.fingerprint, committed, deadly).open
+
+
+def _give_up(ledger: Ledger, unit: Unit, origin: Origin) -> None:
+    """Quarantine the one image that kills whatever process touches it."""
+    _LOG.warning("%s in %s kills its process; it goes into quarantine.", unit.members[0].name, shown(unit.source.uri))
+    ledger.commit(unit, origin.attempt, [quarantined(member, "native_crash", origin) for member in unit.members])
+
+
+def _by_source(plan: Plan, wanted: AbstractSet[str]) -> Iterator[tuple[SourcePlan, list[Unit]]]:
+    """The wanted sources of a plan with their units, which may be none, a source in memory at a time."""
+    groups = groupby(read_units(plan.dst, plan.id), lambda unit: unit.source.id)
+    source_id, units = next(groups, ("", iter(())))
+    for planned in plan.sources:
+        own = []
+        if planned.source.id == source_id:
+            own = list(units)
+            source_id, units = next(groups, ("", iter(())))
+        if planned.source.id in wanted:
+            yield planned, own
+
+
+def _publish(plan: Plan, planned: SourcePlan, units: list[Unit], environment: dict[str, str]) -> None:
+    """Publish one source, in whatever process and on whatever machine."""
+    os.environ.update(environment)
+    if plan.generation:
+        publish_retry(planned, units, plan.dst, plan.fingerprint, plan.generation)
+    else:
+        publish_source(planned, units, plan.dst, plan.fingerprint, plan.sample)
+
+
+def _await_one(running: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
+    """Wait for one of them; the others. Raises what it raised."""
+    done, others = ray.wait(running, num_returns=1)
+    try:
+        ray.get(done)
+    except Exception as error:
+        if own := own_error(error):
+            raise own from error
+        raise
+    return others
+
+
+def _latest_plan(place: Place) -> Plan | None:
+    return load_plan(place.uri) if place.exists(LATEST) else None
+
+
+def _fits(latest: Plan, job: CleanJob, fingerprint: str) -> bool:
+    """Whether the latest plan is that of this job, over sources that have not changed since."""
+    if (latest.src, latest.fingerprint, latest.sample) != (job.src, fingerprint, None):
+        return False
+    return [planned.source for planned in latest.sources] == discover(job.src)
+
+
+def _check_sample(place: Place) -> None:
+    """A sample's mirrors would take the place of whole ones. Raises UsageError."""
+    for entry in place.list(PUBLISHED):
+        marker = read_marker(place, entry.name.removesuffix(".json"))
+        if marker is not None and marker.sample is None:
+            raise UsageError(f"{place.full()} holds a whole cleaned collection: give a sample another DST.")
+
+
+def _in_quarantine(place: Place, plan: Plan, reason: str | None) -> Iterator[tuple[str, int]]:
+    """(source id, position) of the images in quarantine that another attempt can be made at."""
+    for planned in plan.sources:
+        if read_marker(place, planned.source.id) is None:
+            continue
+        table = read_report(place, planned.source.id, ["image_id", "status", "reason"])
+        for row in table.to_pylist():
+            position = int(row["image_id"].rpartition("/")[2])
+            again = row["status"] == "quarantined" and position >= 0 and row["reason"] != UNSAFE
+            if again and reason in (None, row["reason"]):
+                yield planned.source.id, position
+
+
+def _last_job(place: Place) -> CleanJob:
+    """The job of the last run that was finished. Raises UsageError."""
+    runs = sorted(entry.name for entry in place.list(RUNS))
+    if not runs:
+        raise UsageError(f"{place.full()} holds no finished run: run `demoire clean` first.")
+    return CleanJob.from_dict(json.loads(place.read(f"{RUNS}/{runs[-1]}"))["job"])
+
+
+def _new_run_id() -> str:
+    """Sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
+
+
+def _finish(job: CleanJob, plan_id: str, run_id: str, seconds: float, worked: Worked, step: Step) -> Summary:
+    """Prove the count, and note what the run came to; a run that had nothing to do leaves no note."""
+    proof = step(prove_counts)(job.dst, plan_id)
+    place, plan = open_place(job.dst), load_plan(job.dst, plan_id)
+    markers = [marker for p in plan.sources if (marker := read_marker(place, p.source.id)) is not None]
+    cleaned = proof.cleaned or None
+    summary = Summary(
+        run_id=run_id,
+        images=proof.images,
+        cleaned=proof.cleaned,
+        copied=proof.copied,
+        quarantined=proof.quarantined,
+        others=sum(marker.others for marker in markers),
+        megapixels=sum(marker.megapixels for marker in markers),
+        seconds=seconds,
+        mps=worked.megapixels / worked.seconds if worked.seconds else 0.0,
+        moire_before=sum(marker.moire_before for marker in markers) / cleaned if cleaned else None,
+        moire_after=sum(marker.moire_after for marker in markers) / cleaned if cleaned else None,
+        report=place.full(PAGE),
+    )
+    if worked.published:
+        note = {"job": job.to_dict(), "plan": plan_id, "summary": asdict(summary)}
+        place.write(f"{RUNS}/{run_id}.json", json.dumps(note, indent=2).encode())
+    return summary
