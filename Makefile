@@ -1,0 +1,47 @@
+# Two commands from a fresh machine with Python 3.11+ and make:
+#   make demo    draw a sample collection, clean it through the Prefect flow on a local Ray, print the closing table
+#   make test    lint, format check, types, tests
+# Both make the virtual environment from constraints.txt first; it is made anew only when the lists of packages change.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## the virtual environment, with everything that the tests need
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "demoire needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || { echo "making the virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the packages of constraints.txt (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## draw a sample collection, clean it, and show what came of it
+	@$(BIN)/demoire demo --out $(DEMO)
+
+test: $(STAMP)  ## lint, format check, types and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy alone
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## how fast this machine is, stage by stage
+	$(BIN)/demoire bench --json
+
+clean:  ## remove the demo's output and the caches, keep the environment
+	rm -rf $(DEMO) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,152 @@
+"""Commands from simulated pairs to figures: simulate, train, evaluate, bench."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from demoire.errors import UsageError
+from flows import console
+from flows.commands import options
+from flows.settings import read_settings
+
+DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
+
+
+def simulate(
+    clean: Annotated[str, typer.Argument(metavar="CLEAN", help="A folder of clean images, or 'drawn' for own scenes.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for NAME_moire.png and NAME_clean.png.")],
+    kind: Annotated[options.Kind, typer.Option(help="What makes the moiré; 'none' gives clean pictures only.")],
+    count: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pairs.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=4096, help="Side of the pairs in px.")] = 512,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of all kinds too.")] = None,
+) -> int:
+    """Make labelled pairs: the same picture with simulated moiré and without."""
+    from demoire.simulate.pairs import write_pairs
+
+    images = None if clean == DRAWN else Path(clean)
+    if images is not None and not images.exists():
+        raise UsageError(f"{images} does not exist; name a folder of clean images, or '{DRAWN}' for drawn scenes.")
+    with console.progress_bar("simulating", total=count) as bar:
+        write_pairs(images, out, kind, count, seed, size=size, on_progress=bar)
+    if sheet is not None:
+        from demoire.simulate.pairs import write_picture
+        from demoire.simulate.sheet import contact_sheet
+
+        write_picture(sheet, contact_sheet(images, seed=seed))
+    typer.echo(f"{count} pairs of kind {kind} are in {out}")
+    return 0
+
+
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file, or a shipped name such as restorer.")],
+    images: Annotated[Path, typer.Option("--images", metavar="DIR", help="Clean images to simulate moiré on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="For checkpoints, curves and weights.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
+    shards: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Simulate beforehand into this folder, for several epochs or runs."),
+    ] = None,
+    prefect: Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")] = False,
+) -> int:
+    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning curve."""
+    logging.getLogger("demoire").setLevel(logging.INFO)
+    if prefect:
+        from flows.train_model import train_model
+
+        typer.echo(f"weights: {train_model(config, images, out, resume, shards)}")
+        return 0
+    from demoire.training.config import load_config
+    from demoire.training.loop import train as run
+
+    result = run(load_config(config), images, out, resume=resume, shards=shards)
+    typer.echo(f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}")
+    if not result.finished:
+        console.remark("stopped before the end; the same command with --resume goes on")
+    return 0
+
+
+def evaluate(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder of NAME_moire.EXT and NAME_clean.EXT.")],
+    as_json: options.AsJson = False,
+    gate: options.GateOption = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
+    device: options.Device = None,
+    detector: options.DetectorOption = None,
+    restorer: options.RestorerOption = None,
+    threshold: options.Threshold = None,
+) -> int:
+    """Measure against the truth: PSNR and SSIM before, after, and of the best blur; the detector's figures.
+
+    NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector alone.
+    """
+    settings = read_settings(None, gate=gate, device=device, detector=detector, restorer=restorer, threshold=threshold)
+    if not pairs.is_dir():
+        raise UsageError(f"{pairs} is no folder of pairs; make one with 'demoire simulate'.")
+    from demoire.cleaner import Cleaner
+    from pipelines.evaluate import evaluate_page, evaluate_pairs
+
+    cleaner = Cleaner(settings.cleaner_config())
+    with console.progress_bar("evaluating") as bar:
+        figures = evaluate_pairs(pairs, cleaner, on_progress=bar)
+    if html is not None:
+        evaluate_page(figures, pairs, html, cleaner)
+        console.remark(f"wrote {html}")
+    if as_json:
+        console.emit_json(figures)
+    else:
+        _show_figures(figures)
+    return 0
+
+
+def _show_figures(figures: Mapping[str, Any]) -> None:
+    if figures["pairs"]:
+        rows = [(kind, means["n"], *_measures(means)) for kind, means in figures["kinds"].items()]
+        rows.append(("all", len(figures["pairs"]), *_measures(figures["mean"])))
+        columns = (
+            "kind",
+            "n",
+            *(f"{name} {when}" for name in ("PSNR", "SSIM") for when in ("before", "after", "blur")),
+        )
+        console.show_table("means over the pairs; PSNR in dB; blur: the best one, chosen by the truth", columns, rows)
+    detector = [(name, value) for name, value in figures["detector"].items()]
+    detector += [("threshold", figures["threshold"]), ("clean images touched", figures["clean_touched"])]
+    console.show_table("the detector", ("figure", "value"), detector)
+
+
+def _measures(means: Mapping[str, Any]) -> list[Any]:
+    return [means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")]
+
+
+def bench(
+    as_json: options.AsJson = False,
+    device: options.Device = None,
+    restorer: options.RestorerOption = None,
+) -> int:
+    """Measure this machine: the models alone, every stage alone, and the whole job end to end. About two minutes."""
+    settings = read_settings(None, device=device, restorer=restorer)
+    from pipelines.bench import bench as run
+
+    with console.progress_bar("measuring") as bar:
+        figures = run(settings.cleaner_config(), on_progress=bar)
+    if as_json:
+        console.emit_json(figures)
+        return 0
+    rates = [("restorer alone", figures["model_mps"]), ("fast restorer alone", figures["fast_mps"])]
+    rates.append(("detector alone", figures["detector_mps"]))
+    rates += [(f"stage {stage}", mps) for stage, mps in figures["ceilings"].items()]
+    rates += [("the whole job", figures["end_to_end_mps"]), ("  could be at best", figures["possible_mps"])]
+    rates.append(("a plain script", figures["script_mps"]))
+    console.show_table("megapixels a second", ("what", "MP/s"), rates)
+    rest = [
+        ("efficiency of the job", f"{figures['efficiency']:.0%}"),
+        ("peak memory of workers, MB", figures["peak_rss_mb"]),
+    ]
+    console.show_table("this machine", ("what", "value"), [*rest, *figures["machine"].items()])
+    return 0
+
+
+COMMANDS = (simulate, train, evaluate, bench)

@@ -1,0 +1,67 @@
+"""Flags and configuration file become one object, and what is wrong in them is named in one sentence."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from demoire.errors import ConfigError, UsageError
+from flows.settings import CleanSettings, keep_storage_options, read_settings
+
+
+@pytest.fixture
+def night_toml(tmp_path: Path) -> Path:
+    file = tmp_path / "night.toml"
+    file.write_text('gate = "off"\nworkers = 3\nmax_megapixels = 80\n')
+    return file
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert read_settings(None, gate=None, workers=None) == CleanSettings()
+
+
+def test_a_flag_wins_over_the_file_and_the_file_over_the_default(night_toml: Path) -> None:
+    settings = read_settings(night_toml, workers=1, gate=None)
+    assert (settings.gate, settings.workers, settings.max_megapixels, settings.device) == ("off", 1, 80, "auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("wrokers = 3\n", "Unknown setting 'wrokers'"),
+        ("workers = 0\n", "greater than or equal to 1"),
+        ('gate = "maybe"\n', "'gate'"),
+        ('device = "tpu"\n', "There is no device 'tpu'"),
+        ("workers = \n", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        read_settings(file)
+    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.toml does not exist"):
+        read_settings(tmp_path / "missing.toml")
+
+
+def test_storage_options_go_to_the_environment_with_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", '{"key": "old", "kept": 1}')
+    keep_storage_options(["key=new", "anon=false", 'client_kwargs={"verify": false}', "secret=a=b"])
+    assert json.loads(os.environ["DEMOIRE_STORAGE_OPTIONS"]) == {
+        "key": "new",
+        "kept": 1,
+        "anon": False,
+        "client_kwargs": {"verify": False},
+        "secret": "a=b",
+    }
+
+
+def test_a_malformed_storage_option_is_refused_without_repeating_it() -> None:
+    with pytest.raises(UsageError) as caught:
+        keep_storage_options(["hush-hush"])
+    assert "hush-hush" not in str(caught.value)

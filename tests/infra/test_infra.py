@@ -1,0 +1,97 @@
+"""Each file of infra/ parses, and agrees with the code: commands that exist, versions that are pinned, no secrets."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from flows.cli import app
+from flows.serve import read_deployment
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+
+
+def load(path: str) -> Any:
+    return yaml.safe_load((INFRA / path).read_text(encoding="utf-8"))
+
+
+def pinned(package: str) -> str:
+    found = re.search(rf"^{package}==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.M)
+    assert found, f"{package} is not in constraints.txt"
+    return found.group(1)
+
+
+def check_command_line(words: list[str]) -> None:
+    """The words after `demoire` name a command, and options that it has."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert words[0] in commands
+    known = {option for parameter in commands[words[0]].params for option in parameter.opts}
+    assert {word for word in words[1:] if word.startswith("--")} <= known
+
+
+def test_the_nightly_deployment_is_one_that_serve_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMOIRE_SRC", "s3://archive/incoming")
+    monkeypatch.setenv("DEMOIRE_DST", "s3://archive/clean")
+    nightly = read_deployment(INFRA / "prefect/prefect.yaml")
+    assert nightly.name == "nightly"
+    assert nightly.schedules[0].cron == "30 1 * * *"
+    assert nightly.parameters["src"] == "s3://archive/incoming"
+    assert nightly.concurrency_limit is not None and nightly.concurrency_limit.limit == 1
+    module, _, function = nightly.entrypoint.partition(":")
+    assert f"def {function}(" in (ROOT / module).read_text(encoding="utf-8")
+
+
+def test_compose_has_every_part_and_starts_them_in_an_order_that_exists() -> None:
+    services = load("compose/compose.yaml")["services"]
+    assert {"s3", "database", "prefect", "worker", "ray-head"} <= set(services)
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= set(services), name
+        for other, condition in service.get("depends_on", {}).items():
+            if condition["condition"] == "service_healthy":
+                assert "healthcheck" in services[other], f"{name} waits for the health of {other}, which has none"
+    check_command_line(services["deploy"]["command"])
+
+
+def test_compose_builds_the_dockerfile_with_an_argument_it_has() -> None:
+    build = load("compose/compose.yaml")["services"]["worker"]["build"]
+    dockerfile = (INFRA / "compose" / build["context"] / build["dockerfile"]).resolve()
+    assert dockerfile == INFRA / "docker/Dockerfile"
+    assert set(build["args"]) <= set(re.findall(r"^ARG (\w+)", dockerfile.read_text(), flags=re.M))
+
+
+def test_dockerfile_copies_what_exists_and_ends_as_a_plain_user() -> None:
+    text = (INFRA / "docker/Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    steps = [line.split(maxsplit=1) for line in text.splitlines() if re.match(r"^[A-Z]+ ", line)]
+    for _, rest in (step for step in steps if step[0] == "COPY"):
+        if "--from=" in rest:
+            continue
+        sources = [word for word in shlex.split(rest) if not word.startswith("--")][:-1]
+        assert sources and all((ROOT / source).exists() for source in sources), rest
+    assert [rest for step, rest in steps if step == "USER"][-1] != "root"
+    assert [rest for step, rest in steps if step == "ENTRYPOINT"] == ['["demoire"]']
+
+
+def test_rayjob_runs_a_real_command_on_the_pinned_ray_with_cpu_and_gpu_groups() -> None:
+    job = load("kuberay/rayjob.yaml")
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    words = shlex.split(job["spec"]["entrypoint"])
+    assert words[0] == "demoire"
+    check_command_line(words[1:])
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["rayVersion"] == pinned("ray")
+    groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
+    assert set(groups) == {"cpu", "gpu"}
+    limits = {name: group["template"]["spec"]["containers"][0]["resources"]["limits"] for name, group in groups.items()}
+    assert "nvidia.com/gpu" in limits["gpu"] and "nvidia.com/gpu" not in limits["cpu"]
+
+
+@pytest.mark.parametrize("file", sorted(INFRA.rglob("*.y*ml")), ids=lambda file: file.name)
+def test_no_secret_is_written_down(file: Path) -> None:
+    """Whatever is named like a secret is taken from the environment or from a Kubernetes secret."""
+    for match in re.finditer(r"(?im)^\s*\S*(secret_access_key|password|token)\S*:\s*(\S.*)$", file.read_text()):
+        assert match.group(2).startswith("${"), match.group(0)
