@@ -1,0 +1,95 @@
+"""The command itself: help, version, errors as one sentence, and exit statuses."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from demoire.errors import ProofError
+from flows import cli
+from flows.cli import main
+
+PROMISED = [
+    "clean",
+    "plan",
+    "status",
+    "report",
+    "retry",
+    "gc",
+    "fix",
+    "detect",
+    "evaluate",
+    "simulate",
+    "train",
+    "bench",
+    "serve",
+    "deploy",
+    "doctor",
+    "demo",
+]  # one line to read
+
+
+def test_every_promised_command_has_a_help_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    for command in PROMISED:
+        assert f" {command} " in listed
+        assert main([command, "--help"]) == 0
+        assert "Usage: demoire" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"demoire {version('demoire')}\n"
+
+
+@pytest.mark.parametrize("words", [["claen"], ["clean"], ["clean", "a"], ["clean", "a", "b", "--nosuch"]])
+def test_bad_usage_is_one_sentence_with_the_way_to_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("demoire: ") and said.count("\n") == 1 and "--help" in said
+
+
+def test_an_error_ends_with_its_own_status_and_debug_anywhere_adds_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**_: object) -> None:
+        raise ProofError("The count does not come out.")
+
+    monkeypatch.setattr(cli, "app", fails)
+    assert main(["clean", "a", "b"]) == 3
+    assert capsys.readouterr().err == "demoire: The count does not come out.\n"
+    assert main(["clean", "--debug", "a", "b"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_is_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**_: object) -> None:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr(cli, "app", fails)
+    assert main(["clean", "a", "b"]) == 3
+    assert capsys.readouterr().err == "demoire: unexpected ZeroDivisionError: of all things; run again with --debug\n"
+
+
+def test_the_installed_command_is_this_one() -> None:
+    done = subprocess.run([sys.executable, "-m", "flows.cli", "fix", "nosuch.jpg", "-o", "x"], capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr == b"demoire: nosuch.jpg does not exist; check the path.\n"
+
+
+def test_doctor_finds_nothing_wrong_here_and_says_what_is_wrong_with_a_place(
+    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("place")
+    main(["doctor", str(place), "ftp://nowhere", "--write", "--json"])
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    for name in ("demoire", "torch", "ray", "prefect", "device", "weights detector", "weights restorer"):
+        assert checks[name]["ok"], checks[name]
+    assert checks[f"storage {place}"]["finding"].endswith("can be written")
+    assert list(place.rglob("*doctor*")) == []
+    assert not checks["storage ftp://nowhere"]["ok"] and checks["storage ftp://nowhere"]["way_out"]

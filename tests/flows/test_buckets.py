@@ -1,0 +1,66 @@
+"""The command on a real S3 server: one bucket cleaned into another, and what is said when the keys are wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from tests.pipelines.conftest import read_tar
+from tests.s3_server import s3_variables, serve_s3
+
+pytestmark = pytest.mark.slow
+
+KEY, SECRET = "the-key", "the-secret-hush-hush"
+
+
+@pytest.fixture(scope="module")
+def endpoint(box: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A server with the box in the bucket `incoming` and an empty bucket `clean`, and the folder that it serves."""
+    folder = tmp_path_factory.mktemp("buckets")
+    (folder / "incoming/1890s").mkdir(parents=True)
+    (folder / "clean").mkdir()
+    (folder / "incoming/1890s/box.tar").write_bytes((box / "box.tar").read_bytes())
+    with serve_s3(folder, KEY, SECRET) as url:
+        yield url, folder
+
+
+def _log_in(monkeypatch: pytest.MonkeyPatch, endpoint: str, secret: str = SECRET) -> None:
+    for name, value in s3_variables(endpoint, KEY, secret).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_bucket_is_cleaned_into_another_bucket(
+    endpoint: tuple[str, Path],
+    box: Path,
+    tiny_toml: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url, folder = endpoint
+    _log_in(monkeypatch, url)
+    assert main(["clean", "s3://incoming", "s3://clean/mirror", "--config", str(tiny_toml)]) == 0
+    assert "report: s3://clean/mirror/_demoire/report/index.html" in capsys.readouterr().out
+    before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/mirror/1890s/box.tar")
+    assert list(before) == list(after)
+    assert [name for name in before if after[name] != before[name]] == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
+    assert main(["status", "s3://clean/mirror"]) == 0
+    assert SECRET not in "".join(p.read_text(errors="replace") for p in folder.rglob("*") if p.is_file())
+
+
+def test_wrong_credentials_are_one_sentence_and_status_2(
+    endpoint: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _log_in(monkeypatch, endpoint[0], secret="another-secret")
+    assert main(["clean", "s3://incoming", "s3://clean/other"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("demoire: ") and said.count("\n") == 1
+    assert "AWS_ACCESS_KEY_ID" in said and "another-secret" not in said
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence_and_status_2(
+    endpoint: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _log_in(monkeypatch, endpoint[0])
+    assert main(["clean", "s3://nosuch", "s3://clean/other"]) == 2
+    assert "no such bucket" in capsys.readouterr().err

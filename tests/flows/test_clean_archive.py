@@ -1,0 +1,104 @@
+"""The Prefect flow on a real (ephemeral) server: steps as tasks, retries, progress and tables as artifacts."""
+
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+
+from demoire.errors import ProofError, SourceChangedError, StorageError, UsageError
+from flows import clean_archive as module
+from flows.clean_archive import as_task, run_flow
+from flows.settings import read_settings
+from pipelines.run import Summary
+from tests.pipelines.conftest import read_tar
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("flow") / "clean"
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[str, float, float]]:
+    """What the flow tells of its progress."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def summary(box: Path, mirror: Path, tiny_toml: Path, told: list[tuple[str, float, float]]) -> Summary:
+    """The box, cleaned by the flow."""
+    return run_flow(str(box), str(mirror), read_settings(tiny_toml), lambda *step: told.append(step))
+
+
+@pytest.fixture(scope="module")
+def flow_run(summary: Summary) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return next(run for run in client.read_flow_runs() if run.name.endswith("clean"))
+
+
+def test_the_flow_does_what_the_command_does(summary: Summary, box: Path, mirror: Path) -> None:
+    assert (summary.images, summary.cleaned, summary.copied, summary.quarantined) == (7, 3, 3, 1)
+    before, after = read_tar(box / "box.tar"), read_tar(mirror / "box.tar")
+    assert [name for name in before if after[name] != before[name]] == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
+
+
+def test_each_step_is_a_task_of_its_name(flow_run: FlowRun) -> None:
+    with get_client(sync_client=True) as client:
+        tasks = [run for run in client.read_task_runs() if run.flow_run_id == flow_run.id]
+    names = {task.name.rsplit("-", 1)[0] for task in tasks}
+    assert names == {"plan_units", "clean_next_wave", "publish_sources", "write_report", "prove_counts"}
+    assert {task.state_name for task in tasks} == {"Completed"}
+
+
+def test_progress_and_tables_are_artifacts(flow_run: FlowRun) -> None:
+    with get_client(sync_client=True) as client:
+        artifacts = {a.key: a for a in client.read_artifacts() if a.flow_run_id == flow_run.id}
+    assert {"demoire-clean", "demoire-publish", "demoire-summary", "demoire-sources"} <= set(artifacts)
+    assert artifacts["demoire-clean"].data == artifacts["demoire-publish"].data == 100.0
+    assert '"quarantined", "value": "1"' in artifacts["demoire-summary"].data
+    assert '"name": "box.tar"' in artifacts["demoire-sources"].data
+
+
+def test_the_caller_is_told_of_progress_too(summary: Summary, told: list[tuple[str, float, float]]) -> None:
+    assert ("clean", 7, 7) in told and ("publish", 1, 1) in told
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (OSError("the network"), 3),
+        (StorageError("the store was away"), 3),
+        (UsageError("a wrong name"), 1),
+        (SourceChangedError("another file"), 1),
+        (ProofError("uneven"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_step_is_tried_again_only_where_that_can_help(
+    error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_DELAYS", [0.0, 0.0])
+    calls = []
+
+    def fails() -> None:
+        calls.append(1)
+        raise error
+
+    @flow
+    def one_step() -> None:
+        as_task(fails)()
+
+    with pytest.raises(type(error)):
+        one_step()
+    assert len(calls) == tries
+
+
+def test_a_url_with_credentials_never_reaches_prefect(tiny_toml: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="carries credentials"):
+        run_flow("s3://key:hush-hush@archive/box", str(tmp_path), read_settings(tiny_toml))
+    with get_client(sync_client=True) as client:
+        assert "hush-hush" not in repr([run.parameters for run in client.read_flow_runs()])
