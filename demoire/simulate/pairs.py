@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind, Pair, simulate
 from demoire.simulate.scenes import LOOKALIKES, SCENES
+from demoire.splits import Split, split_of
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 LABELS = "labels.csv"
@@ -56,10 +57,10 @@ def write_picture(path: Path, picture: Scene) -> None:
         raise UsageError(f"{path} cannot be written; choose another folder.")
 
 
-def clean_images(images: Path) -> list[Path]:
+def clean_images(images: Path, split: Split | None = None) -> list[Path]:
     """The image files of a folder and its subfolders in a fixed order, or the one file given.
 
-    Raises UsageError where there are none.
+    split: only those that training takes for this part of its data. Raises UsageError where there are none.
     """
     if images.is_file():
         return [images]
@@ -68,7 +69,10 @@ def clean_images(images: Path) -> list[Path]:
     found = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not found:
         raise UsageError(f"{images} holds no images; give a folder of clean JPEG, PNG, TIFF, WebP or BMP files.")
-    return found
+    chosen = [path for path in found if split in (None, split_of(path.name))]
+    if not chosen:
+        raise UsageError(f"None of the few images in {images} falls to {split}; give some dozens.")
+    return chosen
 
 
 def _draw(rng: np.random.Generator, kind: Kind, size: int) -> tuple[str, Scene]:
@@ -126,17 +130,19 @@ def write_pairs(
     count: int,
     seed: int,
     size: int = 512,
+    split: Split | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write `count` pairs as NAME_moire.png and NAME_clean.png (kind "none": NAME_only_clean.png), and labels.csv.
 
-    images: a folder of clean images or one image; None draws the scenes. size: side in px, even. on_progress is told
-    how many are done, of how many. What else the folder holds stays; the same pairs made again replace themselves.
+    images: a folder of clean images or one image; None draws the scenes. size: side in px, even.
+    split: take only images of this part of training's data ("test": those that no network has seen). on_progress is
+    told how many are done, of how many. What else the folder holds stays; pairs made again replace themselves.
     Returns the paths of the pictures with moiré (for "none", the clean ones).
     Raises UsageError for an unknown kind, a folder without images, or a place that cannot be written.
     """
     _check(kind, count, size)
-    files = clean_images(images) if images is not None else []
+    files = clean_images(images, split) if images is not None else []
     written: list[Path] = []
     labels: list[Label] = []
     try:

@@ -9,11 +9,9 @@ Simulating a pair of 256 px takes 15 to 50 ms on one core: as long as training o
 Images are split into train, validation and test by a hash of their file names, so that no scene is in two of them.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -24,22 +22,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind, simulate
+from demoire.splits import Split, split_of
 from demoire.training.config import DataConfig, Task
 from demoire.training.shards import MadePair, Shards
 
-Split = Literal["train", "validation", "test"]
 Scene = NDArray[np.uint8]
 
-_SPLITS: tuple[Split, ...] = ("train",) * 8 + ("validation", "test")
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 _TRIES = 20
 _LEAST_DRAWN = 256  # px: drawings need room for their parts
 _SCENE_SIDES = 3  # a scene is cut to at most so many crop sides before it is simulated: more would only cost time
-
-
-def split_of(name: str) -> Split:
-    """The part of the data that the scene of this file name belongs to: 80, 10 and 10 in a hundred."""
-    return _SPLITS[int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") % 10]
 
 
 def find_images(folder: Path, split: Split) -> list[Path]:

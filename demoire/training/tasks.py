@@ -123,14 +123,14 @@ class DetectorTask:
         return detector_loss(network(to_input(batch.moire, device)), batch.kind.to(device), self._config.detector_loss)
 
     def validate(self, network: nn.Module) -> Validation:
-        """Calibrates the network, then measures it; the score is the negative cross entropy."""
+        """Calibrates the network, then measures it; the score is the negative cross entropy, once calibrated."""
         assert isinstance(network, Detector)
         logits = tile_logits(network, self._held_out.moire, self._config.device)
         clean = self._clean.map(lambda tiles: tile_logits(network, tiles, self._config.device))
         kinds = self._held_out.kind
         network.calibration = calibrate(logits, kinds, clean)
         figures = detector_figures(logits, kinds, clean, network.calibration)
-        loss = nn.functional.cross_entropy(logits, kinds).item()
+        loss = nn.functional.cross_entropy(logits / network.calibration.temperature, kinds).item()
         names = ("accuracy", "recall", "auc", "clean_touched", "lookalikes_touched")
         curve = {"cross_entropy": round(loss, 5)} | {name: float(figures[name]) for name in names}
         facts = {**figures, "cross_entropy": round(loss, 5), **asdict(network.calibration)}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from demoire.errors import UsageError
+from demoire.splits import Split
 from flows import console
 from flows.commands import options
 from flows.settings import read_settings
@@ -22,6 +23,9 @@ def simulate(
     count: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pairs.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=4096, help="Side of the pairs in px.")] = 512,
+    split: Annotated[
+        Split | None, typer.Option(help="Only images that training takes for this part of its data.")
+    ] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of all kinds too.")] = None,
 ) -> int:
     """Make labelled pairs: the same picture with simulated moiré and without."""
@@ -31,7 +35,7 @@ def simulate(
     if images is not None and not images.exists():
         raise UsageError(f"{images} does not exist; name a folder of clean images, or '{DRAWN}' for drawn scenes.")
     with console.progress_bar("simulating", total=count) as bar:
-        write_pairs(images, out, kind, count, seed, size=size, on_progress=bar)
+        write_pairs(images, out, kind, count, seed, size=size, split=split, on_progress=bar)
     if sheet is not None:
         from demoire.simulate.pairs import write_picture
         from demoire.simulate.sheet import contact_sheet

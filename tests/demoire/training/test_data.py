@@ -8,8 +8,9 @@ import torch
 
 from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind
+from demoire.splits import split_of
 from demoire.training.config import DataConfig
-from demoire.training.data import PairSource, Sample, Samples, batches, find_images, split_of, validation_set
+from demoire.training.data import PairSource, Sample, Samples, batches, find_images, validation_set
 from demoire.training.shards import MadePair, make_shards
 
 SMALL = DataConfig(size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4)
