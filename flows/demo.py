@@ -3,8 +3,9 @@
 Nothing is fetched and nothing stands in: the collection is drawn (`pipelines.samples`), the flow and its local Ray are
 those of every night, and the figures at the end are of the mirrored archives as they lie on disk. OUT gets
 
-    collection/, truth/   what was drawn          clean/             the mirror, with the report
-    before-after.png      the most improved pictures, with moiré, cleaned, and as they were drawn
+    sample/            what was drawn: the collection, and the clean twins
+    clean/             the mirror, with the report
+    before-after.png   the most improved pictures, with moiré, cleaned, and as they were drawn
 """
 
 from collections.abc import Sequence

@@ -34,7 +34,7 @@ _SIDES = (400, 448, 512, 640, 768)  # px, of pictures with moiré
 _CONTAINERS = ("box-1.tar", "box-2.tar", "scans.zip", "loose")
 _SUFFIXES = (".jpg", ".jpg", ".jpg", ".png", ".tif", ".webp", ".bmp")
 _IMAGES_EACH = 16
-_TRUTH = "truth.json"
+_SAMPLE, _TRUTH = "sample", "truth.json"
 _MOIRE: tuple[Kind, ...] = ("screen", "halftone", "screen", "halftone", "texture")
 
 
@@ -172,9 +172,9 @@ def _write(path: Path, files: list[tuple[str, bytes]]) -> None:
 
 
 def _drawn_before(out: Path, seed: int) -> Collection | None:
-    """The collection of this seed if OUT holds it whole. Raises UsageError where OUT holds something else."""
-    folder, truth = out / "collection", out / "truth"
-    if not folder.exists() and not truth.exists():
+    """The collection of this seed if OUT holds it. Raises UsageError where OUT holds something else."""
+    folder, truth = out / _SAMPLE / "collection", out / _SAMPLE / "truth"
+    if not (out / _SAMPLE).exists():
         return None
     try:
         facts = json.loads((truth / _TRUTH).read_text(encoding="utf-8"))
@@ -186,9 +186,9 @@ def _drawn_before(out: Path, seed: int) -> Collection | None:
 
 
 def draw_collection(out: Path, seed: int = 7, on_progress: Callable[[int, int], None] | None = None) -> Collection:
-    """Draw the collection into OUT/collection and its truth into OUT/truth, or find it there, drawn before.
+    """Draw the collection into OUT/sample/collection, its truth into OUT/sample/truth, or find it there, drawn before.
 
-    Both appear whole or not at all: they are drawn in OUT/drawing first. on_progress is told how many files are done,
+    OUT/sample appears whole or not at all: it is drawn as OUT/drawing first. on_progress is told how many files are done,
     of how many. Raises UsageError where OUT holds something else already, or cannot be written.
     """
     if (before := _drawn_before(out, seed)) is not None:
@@ -201,12 +201,10 @@ def draw_collection(out: Path, seed: int = 7, on_progress: Callable[[int, int], 
         images, twins = _draw_containers(drawing, seed, on_progress)
         facts = {"seed": seed, "images": images, "twins": [asdict(twin) for twin in twins]}
         (drawing / "truth" / _TRUTH).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        (drawing / "collection").rename(out / "collection")
-        (drawing / "truth").rename(out / "truth")
-        drawing.rmdir()
+        drawing.rename(out / _SAMPLE)
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}); choose another folder with --out.") from error
-    return Collection(out / "collection", out / "truth", images, len(twins))
+    return Collection(out / _SAMPLE / "collection", out / _SAMPLE / "truth", images, len(twins))
 
 
 def _draw_containers(
