@@ -1,0 +1,106 @@
+"""From simulated pairs to weights and figures, by the commands: simulate, train, evaluate."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from demoire.weights import find_weights
+from flows.cli import main
+from flows.train_model import train_model
+
+
+@pytest.fixture(scope="module")
+def clean_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty drawn pictures without moiré, as `simulate --kind none` makes them."""
+    folder = tmp_path_factory.mktemp("clean")
+    assert main(["simulate", "drawn", str(folder), "--kind", "none", "--count", "20", "--size", "128"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pairs of screens, one of halftone, and a clean picture."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for kind, count in (("screen", 2), ("halftone", 1), ("none", 1)):
+        words = ["simulate", "drawn", str(folder), "--kind", kind, "--count", str(count), "--seed", "7"]
+        assert main([*words, "--size", "128"]) == 0
+    return folder
+
+
+def test_simulate_draws_a_contact_sheet_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["simulate", "drawn", str(tmp_path), "--kind", "texture", "--count", "1", "--size", "64"]
+    assert main([*words, "--sheet", str(tmp_path / "sheet.png")]) == 0
+    assert (tmp_path / "texture_0_00000_moire.png").exists() and (tmp_path / "sheet.png").stat().st_size > 100_000
+    assert "1 pairs of kind texture" in capsys.readouterr().out
+
+
+def test_simulate_of_a_folder_that_is_not_there_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", str(tmp_path / "nosuch"), str(tmp_path / "out"), "--kind", "screen"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_evaluate_gives_the_promised_figures_as_json_and_as_a_page(
+    pairs: Path, tiny_toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = tomllib.loads(tiny_toml.read_text())
+    weights = ["--detector", tiny["detector"], "--restorer", tiny["restorer"]]
+    page = tmp_path / "page.html"
+    assert main(["evaluate", str(pairs), "--gate", "off", "--json", "--html", str(page), *weights]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    measures = {f"{name}_{when}" for name in ("psnr", "ssim") for when in ("before", "after", "blur")}
+    assert [pair["name"] for pair in figures["pairs"]] == ["halftone_7_00000", "screen_7_00000", "screen_7_00001"]
+    assert all(measures | {"name"} <= set(pair) for pair in figures["pairs"])
+    assert measures <= set(figures["mean"])
+    assert {"accuracy", "precision", "recall", "f1", "auc", "n"} <= set(figures["detector"])
+    assert figures["detector"]["n"] == 3 + 3 + 1
+    assert "screen_7_00001" in page.read_text(encoding="utf-8")
+    assert main(["evaluate", str(pairs), *weights]) == 0
+    assert "halftone" in capsys.readouterr().out
+
+
+def test_evaluate_names_a_picture_without_its_twin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lonely_moire.png").write_bytes(b"whatever")
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "lonely_moire.png has no twin" in capsys.readouterr().err
+
+
+def test_train_leaves_weights_that_the_other_commands_take_and_resumes(
+    clean_pictures: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    words = ["train", "tiny-restorer", "--images", str(clean_pictures), "--out", str(out)]
+    assert main(words) == 0
+    weights = out / "tiny-restorer.safetensors"
+    assert str(weights) in capsys.readouterr().out
+    assert (out / "curve.png").exists() and (out / "metrics.json").exists()
+    picture = str(pairs / "screen_7_00000_moire.png")
+    assert main(["fix", picture, "-o", str(tmp_path / "fixed"), "--gate", "off", "--restorer", str(weights)]) == 0
+    assert main(words) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+
+
+def test_train_names_an_unknown_key_of_its_configuration(
+    clean_pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wrong.toml").write_text('task = "restorer"\nname = "x"\nsteps = 1\nlerning_rate = 1\n')
+    words = ["train", str(tmp_path / "wrong.toml"), "--images", str(clean_pictures), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "lerning_rate: is not a known key" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_training_flow_leaves_its_figures_as_an_artifact(clean_pictures: Path, tmp_path: Path) -> None:
+    weights = find_weights(str(train_model("tiny-detector", clean_pictures, tmp_path / "run")))
+    with get_client(sync_client=True) as client:
+        (artifact,) = (found for found in client.read_artifacts() if found.key == "trained-weights")
+    rows = {row["figure"]: row["value"] for row in json.loads(str(artifact.data))}
+    assert rows["sha256"] == weights.digest
+    assert rows["step"] == "6"
+    assert 0 <= float(rows["auc"]) <= 1
