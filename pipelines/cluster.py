@@ -10,6 +10,7 @@ environment would be the usual way, but Ray's agents log it in full, secrets inc
 import logging
 import math
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from demoire.errors import DemoireError, UsageError
 
 FETCH_CPUS = 0.25  # a fetch mostly waits for storage
 _LEFT_FOR_TASKS = 0.5  # CPUs a node that no actor claims: two fetches
+_CONNECT_SECONDS = 10.0
 _CORES_AN_ACTOR = 4  # more threads than that do little for one model, more models do
 _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
 
@@ -37,6 +39,8 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if ray_address is not None:
+        _check_reachable(ray_address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would land in the user's terminal
@@ -50,17 +54,32 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         if ray_address is None:
             raise
-        raise UsageError(f"There is no Ray cluster at {ray_address}: check --ray-address.") from error
+        raise _no_cluster(ray_address) from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def _check_reachable(ray_address: str) -> None:
+    """Whether something listens there; Ray itself would try for minutes. Raises UsageError."""
+    host, _, port = ray_address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # such as "auto", which Ray answers at once
+        return
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(ray_address) from error
+
+
+def _no_cluster(ray_address: str) -> UsageError:
+    return UsageError(f"There is no Ray cluster at {ray_address}: check --ray-address.")
+
+
 @contextmanager
 def quiet_data_context() -> Iterator[None]:
     """Ray Data for the block without bars and reports of its own, and with a block for every row."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors are raised as well; no need of tracebacks
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -111,7 +130,10 @@ def own_error(error: BaseException) -> DemoireError | None:
     """The error for the user that a worker raised and Ray wrapped, if there is one inside."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, DemoireError):
+        # What Ray raises may be a DemoireError by type as well, but its text is a traceback.
+        if isinstance(seen, DemoireError) and not isinstance(seen, RayTaskError):
+            # Ray Data appends lines of advice about its own settings; ours are of one line.
+            seen.args = tuple(part.partition("\n")[0] if isinstance(part, str) else part for part in seen.args)
             return seen
         cause = seen.cause if isinstance(seen, RayTaskError) else None
         seen = cause if isinstance(cause, BaseException) else seen.__cause__

@@ -197,6 +197,14 @@ def pieces(unit: Unit, fingerprint: str, committed: AbstractSet[str], poisonous:
     return Pieces(first.committed + second.committed, first.open + second.open)
 
 
+def lineage(unit: Unit, fingerprint: str, poisonous: AbstractSet[str]) -> Iterator[str]:
+    """The ids of a planned unit and of all the parts that it was halved into, at every level."""
+    yield unit.id
+    if unit.id in poisonous and len(unit.members) > 1:
+        for half in halves(unit, fingerprint):
+            yield from lineage(half, fingerprint, poisonous)
+
+
 def halves(unit: Unit, fingerprint: str) -> tuple[Unit, Unit]:
     """The two halves of a unit, as units."""
     middle = len(unit.members) // 2

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from demoire.errors import DemoireError, ImageError, ProofError
+from pipelines.archives import archive_kind
 from pipelines.clean import Origin, as_text, quarantined, source_name
 from pipelines.ledger import Commit, Ledger, halves, rows_to_table
 from pipelines.mirror import CleanedPayloads, Mirror, mirror_archive, mirror_folder, patch_archive, patch_folder
@@ -90,7 +91,8 @@ def is_published(place: Place, source: Source, fingerprint: str, sample: int | N
     if source.kind != "folder":
         mirror = place.stat(source.path)
         return marker if mirror is not None and mirror.size == marker.size else None
-    there = sum(1 for entry in place.list(source.path, recursive=False) if entry.kind == "file")
+    beside = (entry for entry in place.list(source.path, recursive=False) if entry.kind == "file")
+    there = sum(1 for entry in beside if archive_kind(entry.name) is None)
     return marker if there >= marker.files else None
 
 

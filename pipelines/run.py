@@ -25,7 +25,7 @@ import ray
 from demoire.cleaner import CleanerConfig
 from demoire.errors import DemoireError, SourceChangedError, UsageError
 from pipelines.clean import WAVE_UNITS, Origin, Work, clean_wave, quarantined
-from pipelines.cluster import own_error, ray_session, storage_environment
+from pipelines.cluster import is_death, own_error, ray_session, storage_environment
 from pipelines.ledger import Ledger, pieces
 from pipelines.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
 from pipelines.publish import (
@@ -318,13 +318,18 @@ def _publish(plan: Plan, planned: SourcePlan, units: list[Unit], environment: di
 
 
 def _await_one(running: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
-    """Wait for one of them; the others. Raises what it raised."""
+    """Wait for one of them; the others. Raises what it raised, DemoireError if its process died."""
     done, others = ray.wait(running, num_returns=1)
     try:
         ray.get(done)
     except Exception as error:
         if own := own_error(error):
             raise own from error
+        if is_death(error):
+            raise DemoireError(
+                "The process that wrote a mirror died, and died again: see whether this machine has enough memory and "
+                "temporary space, then run the same command again."
+            ) from error
         raise
     return others
 

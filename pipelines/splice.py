@@ -6,7 +6,7 @@ understands come through by construction, and equal input gives equal bytes. Of 
 checksums are written anew.
 
 A few members cannot be changed that way: a tar header whose size stands in an extended header, a zip member that shares
-its bytes with another. They are refused, stay as they are, and the caller says so in the report.
+bytes with another or with the directory. They are refused, stay as they are, and the caller says so in the report.
 
 A tar and a zip are read once from front to back. A tar.gz is unpacked into a temporary file first, and compressed again
 at about the level it came with: 20 MB/s a core.
@@ -18,7 +18,6 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
@@ -59,6 +58,7 @@ def rewrite_tar(source: BinaryIO, out: BinaryIO, members: Collection[Member], pa
 
 def rewrite_tar_gz(source: BinaryIO, out: BinaryIO, members: Collection[Member], payload_of: PayloadOf) -> set[int]:
     """As `rewrite_tar` for a compressed one. Its gzip header (time, name, system) stays."""
+    source.seek(0)
     header = _gzip_header(source)
     source.seek(0)
     with local_temporary() as unpacked:
@@ -96,10 +96,17 @@ def _octal(text: bytes) -> int:
 
 
 def _with_size(header: bytes, size: int) -> bytes:
-    """A tar header block for another size, its fields ended as they were."""
-    sized = header[:124] + b"%011o" % size + header[135:136] + header[136:]
+    """A tar header block for another size."""
+    sized = header[:124] + _octal_like(header[124:136], size) + header[136:]
     checksum = sum(sized[:148]) + 8 * ord(" ") + sum(sized[156:])
-    return sized[:148] + b"%06o" % checksum + header[154:156] + sized[156:]
+    return sized[:148] + _octal_like(header[148:156], checksum) + sized[156:]
+
+
+def _octal_like(field: bytes, number: int) -> bytes:
+    """The number in place of a field's own, with as many digits, filled and ended in the same way."""
+    before = field.rstrip(b" \0")
+    digits = (b"%o" % number).rjust(len(before), b" " if before[:1] == b" " else b"0")
+    return digits + field[len(digits) :]
 
 
 class _GzipWriter:
@@ -148,13 +155,20 @@ _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _END64_LOCATOR = struct.Struct("<4sIQI")
-_ZIP64_EXTRA, _MOST_32, _MOST_16 = 1, 0xFFFFFFFF, 0xFFFF
+_ZIP64_EXTRA, _MOST_32 = 1, 0xFFFFFFFF
 _DESCRIPTOR_FLAG, _DESCRIPTOR_SIZES = 0x8, (12, 16, 20, 24)
 
 
 def rewrite_zip(source: BinaryIO, out: BinaryIO, positions: Collection[int], payload_of: PayloadOf) -> set[int]:
-    """Copy a zip with new payloads for the members at these places of its directory; the positions refused."""
-    _splice(source, out, (rewriting := _ZipRewriting(source, payload_of)).edits(positions))
+    """Copy a zip with new payloads for the members at these places of its directory; the positions refused.
+
+    Where all are refused, `out` is of no use: the directory may contradict itself.
+    """
+    rewriting = _ZipRewriting(source, payload_of)
+    try:
+        _splice(source, out, rewriting.edits(positions))
+    except (struct.error, EOFError):  # zipfile is content with directories that do not end where they should
+        return set(positions)
     return rewriting.refused
 
 
@@ -179,12 +193,21 @@ class _ZipRewriting:
 
     def __post_init__(self) -> None:
         with zipfile.ZipFile(self.source) as archive:
-            self.infos, self.directory, self.comment = archive.infolist(), archive.start_dir, archive.comment
+            self.infos, self.directory = archive.infolist(), archive.start_dir
         self.offsets = sorted({info.header_offset for info in self.infos} | {self.directory})
-        self.shared = {start for start, n in Counter(info.header_offset for info in self.infos).items() if n > 1}
+        self.shared = set(self._shared())
+
+    def _shared(self) -> Iterator[int]:
+        """The offsets of members that begin within another, or in the directory."""
+        reach = 0
+        for info in sorted(self.infos, key=lambda info: info.header_offset):
+            if info.header_offset < reach or info.header_offset >= self.directory:
+                yield info.header_offset
+            reach = max(reach, info.header_offset + _LOCAL.size + info.compress_size)
 
     def edits(self, positions: Collection[int]) -> Iterator[_Edit]:
-        for position in sorted(positions, key=lambda position: self.infos[position].header_offset):
+        self.refused.update(position for position in positions if self.infos[position].header_offset in self.shared)
+        for position in sorted(set(positions) - self.refused, key=lambda position: self.infos[position].header_offset):
             yield self._member(position)
         yield _Edit(self.directory, self._directory)
 
@@ -194,13 +217,13 @@ class _ZipRewriting:
         def make(source: BinaryIO) -> _Replacement | None:
             head = source.read(_LOCAL.size)
             after = self.offsets[bisect.bisect(self.offsets, info.header_offset)]
-            if len(head) < _LOCAL.size or head[:4] != b"PK\3\4" or info.header_offset in self.shared:
+            if len(head) < _LOCAL.size or head[:4] != b"PK\3\4":
                 self.refused.add(position)
                 return None
             signature, version, flags, method, time, date, _, _, _, name_length, extra_length = _LOCAL.unpack(head)
             name, extra = source.read(name_length), source.read(extra_length)
             end = info.header_offset + len(head) + name_length + extra_length + info.compress_size
-            if end > after:
+            if end > after or method != info.compress_type:
                 self.refused.add(position)
                 return None
             if flags & _DESCRIPTOR_FLAG and after - end in _DESCRIPTOR_SIZES:
@@ -236,8 +259,8 @@ class _ZipRewriting:
             entries.append(_entry(fixed, name, extra, comment, known, offset, position in self.changed))
         directory = b"".join(entries)
         start = self.directory + self._shift(self.directory) - ahead
-        end = _end(len(entries), len(directory), start, ahead, self.comment)
-        return _Replacement(directory + end, source.seek(0, 2))
+        tail = source.read()
+        return _Replacement(directory + _end(tail, len(entries), len(directory), start), source.tell())
 
 
 def _deflated(payload: bytes) -> bytes:
@@ -273,28 +296,44 @@ def _stated_offset(fixed: tuple, extra: bytes) -> int:
 def _entry(
     fixed: tuple, name: bytes, extra: bytes, comment: bytes, known: _Packed, offset: int, changed: bool
 ) -> bytes:
-    """An entry of the directory, with sizes and offset beyond 32 bits in a zip64 field."""
+    """An entry of the directory; sizes and offset stand in a zip64 field where they did, or are beyond 32 bits."""
     signature, made_by, version, flags, method, time, date = fixed[:7]
     disk, internal, external = fixed[13:16]
-    numbers = (known.size, known.packed, offset)
-    wide = b"".join(struct.pack("<Q", number) for number in numbers if number >= _MOST_32)
-    size, packed, offset = (min(number, _MOST_32) for number in numbers)
-    extra = (struct.pack("<2H", _ZIP64_EXTRA, len(wide)) + wide if wide else b"") + _without_zip64(extra)
+    numbers, before = (known.size, known.packed, offset), (fixed[9], fixed[8], fixed[16])
+    wide = [_MOST_32 in (old, min(new, _MOST_32)) for new, old in zip(numbers, before, strict=True)]
+    size, packed, offset = (_MOST_32 if far else number for number, far in zip(numbers, wide, strict=True))
+    if any(wide):
+        far_numbers = [number for number, far in zip(numbers, wide, strict=True) if far]
+        extra = _with_zip64(extra, far_numbers, before.count(_MOST_32))
+        version = version if _MOST_32 in before else max(version, 45)
+    elif changed:
+        extra = _without_zip64(extra)
     flags = flags & ~_DESCRIPTOR_FLAG if changed else flags
-    version = max(version, 45) if wide else version
     facts = (signature, made_by, version, flags, method, time, date, known.checksum, packed, size)
     lengths = (len(name), len(extra), len(comment))
     return _CENTRAL.pack(*facts, *lengths, disk, internal, external, offset) + name + extra + comment
 
 
-def _end(count: int, size: int, start: int, ahead: int, comment: bytes) -> bytes:
-    """What stands behind the directory."""
-    wide = b""
-    if count >= _MOST_16 or size >= _MOST_32 or start >= _MOST_32:
-        wide = _END64.pack(b"PK\6\6", _END64.size - 12, 45, 45, 0, 0, count, count, size, start)
+def _with_zip64(extra: bytes, numbers: list[int], before: int) -> bytes:
+    """Extra fields with a zip64 field of these numbers, in the place of one that held `before` numbers, or first."""
+    fields = list(_extras(extra))
+    place = next((place for place, (kind, _) in enumerate(fields) if kind == _ZIP64_EXTRA), -1)
+    rest = fields.pop(place)[1][4 + 8 * before :] if place >= 0 else b""
+    data = struct.pack(f"<{len(numbers)}Q", *numbers) + rest
+    fields.insert(max(place, 0), (_ZIP64_EXTRA, struct.pack("<2H", _ZIP64_EXTRA, len(data)) + data))
+    return b"".join(whole for _, whole in fields)
+
+
+def _end(tail: bytes, count: int, size: int, start: int) -> bytes:
+    """What stands behind the directory, for its new size and place: zip64 record and locator, end record, comment."""
+    at = tail.rfind(b"PK\5\6")
+    wide, (*facts, small, near, comment_length) = tail[:at], _END.unpack_from(tail, at)
+    if wide or max(size, start) >= _MOST_32:
+        known = _END64.unpack_from(wide)[:6] if wide else (b"PK\6\6", _END64.size - 12, 45, 45, 0, 0)
+        wide = _END64.pack(*known, count, count, size, start)
         wide += _END64_LOCATOR.pack(b"PK\6\7", 0, start + size, 1)
-    few, small, near = min(count, _MOST_16), min(size, _MOST_32), min(start, _MOST_32)
-    return wide + _END.pack(b"PK\5\6", 0, 0, few, few, small, near, len(comment)) + comment
+    small, near = (_MOST_32 if old == _MOST_32 else min(new, _MOST_32) for old, new in ((small, size), (near, start)))
+    return wide + _END.pack(*facts, small, near, comment_length) + tail[at + _END.size :]
 
 
 def _splice(source: BinaryIO, out: BinaryIO, edits: Iterable[_Edit]) -> tuple[int, int]:

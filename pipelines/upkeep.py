@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pipelines.ledger import ATTEMPTS, COMMITS, ROWS, SEGMENTS, Ledger, pieces
+from pipelines.ledger import ATTEMPTS, COMMITS, ROWS, SEGMENTS, Ledger, lineage, pieces
 from pipelines.plan import LATEST, MANIFEST, Plan, SourcePlan, load_plan, read_units
 from pipelines.publish import is_published, read_marker, read_report
 from pipelines.storage import Entry, Place, open_place
@@ -72,8 +72,9 @@ def status(dst: str) -> Status:
         units += len(unit.members) == sum(len(part.members) for part in parts)
         open_commits += [] if here else [part.id for part in parts]
         for part in parts:
-            if newest - times.get(part.id, 0.0) < _RATED:
-                recent, oldest = recent + part.megapixels, min(oldest, times[part.id])
+            made = times.get(part.id)  # none where it was collected
+            if made is not None and newest - made < _RATED:
+                recent, oldest = recent + part.megapixels, min(oldest, made)
     rate = recent / (newest - oldest) if newest > oldest else None
     left = plan.megapixels - megapixels
     return Status(
@@ -104,8 +105,7 @@ def gc(dst: str) -> Collected:
     needed: set[str] = set()
     finished: set[str] = set()
     for unit in read_units(dst, plan.id):
-        found = pieces(unit, plan.fingerprint, committed, deadly)
-        ids = {unit.id} | {part.id for part in found.committed + found.open}
+        ids = lineage(unit, plan.fingerprint, deadly)
         (finished if unit.source.id in published else needed).update(ids)
     named = {name for commit in map(ledger.read, needed & committed) for name in (commit.segment, commit.rows)}
     now, count, size = time.time(), 0, 0
