@@ -52,14 +52,19 @@ class Engine:
         self._lock = threading.Lock()
 
     def judge(self, cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Cells of (256, 256, 3) uint8 -> probabilities (N, 4) in the order of `detector.KINDS`."""
+        """Cells of (256, 256, 3) uint8 -> probabilities (N, 4) in the order of `detector.KINDS`.
+
+        A short batch is filled up: which cells meet in a batch depends on timing, and a network's last digits on the
+        batch's size, but a score must be the same in every run.
+        """
         found: list[NDArray[np.float32]] = []
         while len(found) < len(cells):
-            batch = cells[len(found) : len(found) + max(1, self.batch_pixels // CELL**2)]
+            count = max(1, self.batch_pixels // CELL**2)
+            batch = list(cells[len(found) : len(found) + count])
+            batch += [np.zeros_like(cells[0])] * (count - len(batch))
             with self._lock:
-                done = self._fitting(batch, self._judge)
-            found += done
-        return np.stack(found)
+                found += self._fitting(batch, self._judge)
+        return np.stack(found[: len(cells)])
 
     def restore(self, tiles: Sequence[Tile], windows: Sequence[Pixels]) -> list[NDArray]:
         """What the restorer adds to each tile over its reach, (h, w, C), in units of full scale.

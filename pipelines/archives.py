@@ -128,7 +128,8 @@ def zip_members(file: BinaryIO) -> Iterator[Member]:
         raise DamagedArchiveError(f"{len(infos)} members")
     for position, info in enumerate(infos):
         linked = stat.S_ISLNK(info.external_attr >> 16)
-        kind = member_kind(info.filename, plain=not info.is_dir() and not linked)
+        folder = info.filename.endswith("/")  # ZipInfo.is_dir fails on an empty name
+        kind = member_kind(info.filename, plain=not folder and not linked)
         readable = not info.flag_bits & _ENCRYPTED and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         yield Member(
             position,

@@ -43,7 +43,6 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         _check_reachable(ray_address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would land in the user's terminal
     try:
         ray.init(
             address=ray_address or "local",

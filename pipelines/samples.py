@@ -186,10 +186,10 @@ def _drawn_before(out: Path, seed: int) -> Collection | None:
 
 
 def draw_collection(out: Path, seed: int = 7, on_progress: Callable[[int, int], None] | None = None) -> Collection:
-    """Draw the collection into OUT/sample/collection, its truth into OUT/sample/truth, or find it there, drawn before.
+    """Draw the collection into OUT/sample/collection and its truth beside it, or find them there, drawn before.
 
-    OUT/sample appears whole or not at all: it is drawn as OUT/drawing first. on_progress is told how many files are done,
-    of how many. Raises UsageError where OUT holds something else already, or cannot be written.
+    OUT/sample appears whole or not at all: it is drawn as OUT/drawing first. on_progress is told how many files are
+    done, of how many. Raises UsageError where OUT holds something else already, or cannot be written.
     """
     if (before := _drawn_before(out, seed)) is not None:
         return before

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hypothesis import settings
+
 _STATE = Path(tempfile.mkdtemp(prefix="demoire-tests-"))
 
 os.environ |= {
@@ -27,6 +29,10 @@ _OUTSIDE = ("PREFECT_API_URL", "PREFECT_PROFILE", "RAY_ADDRESS", "DEMOIRE_STORAG
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL")
 for _name in (*_OUTSIDE, *_CREDENTIALS):
     os.environ.pop(_name, None)
+
+# Examples on a busy machine may take as long as they like.
+settings.register_profile("demoire", deadline=None)
+settings.load_profile("demoire")
 
 
 def pytest_unconfigure() -> None:

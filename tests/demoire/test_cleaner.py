@@ -10,10 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from demoire import stages
 from demoire.cleaner import Cleaner, CleanerConfig
-from demoire.detector import Detector
+from demoire.detector import Detector, fused
 from demoire.engine import Engine
 from demoire.errors import ImageError, UsageError, WeightsError
 from demoire.images import decode
@@ -364,6 +365,16 @@ class ScarceRestorer(torch.nn.Module):
         if len(x) > 1:
             raise torch.OutOfMemoryError("no room")
         return x - 0.1
+
+
+def test_a_cell_gets_the_same_score_to_the_bit_whatever_it_is_judged_with() -> None:
+    """Which cells meet in a batch is a matter of timing, and no run may differ from another by that."""
+    torch.manual_seed(0)
+    engine = Engine(fused(Detector()), nn.Identity(), torch.device("cpu"))
+    cells = list(np.random.default_rng(0).integers(0, 256, (21, 256, 256, 3), dtype=np.uint8))
+    together = engine.judge(cells)
+    alone = np.concatenate([engine.judge([cell]) for cell in cells])
+    assert np.array_equal(together, alone)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_bound_remembered() -> None:

@@ -259,6 +259,13 @@ def test_links_devices_and_folders_in_a_tar_are_never_images(tmp_path: Path) -> 
     assert [m.kind for m in index(the_only_source(tmp_path / "t.tar"))] == ["other"] * 5
 
 
+def test_a_member_without_a_name_is_no_image_and_hides_no_other(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"nameless")
+        archive.writestr("a.jpg", JPEG)
+    assert [m.kind for m in index(the_only_source(tmp_path / "z.zip"))] == ["other", "image"]
+
+
 def test_a_link_in_a_zip_is_no_image(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         info = zipfile.ZipInfo("link.jpg")
