@@ -32,6 +32,7 @@ class DataConfig(_Section):
     mix: dict[Kind, NonNegativeFloat] = {"screen": 0.45, "halftone": 0.3, "texture": 0.15, "none": 0.1}
     drawn: float = Field(0.15, ge=0, le=1)  # share of scenes that are drawn, not read
     drawn_clean: float = Field(0.5, ge=0, le=1)  # the same among samples of kind "none": look-alikes and drawn scenes
+    twins: float = Field(0.0, ge=0, le=1)  # share of samples of kind "none" that are the clean twins of moiré pictures
     scales: tuple[float, float] = (0.5, 1.25)  # a scene is resized by a factor between these before it is used
     flip: bool = True
     rotate: bool = True  # by multiples of 90 degrees

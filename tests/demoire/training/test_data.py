@@ -73,6 +73,15 @@ def test_detector_labels_what_cannot_be_seen_as_clean(scene_folder: Path) -> Non
     assert int(_samples(scene_folder, "detector", plain)[0].kind) == KINDS.index("screen")
 
 
+def test_clean_twins_of_moire_pictures_stand_among_the_clean_ones(scene_folder: Path) -> None:
+    twins = SMALL.model_copy(update={"twins": 1.0, "mix": {"none": 1.0}})
+    sample = _samples(scene_folder, config=twins)[0]
+    assert int(sample.kind) == KINDS.index("none")
+    assert torch.equal(sample.moire, sample.clean)
+    without = _samples(scene_folder, config=twins.model_copy(update={"twins": 0.0}))[0]
+    assert not torch.equal(sample.clean, without.clean)
+
+
 def test_validation_set_has_every_kind_of_the_mix(scene_folder: Path) -> None:
     samples = Samples(PairSource(scene_folder, "validation", SMALL), "restorer", SMALL, (0,))
     held_out = validation_set(samples, SMALL, (0, 1))
