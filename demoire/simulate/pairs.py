@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
+from demoire.images import IMAGE_SUFFIXES
 from demoire.simulate import KINDS, Kind, Pair, simulate
 from demoire.simulate.scenes import LOOKALIKES, SCENES
 from demoire.splits import Split, split_of
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 LABELS = "labels.csv"
 
 _LEAST = 32  # px, of a scene and of a pair

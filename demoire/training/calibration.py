@@ -19,8 +19,9 @@ from sklearn import metrics
 from torch import Tensor
 
 from demoire.detector import KINDS, TILE, Calibration, Detector, image_score
+from demoire.simulate.pairs import Scene, read_scene
 from demoire.training.config import DataConfig
-from demoire.training.data import Scene, draw_scene, find_images, read_scene
+from demoire.training.data import draw_scene, find_images
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
 _LOOKALIKES_TOUCHED = 0.03  # and this one of drawings made to be taken for moiré: archives hold few of them

@@ -22,13 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind, simulate
+from demoire.simulate.pairs import Scene, clean_images, read_scene
 from demoire.splits import Split, split_of
 from demoire.training.config import DataConfig, Task
 from demoire.training.shards import MadePair, Shards
 
-Scene = NDArray[np.uint8]
-
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 _TRIES = 20
 _LEAST_DRAWN = 256  # px: drawings need room for their parts
 _SCENE_SIDES = 3  # a scene is cut to at most so many crop sides before it is simulated: more would only cost time
@@ -39,22 +37,7 @@ def find_images(folder: Path, split: Split) -> list[Path]:
 
     Raises UsageError for a folder that is missing or has no image at all.
     """
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}; give one with clean images.")
-    images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-    if not images:
-        raise UsageError(
-            f"The folder {folder} holds no images; give one with clean JPEG, PNG, TIFF, WebP or BMP files."
-        )
-    return [path for path in images if split_of(path.name) == split]
-
-
-def read_scene(path: Path) -> Scene:
-    """Decode to (h, w, 3) uint8 sRGB. Raises UsageError for a file that is no image."""
-    scene = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if scene is None:
-        raise UsageError(f"{path} cannot be read as an image; take it out of the training folder.")
-    return np.ascontiguousarray(scene[..., ::-1])
+    return [path for path in clean_images(folder) if split_of(path.name) == split]
 
 
 class SceneStore:
