@@ -1,19 +1,24 @@
 """`demoire serve` against a real Prefect server that it starts itself: the schedule comes, a bucket is clean."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import tomllib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from demoire.errors import ConfigError, UsageError
 from flows.serve import deploy, read_deployment
+from flows.server import local_server
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import s3_variables, serve_s3
 
@@ -49,15 +54,11 @@ def test_a_scheduled_run_cleans_a_bucket(
     bucket: tuple[dict[str, str], Path], box: Path, tiny_toml: Path, tmp_path: Path
 ) -> None:
     variables, folder = bucket
-    import tomllib
-
     settings = tomllib.loads(tiny_toml.read_text())
     parameters = {"src": "{{ $DEMOIRE_SRC }}", "dst": "{{ $DEMOIRE_DST }}", "settings": settings}
     limit = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     file = _deployment(tmp_path, parameters=parameters, concurrency_limit=limit)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     words = [sys.executable, "-m", "flows.cli", "serve", "--file", str(file), "--port", str(port)]
     places = {"DEMOIRE_SRC": "s3://incoming", "DEMOIRE_DST": "s3://clean"}
     environment = {**os.environ, **variables, **places, "PREFECT_HOME": str(tmp_path / "prefect")}
@@ -80,6 +81,35 @@ def test_a_scheduled_run_cleans_a_bucket(
         except subprocess.TimeoutExpired:
             os.killpg(serving.pid, signal.SIGKILL)
             serving.wait()
+
+
+@pytest.mark.slow
+def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_path: Path) -> None:
+    port = _free_port()
+    with local_server(port) as api:
+        for cron in ("30 1 * * *", "30 2 * * *"):
+            file = _deployment(tmp_path, parameters={"src": "s3://in", "dst": "s3://out"}, schedules=[{"cron": cron}])
+            words = [sys.executable, "-m", "flows.cli", "deploy", "--file", str(file), "--pool", "archive"]
+            done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PREFECT_API_URL": api})
+            assert done.returncode == 0, done.stderr
+            assert "deployment clean-archive/often is in place" in done.stdout
+        (deployment,) = _ask(f"{api}/deployments/filter")
+        assert (deployment["name"], deployment["work_pool_name"]) == ("often", "archive")
+        assert deployment["parameters"] == {"src": "s3://in", "dst": "s3://out"}
+        assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["30 2 * * *"]
+        assert [pool["type"] for pool in _ask(f"{api}/work_pools/filter")] == ["process"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ask(address: str) -> list[dict[str, Any]]:
+    request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return list(json.load(answer))
 
 
 def test_an_unset_variable_is_an_error_before_the_night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
