@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -41,11 +42,17 @@ def find_images(folder: Path, split: Split) -> list[Path]:
 
 
 class SceneStore:
-    """Decoded scenes of a list of files. Those that fit are decoded now, and shared with processes forked later."""
+    """Decoded scenes of a list of files. Those that fit are decoded now, and shared with processes forked later.
+
+    A scene is drawn as often as it is large: twenty page scans show as many different crops as hundreds of small
+    photographs, and chosen file by file they would hardly be seen.
+    """
 
     def __init__(self, paths: Sequence[Path], cache_megapixels: float) -> None:
         self.paths = paths
         self._cache: dict[int, Scene] = {}
+        areas = np.array([_area(path) for path in paths], dtype=np.float64)
+        self._shares = areas / areas.sum() if len(paths) else areas
         room = cache_megapixels * 1e6
         for number, path in enumerate(paths):
             if room <= 0:
@@ -56,9 +63,20 @@ class SceneStore:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, number: int) -> Scene:
+    def draw(self, rng: np.random.Generator) -> Scene:
+        """A scene at random."""
+        number = int(rng.choice(len(self.paths), p=self._shares))
         scene = self._cache.get(number)
         return read_scene(self.paths[number]) if scene is None else scene
+
+
+def _area(path: Path) -> int:
+    """Of an image file, in px. Raises UsageError for a file that is no image."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{path} cannot be read as an image; take it out of the training folder.") from error
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,7 @@ class PairSource:
         config = self._config
         drawn = config.drawn_clean if kind == "none" else config.drawn
         if len(self._scenes) and rng.random() >= drawn:
-            return _prepare(self._scenes[int(rng.integers(len(self._scenes)))], config, rng)
+            return _prepare(self._scenes.draw(rng), config, rng)
         # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré in earnest.
         side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
         return draw_scene(side, kind == "none", rng)

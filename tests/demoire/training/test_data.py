@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind
 from demoire.splits import split_of
 from demoire.training.config import DataConfig
-from demoire.training.data import PairSource, Sample, Samples, batches, find_images, validation_set
+from demoire.training.data import PairSource, Sample, Samples, SceneStore, batches, find_images, validation_set
 from demoire.training.shards import MadePair, make_shards
 
 SMALL = DataConfig(size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4)
@@ -57,6 +58,15 @@ def test_a_later_start_gives_the_same_later_batches(scene_folder: Path) -> None:
 def test_images_that_are_not_cached_give_the_same_samples(scene_folder: Path) -> None:
     uncached = _samples(scene_folder, config=SMALL.model_copy(update={"cache_megapixels": 0.0}))
     assert _equal(uncached[5], _samples(scene_folder)[5])
+
+
+def test_a_scene_is_drawn_as_often_as_it_is_large(tmp_path: Path) -> None:
+    for name, side, grey in (("small.png", 64, 50), ("large.png", 192, 200)):
+        cv2.imwrite(str(tmp_path / name), np.full((side, side, 3), grey, np.uint8))
+    scenes = SceneStore(sorted(tmp_path.iterdir()), cache_megapixels=1)
+    rng = np.random.default_rng(0)
+    large = sum(int(scenes.draw(rng)[0, 0, 0]) == 200 for _ in range(500))
+    assert 420 < large < 480  # nine tenths are 450
 
 
 def test_mix_decides_the_kinds(scene_folder: Path) -> None:
