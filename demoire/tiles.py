@@ -113,10 +113,14 @@ class Grid:
         return mask.reshape(self.shape)
 
     def view(self, pixels: Pixels, cell: int) -> NDArray[np.uint8]:
-        """What the detector sees of a cell: (256, 256, 3) uint8, a smaller cell continued by reflection."""
+        """What the detector sees of a cell: (256, 256, 3) uint8.
+
+        A smaller cell at the right or bottom is seen together with so much of its neighbour; only an image smaller than
+        a cell is continued by reflection, since what is mirrored looks more like moiré than it is.
+        """
         box = self.box(cell)
-        part = pixels[box.top : min(box.bottom, box.top + CELL), box.left : min(box.right, box.left + CELL)]
-        return as_rgb8(reflect_to(part, CELL, CELL))
+        top, left = min(box.top, max(0, self.height - CELL)), min(box.left, max(0, self.width - CELL))
+        return as_rgb8(reflect_to(pixels[top : top + CELL, left : left + CELL], CELL, CELL))
 
 
 def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,13 +44,15 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         _check_reachable(ray_address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would land in the user's terminal
     try:
-        ray.init(
-            address=ray_address or "local",
-            include_dashboard=False if ray_address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _silent_stderr():  # and so would its remark that the level was set
+            ray.init(
+                address=ray_address or "local",
+                include_dashboard=False if ray_address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         if ray_address is None:
             raise
@@ -58,6 +61,20 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing written to the process's standard error for the block, by native code either; errors are raised still."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_reachable(ray_address: str) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from demoire.detector import KINDS, TILE, Calibration, Detector, image_score
 from demoire.simulate.pairs import Scene, read_scene
+from demoire.tiles import Grid
 from demoire.training.config import DataConfig
 from demoire.training.data import draw_scene, find_images
 
@@ -29,21 +29,15 @@ _CLEAN_TILES_TOUCHED = 0.02
 _LEAST_THRESHOLD = 0.5
 _LEAST_TILE_THRESHOLD = 0.2
 _DRAWN_SIDE = 3 * TILE
-_MOST_TILES = 24
+_MARGIN = 1e-4  # between a score and a threshold above it: in other batches scores differ in their last digits
 _BATCH = 32
 
 
 def _tiles(picture: Scene) -> Tensor:
-    """Cut into whole tiles, at most 24, a smaller picture padded by reflection: (T, 3, 256, 256) uint8."""
-    below, right = (max(0, TILE - side) for side in picture.shape[:2])
-    padded = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REFLECT_101)
-    corners = [
-        (top, left)
-        for top in range(0, padded.shape[0] - TILE + 1, TILE)
-        for left in range(0, padded.shape[1] - TILE + 1, TILE)
-    ]
-    tiles = [padded[top : top + TILE, left : left + TILE] for top, left in corners[:_MOST_TILES]]
-    return torch.from_numpy(np.ascontiguousarray(np.stack(tiles).transpose(0, 3, 1, 2)))
+    """What the cleaner shows the detector of a picture: its cells (T, 3, 256, 256) uint8."""
+    grid = Grid(*picture.shape[:2])
+    cells = np.stack([grid.view(picture, cell) for cell in range(len(grid))])
+    return torch.from_numpy(np.ascontiguousarray(cells.transpose(0, 3, 1, 2)))
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ def _limit(scores: NDArray[np.float64], share: float) -> float:
     if not len(scores):
         return 0.0
     ordered = np.sort(scores)[::-1]
-    return float(np.nextafter(ordered[int(share * len(ordered))], np.inf))
+    return float(min(1.0, ordered[int(share * len(ordered))] + _MARGIN))
 
 
 def _probabilities(logits: Tensor, temperature: float) -> NDArray[np.float64]:

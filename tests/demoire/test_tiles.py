@@ -56,9 +56,14 @@ def test_the_detector_sees_every_cell_in_its_own_place(height: int, width: int) 
     for cell in range(len(grid)):
         view, box = grid.view(pixels, cell), grid.box(cell)
         assert view.shape == (CELL, CELL, 3)
-        whole = pixels[box.top : box.top + CELL, box.left : box.left + CELL]
-        rows, columns = min(whole.shape[0], box.height), min(whole.shape[1], box.width)
-        assert np.array_equal(view[:rows, :columns], whole[:rows, :columns])
+        top, left = min(box.top, max(0, height - CELL)), min(box.left, max(0, width - CELL))
+        whole = pixels[top : top + CELL, left : left + CELL]
+        assert np.array_equal(view[: whole.shape[0], : whole.shape[1]], whole)
+
+
+def test_nothing_is_mirrored_in_what_the_detector_sees_of_an_image_larger_than_a_cell() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (CELL + 100, CELL + 70, 3), dtype=np.uint8)
+    assert np.array_equal(Grid(CELL + 100, CELL + 70).view(pixels, 3), pixels[100:, 70:])
 
 
 def test_the_detector_sees_grey_and_sixteen_bits_as_eight_bit_colour() -> None:
