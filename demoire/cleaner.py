@@ -121,6 +121,11 @@ class Cleaner:
         device = self._engine.device
         return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
 
+    @property
+    def threshold(self) -> float:
+        """The image score from which an image is cleaned (were the gate not off)."""
+        return self._rules.threshold
+
     def clean(self, data: bytes, name: str = "") -> Cleaned:
         """Clean one image file. `name` is for the log alone."""
         return next(result for _, result in self.clean_many([(name, data)]))

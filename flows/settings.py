@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pipelines.run import CleanJob
 
 Gate = Literal["auto", "off"]
-STORAGE_OPTIONS = "DEMOIRE_STORAGE_OPTIONS"
 
 
 class CleanSettings(BaseModel):
@@ -73,6 +72,8 @@ def keep_storage_options(options: Sequence[str]) -> None:
     """
     if not options:
         return
+    from pipelines.storage import STORAGE_OPTIONS
+
     kept = json.loads(os.environ.get(STORAGE_OPTIONS) or "{}")
     for number, option in enumerate(options, start=1):
         key, equals, value = option.partition("=")

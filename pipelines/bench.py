@@ -112,7 +112,7 @@ def bench(
         write_archive(archive, pictures, rounds)
         job = _run(archive.parent, folder / "out", config, lambda share: tell(3 + share, _PARTS, "the whole job"))
         tell(4, _PARTS, "the script")
-        script = Script(models, engine, config)
+        script = Script(models, engine, config, cleaner.threshold)
         script_mps = rate(lambda: script.clean(archive, folder / "script.tar", len(pictures)), extent.seconds)
     return {
         **networks,
@@ -324,6 +324,7 @@ class Script:
     models: Models
     engine: Engine  # for its facts alone
     config: CleanerConfig
+    threshold: float  # image score from which a picture is restored
 
     def clean(self, archive: Path, out: Path, count: int) -> float:
         """Clean the first `count` pictures of a tar into another one; the megapixels done."""
@@ -354,12 +355,10 @@ class Script:
             return (found * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
     def _has_moire(self, x: Tensor) -> bool:
-        detector, given = self.models.detector, self.config.threshold
-        threshold = detector.threshold if given is None else given
         cells = _padded(x, TILE).unfold(2, TILE, TILE).unfold(3, TILE, TILE)
         cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
-        found = detector.probabilities(cells.contiguous(memory_format=torch.channels_last))
-        return image_score(found.float().cpu().numpy(), threshold)[0] >= threshold
+        found = self.models.detector.probabilities(cells.contiguous(memory_format=torch.channels_last))
+        return image_score(found.float().cpu().numpy())[0] >= self.threshold
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:

@@ -20,7 +20,6 @@ from demoire.cleaner import Cleaned, Cleaner
 from demoire.errors import ImageError, UsageError
 from demoire.images import IMAGE_SUFFIXES, probe
 from demoire.metrics import colour_difference, detector_figures, psnr, ssim
-from demoire.weights import load_detector
 from pipelines.pages import Histogram, histogram, render
 from pipelines.previews import jpeg, most_changed, rgb
 from pipelines.storage import shown
@@ -223,23 +222,18 @@ def _detector(
     moire: Sequence[Path], clean: Sequence[Path], scores: Mapping[Path, float], cleaner: Cleaner
 ) -> dict[str, Any]:
     labelled = [*((path, True) for path in moire), *((path, False) for path in clean)]
-    threshold = _threshold(cleaner)
-    figures = asdict(detector_figures([truth for _, truth in labelled], [scores[p] for p, _ in labelled], threshold))
+    figures = asdict(
+        detector_figures([truth for _, truth in labelled], [scores[p] for p, _ in labelled], cleaner.threshold)
+    )
     roc = figures.pop("roc")
-    touched = sum(scores[path] >= threshold for path in clean)
+    touched = sum(scores[path] >= cleaner.threshold for path in clean)
     return {
         "detector": figures,
-        "threshold": threshold,
+        "threshold": cleaner.threshold,
         "clean_touched": touched / len(clean) if clean else None,
         "images": [{"name": path.name, "moire": truth, "score": scores[path]} for path, truth in labelled],
         "roc": [list(point) for point in roc],
     }
-
-
-def _threshold(cleaner: Cleaner) -> float:
-    """The image score from which this cleaner cleans (were its gate not off)."""
-    given = cleaner.config.threshold
-    return load_detector(cleaner.config.detector).threshold if given is None else given
 
 
 def evaluate_page(result: Mapping[str, Any], folder: Path, out: Path, cleaner: Cleaner) -> None:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoire.images import decode
-from pipelines.storage import BOOKKEEPING, Place
+from pipelines.storage import Place
+from pipelines.summary import REPORT
 
-PREVIEWS = f"{BOOKKEEPING}/report/previews"
+PREVIEWS = f"{REPORT}/previews"
 SHOWN = 20
 SIDE = 288  # px, of the picture itself: moiré must be seen 1:1, any scaling makes or hides it
 

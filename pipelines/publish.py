@@ -29,9 +29,9 @@ from pipelines.previews import PREVIEWS, SHOWN, Preview, preview_pair
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
 from pipelines.sources import index, read_members
 from pipelines.storage import BOOKKEEPING, Place, local_temporary, open_place, shown
+from pipelines.summary import REPORT
 
 PUBLISHED = f"{BOOKKEEPING}/published"
-REPORT = f"{BOOKKEEPING}/report"
 UNREADABLE, UNSAFE = "unreadable", "unsafe_name"
 
 

@@ -30,7 +30,6 @@ from pipelines.ledger import Ledger, pieces
 from pipelines.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
 from pipelines.publish import (
     PUBLISHED,
-    REPORT,
     UNSAFE,
     Proof,
     prove,
@@ -43,6 +42,7 @@ from pipelines.records import Unit
 from pipelines.report import build_report
 from pipelines.sources import discover
 from pipelines.storage import BOOKKEEPING, Place, check_places, open_place, shown
+from pipelines.summary import REPORT
 from pipelines.upkeep import Collected, Status, gc, is_done, status
 
 __all__ = ["CleanJob", "Collected", "Status", "Summary", "gc", "retry", "run_job", "status"]

@@ -55,6 +55,13 @@ def serve_moto() -> Iterator[str]:
         yield url
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _beside_python(program: str) -> str:
     beside = Path(sys.executable).parent / program
     found = str(beside) if beside.exists() else shutil.which(program)
@@ -64,9 +71,7 @@ def _beside_python(program: str) -> str:
 
 @contextmanager
 def _serving(command_for: Callable[[int], list[str]]) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(command_for(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_open(process, port)

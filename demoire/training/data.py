@@ -138,7 +138,7 @@ class PairSource:
         paths = find_images(images, split)
         if not paths and split == "train":
             raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
-        self._scenes = SceneStore(paths, 0 if self._shards else config.cache_megapixels)
+        self._scenes = SceneStore([] if self._shards else paths, config.cache_megapixels)
 
     def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""

@@ -34,7 +34,7 @@ from demoire.layers import channels_last
 from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv
 from demoire.training.data import PairSource, Samples, batches
-from demoire.training.shards import make_shards
+from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
 from demoire.weights import find_weights, read_weights
 
@@ -262,6 +262,8 @@ def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig,
 
 def _fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
     """Simulate the training pairs that the folder lacks."""
+    if not missing_shards(shards, config.shards):
+        return  # before the scenes are decoded
     source = PairSource(images, "train", config)
     with _progress("simulating", config.shards) as show:
         for number in make_shards(shards, config.shards, source.simulated, seed=config.seed, workers=config.workers):

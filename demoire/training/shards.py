@@ -62,6 +62,11 @@ def _rows_file(folder: Path, number: int) -> Path:
     return folder / f"rows-{number:05d}.csv"
 
 
+def missing_shards(folder: Path, count: int) -> list[int]:
+    """The numbers, below `count`, of the shards that are not in the folder."""
+    return [number for number in range(count) if not _rows_file(folder, number).exists()]
+
+
 def make_shards(
     out: Path, count: int, make: Callable[[Kind, np.random.Generator], MadePair], *, seed: int, workers: int
 ) -> Iterable[int]:
@@ -75,8 +80,9 @@ def make_shards(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
-    missing = [number for number in range(count) if not _rows_file(out, number).exists()]
-    return DataLoader(_ShardWriter(out, make, seed), sampler=missing, batch_size=None, num_workers=workers)
+    return DataLoader(
+        _ShardWriter(out, make, seed), sampler=missing_shards(out, count), batch_size=None, num_workers=workers
+    )
 
 
 class Shards:

@@ -88,8 +88,6 @@ def evaluate(
     NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector alone.
     """
     settings = read_settings(None, gate=gate, device=device, detector=detector, restorer=restorer, threshold=threshold)
-    if not pairs.is_dir():
-        raise UsageError(f"{pairs} is no folder of pairs; make one with 'demoire simulate'.")
     from demoire.cleaner import Cleaner
     from pipelines.evaluate import evaluate_page, evaluate_pairs
 

@@ -1,7 +1,9 @@
-"""A drawn scene, and toy models whose behaviour a test can foretell: one takes red for moiré, one takes away red."""
+"""Drawn scenes, and toy models whose behaviour a test can foretell: one takes red for moiré, one takes away red."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -61,3 +63,18 @@ def make_cleaner() -> Callable[..., Cleaner]:
         return Cleaner(config, Models(RedDetector(), restorer or RedRemover(), "d" * 64, "e" * 64))  # type: ignore
 
     return make
+
+
+@pytest.fixture(scope="session")
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty soft colourful scenes of 160 x 200 px, in two subfolders, beside a text file."""
+    folder = tmp_path_factory.mktemp("scenes")
+    rng = np.random.default_rng(3)
+    for number in range(30):
+        coarse = rng.uniform(20, 235, (5, 6, 3)).astype(np.float32)
+        scene = np.clip(cv2.resize(coarse, (200, 160), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+        path = folder / ("even" if number % 2 == 0 else "odd") / f"scene-{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), scene)
+    (folder / "notes.txt").write_text("no image")
+    return folder

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from demoire.errors import ConfigError, UsageError
 from flows.serve import deploy, read_deployment
 from flows.server import local_server
 from tests.pipelines.conftest import read_tar
-from tests.s3_server import s3_variables, serve_s3
+from tests.s3_server import free_port, s3_variables, serve_s3
 
 PATIENCE = 400.0  # seconds; a server, a flow's process and a Ray come up meanwhile
 
@@ -58,7 +57,7 @@ def test_a_scheduled_run_cleans_a_bucket(
     parameters = {"src": "{{ $DEMOIRE_SRC }}", "dst": "{{ $DEMOIRE_DST }}", "settings": settings}
     limit = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     file = _deployment(tmp_path, parameters=parameters, concurrency_limit=limit)
-    port = _free_port()
+    port = free_port()
     words = [sys.executable, "-m", "flows.cli", "serve", "--file", str(file), "--port", str(port)]
     places = {"DEMOIRE_SRC": "s3://incoming", "DEMOIRE_DST": "s3://clean"}
     environment = {**os.environ, **variables, **places, "PREFECT_HOME": str(tmp_path / "prefect")}
@@ -85,7 +84,7 @@ def test_a_scheduled_run_cleans_a_bucket(
 
 @pytest.mark.slow
 def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     with local_server(port) as api:
         for cron in ("30 1 * * *", "30 2 * * *"):
             file = _deployment(tmp_path, parameters={"src": "s3://in", "dst": "s3://out"}, schedules=[{"cron": cron}])
@@ -98,12 +97,6 @@ def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_pat
         assert deployment["parameters"] == {"src": "s3://in", "dst": "s3://out"}
         assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["30 2 * * *"]
         assert [pool["type"] for pool in _ask(f"{api}/work_pools/filter")] == ["process"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _ask(address: str) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def striped_and_plain(tmp_path: Path) -> Path:
 
 
 def script(config: CleanerConfig) -> Script:
-    return Script(load_models(config, torch.device("cpu")), engine(config), config)
+    return Script(load_models(config, torch.device("cpu")), engine(config), config, Cleaner(config).threshold)
 
 
 def test_the_script_cleans_the_pictures_that_the_cleaner_cleans(
