@@ -22,6 +22,7 @@ from demoire.cleaned import Cleaned, Detection, Stage, Status
 from demoire.detector import Detector, fused
 from demoire.engine import Engine, find_device
 from demoire.errors import UsageError
+from demoire.images import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.stages import Rules, Stages, detect
 from demoire.tiles import CELL
 from demoire.weights import find_weights, load_detector, load_restorer
@@ -41,7 +42,8 @@ class CleanerConfig:
     detector: str = "detector"  # name of shipped weights, or path of a .safetensors file
     restorer: str = "restorer"
     device: str = "auto"  # auto, cpu, cuda, cuda:N
-    max_megapixels: float = 500
+    max_megapixels: float = MAX_MEGAPIXELS
+    max_side: int = MAX_SIDE  # px
     tile: int = 1024  # px that a restorer tile has at most on each side, without its halo
     threads: int = 0  # of torch on the CPU; 0: all there are
 
@@ -50,8 +52,8 @@ class CleanerConfig:
             raise UsageError(f"There is no gate '{self.gate}'; use auto or off.")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UsageError(f"The threshold {self.threshold} is not a probability; use a number from 0 to 1.")
-        if self.tile < CELL or self.threads < 0 or self.max_megapixels <= 0:
-            raise UsageError(f"tile is at least {CELL} px, threads at least 0, max_megapixels above 0.")
+        if self.tile < CELL or self.threads < 0 or min(self.max_megapixels, self.max_side) <= 0:
+            raise UsageError(f"tile is at least {CELL} px, threads at least 0, max_megapixels and max_side above 0.")
 
     def fingerprint(self) -> str:
         """sha256, 64 hex digits, over all that can change the output; the device and the threads are not of it.
@@ -66,6 +68,7 @@ class CleanerConfig:
             "threshold": self.threshold,
             "tile": self.tile,
             "max_megapixels": float(self.max_megapixels),
+            "max_side": self.max_side,
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -113,6 +116,7 @@ class Cleaner:
             tile_threshold=min(models.detector.tile_threshold, threshold),
             tile=config.tile,
             max_megapixels=config.max_megapixels,
+            max_side=config.max_side,
         )
 
     @property

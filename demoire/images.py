@@ -4,9 +4,10 @@ A cleaned file is the original with other pixel data: size, orientation (pixels 
 profile, Exif, XMP, mode, bit depth and compression stay, because their bytes stay (see `demoire.codecs`). What cannot
 carry changed pixels faithfully has `Picture.obstacle`, and is copied.
 
-Nothing but ImageError leaves this module for bad bytes. Files are opened by the decoder that their first bytes name and
-by no other, and without Pillow's limit of pixels, which is a global of the process: `max_megapixels` is checked on the
-header instead, before anything is decoded. A file that is cut short is never decoded in part.
+Nothing but ImageError leaves this module for bad bytes (MemoryError where there is none left). Files are opened by the
+decoder that their first bytes name and by no other, and without Pillow's limit of pixels, which is a global of the
+process: the limits are checked on the header instead, before anything is decoded. A file that is cut short is never
+decoded in part.
 
 JPEG decodes at about 60 and encodes at about 25 MP/s a core; PNG is slower, by its compression.
 """
@@ -41,6 +42,10 @@ UNSUPPORTED_SUFFIXES = frozenset(
     {".gif", ".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif", ".psd", ".pdf", ".djvu", ".ico", ".tga"}
     | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".emf", ".wmf"}
 )
+
+MAX_MEGAPIXELS, MAX_SIDE = 500.0, 100_000  # what is decoded unless told otherwise; px
+# Fewer bytes than this for so large a picture are a trap, or a sheet so blank that nothing is lost by leaving it be.
+_BOMB_MEGAPIXELS, _BOMB_RATIO = 128, 500
 
 Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP"]
 
@@ -153,18 +158,24 @@ def probe(data: bytes) -> ImageFacts:
     """
     kind = _recognise(data)
     try:
-        return _facts(kind, data, _open(kind, data))
+        return _webp_facts(data) if kind is _WEBP else _facts(kind, data, _open(kind, data))
     except Exception as error:
-        if kind is _WEBP:
-            return _webp_facts(data, error)
         raise _image_error(kind, data, error) from error
 
 
-def decode(data: bytes, *, max_megapixels: float = 500) -> Picture:
-    """The whole picture.
+def decode(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE) -> Picture:
+    """The whole picture, decoded in this process; `demoire.guard.decode` is for files that one does not know.
 
-    Raises ImageError: `not_an_image`, `unsupported_format`, `too_large` (MP, decided on the header), `truncated` or
-    `decode_failed`.
+    Raises ImageError: those of `check`, `truncated` or `decode_failed`.
+    """
+    facts = check(data, max_megapixels=max_megapixels, max_side=max_side)
+    return Picture(facts, read(data, facts), data)
+
+
+def check(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE) -> ImageFacts:
+    """The facts in the header of a whole file, if it may be decoded.
+
+    Raises ImageError: those of `probe`, `too_large` (MP, or px of the longer side) or `compression_bomb`.
     """
     facts = probe(data)
     if facts.megapixels > max_megapixels:
@@ -172,6 +183,25 @@ def decode(data: bytes, *, max_megapixels: float = 500) -> Picture:
             "too_large",
             f"The image has {facts.megapixels:.0f} MP and the limit is {max_megapixels:g}; raise --max-megapixels.",
         )
+    side = max(facts.width, facts.height)
+    if side > max_side:
+        raise ImageError("too_large", f"The image is {side} px long and the limit is {max_side}; raise --max-side.")
+    decoded = 3e6 * facts.megapixels * max(1, facts.bits // 8)
+    if facts.megapixels > _BOMB_MEGAPIXELS and decoded > _BOMB_RATIO * len(data):
+        raise ImageError(
+            "compression_bomb",
+            f"{len(data)} bytes that unpack to {decoded / 1e6:.0f} MB are taken for a trap; look at the file by hand.",
+        )
+    return facts
+
+
+def is_risky(data: bytes, facts: ImageFacts) -> bool:
+    """Whether decoding this file should be left to a process that may die of it."""
+    return bool(_KINDS[facts.format].codec.is_risky(data))
+
+
+def read(data: bytes, facts: ImageFacts) -> Raster:
+    """The pixels of a file whose header was checked. Raises ImageError: `truncated` or `decode_failed`."""
     kind = _KINDS[facts.format]
     # Another library in this process may have turned it on; a picture decoded in part must never replace a file.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -180,15 +210,13 @@ def decode(data: bytes, *, max_megapixels: float = 500) -> Picture:
             raise ImageError("truncated", f"The {kind.name} file ends before its picture does; fetch it again.")
         image = _open(kind, data)
         raster = kind.codec.read(data, image)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise _image_error(kind, data, error) from error
     if raster.pixels.shape[:2] != (facts.height, facts.width):
         raise ImageError("decode_failed", f"The {kind.name} file holds another size than its header says.")
-    if facts.pages > 1:
-        raster = Raster(raster.pixels, raster.alpha, "multi_page")
-    return Picture(facts, raster, data)
+    return Raster(raster.pixels, raster.alpha, "multi_page") if facts.pages > 1 else raster
 
 
 def encode(picture: Picture, pixels: Pixels) -> bytes:
@@ -248,13 +276,10 @@ def _facts(kind: _Kind, data: bytes, image: Image.Image) -> ImageFacts:
     )
 
 
-def _webp_facts(data: bytes, error: Exception) -> ImageFacts:
-    """The size of a WebP of which only the beginning is there."""
-    try:
-        width, height = webp.size(data)
-    except ValueError:
-        raise _image_error(_WEBP, data, error) from error
-    return ImageFacts("WEBP", width, height, "RGB", 8, None, None, 1)
+def _webp_facts(data: bytes) -> ImageFacts:
+    found = webp.header(data)
+    mode = "RGBA" if found.alpha else "RGB"
+    return ImageFacts("WEBP", found.width, found.height, mode, 8, None, _profile_name(found.icc), found.frames)
 
 
 def _bits(kind: _Kind, data: bytes, image: Image.Image) -> int:

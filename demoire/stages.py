@@ -26,7 +26,8 @@ from demoire.codecs.raster import Pixels
 from demoire.detector import KINDS, image_score
 from demoire.engine import Engine
 from demoire.errors import ImageError
-from demoire.images import ImageFacts, Picture, decode, encode, probe
+from demoire.guard import decode
+from demoire.images import ImageFacts, Picture, encode, probe
 from demoire.tiles import CELL, Grid, Tile, blend, plan_tiles
 
 K = TypeVar("K")
@@ -34,7 +35,11 @@ K = TypeVar("K")
 _LOG = logging.getLogger(__name__)
 _SMALLEST = 32  # px; a picture with a shorter side shows nothing that could be told from its content
 _IN_FLIGHT_MP = {"cpu": 64.0, "cuda": 400.0}
-_MOST_CHANGE = 0.25  # of full scale, mean over a tile; no moiré is that strong, so the restorer has failed
+# Beyond these no moiré goes, so the restorer has failed. Means over a tile, of full scale: of what is changed either
+# way, and of how much darker or brighter all becomes, as a part of how light it was and a little besides.
+_MOST_CHANGE = 0.25
+_MOST_SHIFT, _SLIGHT = 0.5, 0.02
+_SAMPLED = 4  # px from one that is looked at to the next
 _THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # that decode, and as many that encode
 _CELLS_AT_ONCE = 64
 
@@ -48,11 +53,12 @@ class Rules:
     tile_threshold: float
     tile: int  # px
     max_megapixels: float
+    max_side: int  # px
 
 
 def detect(engine: Engine, rules: Rules, data: bytes) -> Detection:
     """Judge one image file without cleaning it. Raises ImageError."""
-    picture = decode(data, max_megapixels=rules.max_megapixels)
+    picture = decode(data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
     grid = _grid_of(picture)
     cells = range(len(grid)) if _can_be_judged(picture) else range(0)
     found: list[NDArray[np.float32]] = []
@@ -218,7 +224,8 @@ class Stages(Generic[K]):
     def _decode(self, job: _Job[K]) -> None:
         start = time.perf_counter()
         try:
-            job.picture = decode(job.data, max_megapixels=self._rules.max_megapixels)
+            rules = self._rules
+            job.picture = decode(job.data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
         except ImageError as error:
             job.error = error
         job.spent("decode", time.perf_counter() - start)
@@ -352,7 +359,7 @@ class Stages(Generic[K]):
             job.spent("restore", share)
             job.changes[index] = change
             job.in_model -= 1
-            if not job.done and not _is_sound(change):
+            if not job.done and not _is_sound(change, job.content.pixels[job.tiles[index].reach.slices]):
                 self._give_back(job, ImageError("cleaning_failed", "The restorer gave no usable picture."))
             elif not job.done and not job.in_model:
                 self._encoders.submit(self._encode, job)
@@ -424,6 +431,9 @@ def _shown(job: _Job) -> Pixels:
     return job.restored.pixels if job.restored else job.content.pixels
 
 
-def _is_sound(change: NDArray) -> bool:
-    mean = float(np.abs(change).mean(dtype=np.float32))
-    return mean < _MOST_CHANGE  # False for NaN too
+def _is_sound(change: NDArray, before: Pixels) -> bool:
+    """Whether what the restorer adds, (h, w, C) in units of full scale, may be right: neither NaN nor all black."""
+    some = change[::_SAMPLED, ::_SAMPLED]
+    light = float(before[::_SAMPLED, ::_SAMPLED].mean(dtype=np.float64)) / np.iinfo(before.dtype).max
+    strong, shift = float(np.abs(change).mean(dtype=np.float32)), abs(float(some.mean(dtype=np.float32)))
+    return strong < _MOST_CHANGE and shift <= _MOST_SHIFT * light + _SLIGHT  # False for NaN too

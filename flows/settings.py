@@ -34,6 +34,7 @@ class CleanSettings(BaseModel):
     restorer: str = "restorer"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     max_megapixels: float = Field(default=500, gt=0)
+    max_side: int = Field(default=100_000, gt=0)
     threads: int = Field(default=0, ge=0)
     workers: int | None = Field(default=None, ge=1)
     # The cluster is a fact of the place where a run starts (a worker's container), so that place may say it.

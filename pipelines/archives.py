@@ -7,6 +7,8 @@ raises DamagedArchiveError: it is copied as it is, byte for byte, because a mirr
 members.
 """
 
+import gzip
+import io
 import re
 import stat
 import struct
@@ -22,6 +24,9 @@ from pipelines.records import Member, MemberKind
 
 MOST_MEMBERS = 2_000_000  # a source of more is taken for damaged; two million cost about 1 GB while indexed
 LARGEST_MEMBER = 1 << 30  # bytes of one image, unpacked; a larger one is quarantined as too_large
+# What unpacks to so many times its size, and to so many bytes, is a trap: an image is quarantined as compression_bomb,
+# a tar.gz is taken for damaged.
+BOMB_RATIO, BOMB_MEMBER, BOMB_STREAM = 200, 64 << 20, 4 << 30
 
 _LARGEST_HEADER = 256 << 20  # a zip directory of two million members; far more than any tar header
 _ZEROS_BLOCK = 1 << 20
@@ -187,6 +192,24 @@ def inflate(packed: bytes, size: int) -> bytes:
 
 def _unreadable(member: Member, why: str) -> ImageError:
     return ImageError("unreadable", f"Member {member.position} cannot be read out of its archive: {why}.")
+
+
+class BoundedGzip(gzip.GzipFile):
+    """A gzip stream that stops being read once it has unpacked to far more than its size. Raises OSError then."""
+
+    def __init__(self, file: BinaryIO, packed: int) -> None:
+        super().__init__(fileobj=file)
+        self._most = max(BOMB_STREAM, BOMB_RATIO * packed)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > self._most:
+            raise OSError(f"it unpacks to more than {BOMB_RATIO} times its size")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if offset > self._most:  # forward it reads as well
+            raise OSError(f"it unpacks to more than {BOMB_RATIO} times its size")
+        return super().seek(offset, whence)
 
 
 class _Bounded:

@@ -136,13 +136,17 @@ class BucketPlace(Place):
             return self._ask(path, "read", lambda fs: sync(fs.loop, get, fs))
         except _PastTheEndError:
             return b""
+        except _MissingError:
+            if version is not None:
+                raise changed(self.full(path)) from None
+            raise
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
         entry = self.stat(path)
+        if version is not None and (entry is None or entry.version != version):
+            raise changed(self.full(path))
         if entry is None:
             raise _MissingError(f"{self.full(path)} does not exist: check the path.")
-        if version is not None and entry.version != version:
-            raise changed(self.full(path))
         return cast(BinaryIO, RangeFile(self, path, entry.size, entry.version))
 
     def write(self, path: str, data: bytes) -> None:

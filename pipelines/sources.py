@@ -31,8 +31,11 @@ from fsspec.utils import glob_translate
 from demoire.errors import ImageError, UsageError
 from demoire.images import probe
 from pipelines.archives import (
+    BOMB_MEMBER,
+    BOMB_RATIO,
     LARGEST_MEMBER,
     ArchiveKind,
+    BoundedGzip,
     DamagedArchiveError,
     archive_kind,
     inflate,
@@ -239,7 +242,7 @@ def _index_stream(source: Source) -> list[Member]:
     members: list[Member] = []
     sizes: dict[int, float | None] = {}
     images, stride = 0, 1
-    with open_place(source.uri).open("", version=source.version) as file, gzip.GzipFile(fileobj=file) as stream:
+    with open_place(source.uri).open("", version=source.version) as file, BoundedGzip(file, source.size) as stream:
         for member, start in tar_members(cast(BinaryIO, stream), by_range=False):
             members.append(member)
             if member.kind != "image" or not member.length:
@@ -332,6 +335,8 @@ def coalesce(spans: Sequence[tuple[int, int]], gap: int, limit: int) -> Iterator
 def _checked(member: Member) -> ImageError | None:
     if member.size > LARGEST_MEMBER:
         return ImageError("too_large", f"Member {member.position} is of {member.size} bytes: too many to be cleaned.")
+    if member.size > max(BOMB_MEMBER, BOMB_RATIO * member.length):
+        return ImageError("compression_bomb", f"Member {member.position} unpacks to {member.size} bytes: a trap.")
     if member.offset < 0:
         return ImageError("unreadable", f"Member {member.position} is encrypted, or compressed in an uncommon way.")
     return None

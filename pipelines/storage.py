@@ -6,7 +6,8 @@ one step, create one exclusively, delete. That little is what both a file system
 - `write`, `put_file`, `new_file` show the whole object or nothing. Locally: a temporary file in the same folder,
   fsync, rename, fsync of the folder. On S3 a PUT (or a multipart upload) is atomic by itself.
 - `create` lets one of many writers win. Locally a hard link of the finished file; on S3 `If-None-Match: *`.
-- `read` may be given the version that was planned, and raises SourceChangedError when the object is another by now.
+- `read` may be given the version that was planned, and raises SourceChangedError when the object is another by now, or
+  gone.
 
 A place is only its URI: it pickles in a few bytes and opens nothing until used. The S3 client is made at first use,
 once a process (0.3 to 0.5 s of CPU), and never crosses a fork. Credentials come from the environment, never the URI.
@@ -264,8 +265,13 @@ class LocalPlace(Place):
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
         with self._explaining(path, "read"):
-            # O_NONBLOCK: a pipe under that name must not hang the run.
-            file = open(os.open(self._path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+            try:
+                # O_NONBLOCK: a pipe under that name must not hang the run.
+                file = open(os.open(self._path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+            except (FileNotFoundError, NotADirectoryError):
+                if version is not None:
+                    raise changed(self.full(path)) from None
+                raise
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 file.close()

@@ -40,6 +40,11 @@ def _stride(width: int, bits: int) -> int:
     return (width * bits + 31) // 32 * 4
 
 
+def is_risky(data: bytes) -> bool:
+    """Never: nothing is coded."""
+    return False
+
+
 def read(data: bytes, image: Image.Image) -> Raster:
     image.load()
     return grey_or_rgb(image) if _is_plain(data, image) else only_to_look_at(image, "mode_not_cleaned")

@@ -10,6 +10,7 @@ broken copy filled up with zeros; such a file counts as cut short here.
 """
 
 import io
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # in coded data: neither a 
 _APP_OR_COM = frozenset((*range(0xE0, 0xF0), 0xFE))
 _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+_MOST_SCANS = 50  # encoders write about ten, libjpeg itself gives up at 500
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
 
@@ -73,11 +75,36 @@ def _take_apart(data: bytes) -> _Parts:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Whether there is no end-of-image marker behind the scans."""
+    """Whether there is no end-of-image marker behind the scans, or too little before it for a picture of this size.
+
+    libjpeg makes up what is missing, in grey, and says nothing.
+    """
     try:
-        return not _take_apart(data).scans
-    except CutShortError:
+        parts = _take_apart(data)
+        return len(parts.scans) < max(1, _fewest_bytes(*parts.frame))
+    except (CutShortError, StopIteration, IndexError):
         return True
+
+
+def _fewest_bytes(marker: int, frame: bytes) -> int:
+    """Bytes below which no picture of this frame can be coded; 0 where none are known, as of arithmetic coding.
+
+    A Huffman code is of one bit at least. Each block has one for its mean; one that says where the block ends follows,
+    except in progressive files, where it may stand for many blocks.
+    """
+    bits = {_BASELINE: 2, _EXTENDED: 2, _PROGRESSIVE: 1}.get(marker, 0)
+    height, width = struct.unpack(">2H", frame[1:5])
+    factors = [divmod(frame[7 + 3 * i], 16) for i in range(frame[5])]
+    most = [max(factor[axis] for factor in factors) or 1 for axis in (0, 1)]
+    blocks = sum(
+        math.ceil(width * across / most[0] / 8) * math.ceil(height * down / most[1] / 8) for across, down in factors
+    )
+    return bits * blocks // 8
+
+
+def is_risky(data: bytes) -> bool:
+    """Whether there are so many scans, each of which costs as much as a whole picture, that decoding may never end."""
+    return data.count(b"\xff\xda") > _MOST_SCANS
 
 
 def read(data: bytes, image: Image.Image) -> Raster:

@@ -21,6 +21,8 @@ from demoire.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at, 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
 _COLOURS = {_GREY: 1, _RGB: 3, _GREY_ALPHA: 1, _RGB_ALPHA: 3}
+_SAMPLES = {_RGB: 3, _GREY_ALPHA: 2, _RGB_ALPHA: 4}  # a pixel, as coded; else 1
+_MOST_DEFLATED = 1032  # bytes that one byte of deflate can stand for (zlib's documentation)
 _LEVEL = 4  # twice as fast as the usual 6, and 1 to 4 % larger
 
 
@@ -41,13 +43,26 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Whether the chunks do not lead to IEND."""
-    return all(kind != b"IEND" for kind, _ in _chunks(data))
+    """Whether the chunks do not lead to IEND, or hold too little for a picture of this size."""
+    sizes = [(kind, len(chunk)) for kind, chunk in _chunks(data)]
+    packed = sum(size for kind, size in sizes if kind == b"IDAT")
+    return all(kind != b"IEND" for kind, _ in sizes) or packed * _MOST_DEFLATED < _unpacked(data)
+
+
+def _unpacked(data: bytes) -> int:
+    """Bytes of image data that the header announces, but for the filter types and the padding of rows."""
+    width, height, depth, colour = struct.unpack_from(">2I2B", data, 16)
+    return width * height * depth * _SAMPLES.get(colour, 1) // 8
 
 
 def bits(data: bytes) -> int:
     """Bits per sample, from the header."""
     return data[24]
+
+
+def is_risky(data: bytes) -> bool:
+    """Whether libpng decodes it; up to 8 bits it is Pillow and zlib."""
+    return bits(data) == 16
 
 
 def read(data: bytes, image: Image.Image) -> Raster:

@@ -26,6 +26,7 @@ def clean(
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
     max_megapixels: options.MaxMegapixels = None,
+    max_side: options.MaxSide = None,
     ray_address: options.RayAddress = None,
     storage_option: options.StorageOption = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as the Prefect flow.")] = False,
@@ -43,6 +44,7 @@ def clean(
         detector=detector,
         restorer=restorer,
         max_megapixels=max_megapixels,
+        max_side=max_side,
         ray_address=ray_address,
     )
     keep_storage_options(storage_option or ())
@@ -75,6 +77,7 @@ def plan(
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
     max_megapixels: options.MaxMegapixels = None,
+    max_side: options.MaxSide = None,
     storage_option: options.StorageOption = None,
     as_json: options.AsJson = False,
 ) -> int:
@@ -88,6 +91,7 @@ def plan(
         detector=detector,
         restorer=restorer,
         max_megapixels=max_megapixels,
+        max_side=max_side,
     )
     keep_storage_options(storage_option or ())
     return _plan(src, dst, settings, as_json)
@@ -171,6 +175,7 @@ def retry(
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
     max_megapixels: options.MaxMegapixels = None,
+    max_side: options.MaxSide = None,
     ray_address: options.RayAddress = None,
     storage_option: options.StorageOption = None,
     strict: options.Strict = False,
@@ -184,6 +189,7 @@ def retry(
         "detector": detector,
         "restorer": restorer,
         "max_megapixels": max_megapixels,
+        "max_side": max_side,
     }
     settings = read_settings(config, workers=workers, ray_address=ray_address, **changes)
     told = config is not None or any(value is not None for value in changes.values())

@@ -25,6 +25,7 @@ def fix(
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
     max_megapixels: options.MaxMegapixels = None,
+    max_side: options.MaxSide = None,
     config: options.Config = None,
     strict: options.Strict = False,
 ) -> int:
@@ -37,6 +38,7 @@ def fix(
         detector=detector,
         restorer=restorer,
         max_megapixels=max_megapixels,
+        max_side=max_side,
     )
     from flows.local_images import find_images, fix_images, plan_outputs
 
@@ -68,6 +70,7 @@ def detect(
     device: options.Device = None,
     detector: options.DetectorOption = None,
     max_megapixels: options.MaxMegapixels = None,
+    max_side: options.MaxSide = None,
     strict: options.Strict = False,
 ) -> int:
     """Say of each image how probable moiré is, and of which kind.
@@ -75,7 +78,14 @@ def detect(
     With --json one line an image: path, moire (0..1), kind (none, screen, halftone or texture), tiles (looked at). An
     image that cannot be read gets a line with path and error; with --strict the exit status is then 1.
     """
-    settings = read_settings(None, threshold=threshold, device=device, detector=detector, max_megapixels=max_megapixels)
+    settings = read_settings(
+        None,
+        threshold=threshold,
+        device=device,
+        detector=detector,
+        max_megapixels=max_megapixels,
+        max_side=max_side,
+    )
     from flows.local_images import find_images, judge_images
 
     found = find_images(paths)

@@ -23,6 +23,7 @@ DetectorOption = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="W
 RestorerOption = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Weights of the restorer.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cleaning processes.", show_default="one per device")]
 MaxMegapixels = Annotated[float | None, typer.Option(help="Larger images are quarantined.", show_default="500")]
+MaxSide = Annotated[int | None, typer.Option(help="Longer images (px) are quarantined.", show_default="100000")]
 RayAddress = Annotated[str | None, typer.Option(metavar="HOST:PORT|auto", help="A running Ray cluster to work on.")]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only about this many images, drawn evenly.")]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML with the same settings; flags win over it.")]

@@ -351,6 +351,12 @@ def test_a_restorer_that_gives_no_picture_quarantines(
             assert results[name].status == "copied"
 
 
+def test_a_picture_that_is_dark_already_is_not_let_go_black(make_cleaner: Callable[..., Cleaner]) -> None:
+    night = np.random.default_rng(0).integers(20, 60, (300, 300, 3)).astype(np.uint8)
+    result = make_cleaner(BrokenRestorer(0.0), gate="off").clean(png(night))
+    assert (result.status, result.reason, result.data) == ("quarantined", "cleaning_failed", png(night))
+
+
 class ScarceRestorer(torch.nn.Module):
     """A device whose memory holds one tile at a time."""
 

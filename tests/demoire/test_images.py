@@ -449,6 +449,36 @@ def test_a_bomb_is_refused_by_its_header() -> None:
     assert reason_of(data) == "too_large"
 
 
+def test_a_header_that_promises_more_than_the_file_can_hold_is_told_before_decoding(
+    jpeg_files: dict[str, bytes], lossless_files: dict[str, bytes]
+) -> None:
+    """No decoder would say so: what is missing would be made up in grey, in all the memory that takes."""
+    for name in ("4:4:4", "4:2:0 progressive", "grey"):
+        data = bytearray(jpeg_files[name])
+        frame = data.index(b"\xff\xc2" if "progressive" in name else b"\xff\xc0")
+        data[frame + 5 : frame + 9] = struct.pack(">2H", 10_000, 10_000)
+        assert probe(bytes(data)).megapixels == 100
+        assert reason_of(bytes(data)) == "truncated", name
+    png = lossless_files["png"]
+    header = chunk(b"IHDR", struct.pack(">2I", 10_000, 10_000) + png[24:29])
+    assert reason_of(png[:8] + header + png[33:]) == "truncated"
+
+
+def test_a_blank_sheet_is_no_trap_but_one_of_very_many_megapixels_is() -> None:
+    assert decode(saved(Image.new("L", (5000, 7000), 255), "PNG")).facts.megapixels == 35
+    rows = zlib.compressobj(9)
+    packed = b"".join(rows.compress(bytes(12_001)) for _ in range(12_000)) + rows.flush()
+    header = chunk(b"IHDR", struct.pack(">2I5B", 12_000, 12_000, 8, 0, 0, 0, 0))
+    assert reason_of(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b"")) == "compression_bomb"
+
+
+def test_the_longer_side_has_a_limit_of_its_own() -> None:
+    data = saved(Image.new("L", (3000, 2)), "PNG")
+    with pytest.raises(ImageError, match="3000 px long and the limit is 2999; raise --max-side"):
+        decode(data, max_side=2999)
+    assert decode(data, max_side=3000).facts.width == 3000
+
+
 def test_the_limit_is_the_callers_and_not_pillows(monkeypatch: pytest.MonkeyPatch, rgb: NDArray[np.uint8]) -> None:
     data = saved(Image.fromarray(rgb), "PNG")
     with pytest.raises(ImageError, match="--max-megapixels"):
@@ -488,6 +518,18 @@ def test_facts_are_those_of_the_header(lossless_files: dict[str, bytes], rgb: ND
     facts = probe(lossless_files["png"])
     assert facts.dpi == pytest.approx(300, abs=0.1)
     assert (facts.format, facts.mode, facts.bits, facts.icc, facts.pages) == ("PNG", "RGB", 8, "sRGB built-in", 1)
+    webp = Image.new("RGBA", (50, 40), (9, 8, 7, 6))
+    frames = [Image.new("RGB", (50, 40), (shade, 0, 0)) for shade in (0, 99, 199)]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for data, known in (
+        (saved(webp, "WEBP", lossless=True), ("RGBA", 1, None)),
+        (saved(webp, "WEBP"), ("RGBA", 1, None)),
+        (saved(webp.convert("RGB"), "WEBP", icc_profile=profile), ("RGB", 1, "sRGB built-in")),
+        (saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]), ("RGB", 3, None)),
+    ):
+        facts = probe(data)
+        assert (facts.width, facts.height, facts.bits) == (50, 40, 8)
+        assert (facts.mode, facts.pages, facts.icc) == known
     deep_grey = probe(lossless_files["tiff grey 16 big endian"])
     assert (deep_grey.mode, deep_grey.bits, deep_grey.dpi) == ("L", 16, None)
     broken = probe(saved(Image.fromarray(rgb), "PNG", icc_profile=b"no profile at all"))

@@ -451,6 +451,20 @@ def test_a_bomb_is_not_unpacked_beyond_what_it_declares(tmp_path: Path) -> None:
     assert reasons(tmp_path / "z.zip") == ["too_large"]
 
 
+def test_a_bomb_that_declares_itself_is_left_packed(tmp_path: Path) -> None:
+    (tmp_path / "z.zip").write_bytes(zip_of([("a.bmp", bytes(70_000_000)), ("b.png", PNG)]))
+    assert reasons(tmp_path / "z.zip") == ["compression_bomb", len(PNG)]
+
+
+def test_a_compressed_tar_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.tar.gz"
+    path.write_bytes(gzip.compress(tar_of([("a.png", PNG), ("b.bin", bytes(30_000_000))])))
+    assert len(index(the_only_source(path))) == 2
+    monkeypatch.setattr("pipelines.archives.BOMB_STREAM", 1 << 20)
+    with pytest.raises(DamagedArchiveError, match="unpacks to more than 200 times its size"):
+        index(the_only_source(path))
+
+
 # Versions
 
 

@@ -112,6 +112,18 @@ def test_reading_another_version_than_planned_is_refused(place: Place) -> None:
         place.open("x", version=planned.version)
 
 
+def test_what_was_planned_and_is_gone_has_changed(place: Place) -> None:
+    place.write("a", b"one")
+    entry = place.stat("a")
+    assert entry is not None
+    place.delete("a")
+    for look in (place.read, place.open):
+        with pytest.raises(SourceChangedError, match="run the same command again"):
+            look("a", version=entry.version)
+        with pytest.raises(StorageError, match="does not exist"):
+            look("a")
+
+
 def test_only_the_first_creation_counts(place: Place) -> None:
     assert place.create("commits/u.json", b"first") is True
     assert place.create("commits/u.json", b"second") is False
