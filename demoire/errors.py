@@ -50,6 +50,10 @@ class SourceChangedError(DemoireError):
     """A source is no longer the object that was planned. Running the same command again plans it anew."""
 
 
+class StoppedError(DemoireError):
+    """The run was asked to stop, and did in good order. Running the same command again goes on."""
+
+
 class ProofError(DemoireError):
     """The count at the end did not come out: planned differs from cleaned + copied + quarantined."""
 

@@ -20,7 +20,7 @@ from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
-from demoire.errors import ProofError, SourceChangedError, StorageError, UsageError
+from demoire.errors import ProofError, SourceChangedError, StoppedError, StorageError, UsageError
 from flows.settings import CleanSettings
 from pipelines.run import Summary, run_job
 from pipelines.storage import open_place, shown
@@ -41,7 +41,7 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
         state.result()
     except StorageError:
         return True
-    except (UsageError, SourceChangedError, ProofError):
+    except (UsageError, SourceChangedError, ProofError, StoppedError):
         return False
     except Exception:
         return True

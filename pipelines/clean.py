@@ -27,14 +27,17 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
 from demoire.cleaner import Cleaned, Cleaner, CleanerConfig
-from demoire.errors import ImageError
+from demoire.errors import ImageError, SourceChangedError
 from pipelines.cluster import FETCH_CPUS, Pool, is_death, own_error, plan_pool, quiet_data_context, storage_environment
+from pipelines.gate import open_gate, unit_in_work, wait_until_idle
 from pipelines.ledger import Commit, Ledger, Outcome
 from pipelines.records import Member, ReportRow, Source, Unit
 from pipelines.sources import read_members
+from pipelines.stopping import draining
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
 _IN_FLIGHT = 2  # units an actor: one in work, one waiting beside it
@@ -51,6 +54,7 @@ class Work:
     fingerprint: str
     run_id: str
     wave: str
+    careful: bool = False  # note each unit before it is read, too: something dies that the actors know nothing of
     environment: dict[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -63,6 +67,7 @@ class Wave:
     megapixels: float = 0.0
     seconds: float = 0.0
     death: str = ""  # what died, where the wave ended early
+    changed: dict[str, str] = field(default_factory=dict)  # sources that are not what was planned: id -> what to say
 
 
 UnitDone = Callable[[int, float], None]  # images, megapixels of one more unit
@@ -71,18 +76,26 @@ UnitDone = Callable[[int, float], None]  # images, megapixels of one more unit
 def clean_wave(units: Sequence[Unit], work: Work, workers: int | None = None, done: UnitDone | None = None) -> Wave:
     """Clean and commit these units, at most `WAVE_UNITS`, on the Ray that runs.
 
-    Comes back early, with `death` set, if a process died twice of the same unit; what is committed stays committed.
-    Raises SourceChangedError, StorageError, UsageError or WeightsError from wherever in the wave they arose.
+    Units of a source that has changed are passed over. Comes back early, with `death` set, if a process died twice of
+    the same unit; what is committed stays committed. Raises StorageError, UsageError or WeightsError from wherever in
+    the wave they arose, StoppedError after the units in work are committed.
     """
     start = time.monotonic()
     counts = [0, 0, 0.0]
     death = ""
+    changed: dict[str, str] = {}
     work = replace(work, environment=work.environment or storage_environment())
+    gate = open_gate()
     try:
-        for row in _results(chains(units), work, plan_pool(work.config.device, workers, work.config.threads)):
-            counts = [counts[0] + 1, counts[1] + row["images"], counts[2] + row["megapixels"]]
-            if done is not None:
-                done(row["images"], row["megapixels"])
+        pool = plan_pool(work.config.device, workers, work.config.threads)
+        with draining(lambda: wait_until_idle(gate)):
+            for row in _results(chains(units), work, pool, gate):
+                if row["changed"] is not None:
+                    changed.setdefault(row["source"], row["changed"])
+                    continue
+                counts = [counts[0] + 1, counts[1] + row["images"], counts[2] + row["megapixels"]]
+                if done is not None:
+                    done(row["images"], row["megapixels"])
     except Exception as error:
         if own := own_error(error):
             raise own from error
@@ -90,7 +103,9 @@ def clean_wave(units: Sequence[Unit], work: Work, workers: int | None = None, do
             raise
         death = type(error).__name__
         _LOG.warning("A worker died (%s); what it had in hand is tried again.", death)
-    return Wave(int(counts[0]), int(counts[1]), counts[2], time.monotonic() - start, death)
+    finally:
+        ray.kill(gate)
+    return Wave(int(counts[0]), int(counts[1]), counts[2], time.monotonic() - start, death, changed)
 
 
 def chains(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
@@ -102,13 +117,13 @@ def chains(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
     return [tuple(group) for _, group in groupby(units, key)]
 
 
-def _results(rows: Sequence[tuple[Unit, ...]], work: Work, pool: Pool) -> Iterator[dict[str, Any]]:
+def _results(rows: Sequence[tuple[Unit, ...]], work: Work, pool: Pool, gate: ActorHandle) -> Iterator[dict[str, Any]]:
     with quiet_data_context():
         items = [{"chain": pickle.dumps(chain)} for chain in rows]
         planned = ray.data.from_items(items, override_num_blocks=len(items))
         fetched = planned.map_batches(
             fetch,  # type: ignore[arg-type]  # Ray's own types leave out that fn_kwargs are passed
-            fn_kwargs={"environment": work.environment},
+            fn_kwargs={"work": work},
             batch_size=1,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -117,7 +132,7 @@ def _results(rows: Sequence[tuple[Unit, ...]], work: Work, pool: Pool) -> Iterat
         )
         cleaned = fetched.map_batches(
             CleaningActor,
-            fn_constructor_args=(work, pool.threads, pool.device),
+            fn_constructor_args=(work, gate, pool.threads, pool.device),
             compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=_IN_FLIGHT),
             batch_size=1,
             batch_format="pyarrow",
@@ -136,25 +151,31 @@ _FETCHED = pa.schema(
         ("payloads", pa.list_(pa.large_binary())),  # null where there is only a reason
         ("reasons", pa.list_(pa.string())),
         ("milliseconds", pa.float64()),  # that the unit's bytes took, together
+        ("changed", pa.string()),  # what to say of a source that is not what was planned; null if it is
     ]
 )
 
 
-def fetch(batch: pa.Table, environment: dict[str, str]) -> Iterator[pa.Table]:
-    """One chain in, its units with their payloads out, one table of one row each."""
-    os.environ.update(environment)
+def fetch(batch: pa.Table, work: Work) -> Iterator[pa.Table]:
+    """One chain in, its units with their payloads out, one table of one row each; one only where the source changed."""
+    os.environ.update(work.environment)
+    ledger = Ledger(work.dst)
     for pickled in batch.column("chain").to_pylist():
         chain: tuple[Unit, ...] = pickle.loads(pickled)
         payloads = read_members(chain[0].source, [member for unit in chain for member in unit.members])
         for unit in chain:
             start = time.perf_counter()
-            found = [next(payloads)[1] for _ in unit.members]
-            row = {
-                "unit": pickle.dumps(unit),
-                "payloads": [None if isinstance(data, ImageError) else data for data in found],
-                "reasons": [data.reason if isinstance(data, ImageError) else None for data in found],
-                "milliseconds": 1e3 * (time.perf_counter() - start),
-            }
+            if work.careful:
+                ledger.start(unit, f"{work.wave}/fetch")
+            row: dict[str, Any] = {"unit": pickle.dumps(unit)}
+            try:
+                found = [next(payloads)[1] for _ in unit.members]
+            except SourceChangedError as error:
+                yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
+                break
+            row["payloads"] = [None if isinstance(data, ImageError) else data for data in found]
+            row["reasons"] = [data.reason if isinstance(data, ImageError) else None for data in found]
+            row["milliseconds"] = 1e3 * (time.perf_counter() - start)
             yield pa.Table.from_pylist([row], _FETCHED)
 
 
@@ -168,33 +189,38 @@ class Fetched:
     milliseconds: float
 
     @staticmethod
-    def from_row(table: pa.Table) -> "Fetched":
-        unit = pickle.loads(table.column("unit")[0].as_py())
+    def from_row(unit: Unit, table: pa.Table) -> "Fetched":
         payloads, reasons = (tuple(table.column(name)[0].as_py()) for name in ("payloads", "reasons"))
         return Fetched(unit, payloads, reasons, table.column("milliseconds")[0].as_py())
+
+
+_DONE = pa.schema(
+    [("source", pa.string()), ("changed", pa.string()), ("images", pa.int64()), ("megapixels", pa.float64())]
+)
 
 
 class CleaningActor:
     """A Cleaner in a process of its own, on one GPU or a share of a machine's cores."""
 
-    def __init__(self, work: Work, threads: int, device: str) -> None:
+    def __init__(self, work: Work, gate: ActorHandle, threads: int, device: str) -> None:
         os.environ.update(work.environment)
         if device.startswith("cuda:"):  # the card that was asked for, whichever Ray would have given
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
         self._work = work
+        self._gate = gate
         self._ledger = Ledger(work.dst)
         self._cleaner = Cleaner(replace(work.config, device=device, threads=threads))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        commits = [self._done(Fetched.from_row(batch.slice(row, 1))) for row in range(batch.num_rows)]
-        return pa.table(
-            {
-                "unit": [commit.unit_id for commit in commits],
-                "images": [commit.images for commit in commits],
-                "megapixels": [commit.megapixels for commit in commits],
-            }
-        )
+        """A batch of one row, as `fetch` gives it."""
+        unit: Unit = pickle.loads(batch.column("unit")[0].as_py())
+        row: dict[str, Any] = {"source": unit.source.id, "changed": batch.column("changed")[0].as_py()}
+        if row["changed"] is None:
+            with unit_in_work(self._gate):
+                commit = self._done(Fetched.from_row(unit, batch))
+            row |= {"images": commit.images, "megapixels": commit.megapixels}
+        return pa.Table.from_pylist([row], _DONE)
 
     def _done(self, fetched: Fetched) -> Commit:
         unit = fetched.unit

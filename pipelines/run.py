@@ -2,7 +2,8 @@
 
 `run_job` is what `demoire clean` does. It may be killed at any point and run again with the same job: units that are
 committed and sources that are published are passed over. Run again when all is done, it looks at the sources' versions
-and at the markers, and writes nothing. A source that changes while the job runs is planned anew.
+and at the markers, and writes nothing. A source that changes while the job runs is planned anew, once all others are
+published. On SIGTERM or Ctrl-C the units in work are finished, and no others are begun.
 
 Each step is a function of small values that can be called by itself; `step` wraps every call, so that a scheduler can
 make a task of each. The plain command passes none.
@@ -14,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, TypeVar
@@ -41,6 +42,7 @@ from pipelines.publish import (
 from pipelines.records import Unit
 from pipelines.report import build_report
 from pipelines.sources import discover
+from pipelines.stopping import stops_in_order
 from pipelines.storage import BOOKKEEPING, Place, check_places, open_place, shown
 from pipelines.summary import REPORT
 from pipelines.upkeep import Collected, Status, gc, is_done, status
@@ -117,26 +119,41 @@ class WaveDone:
     state: tuple[int, int] = (0, 0)  # (committed, deadly) units before it; something of it has to change every wave
     megapixels: float = 0.0
     seconds: float = 0.0
+    changed: dict[str, str] = field(default_factory=dict)  # sources that are not what was planned: id -> what to say
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What was left to do, now that it is done."""
+
+    published: int = 0  # sources
+    megapixels: float = 0.0  # cleaned
+    seconds: float = 0.0  # of cleaning
+    changed: str = ""  # what to say of a source that is not what was planned; all others are done
 
 
 def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence) -> Summary:
     """Do the job, or what is left of it.
 
     Raises UsageError and its kind for what the user can put right, ProofError if the count does not come out,
-    SourceChangedError if the collection changes faster than it is planned.
+    SourceChangedError if a source changes faster than it is planned, StoppedError if a signal asked to stop.
     """
     start, run_id = time.monotonic(), _new_run_id()
-    for attempt in range(_PLANS):
-        plan_id = step(plan_units)(job, progress)
+    for again in range(_PLANS - 1, -1, -1):
         try:
-            worked = _work_off(job, plan_id, run_id, step, progress)
-            break
-        except SourceChangedError as error:
-            if attempt == _PLANS - 1:
+            plan_id = step(plan_units)(job, progress)
+        except SourceChangedError:  # between being listed and being looked into
+            if not again:
                 raise
-            _LOG.warning("%s Planning again.", error)
+            continue
+        worked = _work_off(job, plan_id, run_id, step, progress)
+        if not worked.changed:
+            break
+        _LOG.warning("%s", worked.changed)
     if worked.published or not open_place(job.dst).exists(PAGE):
         step(write_report)(job.dst)
+    if worked.changed:
+        raise SourceChangedError(worked.changed)
     return _finish(job, plan_id, run_id, time.monotonic() - start, worked, step)
 
 
@@ -167,6 +184,8 @@ def retry(
     plan_id = make_retry_plan(dst, chosen, job.config.fingerprint(), generation).id
     worked = _work_off(job, plan_id, run_id, step, progress)
     step(write_report)(dst)
+    if worked.changed:
+        raise SourceChangedError(worked.changed)
     return _finish(job, latest.id, run_id, time.monotonic() - start, worked, step)
 
 
@@ -184,17 +203,27 @@ def plan_units(job: CleanJob, progress: Progress = in_silence) -> str:
     return make_plan(job.src, job.dst, fingerprint, job.sample, lambda done, of: progress("plan", done, of)).id
 
 
-def clean_next_wave(job: CleanJob, plan_id: str, run_id: str, progress: Progress = in_silence) -> WaveDone:
-    """Clean what is left of a plan, at most one wave of it."""
+def clean_next_wave(
+    job: CleanJob,
+    plan_id: str,
+    run_id: str,
+    progress: Progress = in_silence,
+    left_out: AbstractSet[str] = frozenset(),
+    careful: bool = False,
+) -> WaveDone:
+    """Clean what is left of a plan, at most one wave of it.
+
+    left_out: ids of sources that have changed. careful: find out what dies before any actor has a unit.
+    """
     ledger, plan, wave = Ledger(job.dst), load_plan(job.dst, plan_id), uuid4().hex
     committed = ledger.committed()
     deadly = ledger.poisonous(committed)
     state = len(committed), len(deadly)
     place = open_place(job.dst)
-    published = {planned.source.id for planned in plan.sources if is_done(place, plan, planned)}
+    passed_over = left_out | {planned.source.id for planned in plan.sources if is_done(place, plan, planned)}
     units: list[Unit] = []
     left = images = 0
-    for unit in _open_units(plan, published, committed, deadly):
+    for unit in _open_units(plan, passed_over, committed, deadly):
         if unit.id in deadly:  # halved down to this one image
             _give_up(ledger, unit, Origin(unit, ledger.start(unit, wave), plan.fingerprint, run_id))
             left += 1
@@ -212,30 +241,33 @@ def clean_next_wave(job: CleanJob, plan_id: str, run_id: str, progress: Progress
         done += count
         progress("clean", done, plan.images)
 
-    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, storage_environment())
+    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, careful, storage_environment())
     with ray_session(job.ray_address):
         result = clean_wave(units, work, job.workers, one_more)
-    return WaveDone(left, state, result.megapixels, result.seconds)
+    return WaveDone(left, state, result.megapixels, result.seconds, result.changed)
 
 
-def publish_sources(job: CleanJob, plan_id: str, progress: Progress = in_silence) -> int:
-    """Publish all sources of a plan that are not published yet, several at a time; how many they were."""
+def publish_sources(
+    job: CleanJob, plan_id: str, progress: Progress = in_silence, left_out: AbstractSet[str] = frozenset()
+) -> Worked:
+    """Publish all sources of a plan that are not published yet, several at a time, but for those left out."""
     plan, place = load_plan(job.dst, plan_id), open_place(job.dst)
-    waiting = [planned.source.id for planned in plan.sources if not is_done(place, plan, planned)]
+    waiting = {planned.source.id for planned in plan.sources if not is_done(place, plan, planned)} - left_out
     done = len(plan.sources) - len(waiting)
     running: list[ray.ObjectRef] = []
     with ray_session(job.ray_address):
         publish = ray.remote(num_cpus=_PUBLISH_CPUS, max_retries=1)(_publish)
         facts, environment = replace(plan, sources=()), storage_environment()
-        for planned, units in _by_source(plan, set(waiting)):
+        changed = []
+        for planned, units in _by_source(plan, waiting):
             running.append(publish.remote(facts, planned, units, environment))
             if len(running) == _PUBLISHED_AHEAD:
-                running, done = _await_one(running), done + 1
-                progress("publish", done, len(plan.sources))
+                changed += _await_one(running)
+                progress("publish", done := done + 1, len(plan.sources))
         while running:
-            running, done = _await_one(running), done + 1
-            progress("publish", done, len(plan.sources))
-    return len(waiting)
+            changed += _await_one(running)
+            progress("publish", done := done + 1, len(plan.sources))
+    return Worked(len(waiting) - len(changed), changed="".join(changed[:1]))
 
 
 def write_report(dst: str) -> str:
@@ -251,33 +283,28 @@ def prove_counts(dst: str, plan_id: str) -> Proof:
 # What the steps are made of
 
 
-@dataclass(frozen=True)
-class Worked:
-    """What was left to do, now that it is done."""
-
-    published: int = 0  # sources
-    megapixels: float = 0.0  # cleaned
-    seconds: float = 0.0  # of cleaning
-
-
 def _work_off(job: CleanJob, plan_id: str, run_id: str, step: Step, progress: Progress) -> Worked:
-    """Waves until every unit is committed, then the mirrors."""
+    """Waves until every unit is committed, then the mirrors; without the sources that turn out to have changed."""
     place, plan = open_place(job.dst), load_plan(job.dst, plan_id)
     if all(is_done(place, plan, planned) for planned in plan.sources):
         return Worked()
     megapixels = seconds = 0.0
+    changed: dict[str, str] = {}
     before, idle = None, 0
-    with ray_session(job.ray_address):
-        while (wave := step(clean_next_wave)(job, plan_id, run_id, progress)).left:
+    with ray_session(job.ray_address), stops_in_order():
+        while (wave := step(clean_next_wave)(job, plan_id, run_id, progress, changed.keys(), idle > 0)).left:
             megapixels, seconds = megapixels + wave.megapixels, seconds + wave.seconds
-            idle = idle + 1 if wave.state == before else 0
+            idle = idle + 1 if wave.state == before and not wave.changed else 0
             before = wave.state
+            changed |= wave.changed
             if idle == _IDLE_WAVES:
                 raise DemoireError(
                     f"{wave.left} units cannot be finished: their workers die whatever is tried; "
                     "see whether this machine has enough memory, then run the same command again."
                 )
-        return Worked(step(publish_sources)(job, plan_id, progress), megapixels, seconds)
+        worked = step(publish_sources)(job, plan_id, progress, changed.keys())
+    changed_at_all = next(iter(changed.values()), worked.changed)
+    return Worked(worked.published, megapixels, seconds, changed_at_all)
 
 
 def _open_units(
@@ -317,13 +344,19 @@ def _publish(plan: Plan, planned: SourcePlan, units: list[Unit], environment: di
         publish_source(planned, units, plan.dst, plan.fingerprint, plan.sample)
 
 
-def _await_one(running: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
-    """Wait for one of them; the others. Raises what it raised, DemoireError if its process died."""
-    done, others = ray.wait(running, num_returns=1)
+def _await_one(running: list[ray.ObjectRef]) -> list[str]:
+    """Take out one that is done; what there is to say if its source has changed.
+
+    Raises what else it raised, DemoireError if its process died.
+    """
+    done, running[:] = ray.wait(running, num_returns=1)
     try:
         ray.get(done)
     except Exception as error:
-        if own := own_error(error):
+        own = own_error(error)
+        if isinstance(own, SourceChangedError):
+            return [str(own)]
+        if own:
             raise own from error
         if is_death(error):
             raise DemoireError(
@@ -331,7 +364,7 @@ def _await_one(running: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
                 "temporary space, then run the same command again."
             ) from error
         raise
-    return others
+    return []
 
 
 def _latest_plan(place: Place) -> Plan | None:

@@ -1,0 +1,57 @@
+"""The gate of a wave: workers pass it with every unit, so that a run which is to stop knows when nothing is in work.
+
+One small Ray actor, asked once before a unit and told once after it: a millisecond each.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import ray
+from ray.actor import ActorHandle
+
+_LONGEST_UNIT = 600.0  # seconds; a worker that died in between never tells that it is done
+_LOOK_AGAIN = 0.2
+
+
+class _Gate:
+    def __init__(self) -> None:
+        self._open = True
+        self._inside = 0
+
+    def enter(self) -> bool:
+        self._inside += self._open
+        return self._open
+
+    def leave(self) -> None:
+        self._inside -= 1
+
+    def close(self) -> int:
+        """How many are still inside."""
+        self._open = False
+        return self._inside
+
+
+def open_gate() -> ActorHandle:
+    """A gate on the Ray that runs."""
+    remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate)
+    return cast(ActorHandle, remote.remote())
+
+
+@contextmanager
+def unit_in_work(gate: ActorHandle) -> Iterator[None]:
+    """Pass the gate for the block. Behind a closed one nobody comes back: the run ends, and its workers with it."""
+    while not ray.get(gate.enter.remote()):
+        time.sleep(_LOOK_AGAIN)
+    try:
+        yield
+    finally:
+        gate.leave.remote()
+
+
+def wait_until_idle(gate: ActorHandle) -> None:
+    """Close the gate and wait until no unit is in work any more, or cannot be by now."""
+    end = time.monotonic() + _LONGEST_UNIT
+    while ray.get(gate.close.remote()) and time.monotonic() < end:
+        time.sleep(_LOOK_AGAIN)
