@@ -8,15 +8,16 @@ import os
 import platform
 import shutil
 import tempfile
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from demoire.errors import DemoireError
+from pipelines.storage import shown
 
 _SHOWN = ("torch", "ray", "prefect", "pyarrow", "fsspec", "s3fs", "pillow", "opencv-python-headless", "tifffile")
 _MEMORY_GB = 4  # a driver and one cleaning process
@@ -48,7 +49,7 @@ def examine(places: Sequence[str] = (), *, write: bool = False) -> Iterator[Chec
     for name in ("detector", "restorer"):
         yield _guarded(f"weights {name}", partial(_weights, name))
     for place in places:
-        yield _guarded(f"storage {place}", partial(_storage, place, write))
+        yield _guarded(f"storage {shown(place)}", partial(_storage, place, write))
 
 
 def _guarded(name: str, check: Callable[[], str | Check]) -> Check:
@@ -113,9 +114,11 @@ def _prefect_server() -> Check:
         return Check("prefect server", "none named; commands run without one, schedules start their own")
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5):
-            return Check("prefect server", f"{address} answers")
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        return Check("prefect server", f"{address}: {error}", "Start it, or correct or unset PREFECT_API_URL.")
+            return Check("prefect server", f"{shown(address)} answers")
+    except (OSError, ValueError, HTTPException) as error:
+        # What a malformed address is answered with repeats it.
+        what = str(error) if isinstance(error, OSError) else type(error).__name__
+        return Check("prefect server", f"{shown(address)}: {what}", "Start it, or correct or unset PREFECT_API_URL.")
 
 
 def _device() -> str | Check:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from demoire.errors import ConfigError, UsageError
+from pipelines.storage import open_place, shown
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -67,6 +68,7 @@ def read_deployment(file: Path, name: str | None = None) -> DeploymentConfig:
 
     Raises:
         ConfigError: the file is missing or malformed, has no such deployment, or names a variable that is not set.
+        UsageError: a place in it is of no known kind, or carries credentials.
     """
     try:
         entries = yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
@@ -77,8 +79,15 @@ def read_deployment(file: Path, name: str | None = None) -> DeploymentConfig:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{file} is wrong at '{place}': {first['msg']}.") from None
+    except yaml.MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
+        line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "some line"
+        raise ConfigError(f"{file} is no Prefect deployment file: {error.problem} in {line}.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is no Prefect deployment file: {error}.") from error
+    for deployment in found:
+        for target in (deployment.parameters.get(key) for key in ("src", "dst")):
+            if isinstance(target, str):  # Prefect stores parameters in plain sight
+                open_place(target)
     wanted = name or (found[0].name if len(found) == 1 else "nightly")
     for deployment in found:
         if deployment.name == wanted:
@@ -133,7 +142,7 @@ def deploy(deployment: DeploymentConfig, *, pool: str | None) -> str:
         prepared = as_prefect(deployment, pool=name)
         return str(prepared.apply(work_pool_name=name))
     except (httpx.HTTPError, PrefectException) as error:
-        address = os.environ["PREFECT_API_URL"]
+        address = shown(os.environ["PREFECT_API_URL"])
         raise UsageError(f"The Prefect server at {address} did not take the deployment: {error}.") from error
 
 

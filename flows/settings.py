@@ -73,9 +73,12 @@ def keep_storage_options(options: Sequence[str]) -> None:
     """
     if not options:
         return
-    from pipelines.storage import STORAGE_OPTIONS
+    from setproctitle import setproctitle
 
-    kept = json.loads(os.environ.get(STORAGE_OPTIONS) or "{}")
+    from pipelines.storage import STORAGE_OPTIONS, read_storage_options
+
+    setproctitle("demoire")  # the command line is read by whoever lists processes, and by Ray into its table of jobs
+    kept = read_storage_options()
     for number, option in enumerate(options, start=1):
         key, equals, value = option.partition("=")
         if not equals or not key:

@@ -10,7 +10,6 @@ so existence is checked first: that is the last resort there, with a window of s
 """
 
 import asyncio
-import json
 import os
 import random
 import time
@@ -37,7 +36,17 @@ from fsspec.asyn import sync
 from fsspec.exceptions import FSTimeoutError
 
 from demoire.errors import ConfigError, SourceChangedError, StorageError
-from pipelines.storage import STORAGE_OPTIONS, Entry, Place, RangeFile, changed, local_temporary, redact, shown
+from pipelines.storage import (
+    STORAGE_OPTIONS,
+    Entry,
+    Place,
+    RangeFile,
+    changed,
+    local_temporary,
+    read_storage_options,
+    redact,
+    shown,
+)
 
 T = TypeVar("T")
 
@@ -254,26 +263,22 @@ def _connect(process: int, options: str, aws: tuple[tuple[str, str], ...]) -> _C
     for name in ("request_checksum_calculation", "response_checksum_validation"):
         if f"AWS_{name.upper()}" not in named:  # the default asks clones of S3 for what they do not have
             config[name] = "when_required"
-    chosen = _storage_options(options)
-    endpoint = chosen.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL", "")
-    if redact(endpoint) != endpoint:
-        raise ConfigError(f"The endpoint {redact(endpoint)} carries credentials: take them out, {_CHECK_KEYS}.")
+    chosen = read_storage_options()
+    named_endpoints = (
+        chosen.get("endpoint_url"),
+        chosen.get("client_kwargs", {}).get("endpoint_url"),
+        *(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
+    )
+    for endpoint in filter(None, named_endpoints):
+        if "@" in endpoint:
+            shortened = endpoint.rpartition("@")[2]
+            raise ConfigError(f"The endpoint at {shortened} carries credentials: take them out, {_CHECK_KEYS}.")
+        if not endpoint.startswith(("http://", "https://")):
+            raise ConfigError(f"The endpoint {endpoint} is no URL: write it like https://{endpoint}.")
     config |= chosen.pop("config_kwargs", {})
     fs = s3fs.S3FileSystem(**chosen, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
     fs.retries = 2
     return _Client(fs)
-
-
-def _storage_options(text: str) -> dict[str, Any]:
-    if not text:
-        return {}
-    try:
-        options = json.loads(text)
-    except json.JSONDecodeError:
-        options = None
-    if not isinstance(options, dict):  # the text is not quoted: it may hold a secret
-        raise ConfigError(f'{STORAGE_OPTIONS} is no JSON object: write it like {{"endpoint_url": "https://..."}}.')
-    return options
 
 
 def _etag(answer: dict[str, Any]) -> str:

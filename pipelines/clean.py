@@ -32,7 +32,16 @@ from ray.data import ActorPoolStrategy
 
 from demoire.cleaner import Cleaned, Cleaner, CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
-from pipelines.cluster import FETCH_CPUS, Pool, is_death, own_error, plan_pool, quiet_data_context, storage_environment
+from pipelines.cluster import (
+    FETCH_CPUS,
+    Pool,
+    StorageEnvironment,
+    is_death,
+    own_error,
+    plan_pool,
+    quiet_data_context,
+    storage_environment,
+)
 from pipelines.gate import open_gate, unit_in_work, wait_until_idle
 from pipelines.ledger import Commit, Ledger, Outcome
 from pipelines.records import Member, ReportRow, Source, Unit
@@ -55,7 +64,7 @@ class Work:
     run_id: str
     wave: str
     careful: bool = False  # note each unit before it is read, too: something dies that the actors know nothing of
-    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    environment: StorageEnvironment = field(default_factory=storage_environment)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,6 @@ def clean_wave(units: Sequence[Unit], work: Work, workers: int | None = None, do
     counts = [0, 0, 0.0]
     death = ""
     changed: dict[str, str] = {}
-    work = replace(work, environment=work.environment or storage_environment())
     gate = open_gate()
     try:
         pool = plan_pool(work.config.device, workers, work.config.threads)
@@ -158,7 +166,7 @@ _FETCHED = pa.schema(
 
 def fetch(batch: pa.Table, work: Work) -> Iterator[pa.Table]:
     """One chain in, its units with their payloads out, one table of one row each; one only where the source changed."""
-    os.environ.update(work.environment)
+    work.environment.install()
     ledger = Ledger(work.dst)
     for pickled in batch.column("chain").to_pylist():
         chain: tuple[Unit, ...] = pickle.loads(pickled)
@@ -203,7 +211,7 @@ class CleaningActor:
     """A Cleaner in a process of its own, on one GPU or a share of a machine's cores."""
 
     def __init__(self, work: Work, gate: ActorHandle, threads: int, device: str) -> None:
-        os.environ.update(work.environment)
+        work.environment.install()
         if device.startswith("cuda:"):  # the card that was asked for, whichever Ray would have given
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"

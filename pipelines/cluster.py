@@ -3,8 +3,8 @@
 Three kinds of place to work on. A Ray that already runs in this process is used as it is. `ray_address` connects to a
 cluster. Otherwise a Ray of this machine is started and ended with the run; it costs about three seconds.
 
-Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`) as an argument, which Ray writes nowhere. A runtime
-environment would be the usual way, but Ray's agents log it in full, secrets included.
+Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`) as an argument, in an object that Ray does not look
+into. A runtime environment would be the usual way, but Ray's agents log it in full, secrets included.
 """
 
 import logging
@@ -137,9 +137,23 @@ def plan_pool(device: str, workers: int | None, threads: int) -> Pool:
     return Pool(size, share, 0.0, threads or max(1, round(min(cores) / a_node)), "cpu")
 
 
-def storage_environment() -> dict[str, str]:
-    """The variables of this process by which storage finds endpoint and credentials."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_STORAGE_VARIABLES)}
+class StorageEnvironment:
+    """The variables by which storage finds endpoint and credentials, on their way to a worker.
+
+    No dataclass and no dict: Ray writes what it finds in those into logs.
+    """
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self._variables = variables
+
+    def install(self) -> None:
+        """Set them in this process."""
+        os.environ.update(self._variables)
+
+
+def storage_environment() -> StorageEnvironment:
+    """Those of this process."""
+    return StorageEnvironment({n: value for n, value in os.environ.items() if n.startswith(_STORAGE_VARIABLES)})
 
 
 def own_error(error: BaseException) -> DemoireError | None:

@@ -11,7 +11,6 @@ make a task of each. The plain command passes none.
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -26,7 +25,7 @@ import ray
 from demoire.cleaner import CleanerConfig
 from demoire.errors import DemoireError, SourceChangedError, UsageError
 from pipelines.clean import WAVE_UNITS, Origin, Work, clean_wave, quarantined
-from pipelines.cluster import is_death, own_error, ray_session, storage_environment
+from pipelines.cluster import StorageEnvironment, is_death, own_error, ray_session, storage_environment
 from pipelines.ledger import Ledger, pieces
 from pipelines.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
 from pipelines.publish import (
@@ -241,7 +240,7 @@ def clean_next_wave(
         done += count
         progress("clean", done, plan.images)
 
-    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, careful, storage_environment())
+    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, careful)
     with ray_session(job.ray_address):
         result = clean_wave(units, work, job.workers, one_more)
     return WaveDone(left, state, result.megapixels, result.seconds, result.changed)
@@ -335,9 +334,9 @@ def _by_source(plan: Plan, wanted: AbstractSet[str]) -> Iterator[tuple[SourcePla
             yield planned, own
 
 
-def _publish(plan: Plan, planned: SourcePlan, units: list[Unit], environment: dict[str, str]) -> None:
+def _publish(plan: Plan, planned: SourcePlan, units: list[Unit], environment: StorageEnvironment) -> None:
     """Publish one source, in whatever process and on whatever machine."""
-    os.environ.update(environment)
+    environment.install()
     if plan.generation:
         publish_retry(planned, units, plan.dst, plan.fingerprint, plan.generation)
     else:

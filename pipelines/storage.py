@@ -16,7 +16,9 @@ Every failure is a StorageError of one sentence that names the place (without an
 
 import errno
 import io
+import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -26,17 +28,18 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from demoire.errors import SourceChangedError, StorageError, UsageError
+from demoire.errors import ConfigError, SourceChangedError, StorageError, UsageError
 
 BOOKKEEPING = "_demoire"  # the folder under DST that holds manifest, ledger, segments and report
 STORAGE_OPTIONS = "DEMOIRE_STORAGE_OPTIONS"  # environment: JSON object of s3fs options; may hold secrets
 
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".demoire-", ".tmp"
 _COPY_BLOCK = 1 << 20
+_PORT = re.compile(r":\d+$")
 
 EntryKind = Literal["file", "folder", "link", "special"]
 
@@ -137,7 +140,7 @@ def open_place(uri: str) -> Place:
         from pipelines.buckets import BucketPlace
 
         bucket, _, prefix = rest.partition("/")
-        if "@" in bucket:
+        if "@" in bucket or ":" in bucket:
             raise UsageError(
                 f"{redact(uri)} carries credentials: take them out of the URL and set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY instead."
@@ -148,13 +151,28 @@ def open_place(uri: str) -> Place:
     raise UsageError(f"{redact(uri)} is of a kind that is not supported: use a local path or an s3:// URL.")
 
 
+def read_storage_options() -> dict[str, Any]:
+    """What DEMOIRE_STORAGE_OPTIONS holds. Raises ConfigError, which does not quote it: it may hold a secret."""
+    try:
+        options = json.loads(os.environ.get(STORAGE_OPTIONS) or "{}")
+    except json.JSONDecodeError:
+        options = None
+    if not isinstance(options, dict):
+        raise ConfigError(f'{STORAGE_OPTIONS} is no JSON object: write it like {{"endpoint_url": "https://..."}}.')
+    return options
+
+
 def redact(text: str) -> str:
-    """`text` with `user:password@` of any URL in it replaced by `***@`."""
+    """`text` with the `user:password@` of a URL replaced by `***@`, a password with slashes in it too."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
     authority, slash, path = rest.partition("/")
-    return f"{scheme}://{'***@' + authority.rpartition('@')[2] if '@' in authority else authority}{slash}{path}"
+    if "@" in authority:
+        return f"{scheme}://***@{authority.rpartition('@')[2]}{slash}{path}"
+    if ":" in authority and not _PORT.search(authority) and "@" in path:
+        return f"{scheme}://***@{path.rpartition('@')[2]}"
+    return text
 
 
 def shown(name: str) -> str:

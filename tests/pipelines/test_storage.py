@@ -322,7 +322,7 @@ def test_a_store_that_cannot_be_reached_is_told_soon_and_without_its_password(mo
     with pytest.raises(StorageError, match="http://127.0.0.1:9 cannot be reached, check AWS_ENDPOINT_URL"):
         open_place("s3://box").read("a")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:9")
-    with pytest.raises(ConfigError, match=r"http://\*\*\*@127.0.0.1:9 carries credentials") as caught:
+    with pytest.raises(ConfigError, match="endpoint at 127.0.0.1:9 carries credentials") as caught:
         open_place("s3://box").read("a")
     sentence(caught.value)
 
