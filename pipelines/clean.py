@@ -23,14 +23,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import ray
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
-from demoire.cleaner import Cleaned, Cleaner, CleanerConfig
+from demoire.cleaner_config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
 from pipelines.cluster import (
     FETCH_CPUS,
@@ -47,6 +47,9 @@ from pipelines.ledger import Commit, Ledger, Outcome
 from pipelines.records import Member, ReportRow, Source, Unit
 from pipelines.sources import read_members
 from pipelines.stopping import draining
+
+if TYPE_CHECKING:
+    from demoire.cleaner import Cleaned, Cleaner
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
 _IN_FLIGHT = 2  # units an actor: one in work, one waiting beside it
@@ -215,6 +218,8 @@ class CleaningActor:
         if device.startswith("cuda:"):  # the card that was asked for, whichever Ray would have given
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
+        from demoire.cleaner import Cleaner  # with torch, which a process that only fetches can do without
+
         self._work = work
         self._gate = gate
         self._ledger = Ledger(work.dst)
@@ -260,7 +265,7 @@ class Origin:
     milliseconds: float = 0.0  # of fetching, an image
 
 
-def clean_unit(cleaner: Cleaner, fetched: Fetched, origin: Origin) -> list[Outcome]:
+def clean_unit(cleaner: "Cleaner", fetched: Fetched, origin: Origin) -> list[Outcome]:
     """What becomes of each image of a unit, in their order."""
     members = fetched.unit.members
     outcomes: dict[int, Outcome] = {}
@@ -289,7 +294,7 @@ _STAGES = ("decode", "detect", "restore", "encode")
 def _row(
     member: Member,
     origin: Origin,
-    cleaned: Cleaned | None = None,
+    cleaned: "Cleaned | None" = None,
     original: bytes | None = None,
     reason: str | None = None,
 ) -> ReportRow:

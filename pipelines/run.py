@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import ray
 
-from demoire.cleaner import CleanerConfig
+from demoire.cleaner_config import CleanerConfig
 from demoire.errors import DemoireError, SourceChangedError, UsageError
 from pipelines.clean import WAVE_UNITS, Origin, Work, clean_wave, quarantined
 from pipelines.cluster import StorageEnvironment, is_death, own_error, ray_session, storage_environment

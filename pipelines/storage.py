@@ -485,11 +485,21 @@ class RangeFile(io.RawIOBase):
 
 @contextmanager
 def local_temporary() -> Iterator[Path]:
-    """An empty local file, gone at the end of the block."""
-    descriptor, name = tempfile.mkstemp(prefix="demoire-")
-    os.close(descriptor)
+    """An empty local file, gone at the end of the block. Raises StorageError where there is no room for it."""
+    folder = tempfile.gettempdir()
+    name = ""
     try:
+        descriptor, name = tempfile.mkstemp(prefix="demoire-", dir=folder)
+        os.close(descriptor)
         yield Path(name)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageError(
+            f"There is no room left for temporary files in {folder}: free some space or set TMPDIR to a larger disk, "
+            "then run the same command again."
+        ) from error
     finally:
-        with suppress(OSError):
-            os.unlink(name)
+        if name:
+            with suppress(OSError):
+                os.unlink(name)

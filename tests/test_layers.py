@@ -67,3 +67,12 @@ def test_fix_and_detect_need_neither_ray_nor_prefect() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_plans_fetches_and_publishes_needs_no_torch() -> None:
+    """Each of Ray's processes imports what it runs: torch would cost two seconds and 300 MB in every one of them."""
+    code = (
+        "import sys; import pipelines.run; print(sorted({'torch', 'scipy', 'skimage', 'prefect'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

@@ -402,6 +402,24 @@ def test_a_killed_driver_leaves_what_the_next_run_finishes(finished: Finished, t
     assert {attempts[Path(name).stem] for name in done} == {1}
 
 
+def test_two_runs_at_once_into_one_place_both_end_well_with_one_result(finished: Finished, tmp_path: Path) -> None:
+    job = replace(finished.job, dst=str(tmp_path / "out"))
+    begun, go_on = tmp_path / "begun", tmp_path / "go on"
+    begun.mkdir()
+    hold = f"while not Path({str(go_on)!r}).exists(): time.sleep(0.1)"
+    meet = f"Path({str(begun)!r}, str(os.getppid())).touch()\n        {hold}"
+    with driver(job, tmp_path / "one", meet) as one, driver(job, tmp_path / "other", meet) as other:
+        while len(list(begun.iterdir())) < 2:  # both have a unit in hand, and most likely the same one
+            assert (one.poll(), other.poll()) == (None, None)
+            time.sleep(0.1)
+        go_on.touch()
+        assert (one.wait(300), other.wait(300)) == (0, 0)
+    assert tree(tmp_path / "out") == tree(finished.dst)
+    assert_same_reports(tmp_path / "out", finished.dst)
+    committed = [path.stem for path in (tmp_path / "out" / "_demoire" / "commits").iterdir()]
+    assert len(committed) == status(job.dst).units == 4
+
+
 def test_an_image_that_kills_its_process_is_found_and_quarantined(tmp_path: Path, tiny_config: CleanerConfig) -> None:
     (tmp_path / "box").mkdir()
     harmless, deadly = draw(True, 400), draw(True, 401)

@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import pickle
 import stat
+import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -433,6 +435,44 @@ def test_buckets_that_do_and_do_not_go_together(s3_bucket: Place) -> None:
         check_places(f"{s3_bucket.uri}/nothing", f"{s3_bucket.uri}/out")
     with pytest.raises(StorageError, match="no such bucket"):
         check_places(f"{s3_bucket.uri}/in", "s3://no-such-box/out")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of half a megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(small_disk: Path) -> None:
+    place = open_place(str(small_disk))
+    place.write("old", b"x" * 100_000)
+    for write in (place.write, place.create):
+        with pytest.raises(StorageError, match="the disk is full, free some space and run the same command again"):
+            write("new", b"x" * 1_000_000)
+    with pytest.raises(StorageError, match="the disk is full"), place.new_file("new") as local:
+        local.write_bytes(b"x" * 1_000_000)
+    assert [entry.path for entry in place.list()] == ["old"] and not list(place.leftovers())
+    place.write("old", b"y" * 100_000)
+    assert place.read("old") == b"y" * 100_000
+
+
+def test_a_full_temporary_folder_is_told(small_disk: Path, s3_bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(StorageError, match="set TMPDIR to a larger disk"), s3_bucket.new_file("a") as local:
+        local.write_bytes(b"x" * 1_000_000)
+    assert not s3_bucket.exists("a") and list(small_disk.iterdir()) == []
+
+
+def test_a_read_only_destination_is_told(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StorageError, match="the file system is read-only, choose another place"):
+        open_place(str(small_disk)).write("new", b"x")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable to root")
