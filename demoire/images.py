@@ -13,9 +13,11 @@ JPEG decodes at about 60 and encodes at about 25 MP/s a core; PNG is slower, by 
 """
 
 import io
+import logging
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
@@ -33,7 +35,7 @@ from PIL import (
 )
 
 from demoire.codecs import bmp, jpeg, png, tiff, webp
-from demoire.codecs.raster import Obstacle, Pixels, Raster
+from demoire.codecs.raster import CutShortError, Obstacle, Pixels, Raster
 from demoire.errors import ImageError, QuarantineReason
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib"})
@@ -49,8 +51,9 @@ _BOMB_MEGAPIXELS, _BOMB_RATIO = 128, 500
 
 Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP"]
 
-# What Pillow has to say of odd metadata concerns nobody here, and must not become an exception under `-W error`.
+# What Pillow has to say of odd metadata concerns nobody here: not as a log, and not as an exception under `-W error`.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,9 @@ def _open(kind: _Kind, data: bytes) -> Image.Image:
 
 
 def _image_error(kind: _Kind, data: bytes, error: Exception) -> ImageError:
-    cut = kind.codec.is_cut_short(data)
+    cut = isinstance(error, CutShortError)
+    with suppress(Exception):  # the bytes are bad, and the question is only how
+        cut = cut or kind.codec.is_cut_short(data)
     reason: QuarantineReason = "truncated" if cut else "decode_failed"
     said = "ends before its picture does" if cut else f"cannot be decoded ({error})"
     return ImageError(reason, f"The {kind.name} file {said}; fetch it again or look at it by hand.")
@@ -264,15 +269,18 @@ def _image_error(kind: _Kind, data: bytes, error: Exception) -> ImageError:
 
 def _facts(kind: _Kind, data: bytes, image: Image.Image) -> ImageFacts:
     mode = "L" if image.mode.startswith("I;16") else image.mode
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow tells of it as it will be turned
+        width, height = int(image.tag_v2[256]), int(image.tag_v2[257])
     return ImageFacts(
         format=kind.name,
-        width=image.width,
-        height=image.height,
+        width=width,
+        height=height,
         mode=mode,
         bits=_bits(kind, data, image),
         dpi=_dpi(image),
         icc=_profile_name(image.info.get("icc_profile")),
-        pages=_pages(image),
+        pages=tiff.pages(data) if kind is _TIFF else _pages(image),
     )
 
 

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -26,8 +26,8 @@ from demoire.codecs.raster import Pixels
 from demoire.detector import KINDS, image_score
 from demoire.engine import Engine
 from demoire.errors import ImageError
-from demoire.guard import decode
-from demoire.images import ImageFacts, Picture, encode, probe
+from demoire.guard import decode, encode
+from demoire.images import ImageFacts, Picture, probe
 from demoire.tiles import CELL, Grid, Tile, blend, plan_tiles
 
 K = TypeVar("K")
@@ -215,20 +215,31 @@ class Stages(Generic[K]):
             except Exception as error:  # the caller's own, given back to the caller
                 self._exhausted, self._source_error = True, error
                 return None
-            try:
-                job.facts = probe(job.data)
-            except ImageError as error:
-                job.error = error
+            job.error = self._tried(job, self._probe)
             return job if self._budget.take(id(job), job.facts.megapixels if job.facts else 0.0) else None
 
     def _decode(self, job: _Job[K]) -> None:
         start = time.perf_counter()
-        try:
-            rules = self._rules
-            job.picture = decode(job.data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
-        except ImageError as error:
-            job.error = error
+        job.error = self._tried(job, self._look_into)
         job.spent("decode", time.perf_counter() - start)
+
+    def _probe(self, job: _Job[K]) -> None:
+        job.facts = probe(job.data)
+
+    def _look_into(self, job: _Job[K]) -> None:
+        rules = self._rules
+        job.picture = decode(job.data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+
+    def _tried(self, job: _Job[K], step: Callable[[_Job[K]], None]) -> ImageError | None:
+        """What is wrong with the image, if anything is: no exception may end a thread that others wait for."""
+        try:
+            step(job)
+        except ImageError as error:
+            return error
+        except Exception as error:
+            _LOG.exception("Image %r could not be decoded.", job.key)
+            return ImageError("decode_failed", f"The image cannot be decoded: {error!r}.")
+        return None
 
     # In the encoding threads
 

@@ -29,10 +29,12 @@ LARGEST_MEMBER = 1 << 30  # bytes of one image, unpacked; a larger one is quaran
 BOMB_RATIO, BOMB_MEMBER, BOMB_STREAM = 200, 64 << 20, 4 << 30
 
 _LARGEST_HEADER = 256 << 20  # a zip directory of two million members; far more than any tar header
+_LARGEST_SAID = 1 << 50  # bytes; a zip may say up to 2**64, of which no sum fits a column of the manifest
 _ZEROS_BLOCK = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _LOCAL_EXTRA = 512  # bytes of a zip member's extra field that are read along at first
 _DESCRIPTOR = 24  # bytes at most behind a zip payload that repeat checksum and sizes
+_EMPTY_ZIP = 22  # bytes of one without members and comment
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
 
 ArchiveKind = Literal["tar", "tar.gz", "zip"]
@@ -122,27 +124,31 @@ def zip_members(file: BinaryIO) -> Iterator[Member]:
     """The members in the order of the zip's directory. Raises DamagedArchiveError.
 
     A member's `offset` is that of its local header, whose size only reading it tells; -1 where the payload cannot be
-    had: encrypted, or compressed by another method than deflate.
+    had: encrypted, compressed by another method than deflate, or said to lie beyond the archive's end.
     """
     try:
         with zipfile.ZipFile(cast(IO[bytes], _Bounded(file))) as archive:
             infos = archive.infolist()
+        size = file.seek(0, io.SEEK_END)
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, struct.error, NotImplementedError) as error:
         raise DamagedArchiveError(str(error)) from error
+    if not infos and size > _EMPTY_ZIP + len(archive.comment):
+        raise DamagedArchiveError(f"its directory is empty, and yet it is of {size} bytes")
     if len(infos) > MOST_MEMBERS:
         raise DamagedArchiveError(f"{len(infos)} members")
     for position, info in enumerate(infos):
         linked = stat.S_ISLNK(info.external_attr >> 16)
         folder = info.filename.endswith("/")  # ZipInfo.is_dir fails on an empty name
         kind = member_kind(info.filename, plain=not folder and not linked)
-        readable = not info.flag_bits & _ENCRYPTED and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        common = not info.flag_bits & _ENCRYPTED and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        inside = 0 <= info.header_offset <= info.header_offset + info.compress_size <= size
         yield Member(
             position,
             info.filename,
             kind,
-            info.header_offset if readable and info.header_offset >= 0 else -1,
-            info.compress_size,
-            info.file_size,
+            info.header_offset if common and inside else -1,
+            min(info.compress_size, _LARGEST_SAID),
+            min(info.file_size, _LARGEST_SAID),
             "deflate" if info.compress_type == zipfile.ZIP_DEFLATED else "stored",
             "",
             0.0,

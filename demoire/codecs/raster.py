@@ -11,6 +11,10 @@ Pixels = NDArray[Any]  # uint8 or uint16; numpy has no word for "one of the two,
 Obstacle = Literal["mode_not_cleaned", "multi_page"]
 
 
+class CutShortError(ValueError):
+    """The bytes end, or go bad, before the picture is complete."""
+
+
 @dataclass(frozen=True)
 class Raster:
     """What a file shows: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over their full range."""

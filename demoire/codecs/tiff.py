@@ -5,7 +5,8 @@ else it goes to the end of the file, and only the tags of strip offsets and size
 therefore differs in nothing but the changed samples.
 
 Cleaned are 8 and 16-bit grey and RGB, with or without unassociated alpha, chunky or planar, either byte order, also
-BigTIFF: uncompressed, LZW, deflate, PackBits, Zstandard with or without horizontal differencing, and JPEG in 8 bits.
+BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate, PackBits, Zstandard with or without
+horizontal differencing, and JPEG in 8 bits.
 `tifffile` reads the structure; the strips are read here, because tifffile and libtiff both fill up what is missing.
 """
 
@@ -15,14 +16,14 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, JpegImagePlugin
 
-from demoire.codecs.raster import Pixels, Raster, only_to_look_at, to_image
+from demoire.codecs.raster import CutShortError, Pixels, Raster, only_to_look_at, to_image
 
 # It tells the log of every oddity in every tag; what matters of them ends in an exception here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -32,11 +33,9 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
 _UNASSOCIATED_ALPHA = 2
 _JPEG_SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _LONG, _LONG8 = 4, 16
+_ORIENTATION, _LYING = 274, (5, 6, 7, 8)
+_MOST_PAGES = 1000
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-
-
-class CutShortError(ValueError):
-    """A strip or tile that reaches beyond the end of the file, or that holds too few samples."""
 
 
 def _inflate(data: bytes, size: int) -> bytes:
@@ -118,8 +117,25 @@ def is_cut_short(data: bytes) -> bool:
         ends = []
     try:
         return max(ends or _directory_ends(data)) > len(data)
-    except struct.error:
+    except (struct.error, OverflowError):
         return True
+
+
+def pages(data: bytes) -> int:
+    """Directories in the chain, a thousand at most; one more if it leads to where nothing is."""
+    order, big = "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
+    count_kind, offset_kind, entry, first = ("Q", "Q", 20, 8) if big else ("H", "I", 12, 4)
+    seen: set[int] = set()
+    try:
+        (place,) = struct.unpack_from(order + offset_kind, data, first)
+        while place and place not in seen and len(seen) < _MOST_PAGES:
+            seen.add(place)
+            (count,) = struct.unpack_from(order + count_kind, data, place)
+            behind = place + struct.calcsize("<" + count_kind) + entry * count
+            (place,) = struct.unpack_from(order + offset_kind, data, behind)
+    except (struct.error, OverflowError):
+        pass
+    return max(1, len(seen))
 
 
 def _directory_ends(data: bytes) -> Iterator[int]:
@@ -144,8 +160,10 @@ def is_risky(data: bytes) -> bool:
 def read(data: bytes, image: Image.Image) -> Raster:
     layout = _layout(data)
     if layout is None:
-        image.load()
-        return only_to_look_at(image, "mode_not_cleaned")
+        lying = getattr(image, "tag_v2", {}).get(_ORIENTATION) in _LYING
+        image.load()  # which turns it upright
+        raster = only_to_look_at(image, "mode_not_cleaned")
+        return replace(raster, pixels=raster.pixels.swapaxes(0, 1)) if lying else raster
     samples = np.empty((layout.height, layout.width, layout.samples), layout.stored.newbyteorder("="))
     for segment in layout.segments:
         place = segment.part_of(samples)

@@ -351,6 +351,25 @@ def test_a_restorer_that_gives_no_picture_quarantines(
             assert results[name].status == "copied"
 
 
+@pytest.mark.parametrize("step", ["probe", "decode"])
+@pytest.mark.timeout(60)
+def test_a_decoder_that_fails_in_a_way_nobody_thought_of_costs_its_image_only(
+    cleaner: Cleaner, mixed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    works = getattr(stages, step)
+
+    def fails_on_one(data: bytes, *arguments: object, **options: object) -> object:
+        if data is mixed["red 3.png"]:
+            raise MemoryError("no room")
+        return works(data, *arguments, **options)
+
+    monkeypatch.setattr(stages, step, fails_on_one)
+    results = dict(cleaner.clean_many(mixed.items()))
+    assert len(results) == len(mixed)
+    assert (results["red 3.png"].status, results["red 3.png"].reason) == ("quarantined", "decode_failed")
+    assert results["red 2.png"].status == "cleaned"
+
+
 def test_a_picture_that_is_dark_already_is_not_let_go_black(make_cleaner: Callable[..., Cleaner]) -> None:
     night = np.random.default_rng(0).integers(20, 60, (300, 300, 3)).astype(np.uint8)
     result = make_cleaner(BrokenRestorer(0.0), gate="off").clean(png(night))

@@ -464,6 +464,65 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_told_before_decod
     assert reason_of(png[:8] + header + png[33:]) == "truncated"
 
 
+def test_a_jpeg_that_ends_early_but_properly_is_cut_short_and_one_that_went_bad_is_told(
+    jpeg_files: dict[str, bytes],
+) -> None:
+    """libjpeg only warns of either, and goes on in grey."""
+    for name, data in jpeg_files.items():
+        half = (data.index(b"\xff\xda") + len(data)) // 2
+        assert reason_of(data[:half] + b"\xff\xd9") in ("truncated", "decode_failed"), name
+    data = jpeg_files["4:4:4"]
+    assert decode(data[:-2] + b"\0\0\0\0\xff\xd9").facts.width == 130  # filling before the end harms nobody
+
+
+@pytest.mark.timeout(60)
+def test_a_file_that_was_filled_up_with_ones_is_judged_at_once(jpeg_files: dict[str, bytes]) -> None:
+    data = jpeg_files["4:2:2"]
+    assert reason_of(data[: len(data) // 2] + b"\xff" * 2_000_000) == "truncated"
+
+
+def test_headers_without_sense_are_errors_of_the_image(jpeg_files: dict[str, bytes]) -> None:
+    data = jpeg_files["4:4:4"]
+    frame = data.index(b"\xff\xc0")
+    no_components = data[: frame + 9] + b"\0" + data[frame + 10 :]
+    short_frame = data[: frame + 2] + b"\0\2" + data[frame + 4 :]
+    short_segment = data[:4] + b"\0\0" + data[6:]
+    for broken in (no_components, short_frame, short_segment, b"II+\0\x08\0\0\0" + b"\xff" * 8):
+        assert reason_of(broken) in ("decode_failed", "truncated")
+
+
+def test_a_tiff_that_lies_on_its_side_stays_so(rgb: NDArray[np.uint8]) -> None:
+    for orientation in range(1, 9):
+        data = tiff(rgb, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+        picture = decode(data)
+        assert (picture.facts.height, picture.facts.width) == SIZE
+        assert np.array_equal(picture.pixels, rgb)
+        assert np.array_equal(decode(encode(picture, changed(picture))).pixels, changed(picture))
+        cmyk = np.dstack([rgb, rgb[:, :, :1]])
+        looked_at = decode(tiff(cmyk, photometric="separated", extratags=[(274, "H", 1, orientation, True)]))
+        assert (looked_at.obstacle, looked_at.pixels.shape[:2]) == ("mode_not_cleaned", SIZE)
+
+
+@pytest.mark.timeout(60)
+def test_a_chain_of_pages_is_counted_in_no_time_and_a_broken_one_is_not_taken_for_one_page() -> None:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((20, 30), np.uint8), contiguous=False, metadata=None)
+    assert probe(out.getvalue()).pages == 3
+    single = bytearray(tiff(np.zeros((20, 30), np.uint8)))
+    (first,) = struct.unpack_from("<I", single, 4)
+    (count,) = struct.unpack_from("<H", single, first)
+    behind = first + 2 + 12 * count
+    struct.pack_into("<I", single, behind, 1 << 30)
+    assert probe(bytes(single)).pages == 2  # of which one cannot be read: it is not to be cleaned
+    chain = bytearray(single)
+    struct.pack_into("<I", chain, behind, len(chain))
+    for page in range(60_000):
+        chain += struct.pack("<HHHIII", 1, 256, 4, 1, 30, len(single) + 18 * (page + 1))
+    assert probe(bytes(chain)).pages == 1000
+
+
 def test_a_blank_sheet_is_no_trap_but_one_of_very_many_megapixels_is() -> None:
     assert decode(saved(Image.new("L", (5000, 7000), 255), "PNG")).facts.megapixels == 35
     rows = zlib.compressobj(9)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from demoire.errors import ImageError, SourceChangedError, UsageError
+from pipelines.plan import make_plan
 from pipelines.records import Member, Source
 from pipelines.sources import DamagedArchiveError, coalesce, discover, folder_of, index, read_members
 from pipelines.storage import RangeFile
@@ -463,6 +464,40 @@ def test_a_compressed_tar_that_never_ends_is_given_up(tmp_path: Path, monkeypatc
     monkeypatch.setattr("pipelines.archives.BOMB_STREAM", 1 << 20)
     with pytest.raises(DamagedArchiveError, match="unpacks to more than 200 times its size"):
         index(the_only_source(path))
+
+
+def test_a_zip_that_says_it_is_empty_and_is_not_is_damaged(tmp_path: Path) -> None:
+    """Such as one whose comment holds what looks like the end of an empty archive."""
+    (tmp_path / "z.zip").write_bytes(zip_of([("a.png", PNG)]) + b"PK\5\6" + bytes(18))
+    with pytest.raises(DamagedArchiveError, match="its directory is empty"):
+        index(the_only_source(tmp_path / "z.zip"))
+    (tmp_path / "z.zip").write_bytes(zip_of([]))
+    assert index(the_only_source(tmp_path / "z.zip")) == []
+
+
+@pytest.mark.parametrize("said", [1 << 32, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("field", [0, 1, 2], ids=["size", "packed size", "place"])
+def test_numbers_that_cannot_be_make_a_member_unreadable_and_no_more(tmp_path: Path, said: int, field: int) -> None:
+    """A zip64 directory may say anything up to 2**64, and neither a read nor the manifest may stumble over it."""
+    data = bytearray(zip_of([("a.png", PNG), ("b.png", PNG)], zipfile.ZIP_STORED))
+    directory = data.index(b"PK\1\2")
+    for place, kind in ((20, "<I"), (24, "<I"), (42, "<I")):
+        struct.pack_into(kind, data, directory + place, 0xFFFFFFFF)
+    struct.pack_into("<H", data, directory + 30, 28)
+    numbers = [len(PNG), len(PNG), 0]
+    numbers[field] = said
+    extra = struct.pack("<2H3Q", 1, 24, *numbers)
+    name_end = directory + 46 + len("a.png")
+    data[name_end:name_end] = extra
+    end = data.index(b"PK\5\6")
+    struct.pack_into("<I", data, end + 12, struct.unpack_from("<I", data, end + 12)[0] + len(extra))
+    path = tmp_path / "box" / "z.zip"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    plan = make_plan(str(path.parent), str(tmp_path / "out"), "fingerprint")
+    assert plan.images == 2
+    first, second = reasons(path)
+    assert first in ("unreadable", "too_large", "compression_bomb") and second == len(PNG)
 
 
 # Versions
