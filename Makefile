@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench clean
+.PHONY: help install demo test lint types bench chaos clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ types: $(STAMP)  ## mypy alone
 
 bench: $(STAMP)  ## how fast this machine is, stage by stage
 	$(BIN)/demoire bench --json
+
+chaos: $(STAMP)  ## kills, a stumbling bucket and hostile files by the thousand (an hour); CHAOS_ARGS="--kills 10" for less
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 clean:  ## remove the demo's output and the caches, keep the environment
 	rm -rf $(DEMO) build .pytest_cache .mypy_cache .ruff_cache

@@ -96,7 +96,7 @@ class Picture:
     def obstacle(self) -> Obstacle | None:
         """Why changed pixels cannot be written back faithfully; None if they can.
 
-        With an obstacle the pixels are the first page as 8-bit RGB, to be judged but not cleaned.
+        With an obstacle the pixels are the first page in 8 bits, to be judged but not cleaned.
         """
         return self.raster.obstacle
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -97,18 +98,25 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, patience: floa
     raise TimeoutError(f"the server did not open port {port} within {patience:.0f} s")
 
 
-Fault = Literal["slow_down", "reset", "short_body", "other_range"]
+Fault = Literal["slow_down", "reset", "short_body", "other_range", "slow_body", "late_list"]
+_SLOWNESS = 1.5  # seconds
 
 
 @contextmanager
-def serve_faults(endpoint: str, faults: Iterable[Fault | None]) -> Iterator[str]:
+def serve_faults(
+    endpoint: str, faults: Iterable[Fault | None], injected: "Counter[str] | None" = None
+) -> Iterator[str]:
     """A proxy before an S3 server that spoils its answers, the next of `faults` each (None: passed on well).
 
     `slow_down` is a 503 without asking the server; `reset` closes the connection in the middle of the answer's head;
-    `short_body` in the middle of its body; `other_range` sends the right number of bytes from elsewhere in the object.
+    `short_body` in the middle of its body; `other_range` sends the right number of bytes from elsewhere in the object;
+    `slow_body` stops for a while half way; `late_list` is the list as it was when it was asked for the last time.
+    injected: counts what was done; a fault that an answer cannot have (a body it does not have, say) is not.
     """
     coming = iter(faults)
     lock = threading.Lock()
+    lists: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}  # by request: status, headers, body
+    injected = Counter() if injected is None else injected
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -118,6 +126,7 @@ def serve_faults(endpoint: str, faults: Iterable[Fault | None]) -> Iterator[str]
             with lock:
                 fault = next(coming, None)
             if fault == "slow_down":
+                injected[fault] += 1
                 text = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
                 self.send_error_answer(503, text)
                 return
@@ -128,12 +137,20 @@ def serve_faults(endpoint: str, faults: Iterable[Fault | None]) -> Iterator[str]
             upstream.endheaders(body or None)
             reply = upstream.getresponse()
             data = reply.read()
+            upstream.close()
+            status, headers = reply.status, reply.getheaders()
+            if "list-type=2" in self.path:
+                late, lists[self.path] = lists.get(self.path), (status, headers, data)
+                if fault == "late_list" and late is not None and late[2] != data:
+                    injected[fault] += 1
+                    status, headers, data = late
             if fault == "reset":
+                injected[fault] += 1
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
                 return
-            self.send_response_only(reply.status)
-            for name, value in reply.getheaders():
+            self.send_response_only(status)
+            for name, value in headers:
                 if name.lower() == "content-range" and fault == "other_range":
                     value = value.replace("bytes ", "bytes 1", 1)
                 if name.lower() not in ("transfer-encoding", "connection", "content-length"):
@@ -141,14 +158,18 @@ def serve_faults(endpoint: str, faults: Iterable[Fault | None]) -> Iterator[str]
             length = reply.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
             self.send_header("Content-Length", length or "0")
             self.end_headers()
-            if fault == "short_body" and len(data) > 1:
+            if fault in ("short_body", "slow_body") and len(data) > 1:
+                injected[fault] += 1
                 self.wfile.write(data[: len(data) // 2])
+                if fault == "slow_body":
+                    time.sleep(_SLOWNESS)
+                    self.wfile.write(data[len(data) // 2 :])
                 self.close_connection = True
             elif fault == "other_range" and reply.getheader("Content-Range"):
+                injected[fault] += 1
                 self.wfile.write(bytes(reversed(data)))
             else:
                 self.wfile.write(data)
-            upstream.close()
 
         def send_error_answer(self, status: int, text: bytes) -> None:
             self.send_response_only(status)

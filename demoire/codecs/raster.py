@@ -35,12 +35,14 @@ def grey_or_rgb(image: Image.Image) -> Raster:
 
 
 def only_to_look_at(image: Image.Image, obstacle: Obstacle) -> Raster:
-    """The first page of any Pillow image as 8-bit RGB: enough to judge it, not to write it back."""
+    """The first page of any Pillow image in 8 bits, grey or RGB: enough to judge it, not to write it back."""
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
         values = np.asarray(image, dtype=np.float32)
         low, high = float(values.min()), float(values.max())
         stretched = (values - low) * (255 / (high - low) if high > low else 0)
-        return Raster(np.repeat(np.nan_to_num(stretched).astype(np.uint8)[:, :, None], 3, axis=2), None, obstacle)
+        return Raster(np.nan_to_num(stretched).astype(np.uint8)[:, :, None], None, obstacle)
+    if image.mode in ("1", "L", "LA"):  # a sheet of black and white in full size is large enough as it is
+        return Raster(np.asarray(image.convert("L"))[:, :, None], None, obstacle)
     return Raster(np.asarray(image.convert("RGB")), None, obstacle)
 
 

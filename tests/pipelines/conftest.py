@@ -80,7 +80,11 @@ def tree(folder: Path, *, bookkeeping: bool = False) -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> CleanerConfig:
     """A configuration with untrained weights that cleans what is striped, and only that."""
-    folder = tmp_path_factory.mktemp("weights")
+    return make_tiny_config(tmp_path_factory.mktemp("weights"))
+
+
+def make_tiny_config(folder: Path) -> CleanerConfig:
+    """Draw the weights into a folder, and find the threshold that goes with them."""
     torch.manual_seed(2)
     detector = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
     restorer = Restorer(RestorerConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))

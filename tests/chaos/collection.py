@@ -1,0 +1,142 @@
+"""The collection that a campaign works on, and what is compared between an undisturbed run and a tortured one."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from demoire.cleaner_config import CleanerConfig
+from pipelines.records import REPORT_SCHEMA
+from tests.pipelines.conftest import draw, write_tar, write_zip
+
+ROOT = Path(__file__).parents[2]
+# What may differ between two runs over the same images: when, by whom, and how often they were tried.
+PASSING = ["run_id", "attempt", "host", "finished_at", *(name for name in REPORT_SCHEMA.names if name[:3] == "ms_")]
+
+
+def make_collection(box: Path, images: int, side: int = 448) -> int:
+    """Two tars, a tar.gz, a zip and a folder of pictures, every second one striped; a few of them are cut short.
+
+    Returns how many pictures there are.
+    """
+    (box / "loose").mkdir(parents=True)
+    share = images // 5
+    pictures = [draw(i % 2 == 0, i, side=side) for i in range(2 * share)]  # drawn twice and a half: drawing is slow
+
+    def some(start: int) -> dict[str, bytes]:
+        chosen = (pictures[(start + i) % len(pictures)] for i in range(share))
+        return {f"img_{start + i:04}.jpg": data for i, data in enumerate(chosen)}
+
+    write_tar(box / "a.tar", {**some(0), "cut.jpg": pictures[0][:1500], "notes.txt": b"notes"})
+    write_tar(box / "b.tar", some(share))
+    write_tar(box / "c.tar.gz", {"read.me": b"read me", **some(2 * share)}, "w:gz")
+    write_zip(box / "d.zip", {**some(3 * share), "e/list.csv": b"1;2\n" * 100})
+    for name, data in {**some(4 * share), "text.jpg": b"no picture", "notes.txt": b"more notes"}.items():
+        (box / "loose" / name).write_bytes(data)
+    return 5 * share + 2
+
+
+def write_config(config: CleanerConfig, file: Path) -> Path:
+    """The file for --config that says the same."""
+    file.write_text(
+        f'detector = "{config.detector}"\nrestorer = "{config.restorer}"\nthreshold = {config.threshold}\n'
+        'device = "cpu"\nthreads = 1\n'
+    )
+    return file
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is to be seen under a DST: a digest of the mirrors, one of the report, and how often each image is in it."""
+
+    mirrors: str
+    report: str
+    rows: Mapping[str, int]  # by image id
+
+    def lost(self, than: "Published") -> int:
+        return len(than.rows.keys() - self.rows.keys())
+
+    @property
+    def doubled(self) -> int:
+        return sum(count - 1 for count in self.rows.values())
+
+
+def published(dst: Path) -> Published:
+    """Digests over every byte of the mirrors, and over all of the report but what may differ."""
+    mirrors = hashlib.sha256()
+    for path in sorted(path for path in dst.rglob("*") if path.is_file()):
+        name = str(path.relative_to(dst))
+        if not name.startswith("_demoire/"):
+            mirrors.update(json.dumps([name, hashlib.sha256(path.read_bytes()).hexdigest()]).encode())
+    rows = report_of(dst)
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, (kept := rows.drop_columns(PASSING).combine_chunks()).schema) as stream:
+        stream.write_table(kept)
+    report = hashlib.sha256(sink.getvalue()).hexdigest()
+    return Published(mirrors.hexdigest(), report, Counter(rows["image_id"].to_pylist()))
+
+
+def report_of(dst: Path) -> pa.Table:
+    """All report rows under DST, in the order of sources and places in them."""
+    tables = [pq.read_table(path) for path in sorted((dst / "_demoire" / "report").glob("*.parquet"))]
+    return pa.concat_tables(tables).sort_by([("source", "ascending"), ("image_id", "ascending")])
+
+
+def start_clean(
+    src: str, dst: str, config: Path, log: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """`demoire clean` in a process of its own; what it says goes to the end of a log."""
+    command = [sys.executable, "-m", "flows.cli", "clean", src, dst, "--config", str(config), *options]
+    with log.open("ab") as out:
+        return subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **(environment or {})})
+
+
+def end_with_all(process: subprocess.Popen[bytes], patience: float = 3) -> None:
+    """Kill a process, and what Ray leaves of it once it is dead."""
+    started = family(process)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(started, timeout=patience)
+    for survivor in alive:
+        survivor.kill()
+    psutil.wait_procs(alive)
+
+
+def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All processes below this one."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def title(process: psutil.Process) -> str:
+    """What a process calls itself; Ray's workers say what they do."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def tables(rows: Sequence[Sequence[object]], heads: Sequence[str]) -> str:
+    """A table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def fresh(folder: Path) -> Path:
+    """The folder, empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,264 @@
+"""Processes are killed at random while a collection is cleaned, until the planned number of them is dead.
+
+    driver    the `demoire clean` process itself; the same command is started again
+    worker    one of Ray's processes that fetches, publishes or waits
+    actor     the one that cleans, while a unit is in its hands
+    raylet    of the second node of a cluster; a new node takes its place
+    prefect   the Prefect server under a flow; it is started again, and so is the flow if it gave up
+
+After some of them the run is left in peace, or started again until it has an end, and what it has published is
+compared with what an undisturbed run has.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from ray.cluster_utils import Cluster
+
+from tests.chaos.collection import Published, end_with_all, family, fresh, published, start_clean, title
+from tests.s3_server import free_port
+
+KINDS = ("driver", "worker", "actor", "raylet", "prefect")
+_PATIENCE = 300.0  # seconds that a run may do nothing before it is taken for stuck
+
+
+@dataclass
+class Campaign:
+    """What was done to runs, and what became of them."""
+
+    injected: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    lost: int = 0
+    doubled: int = 0
+    mirrors_equal: int = 0  # runs
+    reports_equal: int = 0
+    stuck: int = 0  # runs that had to be ended because nothing moved
+
+    def judge(self, found: Published, expected: Published) -> None:
+        self.runs += 1
+        self.lost += found.lost(expected)
+        self.doubled += found.doubled
+        self.mirrors_equal += found.mirrors == expected.mirrors
+        self.reports_equal += found.report == expected.report
+
+    @property
+    def proved(self) -> bool:
+        return not self.lost + self.doubled and self.runs == self.mirrors_equal == self.reports_equal
+
+
+def kill_campaign(
+    box: Path, expected: Published, config: Path, work: Path, kills: int, seed: int, kills_a_run: int = 5
+) -> Campaign:
+    """Runs over the box, each with kills of one kind, until there were so many."""
+    rng, campaign = random.Random(seed), Campaign()
+    while campaign.injected.total() < kills:
+        kind = KINDS[campaign.runs % len(KINDS)]
+        count = min(kills_a_run, kills - campaign.injected.total())
+        dst, log = fresh(work / "out"), work / f"run-{campaign.runs}-{kind}.log"
+        with _surroundings(kind, work) as around:
+            _Run(box, dst, config, log, kind, around, rng, campaign).to_the_end(count)
+        campaign.judge(published(dst), expected)
+        print(f"run {campaign.runs} ({kind}): {dict(campaign.injected)}, proved so far: {campaign.proved}", flush=True)
+    return campaign
+
+
+class _Surroundings:
+    """What a kind of run needs besides its driver."""
+
+    options: tuple[str, ...] = ("--workers", "1")
+    environment: dict[str, str] = {}
+
+    def kill(self) -> None:
+        """Kill what of it is to die."""
+
+    def replace(self) -> None:
+        """Make good what was killed."""
+
+    def end(self) -> None:
+        """Leave nothing running."""
+
+
+class _Nodes(_Surroundings):
+    """A cluster of two nodes of one CPU; the second one dies."""
+
+    def __init__(self) -> None:
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        self._second = self._cluster.add_node(num_cpus=1)
+        self.options = ("--ray-address", self._cluster.address, "--workers", "2")
+
+    def kill(self) -> None:
+        self._second.all_processes["raylet"][0].process.kill()
+
+    def replace(self) -> None:
+        self._cluster.remove_node(self._second, allow_graceful=False)
+        self._second = self._cluster.add_node(num_cpus=1)
+
+    def end(self) -> None:
+        self._cluster.shutdown()
+
+
+class _PrefectServer(_Surroundings):
+    def __init__(self, home: Path) -> None:
+        self._port = free_port()
+        url = f"http://127.0.0.1:{self._port}/api"
+        self.options = ("--prefect", "--workers", "1")
+        self.environment = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "2"}
+        self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(self._port)]
+        environment = {**os.environ, "PREFECT_HOME": self.environment["PREFECT_HOME"]}
+        quiet = subprocess.DEVNULL
+        self._server = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
+        end = time.monotonic() + _PATIENCE
+        while not _answers(self.environment["PREFECT_API_URL"]):
+            assert self._server.poll() is None and time.monotonic() < end, "the Prefect server does not start"
+            time.sleep(0.5)
+
+    def kill(self) -> None:
+        os.killpg(self._server.pid, signal.SIGKILL)
+        self._server.wait()
+
+    def replace(self) -> None:
+        self._start()
+
+    def end(self) -> None:
+        self.kill()
+
+
+def _answers(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _surroundings(kind: str, work: Path) -> Iterator[_Surroundings]:
+    around = _Surroundings()
+    if kind == "raylet":
+        around = _Nodes()
+    elif kind == "prefect":
+        around = _PrefectServer(fresh(work / "prefect"))
+    try:
+        yield around
+    finally:
+        around.end()
+
+
+class _Run:
+    """One run of a collection, however many processes it takes."""
+
+    def __init__(
+        self,
+        box: Path,
+        dst: Path,
+        config: Path,
+        log: Path,
+        kind: str,
+        around: _Surroundings,
+        rng: random.Random,
+        campaign: Campaign,
+    ) -> None:
+        self._kind, self._around, self._rng, self._campaign = kind, around, rng, campaign
+        self._ledger = dst / "_demoire"
+        self._command = (str(box), str(dst), config, log, *around.options)
+        self._driver = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return start_clean(*self._command, environment=self._around.environment)
+
+    def to_the_end(self, kills: int) -> None:
+        """Kill so often, as long as there is something to kill, then see that the run comes to its end."""
+        while kills and self._wait_for_work():
+            time.sleep(self._rng.uniform(0, 1.5))
+            if self._kill():
+                self._campaign.injected[self._kind] += 1
+                kills -= 1
+                self._recover()
+        while (status := self._wait()) != 0:
+            print(f"  ended with status {status}, started again", flush=True)
+            self._driver = self._start()
+
+    def _wait_for_work(self) -> bool:
+        """Wait until a unit is in work; False where the run is over first."""
+        end = time.monotonic() + _PATIENCE
+        while not self._units_in_work():
+            if self._driver.poll() == 0:
+                return False
+            if self._driver.poll() is not None or time.monotonic() > end:
+                self._again()
+                end = time.monotonic() + _PATIENCE
+            time.sleep(0.05)
+        return True
+
+    def _units_in_work(self) -> int:
+        begun, done = (
+            {path.name.partition(".")[0] for path in (self._ledger / name).glob("*.json")}
+            for name in ("attempts", "commits")
+        )
+        return len(begun - done)
+
+    def _again(self) -> None:
+        if self._driver.poll() is None:
+            self._campaign.stuck += 1
+            end_with_all(self._driver)
+        self._driver = self._start()
+
+    def _kill(self) -> bool:
+        """Kill one process of the kind, with everything it cannot tidy up; whether there was one."""
+        if self._kind == "driver":
+            if self._driver.poll() is not None:
+                return False
+            end_with_all(self._driver)
+            return True
+        if self._kind in ("raylet", "prefect"):
+            self._around.kill()
+            return True
+        victim = self._worker(actor=self._kind == "actor")
+        try:
+            if victim is not None:
+                victim.kill()
+        except psutil.NoSuchProcess:
+            return False
+        return victim is not None
+
+    def _worker(self, actor: bool) -> psutil.Process | None:
+        workers = [p for p in family(self._driver) if title(p).startswith("ray::")]
+        chosen = [p for p in workers if ("CleaningActor" in title(p)) == actor]
+        return self._rng.choice(chosen) if chosen else None
+
+    def _recover(self) -> None:
+        """Start again what has to be, and wait for a sign that something goes on: a unit begun or committed."""
+        self._around.replace()
+        if self._kind == "driver":
+            self._driver = self._start()
+        before, end = self._signs(), time.monotonic() + _PATIENCE
+        while self._signs() == before and self._driver.poll() is None:
+            if time.monotonic() > end:
+                self._again()
+                return
+            time.sleep(0.1)
+
+    def _signs(self) -> int:
+        return sum(1 for name in ("attempts", "commits") for _ in (self._ledger / name).glob("*.json"))
+
+    def _wait(self) -> int:
+        try:
+            return self._driver.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._campaign.stuck += 1
+            end_with_all(self._driver)
+            return -1
