@@ -45,6 +45,7 @@ class Engine:
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
         self.device = device
         self.batch_pixels = _BATCH_PIXELS[device.type]
+        self.restores_together = device.type != "cpu"  # where one tile keeps all threads busy, a batch gains nothing
         self.halo = int(getattr(restorer, "halo", _HALO))
         self.multiple = int(getattr(restorer, "multiple", _MULTIPLE))
         self._detector = detector
@@ -70,16 +71,20 @@ class Engine:
         """What the restorer adds to each tile over its reach, (h, w, C), in units of full scale.
 
         windows: the tiles' cuts, all of one shape (H, W, 1 or 3) and type. float16 for 8-bit windows, float32 for
-        16-bit. What is not finite stays so.
+        16-bit. What is not finite stays so. Tiles are restored one by one, or in batches that are filled up, for the
+        same reason as in `judge`.
         """
         found: list[NDArray] = []
         pixels = windows[0].shape[0] * windows[0].shape[1]
+        filling = tiles[0], np.zeros_like(windows[0])
         while len(found) < len(tiles):
-            part = slice(len(found), len(found) + max(1, self.batch_pixels // pixels))
+            count = max(1, self.batch_pixels // pixels) if self.restores_together else 1
+            part = slice(len(found), len(found) + count)
             batch = list(zip(tiles[part], windows[part], strict=True))
+            batch += [filling] * (count - len(batch))
             with self._lock:
                 found += self._fitting(batch, self._restore)
-        return found
+        return found[: len(tiles)]
 
     def _fitting(self, batch, run):  # type: ignore[no-untyped-def]
         """Run as much of the batch's beginning as fits the device's memory."""

@@ -402,14 +402,29 @@ def test_a_cell_gets_the_same_score_to_the_bit_whatever_it_is_judged_with() -> N
     assert np.array_equal(together, alone)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["as on a CPU", "as on a GPU"])
+def test_a_tile_is_restored_to_the_same_bits_whatever_it_is_restored_with(
+    random_restorer: Restorer, together: bool
+) -> None:
+    engine = Engine(Detector(), random_restorer, torch.device("cpu"))
+    engine.restores_together = together
+    (tile,) = plan_tiles(Grid(CELL, CELL), [0], side=CELL, halo=64, multiple=32)
+    windows = list(np.random.default_rng(0).integers(0, 256, (7, CELL, CELL, 3), dtype=np.uint8))
+    changes = engine.restore([tile] * 7, windows)
+    for some in ([0], [3, 4], [6, 5, 2, 1]):
+        again = engine.restore([tile] * len(some), [windows[i] for i in some])
+        assert all(np.array_equal(changes[i], change) for i, change in zip(some, again, strict=True))
+
+
 def test_a_batch_that_does_not_fit_is_halved_and_the_bound_remembered() -> None:
     scarce = ScarceRestorer()
     engine = Engine(Detector(), scarce, torch.device("cpu"))
+    engine.restores_together = True  # as on a GPU
     tiles = plan_tiles(Grid(CELL, CELL), [0], side=CELL, halo=64, multiple=32) * 6
     windows = [np.full((CELL, CELL, 3), 100 + i, np.uint8) for i in range(6)]
     changes = engine.restore(tiles, windows)
     assert len(changes) == 6 and all(abs(float(change.mean()) + 0.1) < 1e-3 for change in changes)
-    assert scarce.batches[0] == 6 and max(scarce.batches[-5:]) == 1
+    assert scarce.batches[0] == 16 and max(scarce.batches[-5:]) == 1
     scarce.batches.clear()
     engine.restore(tiles, windows)
     assert max(scarce.batches) == 1
