@@ -195,14 +195,14 @@ class _Run:
     def _wait_for_work(self) -> bool:
         """Wait until a unit is in work; False where the run is over first."""
         end = time.monotonic() + _PATIENCE
-        while not self._units_in_work():
-            if self._driver.poll() == 0:
-                return False
-            if self._driver.poll() is not None or time.monotonic() > end:
+        while (status := self._driver.poll()) != 0:
+            if status is not None or time.monotonic() > end:
                 self._again()
                 end = time.monotonic() + _PATIENCE
+            elif self._units_in_work():
+                return True
             time.sleep(0.05)
-        return True
+        return False
 
     def _units_in_work(self) -> int:
         begun, done = (
