@@ -46,8 +46,10 @@ UNSUPPORTED_SUFFIXES = frozenset(
 )
 
 MAX_MEGAPIXELS, MAX_SIDE = 500.0, 100_000  # what is decoded unless told otherwise; px
-# Fewer bytes than this for so large a picture are a trap, or a sheet so blank that nothing is lost by leaving it be.
-_BOMB_MEGAPIXELS, _BOMB_RATIO = 128, 500
+# A file that unpacks to so many bytes, and so many times its own, is a trap, or a sheet so blank that nothing is lost
+# by leaving it be. Bytes a pixel by mode; else three, as what is judged is made RGB.
+_BOMB_BYTES, _BOMB_RATIO = 200_000_000, 500
+_BYTES_A_PIXEL = {"1": 1 / 8, "L": 1.0, "LA": 2.0}
 
 Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP"]
 
@@ -189,8 +191,8 @@ def check(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int 
     side = max(facts.width, facts.height)
     if side > max_side:
         raise ImageError("too_large", f"The image is {side} px long and the limit is {max_side}; raise --max-side.")
-    decoded = 3e6 * facts.megapixels * max(1, facts.bits // 8)
-    if facts.megapixels > _BOMB_MEGAPIXELS and decoded > _BOMB_RATIO * len(data):
+    decoded = 1e6 * facts.megapixels * _BYTES_A_PIXEL.get(facts.mode, 3.0) * max(1, facts.bits // 8)
+    if decoded > max(_BOMB_BYTES, _BOMB_RATIO * len(data)):
         raise ImageError(
             "compression_bomb",
             f"{len(data)} bytes that unpack to {decoded / 1e6:.0f} MB are taken for a trap; look at the file by hand.",
@@ -253,8 +255,8 @@ def _recognise(data: bytes) -> _Kind:
 
 def _open(kind: _Kind, data: bytes) -> Image.Image:
     image = kind.open(io.BytesIO(data))
-    if min(image.size) < 1:
-        raise ValueError("a picture without pixels")
+    if not 1 <= min(image.size) <= max(image.size) < 1 << 31:
+        raise ValueError(f"a size that cannot be, {image.size}")
     return image
 
 

@@ -34,7 +34,7 @@ K = TypeVar("K")
 
 _LOG = logging.getLogger(__name__)
 _SMALLEST = 32  # px; a picture with a shorter side shows nothing that could be told from its content
-_IN_FLIGHT_MP = {"cpu": 64.0, "cuda": 400.0}
+_IN_FLIGHT_MP = {"cpu": 48.0, "cuda": 400.0}
 # Beyond these no moiré goes, so the restorer has failed. Means over a tile, of full scale: of what is changed either
 # way, and of how much darker or brighter all becomes, as a part of how light it was and a little besides.
 _MOST_CHANGE = 0.25

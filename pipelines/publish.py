@@ -257,7 +257,8 @@ class _Report:
         return table
 
     def _count(self, table: pa.Table) -> None:
-        pixels = pc.multiply(pc.cast(table["width"], pa.float64()), pc.cast(table["height"], pa.float64()))
+        sides = (pc.cast(table[name], pa.float64(), safe=False) for name in ("width", "height"))
+        pixels = pc.multiply(*sides)
         cleaned = table.filter(pc.equal(table["status"], "cleaned"))
         self.statuses.update(table["status"].to_pylist())
         self.megapixels += (pc.sum(pixels).as_py() or 0.0) / 1e6

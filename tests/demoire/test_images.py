@@ -357,7 +357,8 @@ def test_modes_that_cannot_carry_changes_say_so(rgb: NDArray[np.uint8]) -> None:
     for name, data in files.items():
         picture = decode(data)
         assert picture.obstacle == "mode_not_cleaned", name
-        assert picture.pixels.shape == (*SIZE, 3) and picture.pixels.dtype == np.uint8, name
+        channels = 1 if name in ("one-bit png", "float tiff", "fax tiff") else 3
+        assert picture.pixels.shape == (*SIZE, channels) and picture.pixels.dtype == np.uint8, name
         with pytest.raises(ValueError, match="do not go into"):
             encode(picture, picture.pixels)
 
@@ -456,11 +457,11 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_told_before_decod
     for name in ("4:4:4", "4:2:0 progressive", "grey"):
         data = bytearray(jpeg_files[name])
         frame = data.index(b"\xff\xc2" if "progressive" in name else b"\xff\xc0")
-        data[frame + 5 : frame + 9] = struct.pack(">2H", 10_000, 10_000)
-        assert probe(bytes(data)).megapixels == 100
+        data[frame + 5 : frame + 9] = struct.pack(">2H", 8_000, 8_000)
+        assert probe(bytes(data)).megapixels == 64
         assert reason_of(bytes(data)) == "truncated", name
     png = lossless_files["png"]
-    header = chunk(b"IHDR", struct.pack(">2I", 10_000, 10_000) + png[24:29])
+    header = chunk(b"IHDR", struct.pack(">2I", 8_000, 8_000) + png[24:29])
     assert reason_of(png[:8] + header + png[33:]) == "truncated"
 
 
@@ -526,8 +527,8 @@ def test_a_chain_of_pages_is_counted_in_no_time_and_a_broken_one_is_not_taken_fo
 def test_a_blank_sheet_is_no_trap_but_one_of_very_many_megapixels_is() -> None:
     assert decode(saved(Image.new("L", (5000, 7000), 255), "PNG")).facts.megapixels == 35
     rows = zlib.compressobj(9)
-    packed = b"".join(rows.compress(bytes(12_001)) for _ in range(12_000)) + rows.flush()
-    header = chunk(b"IHDR", struct.pack(">2I5B", 12_000, 12_000, 8, 0, 0, 0, 0))
+    packed = b"".join(rows.compress(bytes(16_001)) for _ in range(16_000)) + rows.flush()
+    header = chunk(b"IHDR", struct.pack(">2I5B", 16_000, 16_000, 8, 0, 0, 0, 0))
     assert reason_of(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b"")) == "compression_bomb"
 
 
