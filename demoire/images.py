@@ -48,7 +48,7 @@ UNSUPPORTED_SUFFIXES = frozenset(
 MAX_MEGAPIXELS, MAX_SIDE = 500.0, 100_000  # what is decoded unless told otherwise; px
 # A file that unpacks to so many bytes, and so many times its own, is a trap, or a sheet so blank that nothing is lost
 # by leaving it be. Bytes a pixel by mode; else three, as what is judged is made RGB.
-_BOMB_BYTES, _BOMB_RATIO = 200_000_000, 500
+_BOMB_BYTES, _BOMB_RATIO = 128_000_000, 500
 _BYTES_A_PIXEL = {"1": 1 / 8, "L": 1.0, "LA": 2.0}
 
 Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP"]

@@ -53,10 +53,13 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        if ray_address is None:
-            raise
-        raise _no_cluster(ray_address) from error
+    except Exception as error:  # Ray raises nothing more special when its own processes do not come up
+        if ray_address is not None:
+            raise _no_cluster(ray_address) from error
+        raise DemoireError(
+            "Ray does not come up on this machine: see whether it is overloaded or short of memory, then run the same "
+            "command again."
+        ) from error
     try:
         yield
     finally:
