@@ -98,19 +98,23 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, patience: floa
     raise TimeoutError(f"the server did not open port {port} within {patience:.0f} s")
 
 
-Fault = Literal["slow_down", "reset", "short_body", "other_range", "slow_body", "late_list"]
+Fault = Literal["slow_down", "reset", "short_body", "other_range", "slow_body"]
 _SLOWNESS = 1.5  # seconds
 
 
 @contextmanager
 def serve_faults(
-    endpoint: str, faults: Iterable[Fault | None], injected: "Counter[str] | None" = None
+    endpoint: str,
+    faults: Iterable[Fault | None],
+    injected: "Counter[str] | None" = None,
+    *,
+    late_lists: bool = False,
 ) -> Iterator[str]:
     """A proxy before an S3 server that spoils its answers, the next of `faults` each (None: passed on well).
 
     `slow_down` is a 503 without asking the server; `reset` closes the connection in the middle of the answer's head;
     `short_body` in the middle of its body; `other_range` sends the right number of bytes from elsewhere in the object;
-    `slow_body` stops for a while half way; `late_list` is the list as it was when it was asked for the last time.
+    `slow_body` stops for a while half way. With `late_lists` a list is as it was when it was asked for the last time.
     injected: counts what was done; a fault that an answer cannot have (a body it does not have, say) is not.
     """
     coming = iter(faults)
@@ -141,8 +145,8 @@ def serve_faults(
             status, headers = reply.status, reply.getheaders()
             if "list-type=2" in self.path:
                 late, lists[self.path] = lists.get(self.path), (status, headers, data)
-                if fault == "late_list" and late is not None and late[2] != data:
-                    injected[fault] += 1
+                if late_lists and late is not None and late[2] != data:
+                    injected["late_list"] += 1
                     status, headers, data = late
             if fault == "reset":
                 injected[fault] += 1

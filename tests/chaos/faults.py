@@ -11,7 +11,7 @@ from tests.chaos.collection import Published, published, start_clean
 from tests.chaos.kills import Campaign
 from tests.s3_server import Fault, s3_variables, serve_faults, serve_s3
 
-FAULTS: tuple[Fault, ...] = ("slow_down", "reset", "short_body", "other_range", "slow_body", "late_list")
+FAULTS: tuple[Fault, ...] = ("slow_down", "reset", "short_body", "other_range", "slow_body")
 _SHARE = 0.15  # of the answers
 _PATIENCE = 900.0  # seconds for a run
 
@@ -19,7 +19,7 @@ _PATIENCE = 900.0  # seconds for a run
 def fault_campaign(buckets: Path, expected: Published, config: Path, work: Path, faults: int, seed: int) -> Campaign:
     """Runs from the bucket `box` into others, each through a proxy that spoils answers, until there were so many."""
     campaign, coming = Campaign(), _draw(random.Random(seed))
-    with serve_s3(buckets) as server, serve_faults(server, coming, campaign.injected) as endpoint:
+    with serve_s3(buckets) as server, serve_faults(server, coming, campaign.injected, late_lists=True) as endpoint:
         while campaign.injected.total() < faults:
             bucket, log = f"out-{campaign.runs}", work / f"faults-{campaign.runs}.log"
             (buckets / bucket).mkdir()
