@@ -256,6 +256,18 @@ def _index_stream(source: Source) -> list[Member]:
     return _with_megapixels(members, sizes)
 
 
+def _read_image(stream: gzip.GzipFile, size: int) -> bytes | ImageError:
+    """The next `size` bytes; of very many, only if they begin like an image: a trap of zeros is small while packed."""
+    head = stream.read(min(size, PROBE_BYTES))
+    if size > BOMB_MEMBER:
+        try:
+            probe(head)
+        except ImageError as error:
+            if error.reason == "not_an_image":
+                return error
+    return head + stream.read(size - len(head))
+
+
 def _stream_head(stream: gzip.GzipFile, start: int, member: Member) -> bytes:
     try:
         stream.seek(start)
@@ -412,7 +424,7 @@ def _read_stream(
                         yield wanted, cast(ImageError, _checked(replace(member, offset=0)))
                     else:
                         stream.seek(start)
-                        yield wanted, stream.read(member.size)
+                        yield wanted, _read_image(stream, member.size)
                     wanted = next(waiting, None)
                 if wanted is None:
                     return

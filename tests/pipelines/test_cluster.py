@@ -1,5 +1,7 @@
 """Where a job runs: actors for the nodes there are, errors that come home as they were, a cluster that loses a node."""
 
+import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,9 +106,13 @@ def test_workers_get_the_variables_of_storage_and_no_others(monkeypatch: pytest.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", "{}")
     monkeypatch.setenv("SOMETHING_ELSE", "x")
-    variables = storage_environment()
-    assert variables["AWS_ACCESS_KEY_ID"] == "a-key" and variables["DEMOIRE_STORAGE_OPTIONS"] == "{}"
-    assert "SOMETHING_ELSE" not in variables and "PATH" not in variables
+    carried = pickle.loads(pickle.dumps(storage_environment()))
+    assert "a-key" not in repr(carried)
+    for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE"):
+        monkeypatch.delenv(name)
+    carried.install()
+    found = (os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE"))
+    assert tuple(found) == ("a-key", "{}", None)
 
 
 # A cluster
