@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from demoire.simulate.capture import Development, Light, crop_scene, develop, draw_development, expose, to_linear
+from demoire.simulate.capture import (
+    Development,
+    Light,
+    crop_scene,
+    develop,
+    draw_development,
+    expose,
+    pattern_strength,
+    to_linear,
+)
 from demoire.simulate.halftone import scan_print
 from demoire.simulate.screen import photograph_screen
 from demoire.simulate.texture import photograph_texture
@@ -63,7 +72,8 @@ def simulate(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Gen
         raise UsageError(f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}.")
     for _ in range(_TRIES):
         with_moire, without, development = _SIMULATORS[kind](scene, size, rng)
-        moire, clean, strength = develop(with_moire, without, size, development, rng)
+        strength = pattern_strength(with_moire, without, size, development)
         if strength >= VISIBLE:
             break
+    moire, clean = develop(with_moire, without, size, development, rng)
     return Pair(moire, clean, kind, strength)

@@ -6,7 +6,7 @@ The target is what the same inks would give with no dots at all: by the Neugebau
 mean of independent screens is the product of their mean transmissions, so tone and colour agree by construction.
 Reflectance is kept in sRGB's encoding throughout: light scatters in paper, and means of reflectance to the power 1/n
 with n about 2 are what prints really show (Yule and Nielsen 1951). So a cleaned scan keeps the scan's local mean.
-Some 50 ms for a patch of 256 px on one core.
+Some 25 ms for a patch of 256 px on one core.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ _LEVELS = 1024
 _INKS = np.array([[0.0, 0.62, 0.88], [0.85, 0.1, 0.5], [0.98, 0.92, 0.1], [0.13, 0.13, 0.13]], np.float32)
 _CLASSIC_ANGLES = (15.0, 75.0, 0.0, 45.0)  # cyan, magenta, yellow, black
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.float32]  # (H, W)
+Planes = NDArray[np.float32]  # (3, H, W): colours apart, where each pass over one plane stays in the cache
 
 
 def _spot_values(cos_u: Plane, cos_v: Plane, shape: str) -> Plane:
@@ -50,8 +51,9 @@ def _wave(side: int, angle: float, period: float, phase: float) -> Plane:
     step = 2 * np.pi / period
     along = step * np.cos(angle) * np.arange(side) + phase
     down = step * np.sin(angle) * np.arange(side)
-    wave = np.outer(np.cos(down), np.cos(along)) - np.outer(np.sin(down), np.sin(along))
-    return wave.astype(np.float32)
+    pairs = np.stack([np.cos(down), -np.sin(down)], axis=1), np.stack([np.cos(along), np.sin(along)])
+    wave: Plane = pairs[0].astype(np.float32) @ pairs[1].astype(np.float32)
+    return wave
 
 
 def _am_screen(side: int, period: float, angle: float, shape: str, rng: np.random.Generator) -> Plane:
@@ -89,7 +91,7 @@ class Print:
 
 
 def _draw_print(oversampling: int, rng: np.random.Generator) -> Print:
-    period = float(np.clip(rng.choice([150, 200, 300, 300, 400, 600]) / rng.uniform(65, 200), 1.2, 9.0))
+    period = float(np.clip(rng.choice([150, 200, 300, 300, 400, 600]) / rng.uniform(65, 200), 1.6, 9.0))
     tilt = np.deg2rad(rng.normal(0, 1.5) if rng.random() < 0.8 else rng.uniform(0, 90))
     classic = np.deg2rad(_CLASSIC_ANGLES) if rng.random() < 0.7 else rng.uniform(0, np.pi / 2, 4)
     period *= oversampling
@@ -112,9 +114,12 @@ def _separate(scene: Picture, process: Print) -> list[Plane]:
         grey = ink @ np.array([0.3, 0.59, 0.11], np.float32)
         planes = [np.zeros_like(grey)] * 3 + [grey]
     else:
-        common = process.black * np.minimum(np.minimum(ink[..., 0], ink[..., 1]), ink[..., 2])
-        planes = [(ink[..., i] - common) / np.maximum(1 - common, 1e-3) for i in range(3)] + [common]
-    return [np.clip(plane + 4 * process.gain * plane * (1 - plane), 0, 1) for plane in planes]
+        colours = cv2.split(ink)
+        common = np.float32(process.black) * np.minimum(np.minimum(colours[0], colours[1]), colours[2])
+        rest = 1 / np.maximum(1 - common, np.float32(1e-3))
+        planes = [(colour - common) * rest for colour in colours] + [common]
+    gain = np.float32(4 * process.gain)
+    return [np.clip(plane + gain * plane * (1 - plane), 0, 1) for plane in planes]
 
 
 def _inked(amount: Plane, threshold: Plane, softness: float) -> tuple[Plane, Plane]:
@@ -122,11 +127,12 @@ def _inked(amount: Plane, threshold: Plane, softness: float) -> tuple[Plane, Pla
 
     The amount is stretched so that white paper prints no dot and solid ink leaves no hole.
     """
-    full = amount * (1 + softness)
-    dots = np.clip((full - threshold) / softness, 0, 1)
-    rising = np.minimum(full, softness)
-    beyond = np.maximum(full - 1, 0)
-    return dots, rising**2 / (2 * softness) + np.maximum(full - softness, 0) - beyond**2 / (2 * softness)
+    full = amount * np.float32(1 + softness)
+    dots = np.clip((full - threshold) * np.float32(1 / softness), 0, 1)
+    levels = np.linspace(0, 1 + softness, _LEVELS)
+    rising, beyond = np.minimum(levels, softness), np.maximum(levels - 1, 0)
+    mean = (rising**2 - beyond**2) / (2 * softness) + np.maximum(levels - softness, 0)
+    return dots, mean.astype(np.float32)[(amount * np.float32(_LEVELS - 1) + np.float32(0.5)).astype(np.int32)]
 
 
 def _text(side: int, oversampling: int, rng: np.random.Generator) -> Plane:
@@ -142,17 +148,17 @@ def _text(side: int, oversampling: int, rng: np.random.Generator) -> Plane:
     return np.divide(np.asarray(canvas), 255, dtype=np.float32)
 
 
-def _paper(side: int, rng: np.random.Generator) -> Light:
+def _paper(side: int, rng: np.random.Generator) -> Planes:
     """Reflectance of the sheet: tint, grain, and the reverse side showing through."""
     tint = np.array([0.9, 0.88, 0.82], np.float32) * rng.uniform(0.85, 1.05) + rng.normal(0, 0.02, 3)
     grain = cv2.GaussianBlur(rng.standard_normal((side, side), dtype=np.float32), (0, 0), rng.uniform(1, 4))
-    sheet = 1 + rng.uniform(0, 0.02) * grain / max(float(grain.std()), 1e-6)
-    return np.clip(tint, 0, 1).astype(np.float32) * sheet.astype(np.float32)[..., None]
+    sheet = 1 + np.float32(rng.uniform(0, 0.02) / max(float(cv2.meanStdDev(grain)[1][0, 0]), 1e-6)) * grain
+    return np.clip(tint, 0, 1).astype(np.float32)[:, None, None] * sheet
 
 
 def _show_through(scene: Picture, side: int, rng: np.random.Generator) -> Plane:
-    back = cv2.resize(scene[::-1, ::-1].mean(axis=2).astype(np.float32) / 255, (side, side))
-    return 1 - rng.uniform(0.02, 0.1) * (1 - cv2.GaussianBlur(back, (0, 0), side / 80))
+    back = cv2.resize(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)[::-1, ::-1], (side, side)).astype(np.float32) / 255
+    return 1 - np.float32(rng.uniform(0.02, 0.1)) * (1 - cv2.GaussianBlur(back, (0, 0), side / 80))
 
 
 def scan_print(scene: Picture, size: int, rng: np.random.Generator) -> tuple[Light, Light, Development]:
@@ -170,7 +176,7 @@ def scan_print(scene: Picture, size: int, rng: np.random.Generator) -> tuple[Lig
     original = cv2.resize(crop_scene(scene, side, rng), (fine, fine), interpolation=cv2.INTER_LINEAR)
     dots = _paper(fine, rng)
     if rng.random() < 0.3:
-        dots = dots * _show_through(scene, fine, rng)[..., None]
+        dots *= _show_through(scene, fine, rng)
     tone = dots.copy()
     for number, amount in enumerate(_separate(original, process)):
         if process.monochrome and number < 3:
@@ -184,16 +190,16 @@ def scan_print(scene: Picture, size: int, rng: np.random.Generator) -> tuple[Lig
         else:
             threshold = _am_screen(fine, process.period, process.angles[number], process.shape, rng)
         covered, mean = _inked(amount, threshold, process.softness)
-        absorbed = 1 - _INKS[number]
-        dots *= 1 - covered[..., None] * absorbed
-        tone *= 1 - mean[..., None] * absorbed
+        for channel, absorbed in enumerate(1 - _INKS[number]):
+            dots[channel] *= 1 - absorbed * covered
+            tone[channel] *= 1 - absorbed * mean
     if rng.random() < 0.35:
-        lettering = 1 - 0.87 * _text(fine, oversampling, rng)[..., None]
+        lettering = 1 - np.float32(0.87) * _text(fine, oversampling, rng)
         dots, tone = dots * lettering, tone * lettering
     blur = rng.uniform(0.3, 0.8) * oversampling  # the scanner's lens
 
-    def gather(light: Light) -> Light:
-        light = cv2.GaussianBlur(light, (0, 0), blur)
+    def gather(planes: Planes) -> Light:
+        light = cv2.GaussianBlur(cv2.merge(tuple(planes)), (0, 0), blur)
         return cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA) if oversampling > 1 else light
 
     return gather(dots), gather(tone), development

@@ -74,7 +74,7 @@ def _draw_weaves(side: int, rng: np.random.Generator) -> list[Weave]:
 
 def _draw_patch(side: int, rng: np.random.Generator) -> Plane:
     """Where the texture lies: everywhere, or on an area with a soft or a sharp edge, 0..1."""
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         return np.ones((side, side), np.float32)
     edge = rng.uniform(0.02, 0.4)
     return np.clip(_field(side, int(rng.integers(1, 4)), rng) / edge + rng.uniform(0, 1.5) / edge + 0.5, 0, 1)
@@ -89,12 +89,13 @@ def photograph_texture(scene: Picture, size: int, rng: np.random.Generator) -> t
     development = draw_development(rng)
     side = 2 * round(size / draw_shrink(rng) / 2)
     cloth = to_linear(crop_scene(scene, side, rng))
+    patch = _draw_patch(side, rng)
     if rng.random() < 0.5:  # plain cloth rather than a printed scene
-        cloth = cv2.GaussianBlur(cloth, (0, 0), side / rng.uniform(8, 40))
+        plain = cv2.GaussianBlur(cloth, (0, 0), side / rng.uniform(8, 40))
+        cloth = cloth + patch[..., None] * (plain - cloth)
     orders = np.arange(1, 4)
     harmonics = rng.uniform(0.15, 0.5) * rng.uniform(0.2, 1, 3) ** (orders - 1) / orders
     aperture = rng.uniform(0.3, 0.95)
-    patch = _draw_patch(side, rng)
     weaves = _draw_weaves(side, rng)
     thread = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # threads of another colour than what lies between
 

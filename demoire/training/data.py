@@ -143,7 +143,8 @@ class PairSource:
     def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
         if kind == "none" and self._config.twins and rng.random() < self._config.twins:
-            _, clean, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
+            _, twin, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
+            clean = simulate("none", twin, self._config.size, rng).clean  # else no noise would tell it from moiré
             return clean, clean, 0.0
         return self.simulated(kind, rng) if self._shards is None else self._from_shards(self._shards, kind, rng)
 
