@@ -3,12 +3,15 @@
 A weights file is a safetensors file whose header says which architecture it is for, with which structure, and what was
 fitted and measured after training. Loading runs no code from the file. The shipped files are listed with their sha256
 in `weights_data/index.json`; a file that differs is refused, since the report of every cleaned image names that digest.
+
+A restorer may also be a checkpoint of others (.pth, .pt), which says nothing of itself: what it is for is told by its
+tensors' names and shapes.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,16 +19,21 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
+from demoire.architectures.esdnet import published_structure
+from demoire.checkpoints import SUFFIXES, read_checkpoint
 from demoire.detector import Calibration, Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
+from demoire.external import External, load_external
 from demoire.layers import channels_last
-from demoire.restorer import Restorer, RestorerConfig
+from demoire.restorer import ARCHITECTURES, Restorer, build_restorer, restorer_config, structure
 
 FORMAT = "demoire-weights/1"
 DETECTOR = "detector-cnn"
-RESTORER = "restorer-unet"
+RESTORERS = {f"restorer-{name}": name for name in ARCHITECTURES}
+ESDNET = "restorer-esdnet"
+EXTERNAL = "restorer-external"  # a checkpoint of which the `external` module has to say what it is
 
 _INDEX = "index.json"
 _SHIPPED = Path(__file__).parent / "weights_data"
@@ -82,6 +90,7 @@ def _header(path: Path) -> Mapping[str, str]:
 def find_weights(name_or_path: str) -> Weights:
     """Find weights by shipped name or by path, and check their digest and header.
 
+    The path may be that of a checkpoint (.pth, .pt), whose tensors stand in for a header.
     Raises WeightsError when there are none, when a shipped file was altered, or when the file is damaged or of another
     format.
     """
@@ -90,33 +99,60 @@ def find_weights(name_or_path: str) -> Weights:
     if not path.is_file():
         known = ", ".join(shipped_weights()) or "none"
         raise WeightsError(
-            f"There are no weights {name_or_path}; give the path of a .safetensors file or a name ({known})."
+            f"There are no weights {name_or_path}; give the path of a .safetensors or .pth file or a name ({known})."
         )
     digest = _digest(path)
     if shipped and digest != shipped["sha256"]:
         raise WeightsError(
             f"The shipped weights {name_or_path} are not the ones that were shipped; install them again."
         )
+    name = name_or_path if shipped else path.stem
+    if path.suffix in SUFFIXES:
+        config = published_structure(read_checkpoint(path))
+        return Weights(name, path, digest, *((ESDNET, structure(config)) if config else (EXTERNAL, {})), {})
     header = _header(path)
     try:
         config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
         architecture = header["architecture"]
     except (KeyError, ValueError) as error:
         raise WeightsError(f"The header of {path} is damaged; fetch the file again or name other weights.") from error
-    return Weights(name_or_path if shipped else path.stem, path, digest, architecture, config, metadata)
+    return Weights(name, path, digest, architecture, config, metadata)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix in SUFFIXES:
+        return read_checkpoint(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
+    except SafetensorError as error:
+        raise WeightsError(f"The numbers in {path} are damaged; fetch the file again or name other weights.") from error
+
+
+def _misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with the first name of which something is; None where all fits."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        if name not in tensors:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} has no place in it"
+        if tensors[name].shape != expected[name].shape:
+            return f"{name} is {tuple(tensors[name].shape)}, not {tuple(expected[name].shape)}"
+    return None
 
 
 def read_weights(weights: Weights, network: nn.Module) -> None:
     """Fill the network with these weights. Raises WeightsError where names or shapes do not fit."""
-    try:
-        with safe_open(weights.path, framework="pt") as file:
-            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 no mapping
-    except (SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"The weights {weights.path} do not fit the structure that their header names.") from error
+    tensors = _tensors(weights.path)
+    misfit = _misfit(tensors, network.state_dict())
+    if misfit:
+        raise WeightsError(
+            f"The weights {weights.path} do not fit the structure {weights.architecture}: {misfit}; name other weights."
+        )
+    network.load_state_dict(tensors)
 
 
-def _ready(network: nn.Module, weights: Weights, device: str) -> None:
-    read_weights(weights, network)
+def _place(network: nn.Module, device: str) -> None:
     try:
         network.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -124,9 +160,11 @@ def _ready(network: nn.Module, weights: Weights, device: str) -> None:
     channels_last(network).requires_grad_(False).eval()
 
 
-def _expect(weights: Weights, architecture: str, what: str) -> None:
-    if weights.architecture != architecture:
-        raise WeightsError(f"{weights.path} holds a {weights.architecture}, not a {what}; name other weights.")
+def _expect(weights: Weights, architectures: Collection[str], what: str) -> None:
+    if weights.architecture not in architectures:
+        raise WeightsError(
+            f"{weights.path} holds a {weights.architecture}, not a {what} of this version; name other weights."
+        )
 
 
 def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detector:
@@ -135,7 +173,7 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
     Raises WeightsError for weights that are missing, damaged or not a detector's.
     """
     weights = find_weights(name_or_path)
-    _expect(weights, DETECTOR, "detector")
+    _expect(weights, {DETECTOR}, "detector")
     known = {field.name for field in fields(Calibration)}
     try:
         calibration = Calibration(**{key: float(value) for key, value in weights.metadata.items() if key in known})
@@ -144,24 +182,36 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
         raise WeightsError(
             f"The header of {weights.path} names a structure that this version does not know."
         ) from error
-    _ready(network, weights, device)
+    read_weights(weights, network)
+    _place(network, device)
     return network
 
 
-def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restorer:
+def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restorer | External:
     """The restorer of these weights, in evaluation mode, channels last, on this device.
 
+    A checkpoint (.pth, .pt) is a published ESDNet, or whatever else spandrel knows it for.
     Raises WeightsError for weights that are missing, damaged or not a restorer's.
     """
     weights = find_weights(name_or_path)
-    _expect(weights, RESTORER, "restorer")
+    _expect(weights, {*RESTORERS, EXTERNAL}, "restorer")
+    network = _external(weights) if weights.architecture == EXTERNAL else _own(weights)
+    _place(network, device)
+    return network
+
+
+def _external(weights: Weights) -> External:
+    return load_external(weights.path, read_checkpoint(weights.path))
+
+
+def _own(weights: Weights) -> Restorer:
     try:
-        network = Restorer(RestorerConfig(**weights.config))
+        network = build_restorer(restorer_config(RESTORERS[weights.architecture], weights.config))
     except (ValidationError, TypeError) as error:
         raise WeightsError(
             f"The header of {weights.path} names a structure that this version does not know."
         ) from error
-    _ready(network, weights, device)
+    read_weights(weights, network)
     return network
 
 
@@ -199,7 +249,7 @@ def register_weights(path: Path, name: str, registry: Path = _SHIPPED) -> Weight
     """
     weights = find_weights(str(path))
     registry.mkdir(parents=True, exist_ok=True)
-    file = f"{name}.safetensors"
+    file = name + path.suffix
     _write_in_one_step(registry / file, path.read_bytes())
     index = {**_read_index(registry), name: {"file": file, "sha256": weights.digest}}
     _write_in_one_step(registry / _INDEX, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
@@ -214,4 +264,5 @@ def save_detector(network: Detector, path: Path, metadata: Mapping[str, Any]) ->
 
 def save_restorer(network: Restorer, path: Path, metadata: Mapping[str, Any]) -> Weights:
     """Write a restorer with its structure."""
-    return save_weights(network, path, architecture=RESTORER, config=asdict(network.config), metadata=metadata)
+    architecture, config = f"restorer-{network.config.architecture}", structure(network.config)
+    return save_weights(network, path, architecture=architecture, config=config, metadata=metadata)

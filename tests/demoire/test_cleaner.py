@@ -13,12 +13,12 @@ from PIL import Image
 from torch import nn
 
 from demoire import stages
+from demoire.architectures.unet import FAST, UNet
 from demoire.cleaner import Cleaner, CleanerConfig
 from demoire.detector import Detector, fused
 from demoire.engine import Engine
 from demoire.errors import ImageError, UsageError, WeightsError
 from demoire.images import decode
-from demoire.restorer import FAST, Restorer
 from demoire.tiles import CELL, Grid, plan_tiles
 from demoire.weights import find_weights, save_detector, save_restorer
 
@@ -51,11 +51,11 @@ def cleaner(make_cleaner: Callable[..., Cleaner]) -> Cleaner:
 
 
 @pytest.fixture(scope="module")
-def random_restorer() -> Restorer:
+def random_restorer() -> UNet:
     """The real architecture with random weights: what it adds depends on all that it sees."""
     torch.manual_seed(3)  # the biases, which are drawn when it is made
     generator = torch.Generator().manual_seed(5)
-    network = Restorer(FAST).eval()
+    network = UNet(FAST).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.dim() == 4:
@@ -65,13 +65,13 @@ def random_restorer() -> Restorer:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory, random_restorer: Restorer) -> dict[str, str]:
+def weights(tmp_path_factory: pytest.TempPathFactory, random_restorer: UNet) -> dict[str, str]:
     """Paths of weights files: a detector and two restorers."""
     folder = tmp_path_factory.mktemp("weights")
     saved = {
         "detector": save_detector(Detector(), folder / "d.safetensors", {}),
         "restorer": save_restorer(random_restorer, folder / "r.safetensors", {}),
-        "another restorer": save_restorer(Restorer(FAST), folder / "other.safetensors", {}),
+        "another restorer": save_restorer(UNet(FAST), folder / "other.safetensors", {}),
     }
     return {name: str(file.path) for name, file in saved.items()}
 
@@ -126,7 +126,7 @@ def test_the_threshold_decides(make_cleaner: Callable[..., Cleaner], scene: Call
 
 @pytest.mark.parametrize("shape", [(100, 90), (257, 511), (1300, 300), (1100, 1400)])
 def test_tiles_give_what_the_whole_image_gives(
-    make_cleaner: Callable[..., Cleaner], random_restorer: Restorer, scene: Callable, shape: tuple[int, int]
+    make_cleaner: Callable[..., Cleaner], random_restorer: UNet, scene: Callable, shape: tuple[int, int]
 ) -> None:
     pixels = scene(*shape, seed=4)
     result = make_cleaner(random_restorer, gate="off", tile=512).clean(png(pixels))
@@ -406,7 +406,7 @@ def test_a_cell_gets_the_same_score_to_the_bit_whatever_it_is_judged_with() -> N
 
 @pytest.mark.parametrize("together", [False, True], ids=["as on a CPU", "as on a GPU"])
 def test_a_tile_is_restored_to_the_same_bits_whatever_it_is_restored_with(
-    random_restorer: Restorer, together: bool
+    random_restorer: UNet, together: bool
 ) -> None:
     engine = Engine(Detector(), random_restorer, torch.device("cpu"))
     engine.restores_together = together
