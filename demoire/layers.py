@@ -88,7 +88,8 @@ def network_cost(network: nn.Module, side: int = 256) -> Cost:
     side: px, a multiple of what the network asks for. Biases, activations and pooling are not counted, as is usual;
     attention's two products are.
     """
-    parameters = {name: torch.empty_like(value, device="meta") for name, value in network.state_dict().items()}
+    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
+    parameters = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         torch.func.functional_call(network, parameters, (torch.empty(1, 3, side, side, device="meta"),))
     # A floating-point operation is a multiplication or an addition: two of them are one multiply-accumulate.

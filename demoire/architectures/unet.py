@@ -10,10 +10,13 @@ The default costs 14.1 kMAC a pixel and has 1.5 M parameters; `FAST` costs 4.7 k
 
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from demoire.bands import CELL, CHANNELS, Bands
 from demoire.layers import Activation, ResidualBlock
 
 
@@ -27,14 +30,17 @@ class UNetConfig:
     decoder_depths: tuple[int, int, int] = (2, 1, 1)  # residual blocks on the way up at 1/4, 1/8, 1/16
     kernel_size: int = 3
     activation: Activation = "relu"
+    bands: int = (
+        0  # of the picture, fine to coarse, of which each pixel is told how much to take away; see demoire.bands
+    )
     architecture: Literal["unet"] = "unet"
 
     @model_validator(mode="after")
     def _check(self) -> "UNetConfig":
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise ValueError("kernel_size has to be odd")
-        if min(self.widths) < 1 or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth) < 0:
-            raise ValueError("widths have to be positive and depths not negative")
+        if min(self.widths) < 1 or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth, self.bands) < 0:
+            raise ValueError("widths have to be positive, depths and bands not negative")
         return self
 
 
@@ -71,6 +77,13 @@ class UNet(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.head = nn.Sequential(last, nn.PixelShuffle(4))
+        if config.bands:
+            self.bands = Bands(config.bands)
+            self.gains = nn.Conv2d(widths[0], CHANNELS * config.bands, 1)
+            nn.init.zeros_(self.gains.weight)
+            nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
+            # The squares of the picture as channels: a convolution does it faster than `pixel_unshuffle`.
+            self.register_buffer("squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.stem(x - 0.5)
@@ -82,4 +95,10 @@ class UNet(nn.Module):
         features = self.middle(features)
         for level in (2, 1, 0):
             features = self.decoders[level](self.ups[level](features) + skips[level])
-        return x + self.head(features)
+        if not self.config.bands:
+            return x + self.head(features)
+        squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
+        result = squares + self.head[0](features)
+        for gain, band in zip(self.gains(features).chunk(self.config.bands, dim=1), self.bands(squares), strict=True):
+            result = torch.addcmul(result, gain, band, value=-1)
+        return self.head[1](result)
