@@ -30,9 +30,7 @@ class UNetConfig:
     decoder_depths: tuple[int, int, int] = (2, 1, 1)  # residual blocks on the way up at 1/4, 1/8, 1/16
     kernel_size: int = 3
     activation: Activation = "relu"
-    bands: int = (
-        0  # of the picture, fine to coarse, of which each pixel is told how much to take away; see demoire.bands
-    )
+    bands: int = 0  # of the picture, of which the network says how much to take away where; see demoire.bands
     architecture: Literal["unet"] = "unet"
 
     @model_validator(mode="after")

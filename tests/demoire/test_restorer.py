@@ -1,4 +1,4 @@
-"""What holds for every architecture: an untrained restorer changes nothing, and a tile with its halo equals the whole."""
+"""What holds for every architecture: untrained it changes nothing, and a tile with its halo equals the whole."""
 
 import pytest
 import torch
