@@ -12,6 +12,8 @@ All of it runs on squares of 4 x 4 px as channels, (N, 48, H/4, W/4), where a CP
 fast as depthwise ones on the picture itself.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,3 +70,13 @@ class Bands(nn.Module):
             bands.append(x - smooth)
             x = smooth
         return bands
+
+
+def energies(bands: Sequence[Tensor]) -> Tensor:
+    """How strong each band is in each square, colour by colour: (N, 3 * bands, h, w), ten times the RMS, at most 4.
+
+    What a Wiener filter weighs its bands by; a network can work it out, but comes to it late.
+    """
+    n, _, h, w = bands[0].shape
+    powers = [band.square().view(n, 3, CELL**2, h, w).mean(dim=2) for band in bands]
+    return (torch.cat(powers, dim=1) + 1e-6).sqrt().mul(10).clamp_max(4)

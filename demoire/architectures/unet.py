@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demoire.bands import CELL, CHANNELS, Bands
+from demoire.bands import CELL, CHANNELS, Bands, energies
 from demoire.layers import Activation, ResidualBlock
 
 
@@ -77,14 +77,15 @@ class UNet(nn.Module):
         self.head = nn.Sequential(last, nn.PixelShuffle(4))
         if config.bands:
             self.bands = Bands(config.bands)
+            self.energies = nn.Conv2d(3 * config.bands, widths[0], 3, padding=1)
             self.gains = nn.Conv2d(widths[0], CHANNELS * config.bands, 1)
             nn.init.zeros_(self.gains.weight)
             nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
             # The squares of the picture as channels: a convolution does it faster than `pixel_unshuffle`.
             self.register_buffer("squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.stem(x - 0.5)
+    def _restored_features(self, features: Tensor) -> Tensor:
+        """Down to 1/32 and back: (N, widths[0], H/4, W/4) -> the same shape."""
         skips: list[Tensor] = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             features = encoder(features)
@@ -93,10 +94,16 @@ class UNet(nn.Module):
         features = self.middle(features)
         for level in (2, 1, 0):
             features = self.decoders[level](self.ups[level](features) + skips[level])
+        return features
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.stem(x - 0.5)
         if not self.config.bands:
-            return x + self.head(features)
+            return x + self.head(self._restored_features(features))
         squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
+        bands = self.bands(squares)
+        features = self._restored_features(features + self.energies(energies(bands)))
         result = squares + self.head[0](features)
-        for gain, band in zip(self.gains(features).chunk(self.config.bands, dim=1), self.bands(squares), strict=True):
+        for gain, band in zip(self.gains(features).chunk(len(bands), dim=1), bands, strict=True):
             result = torch.addcmul(result, gain, band, value=-1)
         return self.head[1](result)

@@ -112,7 +112,7 @@ def _draw_mask(rng: np.random.Generator, footprint: float) -> tuple[Mask, int]:
 def _draw_ratio(rng: np.random.Generator) -> float:
     """Camera pixels per screen pixel: near a whole-number ratio for two in three, anything from 0.3 to 3 else."""
     if rng.random() < 0.65:
-        return float(rng.choice(_RATIOS)) * float(np.exp(rng.normal(0, rng.choice([0.01, 0.04]))))
+        return float(rng.choice(_RATIOS)) * float(np.exp(rng.normal(0, rng.choice([0.01, 0.04, 0.1]))))
     return float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
 
 
