@@ -1,4 +1,4 @@
-"""What both networks are built from: activations by name, the residual block, and the count of their cost.
+"""What the networks are built from: activations by name, the residual block, and the count of their cost.
 
 Plain convolutions only: depthwise convolutions and normalisation layers cost more time on a CPU than their
 multiplications say, and anything that averages over the whole picture would make a tile differ from the same place in
@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 Activation = Literal["relu", "gelu", "sigmoid", "tanh", "simple_gate"]
 
@@ -77,29 +78,18 @@ def channels_last(network: nn.Module) -> nn.Module:
 class Cost:
     """What a network costs."""
 
-    macs_per_pixel: float  # multiply-accumulates of all convolutions and linear layers, per input pixel
+    macs_per_pixel: float  # multiply-accumulates of all convolutions, linear layers and attention, per input pixel
     parameters: int
 
 
 def network_cost(network: nn.Module, side: int = 256) -> Cost:
     """Count by running the layers' shapes alone, without data, on an input (1, 3, side, side).
 
-    side: px, a multiple of what the network asks for. Biases, activations and pooling are not counted, as is usual.
+    side: px, a multiple of what the network asks for. Biases, activations and pooling are not counted, as is usual;
+    attention's two products are.
     """
-    macs = 0
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal macs
-        if isinstance(layer, nn.Conv2d):
-            macs += output.numel() * layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
-        elif isinstance(layer, nn.Linear):
-            macs += output.numel() * layer.in_features
-
-    handles = [layer.register_forward_hook(count) for layer in network.modules()]
-    try:
-        parameters = {name: torch.empty_like(value, device="meta") for name, value in network.state_dict().items()}
+    parameters = {name: torch.empty_like(value, device="meta") for name, value in network.state_dict().items()}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         torch.func.functional_call(network, parameters, (torch.empty(1, 3, side, side, device="meta"),))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return Cost(macs / side**2, sum(parameter.numel() for parameter in network.parameters()))
+    # A floating-point operation is a multiplication or an addition: two of them are one multiply-accumulate.
+    return Cost(counter.get_total_flops() / 2 / side**2, sum(value.numel() for value in network.parameters()))
