@@ -1,84 +1,73 @@
-"""The demoiréing network: a U-shaped CNN on four scales, 1/4 to 1/32 of the picture.
+"""The restorers: what all of them are, which there are, and how a configuration chooses one.
 
-A 4 x 4 convolution of stride 4 takes in every pixel (it is a pixel unshuffle and its first mixing in one, five times as
-fast as the two apart on a CPU). Fine moiré is told from texture at 1/4; bands that are hundreds of pixels wide are seen
-at 1/32. The network gives what has to be added to its input, starting at zero: what it does not know it leaves alone.
-There is no normalisation and nothing global: a tile with a halo comes out as the same place in the whole picture does.
+Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without, that declares
 
-The default costs 14.1 kMAC a pixel and has 1.5 M parameters; `FAST` costs 4.7 kMAC and has 0.7 M.
+    multiple   px; H and W have to be multiples of it, and tiles are cut on its grid. It divides a detector cell's side
+    halo       px of its surroundings that a tile needs on each side, so that neighbouring tiles agree
+    config     its structure, whose field `architecture` names it
+
+`unet` is the default, the fastest for what it does. Costs in kMAC a pixel are in the files of `demoire.architectures`;
+they decide the speed, and differ by a factor of sixty.
 """
 
-from typing import ClassVar
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, model_validator
-from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from pydantic import Discriminator, Tag, TypeAdapter
 
-from demoire.layers import Activation, ResidualBlock
+from demoire.architectures.dmcnn import DMCNN, DMCNNConfig
+from demoire.architectures.esdnet import ESDNet, ESDNetConfig
+from demoire.architectures.transformer import Transformer, TransformerConfig
+from demoire.architectures.unet import FAST, UNet, UNetConfig
 
+__all__ = [
+    "ARCHITECTURES",
+    "DMCNNConfig",
+    "ESDNetConfig",
+    "FAST",
+    "Restorer",
+    "RestorerConfig",
+    "TransformerConfig",
+    "UNetConfig",
+    "build_restorer",
+    "restorer_config",
+    "structure",
+]
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class RestorerConfig:
-    """The structure of a restorer. Equal configurations make networks that can load each other's weights."""
+Restorer = UNet | DMCNN | Transformer | ESDNet
 
-    widths: tuple[int, int, int, int] = (48, 64, 96, 128)  # channels at 1/4, 1/8, 1/16, 1/32
-    encoder_depths: tuple[int, int, int] = (1, 1, 1)  # residual blocks on the way down at 1/4, 1/8, 1/16
-    middle_depth: int = 2  # residual blocks at 1/32
-    decoder_depths: tuple[int, int, int] = (2, 1, 1)  # residual blocks on the way up at 1/4, 1/8, 1/16
-    kernel_size: int = 3
-    activation: Activation = "relu"
-
-    @model_validator(mode="after")
-    def _check(self) -> "RestorerConfig":
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ValueError("kernel_size has to be odd")
-        if min(self.widths) < 1 or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth) < 0:
-            raise ValueError("widths have to be positive and depths not negative")
-        return self
-
-
-FAST = RestorerConfig(widths=(32, 48, 64, 96), encoder_depths=(0, 1, 1), decoder_depths=(1, 1, 1))
+ARCHITECTURES: dict[str, type[Restorer]] = {"unet": UNet, "dmcnn": DMCNN, "transformer": Transformer, "esdnet": ESDNet}
 
 
-def _blocks(count: int, width: int, config: RestorerConfig) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width, config.kernel_size, config.activation) for _ in range(count)))
+def _architecture(config: Any) -> Any:
+    """What decides which kind of configuration this is: `architecture`, and where it is not said, the default."""
+    return config.get("architecture", "unet") if isinstance(config, dict) else getattr(config, "architecture", None)
 
 
-class Restorer(nn.Module):
-    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave 0..1 a little.
+RestorerConfig = Annotated[
+    Annotated[UNetConfig, Tag("unet")]
+    | Annotated[DMCNNConfig, Tag("dmcnn")]
+    | Annotated[TransformerConfig, Tag("transformer")]
+    | Annotated[ESDNetConfig, Tag("esdnet")],
+    Discriminator(
+        _architecture,
+        custom_error_type="unknown_architecture",
+        custom_error_message=f"there is no such architecture; use one of {', '.join(ARCHITECTURES)}",
+    ),
+]
+"""The structure of a restorer of any architecture. Equal ones make networks that can load each other's weights."""
 
-    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its surroundings on each
-    side.
-    """
 
-    multiple: ClassVar[int] = 32
-    halo: ClassVar[int] = 96
+def build_restorer(config: RestorerConfig) -> Restorer:
+    """A restorer of this structure with fresh weights, drawn from torch's random numbers."""
+    return ARCHITECTURES[config.architecture](config)  # type: ignore[arg-type]  # each is built by its own kind
 
-    def __init__(self, config: RestorerConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or RestorerConfig()
-        widths = config.widths
-        self.stem = nn.Conv2d(3, widths[0], 4, stride=4)
-        self.encoders = nn.ModuleList(_blocks(config.encoder_depths[i], widths[i], config) for i in range(3))
-        self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(3))
-        self.middle = _blocks(config.middle_depth, widths[3], config)
-        self.ups = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2)) for i in range(3)
-        )
-        self.decoders = nn.ModuleList(_blocks(config.decoder_depths[i], widths[i], config) for i in range(3))
-        last = nn.Conv2d(widths[0], 48, config.kernel_size, padding=config.kernel_size // 2)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-        self.head = nn.Sequential(last, nn.PixelShuffle(4))
 
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.stem(x - 0.5)
-        skips: list[Tensor] = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            features = encoder(features)
-            skips.append(features)
-            features = down(features)
-        features = self.middle(features)
-        for level in (2, 1, 0):
-            features = self.decoders[level](self.ups[level](features) + skips[level])
-        return x + self.head(features)
+def structure(config: RestorerConfig) -> dict[str, Any]:
+    """The fields of a configuration without the architecture's name, as a weights file holds them."""
+    return {name: value for name, value in asdict(config).items() if name != "architecture"}
+
+
+def restorer_config(architecture: str, structure: dict[str, Any]) -> RestorerConfig:
+    """The inverse of `structure`. Raises pydantic's ValidationError for what is not known."""
+    return TypeAdapter(RestorerConfig).validate_python({**structure, "architecture": architecture})

@@ -8,7 +8,7 @@ in `weights_data/index.json`; a file that differs is refused, since the report o
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from demoire.detector import Calibration, Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
 from demoire.layers import channels_last
-from demoire.restorer import Restorer, RestorerConfig
+from demoire.restorer import ARCHITECTURES, Restorer, build_restorer, restorer_config, structure
 
 FORMAT = "demoire-weights/1"
 DETECTOR = "detector-cnn"
-RESTORER = "restorer-unet"
+RESTORERS = {f"restorer-{name}": name for name in ARCHITECTURES}
 
 _INDEX = "index.json"
 _SHIPPED = Path(__file__).parent / "weights_data"
@@ -97,26 +97,48 @@ def find_weights(name_or_path: str) -> Weights:
         raise WeightsError(
             f"The shipped weights {name_or_path} are not the ones that were shipped; install them again."
         )
+    name = name_or_path if shipped else path.stem
     header = _header(path)
     try:
         config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
         architecture = header["architecture"]
     except (KeyError, ValueError) as error:
         raise WeightsError(f"The header of {path} is damaged; fetch the file again or name other weights.") from error
-    return Weights(name_or_path if shipped else path.stem, path, digest, architecture, config, metadata)
+    return Weights(name, path, digest, architecture, config, metadata)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
+    except SafetensorError as error:
+        raise WeightsError(f"The numbers in {path} are damaged; fetch the file again or name other weights.") from error
+
+
+def _misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with the first name of which something is; None where all fits."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        if name not in tensors:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} has no place in it"
+        if tensors[name].shape != expected[name].shape:
+            return f"{name} is {tuple(tensors[name].shape)}, not {tuple(expected[name].shape)}"
+    return None
 
 
 def read_weights(weights: Weights, network: nn.Module) -> None:
     """Fill the network with these weights. Raises WeightsError where names or shapes do not fit."""
-    try:
-        with safe_open(weights.path, framework="pt") as file:
-            network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 no mapping
-    except (SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"The weights {weights.path} do not fit the structure that their header names.") from error
+    tensors = _tensors(weights.path)
+    misfit = _misfit(tensors, network.state_dict())
+    if misfit:
+        raise WeightsError(
+            f"The weights {weights.path} do not fit the structure {weights.architecture}: {misfit}; name other weights."
+        )
+    network.load_state_dict(tensors)
 
 
-def _ready(network: nn.Module, weights: Weights, device: str) -> None:
-    read_weights(weights, network)
+def _place(network: nn.Module, device: str) -> None:
     try:
         network.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -124,9 +146,11 @@ def _ready(network: nn.Module, weights: Weights, device: str) -> None:
     channels_last(network).requires_grad_(False).eval()
 
 
-def _expect(weights: Weights, architecture: str, what: str) -> None:
-    if weights.architecture != architecture:
-        raise WeightsError(f"{weights.path} holds a {weights.architecture}, not a {what}; name other weights.")
+def _expect(weights: Weights, architectures: Collection[str], what: str) -> None:
+    if weights.architecture not in architectures:
+        raise WeightsError(
+            f"{weights.path} holds a {weights.architecture}, not a {what} of this version; name other weights."
+        )
 
 
 def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detector:
@@ -135,7 +159,7 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
     Raises WeightsError for weights that are missing, damaged or not a detector's.
     """
     weights = find_weights(name_or_path)
-    _expect(weights, DETECTOR, "detector")
+    _expect(weights, {DETECTOR}, "detector")
     known = {field.name for field in fields(Calibration)}
     try:
         calibration = Calibration(**{key: float(value) for key, value in weights.metadata.items() if key in known})
@@ -144,7 +168,8 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
         raise WeightsError(
             f"The header of {weights.path} names a structure that this version does not know."
         ) from error
-    _ready(network, weights, device)
+    read_weights(weights, network)
+    _place(network, device)
     return network
 
 
@@ -154,14 +179,15 @@ def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restor
     Raises WeightsError for weights that are missing, damaged or not a restorer's.
     """
     weights = find_weights(name_or_path)
-    _expect(weights, RESTORER, "restorer")
+    _expect(weights, RESTORERS, "restorer")
     try:
-        network = Restorer(RestorerConfig(**weights.config))
+        network = build_restorer(restorer_config(RESTORERS[weights.architecture], weights.config))
     except (ValidationError, TypeError) as error:
         raise WeightsError(
             f"The header of {weights.path} names a structure that this version does not know."
         ) from error
-    _ready(network, weights, device)
+    read_weights(weights, network)
+    _place(network, device)
     return network
 
 
@@ -214,4 +240,5 @@ def save_detector(network: Detector, path: Path, metadata: Mapping[str, Any]) ->
 
 def save_restorer(network: Restorer, path: Path, metadata: Mapping[str, Any]) -> Weights:
     """Write a restorer with its structure."""
-    return save_weights(network, path, architecture=RESTORER, config=asdict(network.config), metadata=metadata)
+    architecture, config = f"restorer-{network.config.architecture}", structure(network.config)
+    return save_weights(network, path, architecture=architecture, config=config, metadata=metadata)

@@ -41,7 +41,7 @@ from demoire.engine import Engine, find_device
 from demoire.errors import UsageError
 from demoire.images import decode
 from demoire.layers import channels_last
-from demoire.restorer import FAST, Restorer
+from demoire.restorer import FAST, build_restorer
 from demoire.simulate import Kind, simulate
 from demoire.simulate.scenes import SCENES
 from demoire.tiles import Tile, plan_tiles
@@ -238,7 +238,7 @@ def _network_rates(models: Models, engine: Engine, tile: int, seconds: float) ->
     side = tile + 2 * engine.halo  # of an inner tile; a multiple of what the restorer asks for, as both parts are
     tiles = (max(1, engine.batch_pixels // side**2), side, side)
     cells = (engine.batch_pixels // TILE**2, TILE, TILE)
-    fast = channels_last(Restorer(FAST).eval().to(engine.device))
+    fast = channels_last(build_restorer(FAST).eval().to(engine.device))
 
     def measured(network: nn.Module, shape: tuple[int, int, int]) -> float:
         return network_rate(network, shape, engine.device, seconds)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from demoire.detector import TILE, DetectorConfig
 from demoire.errors import ConfigError
-from demoire.restorer import Restorer, RestorerConfig
+from demoire.restorer import ARCHITECTURES, RestorerConfig, UNetConfig
 from demoire.simulate import VISIBLE, Kind
 
 Task = Literal["restorer", "detector"]
@@ -93,7 +93,7 @@ class TrainConfig(_Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # the weights become OUT/NAME.safetensors
     steps: PositiveInt
     minutes: float | None = Field(None, gt=0)  # stop after so long with a checkpoint; `resume` goes on from there
-    restorer: RestorerConfig = RestorerConfig()
+    restorer: RestorerConfig = UNetConfig()
     detector: DetectorConfig = DetectorConfig()
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -110,7 +110,7 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
-        step = Restorer.multiple if self.task == "restorer" else 4
+        step = ARCHITECTURES[self.restorer.architecture].multiple if self.task == "restorer" else 4
         if self.data.size % step:
             raise ValueError(f"data.size has to be a multiple of {step}")
         if self.task == "detector" and not 64 <= self.data.size <= TILE:
@@ -146,7 +146,8 @@ def load_config(name_or_path: str | Path) -> TrainConfig:
         return TrainConfig.model_validate(_parse(path))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        # The chosen architecture's name is in the error's place, but not in the file's.
+        where = ".".join(str(part) for part in first["loc"] if part not in ARCHITECTURES) or "the file"
         unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
         what = "is not a known key; take it out" if unknown else first["msg"]
         raise ConfigError(f"In the configuration {path}, {where}: {what}.") from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from demoire.detector import Detector
-from demoire.restorer import Restorer
+from demoire.restorer import Restorer, build_restorer
 from demoire.simulate import KINDS
 from demoire.training.calibration import calibrate, clean_pictures, detector_figures, tile_logits
 from demoire.training.config import TrainConfig
@@ -72,7 +72,7 @@ class RestorerTask:
         self._held_out = validation_set(samples, config.data, (config.data.seed, _VALIDATION_SEED))
 
     def network(self) -> Restorer:
-        return Restorer(self._config.restorer)
+        return build_restorer(self._config.restorer)
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
         device = self._config.device

@@ -8,9 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from demoire import weights as weights_module
+from demoire.architectures.esdnet import ESDNetConfig
+from demoire.architectures.unet import UNet, UNetConfig
 from demoire.detector import Calibration, Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
-from demoire.restorer import Restorer, RestorerConfig
+from demoire.restorer import DMCNNConfig, RestorerConfig, TransformerConfig, build_restorer
 from demoire.weights import (
     find_weights,
     load_detector,
@@ -22,19 +24,19 @@ from demoire.weights import (
     shipped_weights,
 )
 
-RESTORER = RestorerConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0))
+RESTORER = UNetConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0))
 DETECTOR = DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8)
 
 
 @pytest.fixture
 def restorer_file(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    return save_restorer(Restorer(RESTORER), tmp_path / "mine.safetensors", {"gain": 3.5}).path
+    return save_restorer(UNet(RESTORER), tmp_path / "mine.safetensors", {"gain": 3.5}).path
 
 
 def test_a_restorer_comes_back_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    restorer = Restorer(RESTORER)
+    restorer = UNet(RESTORER)
     torch.nn.init.normal_(restorer.head[0].weight, std=0.1)
     saved = save_restorer(restorer, tmp_path / "mine.safetensors", {"gain": 3.5})
     again = load_restorer(str(saved.path))
@@ -47,6 +49,21 @@ def test_a_restorer_comes_back_as_it_was(tmp_path: Path) -> None:
     assert again.stem.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize(
+    ("config", "architecture"),
+    [
+        (DMCNNConfig((8, 8, 8, 8, 8), 1, 8), "restorer-dmcnn"),
+        (TransformerConfig((8, 8, 8, 8), (0, 0), (1, 0), 0, (0, 0), head_width=8), "restorer-transformer"),
+        (ESDNetConfig(4, 4, 4, 4), "restorer-esdnet"),
+    ],
+    ids=["dmcnn", "transformer", "esdnet"],
+)
+def test_a_file_says_which_architecture_it_is_for(config: RestorerConfig, architecture: str, tmp_path: Path) -> None:
+    saved = save_restorer(build_restorer(config), tmp_path / "mine.safetensors", {})
+    assert saved.architecture == architecture
+    assert load_restorer(str(saved.path)).config == config
+
+
 def test_a_detector_comes_back_with_its_calibration(tmp_path: Path) -> None:
     detector = Detector(DETECTOR, Calibration(temperature=1.7, threshold=0.9, tile_threshold=0.4))
     path = save_detector(detector, tmp_path / "d.safetensors", {"auc": 0.99}).path
@@ -57,7 +74,7 @@ def test_a_detector_comes_back_with_its_calibration(tmp_path: Path) -> None:
 
 def test_equal_weights_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    network = Restorer(RESTORER)
+    network = UNet(RESTORER)
     first = save_restorer(network, tmp_path / "a.safetensors", {})
     second = save_restorer(network, tmp_path / "b.safetensors", {})
     network.stem.weight.data[0, 0, 0, 0] += 1e-3
@@ -101,7 +118,7 @@ def test_detector_weights_are_no_restorer(tmp_path: Path, restorer_file: Path) -
 
 
 def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    network = Restorer(RESTORER)
+    network = UNet(RESTORER)
     path = tmp_path / "wrong.safetensors"
     other = {"widths": [8, 8, 8, 16], "encoder_depths": [0, 0, 0], "middle_depth": 1, "decoder_depths": [1, 0, 0]}
     save_weights(network, path, architecture="restorer-unet", config=other, metadata={})
@@ -120,14 +137,14 @@ def test_absent_device_is_bad_usage(restorer_file: Path) -> None:
 def test_failed_save_leaves_the_old_file(restorer_file: Path) -> None:
     before = restorer_file.read_bytes()
     with pytest.raises(TypeError):
-        save_restorer(Restorer(RESTORER), restorer_file, {"not json": {1, 2}})
+        save_restorer(UNet(RESTORER), restorer_file, {"not json": {1, 2}})
     assert restorer_file.read_bytes() == before
 
 
 def test_a_registry_keeps_several_weights_and_replaces_by_name(tmp_path: Path, restorer_file: Path) -> None:
     first = register_weights(restorer_file, "one", tmp_path / "registry")
     register_weights(restorer_file, "two", tmp_path / "registry")
-    newer = save_restorer(Restorer(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
+    newer = save_restorer(UNet(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
     register_weights(newer.path, "one", tmp_path / "registry")
     index = json.loads((tmp_path / "registry" / "index.json").read_text())
     assert {name: entry["sha256"] for name, entry in index.items()} == {"one": newer.digest, "two": first.digest}

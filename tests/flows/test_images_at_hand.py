@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from demoire.architectures.unet import UNet
 from demoire.detector import Detector
-from demoire.restorer import Restorer
 from demoire.weights import save_detector, save_restorer
 from flows.cli import main
 
@@ -20,7 +20,7 @@ def chance_weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     save_detector(Detector(), folder / "detector.safetensors", {})
-    save_restorer(Restorer(), folder / "restorer.safetensors", {})
+    save_restorer(UNet(), folder / "restorer.safetensors", {})
     return ["--detector", str(folder / "detector.safetensors"), "--restorer", str(folder / "restorer.safetensors")]
 
 

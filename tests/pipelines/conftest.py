@@ -17,9 +17,9 @@ import ray
 import torch
 from PIL import Image
 
+from demoire.architectures.unet import UNet, UNetConfig
 from demoire.cleaner import Cleaner, CleanerConfig
 from demoire.detector import Detector, DetectorConfig
-from demoire.restorer import Restorer, RestorerConfig
 from demoire.weights import save_detector, save_restorer
 
 SIDE = 96
@@ -87,7 +87,7 @@ def make_tiny_config(folder: Path) -> CleanerConfig:
     """Draw the weights into a folder, and find the threshold that goes with them."""
     torch.manual_seed(2)
     detector = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
-    restorer = Restorer(RestorerConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
+    restorer = UNet(UNetConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
     torch.nn.init.normal_(restorer.head[0].weight, std=0.02)
     detector_path = str(save_detector(detector, folder / "detector.safetensors", {}).path)
     restorer_path = str(save_restorer(restorer, folder / "restorer.safetensors", {}).path)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from demoire.architectures.unet import UNet
 from demoire.cleaner import Cleaner, CleanerConfig
 from demoire.detector import Calibration, Detector
 from demoire.errors import UsageError
-from demoire.restorer import Restorer
 from demoire.weights import save_detector, save_restorer
 from pipelines.evaluate import MEASURES, SAME, evaluate_page, evaluate_pairs
 
@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A restorer that makes everything LIFT levels lighter, and detectors: sure of moiré, sure of none, and seeded."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
-    restorer = Restorer()
+    restorer = UNet()
     torch.nn.init.constant_(restorer.head[0].bias, LIFT / 255)
     save_restorer(restorer, folder / "lift.safetensors", {})
     for name, logit in (("always", -8.0), ("never", 8.0)):

@@ -1,0 +1,85 @@
+"""The default restorer: a U-shaped CNN on four scales, 1/4 to 1/32 of the picture.
+
+A 4 x 4 convolution of stride 4 takes in every pixel (it is a pixel unshuffle and its first mixing in one, five times as
+fast as the two apart on a CPU). Fine moiré is told from texture at 1/4; bands that are hundreds of pixels wide are seen
+at 1/32. The network gives what has to be added to its input, starting at zero: what it does not know it leaves alone.
+There is no normalisation and nothing global: a tile with a halo comes out as the same place in the whole picture does.
+
+The default costs 14.1 kMAC a pixel and has 1.5 M parameters; `FAST` costs 4.7 kMAC and has 0.7 M.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from demoire.layers import Activation, ResidualBlock
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class UNetConfig:
+    """The structure of a U-Net. Equal configurations make networks that can load each other's weights."""
+
+    widths: tuple[int, int, int, int] = (48, 64, 96, 128)  # channels at 1/4, 1/8, 1/16, 1/32
+    encoder_depths: tuple[int, int, int] = (1, 1, 1)  # residual blocks on the way down at 1/4, 1/8, 1/16
+    middle_depth: int = 2  # residual blocks at 1/32
+    decoder_depths: tuple[int, int, int] = (2, 1, 1)  # residual blocks on the way up at 1/4, 1/8, 1/16
+    kernel_size: int = 3
+    activation: Activation = "relu"
+    architecture: Literal["unet"] = "unet"
+
+    @model_validator(mode="after")
+    def _check(self) -> "UNetConfig":
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError("kernel_size has to be odd")
+        if min(self.widths) < 1 or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth) < 0:
+            raise ValueError("widths have to be positive and depths not negative")
+        return self
+
+
+FAST = UNetConfig(widths=(32, 48, 64, 96), encoder_depths=(0, 1, 1), decoder_depths=(1, 1, 1))
+
+
+def _blocks(count: int, width: int, config: UNetConfig) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width, config.kernel_size, config.activation) for _ in range(count)))
+
+
+class UNet(nn.Module):
+    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave 0..1 a little.
+
+    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its surroundings on each
+    side.
+    """
+
+    multiple: ClassVar[int] = 32
+    halo: ClassVar[int] = 96
+
+    def __init__(self, config: UNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or UNetConfig()
+        widths = config.widths
+        self.stem = nn.Conv2d(3, widths[0], 4, stride=4)
+        self.encoders = nn.ModuleList(_blocks(config.encoder_depths[i], widths[i], config) for i in range(3))
+        self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(3))
+        self.middle = _blocks(config.middle_depth, widths[3], config)
+        self.ups = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2)) for i in range(3)
+        )
+        self.decoders = nn.ModuleList(_blocks(config.decoder_depths[i], widths[i], config) for i in range(3))
+        last = nn.Conv2d(widths[0], 48, config.kernel_size, padding=config.kernel_size // 2)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.head = nn.Sequential(last, nn.PixelShuffle(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.stem(x - 0.5)
+        skips: list[Tensor] = []
+        for encoder, down in zip(self.encoders, self.downs, strict=True):
+            features = encoder(features)
+            skips.append(features)
+            features = down(features)
+        features = self.middle(features)
+        for level in (2, 1, 0):
+            features = self.decoders[level](self.ups[level](features) + skips[level])
+        return x + self.head(features)
