@@ -19,7 +19,7 @@ class CleanerConfig:
     gate: Literal["auto", "off"] = "auto"  # off: every cell is restored, whatever the detector says
     threshold: float | None = None  # image score from which an image is cleaned; None: the weights' own
     detector: str = "detector"  # name of shipped weights, or path of a .safetensors file
-    restorer: str = "restorer"
+    restorer: str = "restorer"  # the same, or path of a checkpoint (.pth, .pt)
     device: str = "auto"  # auto, cpu, cuda, cuda:N
     max_megapixels: float = MAX_MEGAPIXELS
     max_side: int = MAX_SIDE  # px

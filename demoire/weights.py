@@ -3,6 +3,9 @@
 A weights file is a safetensors file whose header says which architecture it is for, with which structure, and what was
 fitted and measured after training. Loading runs no code from the file. The shipped files are listed with their sha256
 in `weights_data/index.json`; a file that differs is refused, since the report of every cleaned image names that digest.
+
+A restorer may also be a checkpoint of others (.pth, .pt), which says nothing of itself: what it is for is told by its
+tensors' names and shapes.
 """
 
 import hashlib
@@ -18,14 +21,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from demoire.architectures.esdnet import published_structure
+from demoire.checkpoints import SUFFIXES, read_checkpoint
 from demoire.detector import Calibration, Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
+from demoire.external import External, load_external
 from demoire.layers import channels_last
 from demoire.restorer import ARCHITECTURES, Restorer, build_restorer, restorer_config, structure
 
 FORMAT = "demoire-weights/1"
 DETECTOR = "detector-cnn"
 RESTORERS = {f"restorer-{name}": name for name in ARCHITECTURES}
+ESDNET = "restorer-esdnet"
+EXTERNAL = "restorer-external"  # a checkpoint of which the `external` module has to say what it is
 
 _INDEX = "index.json"
 _SHIPPED = Path(__file__).parent / "weights_data"
@@ -82,6 +90,7 @@ def _header(path: Path) -> Mapping[str, str]:
 def find_weights(name_or_path: str) -> Weights:
     """Find weights by shipped name or by path, and check their digest and header.
 
+    The path may be that of a checkpoint (.pth, .pt), whose tensors stand in for a header.
     Raises WeightsError when there are none, when a shipped file was altered, or when the file is damaged or of another
     format.
     """
@@ -90,7 +99,7 @@ def find_weights(name_or_path: str) -> Weights:
     if not path.is_file():
         known = ", ".join(shipped_weights()) or "none"
         raise WeightsError(
-            f"There are no weights {name_or_path}; give the path of a .safetensors file or a name ({known})."
+            f"There are no weights {name_or_path}; give the path of a .safetensors or .pth file or a name ({known})."
         )
     digest = _digest(path)
     if shipped and digest != shipped["sha256"]:
@@ -98,6 +107,9 @@ def find_weights(name_or_path: str) -> Weights:
             f"The shipped weights {name_or_path} are not the ones that were shipped; install them again."
         )
     name = name_or_path if shipped else path.stem
+    if path.suffix in SUFFIXES:
+        config = published_structure(read_checkpoint(path))
+        return Weights(name, path, digest, *((ESDNET, structure(config)) if config else (EXTERNAL, {})), {})
     header = _header(path)
     try:
         config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
@@ -108,6 +120,8 @@ def find_weights(name_or_path: str) -> Weights:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix in SUFFIXES:
+        return read_checkpoint(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
@@ -173,13 +187,24 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
     return network
 
 
-def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restorer:
+def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restorer | External:
     """The restorer of these weights, in evaluation mode, channels last, on this device.
 
+    A checkpoint (.pth, .pt) is a published ESDNet, or whatever else spandrel knows it for.
     Raises WeightsError for weights that are missing, damaged or not a restorer's.
     """
     weights = find_weights(name_or_path)
-    _expect(weights, RESTORERS, "restorer")
+    _expect(weights, {*RESTORERS, EXTERNAL}, "restorer")
+    network = _external(weights) if weights.architecture == EXTERNAL else _own(weights)
+    _place(network, device)
+    return network
+
+
+def _external(weights: Weights) -> External:
+    return load_external(weights.path, read_checkpoint(weights.path))
+
+
+def _own(weights: Weights) -> Restorer:
     try:
         network = build_restorer(restorer_config(RESTORERS[weights.architecture], weights.config))
     except (ValidationError, TypeError) as error:
@@ -187,7 +212,6 @@ def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restor
             f"The header of {weights.path} names a structure that this version does not know."
         ) from error
     read_weights(weights, network)
-    _place(network, device)
     return network
 
 
@@ -225,7 +249,7 @@ def register_weights(path: Path, name: str, registry: Path = _SHIPPED) -> Weight
     """
     weights = find_weights(str(path))
     registry.mkdir(parents=True, exist_ok=True)
-    file = f"{name}.safetensors"
+    file = name + path.suffix
     _write_in_one_step(registry / file, path.read_bytes())
     index = {**_read_index(registry), name: {"file": file, "sha256": weights.digest}}
     _write_in_one_step(registry / _INDEX, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())

@@ -1,5 +1,6 @@
 """Weights files: what is saved comes back, and what is not sound is refused with one sentence."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from demoire import weights as weights_module
-from demoire.architectures.esdnet import ESDNetConfig
+from demoire.architectures.esdnet import ESDNet, ESDNetConfig
 from demoire.architectures.unet import UNet, UNetConfig
 from demoire.detector import Calibration, Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
@@ -95,13 +96,6 @@ def test_cut_file_is_refused(restorer_file: Path) -> None:
         load_restorer(str(restorer_file))
 
 
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.pth"
-    torch.save({"a": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="safetensors"):
-        load_restorer(str(path))
-
-
 def test_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "future.safetensors"
     save_file({"a": torch.zeros(1)}, path, {"format": "demoire-weights/2"})
@@ -127,6 +121,55 @@ def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     save_weights(network, path, architecture="restorer-unet", config={"layers": 9}, metadata={})
     with pytest.raises(WeightsError, match="does not know"):
         load_restorer(str(path))
+
+
+@pytest.fixture
+def published_esdnet(tmp_path: Path) -> Path:
+    """A checkpoint as the authors' training saves it on several GPUs, of a narrow ESDNet with random weights."""
+    torch.manual_seed(3)
+    tensors = ESDNet(ESDNetConfig(6, 4, 8, 4)).state_dict()
+    state = {f"module.{name}": value for name, value in tensors.items()}
+    torch.save({"iters": 1, "state_dict": state}, tmp_path / "e.pth")
+    return tmp_path / "e.pth"
+
+
+def test_a_published_esdnet_restores(published_esdnet: Path) -> None:
+    torch.manual_seed(3)
+    original = ESDNet(ESDNetConfig(6, 4, 8, 4)).eval()
+    weights, restorer = find_weights(str(published_esdnet)), load_restorer(str(published_esdnet))
+    assert (weights.name, weights.architecture, weights.metadata) == ("e", "restorer-esdnet", {})
+    assert weights.digest == hashlib.sha256(published_esdnet.read_bytes()).hexdigest()
+    picture = torch.rand(1, 3, 32, 64)
+    with torch.inference_mode():
+        restored = restorer(picture)
+        assert torch.allclose(restored, original(picture), atol=1e-5)
+    assert restored.shape == picture.shape
+
+
+def test_a_published_esdnet_that_lacks_or_has_more_is_refused(published_esdnet: Path) -> None:
+    whole = torch.load(published_esdnet, weights_only=True)["state_dict"]
+    last = "module.decoder.decoder_1.conv.conv.bias"
+    cases = {
+        "conv.conv.bias is missing": {name: value for name, value in whole.items() if name != last},
+        "tail.bias has no place": {**whole, "module.decoder.tail.bias": torch.zeros(3)},
+        r"conv.conv.bias is \(9,\), not \(12,\)": {**whole, last: torch.zeros(9)},
+    }
+    for says, tensors in cases.items():
+        torch.save(tensors, published_esdnet)
+        with pytest.raises(WeightsError, match=says) as caught:
+            load_restorer(str(published_esdnet))
+        assert "\n" not in str(caught.value)
+
+
+def test_checkpoints_are_no_detector(published_esdnet: Path) -> None:
+    with pytest.raises(WeightsError, match="not a detector"):
+        load_detector(str(published_esdnet))
+
+
+def test_a_checkpoint_can_be_registered(published_esdnet: Path, tmp_path: Path) -> None:
+    registered = register_weights(published_esdnet, "esdnet", tmp_path / "registry")
+    assert registered.path == tmp_path / "registry" / "esdnet.pth"
+    assert registered.digest == find_weights(str(published_esdnet)).digest
 
 
 def test_absent_device_is_bad_usage(restorer_file: Path) -> None:
