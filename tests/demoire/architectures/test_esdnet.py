@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from demoire.architectures.esdnet import ESDNet, ESDNetConfig, published_structure
 
@@ -51,6 +52,61 @@ def test_names_and_shapes_are_the_published_ones(modules: int, parameters: int) 
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     assert shapes == published_shapes(modules)
     assert sum(value.numel() for value in network.parameters()) == parameters  # 5.93 M and 10.62 M in the paper
+
+
+class ByName:
+    """The published computation written out with functions alone, each weight fetched by its published name."""
+
+    def __init__(self, tensors: dict[str, Tensor], modules: int) -> None:
+        self._tensors, self._modules = tensors, modules
+
+    def conv(self, name: str, x: Tensor, padding: int = 0, **more: int) -> Tensor:
+        return F.conv2d(x, self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"], padding=padding, **more)
+
+    def dense(self, name: str, x: Tensor, dilations: tuple[int, ...]) -> Tensor:
+        for i, d in enumerate(dilations):
+            x = torch.cat([F.relu(self.conv(f"{name}.conv_layers.{i}.conv.0", x, d, dilation=d)), x], dim=1)
+        return self.conv(f"{name}.conv_post.conv", x)
+
+    def level(self, name: str, x: Tensor) -> Tensor:
+        x = x + self.dense(f"{name}.rdb", x, (1, 2, 1))
+        for i in range(self._modules):
+            module = f"{name}.sam_blocks.{i}"
+            scales = []
+            for block, size in (("basic_block", 1), ("basic_block_2", 2), ("basic_block_4", 4)):
+                small = F.interpolate(x, scale_factor=1 / size, mode="bilinear")
+                small = self.dense(f"{module}.{block}", small, (1, 2, 3, 2, 1))
+                scales.append(F.interpolate(small, scale_factor=size, mode="bilinear"))
+            means = F.adaptive_avg_pool2d(torch.cat(scales, dim=1), 1)
+            for layer in ("compress1", "compress2"):
+                means = F.relu(self.conv(f"{module}.fusion.{layer}", means))
+            weights = torch.sigmoid(self.conv(f"{module}.fusion.excitation", means))
+            x = x + (torch.cat(scales, dim=1) * weights).unflatten(1, (3, -1)).sum(dim=1)
+        return x
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv("encoder.conv_first.0", F.pixel_unshuffle(x, 2), 2))
+        found = []
+        for i in (1, 2, 3):
+            found.append(self.level(f"encoder.encoder_{i}", x))
+            if i < 3:
+                x = F.relu(self.conv(f"encoder.encoder_{i}.down.0", found[-1], 1, stride=2))
+        x = found[2]
+        for i in (3, 2, 1):
+            x = self.level(f"decoder.decoder_{i}", F.relu(self.conv(f"decoder.preconv_{i}.conv.0", x, 1)))
+            if i > 1:
+                x = torch.cat([found[i - 2], F.interpolate(x, scale_factor=2, mode="bilinear")], dim=1)
+        return F.pixel_shuffle(self.conv("decoder.decoder_1.conv.conv", x, 1), 2)
+
+
+def test_it_computes_what_the_published_names_stand_for() -> None:
+    torch.manual_seed(1)
+    network = ESDNet(ESDNetConfig(8, 6, 12, 4, modules=2)).eval()
+    picture = torch.rand(1, 3, 64, 32)
+    with torch.inference_mode():
+        expected = ByName(network.state_dict(), modules=2)(picture)
+        assert torch.allclose(network(picture), expected, atol=1e-5)
+    assert expected.std() > 1e-3
 
 
 @pytest.mark.parametrize("config", [ESDNetConfig(), ESDNetConfig(modules=2), ESDNetConfig(8, 6, 10, 4, 3)])
