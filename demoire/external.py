@@ -55,7 +55,7 @@ def load_external(path: Path, tensors: Mapping[str, Tensor]) -> External:
         ) from error
     except RuntimeError as error:  # torchvision's, when it was built for another torch
         raise WeightsError(
-            f"{path} needs spandrel, which does not start ({error}); install the torchvision that fits torch."
+            f"{path} needs spandrel, whose torchvision was built for another torch; install both from the same index."
         ) from error
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(dict(tensors))
@@ -65,12 +65,14 @@ def load_external(path: Path, tensors: Mapping[str, Tensor]) -> External:
         raise WeightsError(f"{path} is not whole: a part of the network that it seems to be for is missing.") from error
     name = descriptor.architecture.name
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
-        raise WeightsError(f"{path} is a {name} that wants a mask with each picture; name weights of a restorer.")
+        raise WeightsError(f"{path} is for {name}, which wants a mask with each picture; name weights of a restorer.")
     if descriptor.scale != 1:
-        raise WeightsError(f"{path} is a {name} that enlarges {descriptor.scale} times; name weights of a restorer.")
+        raise WeightsError(
+            f"{path} is for {name}, which enlarges {descriptor.scale} times; name weights of a restorer."
+        )
     channels = descriptor.input_channels, descriptor.output_channels
     if channels != (3, 3):
         raise WeightsError(
-            f"{path} is a {name} of {channels[0]} channels in and {channels[1]} out; name weights of an RGB restorer."
+            f"{path} is for {name} with {channels[0]} channels in and {channels[1]} out; name weights of a restorer."
         )
     return External(descriptor)

@@ -20,7 +20,9 @@ Threshold = Annotated[
     typer.Option(min=0, max=1, help="Probability from which an image has moiré.", show_default="the weights' own"),
 ]
 DetectorOption = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Weights of the detector.")]
-RestorerOption = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Weights of the restorer.")]
+RestorerOption = Annotated[
+    str | None, typer.Option(metavar="NAME|FILE", help="Weights of the restorer, or a checkpoint (.pth).")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cleaning processes.", show_default="one per device")]
 MaxMegapixels = Annotated[float | None, typer.Option(help="Larger images are quarantined.", show_default="500")]
 MaxSide = Annotated[int | None, typer.Option(help="Longer images (px) are quarantined.", show_default="100000")]

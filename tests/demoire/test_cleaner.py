@@ -13,12 +13,12 @@ from PIL import Image
 from torch import nn
 
 from demoire import stages
-from demoire.architectures.unet import FAST, UNet
 from demoire.cleaner import Cleaner, CleanerConfig
 from demoire.detector import Detector, fused
 from demoire.engine import Engine
 from demoire.errors import ImageError, UsageError, WeightsError
 from demoire.images import decode
+from demoire.restorer import FAST, Restorer, RestorerConfig, TransformerConfig, build_restorer
 from demoire.tiles import CELL, Grid, plan_tiles
 from demoire.weights import find_weights, save_detector, save_restorer
 
@@ -50,12 +50,11 @@ def cleaner(make_cleaner: Callable[..., Cleaner]) -> Cleaner:
     return make_cleaner()
 
 
-@pytest.fixture(scope="module")
-def random_restorer() -> UNet:
-    """The real architecture with random weights: what it adds depends on all that it sees."""
+def _drawn(config: RestorerConfig) -> Restorer:
+    """A restorer of this structure with random weights: what it adds depends on all that it sees."""
     torch.manual_seed(3)  # the biases, which are drawn when it is made
     generator = torch.Generator().manual_seed(5)
-    network = UNet(FAST).eval()
+    network = build_restorer(config).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.dim() == 4:
@@ -65,13 +64,18 @@ def random_restorer() -> UNet:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory, random_restorer: UNet) -> dict[str, str]:
+def random_restorer() -> Restorer:
+    return _drawn(FAST)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, random_restorer: Restorer) -> dict[str, str]:
     """Paths of weights files: a detector and two restorers."""
     folder = tmp_path_factory.mktemp("weights")
     saved = {
         "detector": save_detector(Detector(), folder / "d.safetensors", {}),
         "restorer": save_restorer(random_restorer, folder / "r.safetensors", {}),
-        "another restorer": save_restorer(UNet(FAST), folder / "other.safetensors", {}),
+        "another restorer": save_restorer(build_restorer(FAST), folder / "other.safetensors", {}),
     }
     return {name: str(file.path) for name, file in saved.items()}
 
@@ -124,19 +128,33 @@ def test_the_threshold_decides(make_cleaner: Callable[..., Cleaner], scene: Call
     assert make_cleaner(threshold=score * 1.1).clean(png(pixels)).status == "copied"
 
 
-@pytest.mark.parametrize("shape", [(100, 90), (257, 511), (1300, 300), (1100, 1400)])
+NARROW = TransformerConfig((16, 16, 16, 16), (0, 0), (1, 1), 1, (1, 1), head_width=16)
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        (FAST, (100, 90)),
+        (FAST, (257, 511)),
+        (FAST, (1300, 300)),
+        (FAST, (1100, 1400)),
+        (NARROW, (100, 90)),
+        (NARROW, (800, 580)),
+    ],
+    ids=lambda value: getattr(value, "architecture", str(value)),
+)
 def test_tiles_give_what_the_whole_image_gives(
-    make_cleaner: Callable[..., Cleaner], random_restorer: UNet, scene: Callable, shape: tuple[int, int]
+    make_cleaner: Callable[..., Cleaner], scene: Callable, config: RestorerConfig, shape: tuple[int, int]
 ) -> None:
-    pixels = scene(*shape, seed=4)
-    result = make_cleaner(random_restorer, gate="off", tile=512).clean(png(pixels))
+    pixels, restorer = scene(*shape, seed=4), _drawn(config)
+    result = make_cleaner(restorer, gate="off", tile=512).clean(png(pixels))
     assert (result.status, result.reason) == ("cleaned", None)
     out = decode(result.data).pixels.astype(int)
-    padded = [(-side) % 32 for side in shape]
+    padded = [(-side) % restorer.multiple for side in shape]
     whole = np.pad(pixels, ((0, padded[0]), (0, padded[1]), (0, 0)), mode="reflect")
     x = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        y = random_restorer(x)[0, :, : shape[0], : shape[1]]
+        y = restorer(x)[0, :, : shape[0], : shape[1]]
     expected = (y.clamp(0, 1) * 255).round().permute(1, 2, 0).numpy().astype(int)
     assert np.abs(expected - pixels).max() > 20, "the restorer does too little to show a seam"
     assert np.abs(out - expected).max() <= 1
@@ -406,7 +424,7 @@ def test_a_cell_gets_the_same_score_to_the_bit_whatever_it_is_judged_with() -> N
 
 @pytest.mark.parametrize("together", [False, True], ids=["as on a CPU", "as on a GPU"])
 def test_a_tile_is_restored_to_the_same_bits_whatever_it_is_restored_with(
-    random_restorer: UNet, together: bool
+    random_restorer: Restorer, together: bool
 ) -> None:
     engine = Engine(Detector(), random_restorer, torch.device("cpu"))
     engine.restores_together = together

@@ -1,5 +1,6 @@
 """Weights files: what is saved comes back, and what is not sound is refused with one sentence."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from demoire import weights as weights_module
+from demoire.architectures.esdnet import ESDNet, ESDNetConfig
+from demoire.architectures.unet import UNet, UNetConfig
 from demoire.detector import Calibration, Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
-from demoire.restorer import Restorer, RestorerConfig
+from demoire.restorer import DMCNNConfig, RestorerConfig, TransformerConfig, build_restorer
 from demoire.weights import (
     find_weights,
     load_detector,
@@ -22,19 +25,19 @@ from demoire.weights import (
     shipped_weights,
 )
 
-RESTORER = RestorerConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0))
+RESTORER = UNetConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0))
 DETECTOR = DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8)
 
 
 @pytest.fixture
 def restorer_file(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    return save_restorer(Restorer(RESTORER), tmp_path / "mine.safetensors", {"gain": 3.5}).path
+    return save_restorer(UNet(RESTORER), tmp_path / "mine.safetensors", {"gain": 3.5}).path
 
 
 def test_a_restorer_comes_back_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    restorer = Restorer(RESTORER)
+    restorer = UNet(RESTORER)
     torch.nn.init.normal_(restorer.head[0].weight, std=0.1)
     saved = save_restorer(restorer, tmp_path / "mine.safetensors", {"gain": 3.5})
     again = load_restorer(str(saved.path))
@@ -47,6 +50,21 @@ def test_a_restorer_comes_back_as_it_was(tmp_path: Path) -> None:
     assert again.stem.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize(
+    ("config", "architecture"),
+    [
+        (DMCNNConfig((8, 8, 8, 8, 8), 1, 8), "restorer-dmcnn"),
+        (TransformerConfig((8, 8, 8, 8), (0, 0), (1, 0), 0, (0, 0), head_width=8), "restorer-transformer"),
+        (ESDNetConfig(4, 4, 4, 4), "restorer-esdnet"),
+    ],
+    ids=["dmcnn", "transformer", "esdnet"],
+)
+def test_a_file_says_which_architecture_it_is_for(config: RestorerConfig, architecture: str, tmp_path: Path) -> None:
+    saved = save_restorer(build_restorer(config), tmp_path / "mine.safetensors", {})
+    assert saved.architecture == architecture
+    assert load_restorer(str(saved.path)).config == config
+
+
 def test_a_detector_comes_back_with_its_calibration(tmp_path: Path) -> None:
     detector = Detector(DETECTOR, Calibration(temperature=1.7, threshold=0.9, tile_threshold=0.4))
     path = save_detector(detector, tmp_path / "d.safetensors", {"auc": 0.99}).path
@@ -57,7 +75,7 @@ def test_a_detector_comes_back_with_its_calibration(tmp_path: Path) -> None:
 
 def test_equal_weights_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    network = Restorer(RESTORER)
+    network = UNet(RESTORER)
     first = save_restorer(network, tmp_path / "a.safetensors", {})
     second = save_restorer(network, tmp_path / "b.safetensors", {})
     network.stem.weight.data[0, 0, 0, 0] += 1e-3
@@ -78,13 +96,6 @@ def test_cut_file_is_refused(restorer_file: Path) -> None:
         load_restorer(str(restorer_file))
 
 
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.pth"
-    torch.save({"a": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="safetensors"):
-        load_restorer(str(path))
-
-
 def test_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "future.safetensors"
     save_file({"a": torch.zeros(1)}, path, {"format": "demoire-weights/2"})
@@ -101,7 +112,7 @@ def test_detector_weights_are_no_restorer(tmp_path: Path, restorer_file: Path) -
 
 
 def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    network = Restorer(RESTORER)
+    network = UNet(RESTORER)
     path = tmp_path / "wrong.safetensors"
     other = {"widths": [8, 8, 8, 16], "encoder_depths": [0, 0, 0], "middle_depth": 1, "decoder_depths": [1, 0, 0]}
     save_weights(network, path, architecture="restorer-unet", config=other, metadata={})
@@ -112,6 +123,55 @@ def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         load_restorer(str(path))
 
 
+@pytest.fixture
+def published_esdnet(tmp_path: Path) -> Path:
+    """A checkpoint as the authors' training saves it on several GPUs, of a narrow ESDNet with random weights."""
+    torch.manual_seed(3)
+    tensors = ESDNet(ESDNetConfig(6, 4, 8, 4)).state_dict()
+    state = {f"module.{name}": value for name, value in tensors.items()}
+    torch.save({"iters": 1, "state_dict": state}, tmp_path / "e.pth")
+    return tmp_path / "e.pth"
+
+
+def test_a_published_esdnet_restores(published_esdnet: Path) -> None:
+    torch.manual_seed(3)
+    original = ESDNet(ESDNetConfig(6, 4, 8, 4)).eval()
+    weights, restorer = find_weights(str(published_esdnet)), load_restorer(str(published_esdnet))
+    assert (weights.name, weights.architecture, weights.metadata) == ("e", "restorer-esdnet", {})
+    assert weights.digest == hashlib.sha256(published_esdnet.read_bytes()).hexdigest()
+    picture = torch.rand(1, 3, 32, 64)
+    with torch.inference_mode():
+        restored = restorer(picture)
+        assert torch.allclose(restored, original(picture), atol=1e-5)
+    assert restored.shape == picture.shape
+
+
+def test_a_published_esdnet_that_lacks_or_has_more_is_refused(published_esdnet: Path) -> None:
+    whole = torch.load(published_esdnet, weights_only=True)["state_dict"]
+    last = "module.decoder.decoder_1.conv.conv.bias"
+    cases = {
+        "conv.conv.bias is missing": {name: value for name, value in whole.items() if name != last},
+        "tail.bias has no place": {**whole, "module.decoder.tail.bias": torch.zeros(3)},
+        r"conv.conv.bias is \(9,\), not \(12,\)": {**whole, last: torch.zeros(9)},
+    }
+    for says, tensors in cases.items():
+        torch.save(tensors, published_esdnet)
+        with pytest.raises(WeightsError, match=says) as caught:
+            load_restorer(str(published_esdnet))
+        assert "\n" not in str(caught.value)
+
+
+def test_checkpoints_are_no_detector(published_esdnet: Path) -> None:
+    with pytest.raises(WeightsError, match="not a detector"):
+        load_detector(str(published_esdnet))
+
+
+def test_a_checkpoint_can_be_registered(published_esdnet: Path, tmp_path: Path) -> None:
+    registered = register_weights(published_esdnet, "esdnet", tmp_path / "registry")
+    assert registered.path == tmp_path / "registry" / "esdnet.pth"
+    assert registered.digest == find_weights(str(published_esdnet)).digest
+
+
 def test_absent_device_is_bad_usage(restorer_file: Path) -> None:
     with pytest.raises(UsageError, match="quantum:3"):
         load_restorer(str(restorer_file), device="quantum:3")
@@ -120,14 +180,14 @@ def test_absent_device_is_bad_usage(restorer_file: Path) -> None:
 def test_failed_save_leaves_the_old_file(restorer_file: Path) -> None:
     before = restorer_file.read_bytes()
     with pytest.raises(TypeError):
-        save_restorer(Restorer(RESTORER), restorer_file, {"not json": {1, 2}})
+        save_restorer(UNet(RESTORER), restorer_file, {"not json": {1, 2}})
     assert restorer_file.read_bytes() == before
 
 
 def test_a_registry_keeps_several_weights_and_replaces_by_name(tmp_path: Path, restorer_file: Path) -> None:
     first = register_weights(restorer_file, "one", tmp_path / "registry")
     register_weights(restorer_file, "two", tmp_path / "registry")
-    newer = save_restorer(Restorer(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
+    newer = save_restorer(UNet(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
     register_weights(newer.path, "one", tmp_path / "registry")
     index = json.loads((tmp_path / "registry" / "index.json").read_text())
     assert {name: entry["sha256"] for name, entry in index.items()} == {"one": newer.digest, "two": first.digest}

@@ -47,6 +47,21 @@ def test_fix_of_a_folder_keeps_names_and_folders(shoebox: Path, tmp_path: Path, 
         assert (fixed.size, fixed.mode, fixed.format) == ((300, 280), "RGB", "PNG")
 
 
+def test_fix_with_a_checkpoint_of_another_program(shoebox: Path, tmp_path: Path, chance_weights: list[str]) -> None:
+    """A small restoration model of spandrel's, as torch.save writes it, stands in for the restorer."""
+    pytest.importorskip("spandrel")
+    from spandrel.architectures.Compact import Compact
+
+    torch.manual_seed(0)
+    torch.save({"params": Compact(num_feat=8, num_conv=2, upscale=1).state_dict()}, tmp_path / "compact.pth")
+    weights = [*chance_weights[:2], "--restorer", str(tmp_path / "compact.pth")]
+    out = tmp_path / "out"
+    assert main(["fix", str(shoebox / "beach.png"), "-o", str(out), "--gate", "off", *weights]) == 0
+    with Image.open(out / "beach.png") as fixed, Image.open(shoebox / "beach.png") as before:
+        assert fixed.size == before.size
+        assert fixed.tobytes() != before.tobytes()
+
+
 def test_fix_copies_what_it_cannot_clean_byte_for_byte(
     shoebox: Path, tmp_path: Path, chance_weights: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

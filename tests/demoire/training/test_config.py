@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from demoire.errors import ConfigError
+from demoire.layers import network_cost
+from demoire.restorer import FAST, DMCNNConfig, ESDNetConfig, TransformerConfig, UNetConfig, build_restorer
 from demoire.training.config import TrainConfig, load_config, shipped_configs
 
 
@@ -20,10 +23,27 @@ def test_names_that_are_shipped() -> None:
 
 
 def test_fast_configuration_is_the_fast_structure() -> None:
-    from demoire.restorer import FAST, RestorerConfig
-
     assert load_config("restorer-fast").restorer == FAST
-    assert load_config("restorer").restorer == RestorerConfig()
+    assert load_config("restorer").restorer == UNetConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "most"),
+    [
+        ("restorer-fast", UNetConfig, 10_000),
+        ("restorer", UNetConfig, 25_000),
+        ("restorer-large", UNetConfig, 150_000),
+        ("restorer-dmcnn", DMCNNConfig, 25_000),
+        ("restorer-transformer", TransformerConfig, 25_000),
+        ("restorer-esdnet", ESDNetConfig, 270_000),
+    ],
+)
+def test_shipped_restorers_are_what_their_names_say_within_their_cost(name: str, kind: type, most: int) -> None:
+    restorer = load_config(name).restorer
+    assert type(restorer) is kind
+    with torch.device("meta"):
+        network = build_restorer(restorer)
+    assert network_cost(network).macs_per_pixel <= most
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -38,6 +58,11 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert (config.steps, config.optimizer.learning_rate, config.restorer.middle_depth) == (5, 0.25, 3)
 
 
+def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
+    config = load_config(_write(tmp_path, '[restorer]\narchitecture = "dmcnn"\ndepth = 2\n'))
+    assert config.restorer == DMCNNConfig(depth=2)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -45,6 +70,13 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("speed = 3\n", "speed: is not a known key"),
         ("[restorer]\nwdiths = [8, 8, 8, 8]\n", "restorer.wdiths: is not a known key"),
         ("[restorer]\nkernel_size = 4\n", "kernel_size has to be odd"),
+        (
+            '[restorer]\narchitecture = "perceptron"\n',
+            "restorer: there is no such architecture; use one of unet",
+        ),
+        ('[restorer]\narchitecture = "dmcnn"\nmiddle_depth = 2\n', "restorer.middle_depth: is not a known key"),
+        ('[restorer]\narchitecture = "transformer"\nhead_width = 20\n', "head_width has to divide"),
+        ('[restorer]\narchitecture = "transformer"\n[data]\nsize = 192\n', "multiple of 128"),
         ("[data.mix]\nwallpaper = 1.0\n", "wallpaper"),
         ("[data]\nsize = 100\n", "multiple of 32"),
         ("[data]\nscales = [1.0, 0.5]\n", "the smaller first"),

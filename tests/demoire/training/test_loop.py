@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from demoire.errors import DemoireError, UsageError
+from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.metrics import psnr
+from demoire.restorer import (
+    DMCNNConfig,
+    ESDNetConfig,
+    RestorerConfig,
+    TransformerConfig,
+    UNetConfig,
+    build_restorer,
+)
 from demoire.training import TrainConfig, load_config, train
 from demoire.training.config import OptimizerConfig
 from demoire.training.loop import learning_rate
@@ -41,6 +49,30 @@ def test_a_run_leaves_weights_figures_and_curve(task: str, scene_folder: Path, t
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [2, 3, 4, 6, 6]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "restorer",
+    [
+        UNetConfig((8, 8, 8, 8), (0, 0, 0), 1, (1, 0, 0)),
+        DMCNNConfig((8, 8, 8, 8, 8), depth=1, outer_width=8),
+        TransformerConfig((8, 8, 8, 8), (0, 0), (1, 0), 1, (0, 1), head_width=8),
+        ESDNetConfig(4, 4, 4, 4),
+    ],
+    ids=lambda config: config.architecture,
+)
+def test_every_architecture_trains(restorer: RestorerConfig, scene_folder: Path, tmp_path: Path) -> None:
+    config = _tiny("restorer", restorer=restorer, steps=3)
+    data = config.data.model_copy(update={"size": 128, "batch": 1, "mix": {"screen": 1.0}, "validation_per_kind": 1})
+    result = train(config.model_copy(update={"data": data}), scene_folder, tmp_path)
+    assert result.weights is not None
+    trained = load_restorer(str(result.weights))
+    torch.manual_seed(config.seed)
+    fresh, picture = build_restorer(restorer).eval(), torch.rand(1, 3, 128, 128)
+    with torch.inference_mode():
+        moved = (trained(picture) - fresh(picture)).abs().max()
+    assert trained.config == restorer
+    assert 1e-5 < moved < 1
 
 
 @pytest.mark.parametrize("task", ["restorer", "detector"])
@@ -168,6 +200,13 @@ def test_training_goes_on_from_given_weights(scene_folder: Path, tmp_path: Path)
     config = _tiny("restorer", steps=1, start_from=str(first.weights), optimizer=still)
     second = train(config, scene_folder, tmp_path / "second")
     assert second.score == pytest.approx(first.score, abs=1e-3)
+
+
+def test_training_does_not_go_on_from_another_architecture(scene_folder: Path, tmp_path: Path) -> None:
+    first = train(_tiny("restorer", steps=1), scene_folder, tmp_path / "first")
+    config = _tiny("restorer", steps=1, start_from=str(first.weights), restorer=DMCNNConfig((8, 8, 8, 8, 8), 1, 8))
+    with pytest.raises(WeightsError, match="do not fit"):
+        train(config, scene_folder, tmp_path / "second")
 
 
 def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
