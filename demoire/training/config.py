@@ -75,8 +75,19 @@ class RestorerLossConfig(_Section):
     """Weights of the parts of the restorer's loss."""
 
     pixel: Literal["charbonnier", "l1", "l2"] = "charbonnier"
-    wide: NonNegativeFloat = 1.0  # L1 on pictures averaged over 4 and over 16 px: the wide bands
+    multi_scale: NonNegativeFloat = 1.0  # L1 on pictures averaged over squares of each of `scales`: the wide bands
+    scales: tuple[PositiveInt, ...] = Field((4, 16), min_length=1)  # px
     frequency: NonNegativeFloat = 0.0  # L1 between the spectra
+    colour: NonNegativeFloat = 0.0  # distance of blurred pictures in CIELAB's a* and b*: coloured bands
+    adversarial: NonNegativeFloat = 0.0  # how much less real than the truth a discriminator finds it; above 0 makes one
+
+
+class DiscriminatorConfig(_Section):
+    """What the restorer is trained against where `restorer_loss.adversarial` is above 0."""
+
+    widths: tuple[PositiveInt, ...] = Field((32, 64, 128), min_length=1)  # channels at 1/2, 1/4, 1/8 ...
+    learning_rate: float = Field(2e-4, gt=0)  # constant; of Adam
+    warmup_steps: int = Field(500, ge=0)  # in which it learns alone
 
 
 class DetectorLossConfig(_Section):
@@ -98,6 +109,7 @@ class TrainConfig(_Section):
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
     detector_loss: DetectorLossConfig = DetectorLossConfig()
     start_from: str | None = None  # weights to begin with: a shipped name or a path
     seed: int = Field(0, ge=0)  # of the weights' first values
@@ -107,6 +119,9 @@ class TrainConfig(_Section):
     validate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 500
     patience: int = Field(0, ge=0)  # validations without a better one before stopping early; 0 never does
+    keep: Literal["best", "last"] = (
+        "best"  # the weights of which validation; PSNR does not see what a discriminator does
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
@@ -115,6 +130,8 @@ class TrainConfig(_Section):
             raise ValueError(f"data.size has to be a multiple of {step}")
         if self.task == "detector" and not 64 <= self.data.size <= TILE:
             raise ValueError(f"data.size has to be 64 to {TILE} for a detector")
+        if max(self.restorer_loss.scales) > self.data.size:
+            raise ValueError("restorer_loss.scales must not be above data.size")
         return self
 
 

@@ -26,6 +26,14 @@ def test_fast_configuration_is_the_fast_structure() -> None:
     assert load_config("restorer").restorer == RestorerConfig()
 
 
+def test_adversarial_configuration_fits_the_weights_that_it_starts_from() -> None:
+    from demoire.weights import load_restorer
+
+    config = load_config("restorer-gan")
+    assert config.start_from == "restorer" and config.restorer_loss.adversarial > 0
+    assert load_restorer(config.start_from).config == config.restorer
+
+
 def _write(folder: Path, text: str) -> Path:
     path = folder / "mine.toml"
     path.write_text('task = "restorer"\nname = "mine"\nsteps = 5\n' + text)
@@ -49,6 +57,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("[data]\nsize = 100\n", "multiple of 32"),
         ("[data]\nscales = [1.0, 0.5]\n", "the smaller first"),
         ("[optimizer]\nlearning_rate = -1.0\n", "optimizer.learning_rate"),
+        ("[restorer_loss]\nscales = [4, 512]\n", "must not be above data.size"),
+        ("[restorer_loss]\nwide = 1.0\n", "restorer_loss.wide: is not a known key"),
         ("[optimizer\n", "not valid TOML"),
     ],
 )

@@ -14,7 +14,7 @@ import torch
 from demoire.errors import DemoireError, UsageError
 from demoire.metrics import psnr
 from demoire.training import TrainConfig, load_config, train
-from demoire.training.config import OptimizerConfig
+from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig
 from demoire.training.loop import learning_rate
 from demoire.weights import find_weights, load_detector, load_restorer
 
@@ -43,19 +43,73 @@ def test_a_run_leaves_weights_figures_and_curve(task: str, scene_folder: Path, t
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("task", ["restorer", "detector"])
-def test_interrupted_and_resumed_equals_uninterrupted(task: str, scene_folder: Path, tmp_path: Path) -> None:
-    straight = train(_tiny(task), scene_folder, tmp_path / "straight")
+ADVERSARIAL: dict[str, object] = {
+    "restorer_loss": RestorerLossConfig(adversarial=0.1),
+    "discriminator": DiscriminatorConfig(widths=(4, 4), warmup_steps=2),
+    "keep": "last",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [("restorer", {}), ("restorer", ADVERSARIAL), ("detector", {})],
+    ids=["restorer", "gan", "detector"],
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    task: str, changes: dict[str, object], scene_folder: Path, tmp_path: Path
+) -> None:
+    straight = train(_tiny(task, **changes), scene_folder, tmp_path / "straight")
     for stop in range(1, 4):
-        cut = train(_tiny(task, minutes=MOMENT), scene_folder, tmp_path / "cut", resume=True)
+        cut = train(_tiny(task, minutes=MOMENT, **changes), scene_folder, tmp_path / "cut", resume=True)
         assert (cut.step, cut.finished) == (stop, False)
-    resumed = train(_tiny(task), scene_folder, tmp_path / "cut", resume=True)
+    resumed = train(_tiny(task, **changes), scene_folder, tmp_path / "cut", resume=True)
     assert resumed.finished
     one, other = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("straight", "cut"))
-    for part in ("network", "mean"):
-        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+    for part in ("network", "mean", "optimizer", "adversary"):
+        _assert_equal(one[part], other[part])
     assert straight.weights is not None and resumed.weights is not None
     assert find_weights(str(straight.weights)).digest == find_weights(str(resumed.weights)).digest
+
+
+def _assert_equal(one: object, other: object) -> None:
+    """To the bit, tensors inside dictionaries included."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            _assert_equal(one[name], other[name])
+    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def test_a_discriminator_is_trained_beside_and_stays_out_of_the_weights(scene_folder: Path, tmp_path: Path) -> None:
+    result = train(_tiny("restorer", **ADVERSARIAL), scene_folder, tmp_path / "gan")
+    plain = train(_tiny("restorer", keep="last"), scene_folder, tmp_path / "plain")
+    assert (
+        load_restorer(str(result.weights)).state_dict().keys() == load_restorer(str(plain.weights)).state_dict().keys()
+    )
+    assert find_weights(str(result.weights)).digest != find_weights(str(plain.weights)).digest
+    with (tmp_path / "gan" / "curve.csv").open() as file:
+        losses = [float(row["discriminator_loss"]) for row in csv.DictReader(file) if row["discriminator_loss"]]
+    assert len(losses) == 3 and all(0 < loss < 2 for loss in losses)
+
+
+def test_a_discriminator_that_explodes_is_named(scene_folder: Path, tmp_path: Path) -> None:
+    wild = {**ADVERSARIAL, "discriminator": DiscriminatorConfig(widths=(4,), learning_rate=1e38)}
+    with pytest.raises(DemoireError, match=r"discriminator's loss .* lower discriminator.learning_rate"):
+        train(_tiny("restorer", **wild), scene_folder, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_last_weights_are_kept_where_they_are_asked_for(scene_folder: Path, tmp_path: Path) -> None:
+    """Of a run whose best validation is its first, since it is taught nonsense fast."""
+    bad = OptimizerConfig(learning_rate=0.3, warmup_steps=0, ema=0.0)
+    for keep, step in (("best", 1), ("last", 3)):
+        config = _tiny("restorer", steps=3, validate_every=1, optimizer=bad, keep=keep)
+        result = train(config, scene_folder, tmp_path / keep)
+        facts = find_weights(str(result.weights)).metadata["training"]
+        assert (facts["step"], facts["figures"]) == (step, result.figures)
 
 
 def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path: Path) -> None:
@@ -142,10 +196,13 @@ def test_exploding_loss_stops_and_keeps_the_last_good_checkpoint(scene_folder: P
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_damaged_checkpoint_is_named(scene_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
-    with pytest.raises(UsageError, match="is damaged"):
-        train(_tiny("restorer"), scene_folder, tmp_path, resume=True)
+def test_damaged_checkpoint_is_named_and_left_alone(scene_folder: Path, tmp_path: Path) -> None:
+    torch.save({"of": "another program"}, tmp_path / "foreign")
+    for data in (b"half a file", (tmp_path / "foreign").read_bytes()):
+        (tmp_path / "checkpoint.pt").write_bytes(data)
+        with pytest.raises(UsageError, match="is damaged"):
+            train(_tiny("restorer"), scene_folder, tmp_path, resume=True)
+        assert (tmp_path / "checkpoint.pt").read_bytes() == data
 
 
 def test_early_stopping_ends_a_run_that_gets_no_better(scene_folder: Path, tmp_path: Path) -> None:
