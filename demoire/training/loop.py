@@ -6,7 +6,8 @@ weights that are kept are the running mean's (EMA), at the best validation so fa
 one); OUT has them from the first validation on:
 
     OUT/NAME.safetensors   the weights           OUT/curve.csv, curve.png   the learning curve
-    OUT/metrics.json       their figures         OUT/checkpoint.pt          where `resume` goes on
+    OUT/metrics.json       their figures         OUT/tensorboard            the same as event files, see curves.py
+    OUT/checkpoint.pt      where `resume` goes on
 """
 
 import json
@@ -33,7 +34,7 @@ from torch import nn
 from demoire.errors import DemoireError, UsageError
 from demoire.layers import channels_last
 from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
-from demoire.training.curves import CurveRow, draw_png, write_csv
+from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Samples, batches
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
@@ -214,6 +215,7 @@ def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> 
         os.replace(unfinished, out / "metrics.json")
     write_csv(run.curve, out / "curve.csv")
     draw_png(run.curve, out / "curve.png")
+    write_events(run.curve, out / "tensorboard")
 
 
 @contextmanager

@@ -112,6 +112,19 @@ def test_the_last_weights_are_kept_where_they_are_asked_for(scene_folder: Path, 
         assert (facts["step"], facts["figures"]) == (step, result.figures)
 
 
+def test_event_files_hold_the_curve_and_a_resumed_run_has_each_point_once(scene_folder: Path, tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(_tiny("restorer", steps=3, log_every=1, validate_every=1, minutes=MOMENT), scene_folder, tmp_path)
+    train(_tiny("restorer", steps=3, log_every=1, validate_every=1), scene_folder, tmp_path, resume=True)
+    with (tmp_path / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("loss", "gain", "psnr_screen"):
+        points = [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in rows if row[name]]
+        assert [(event.step, event.value) for event in events.Scalars(name)] == points
+        assert len(points) == 3
+
+
 def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path: Path) -> None:
     """SIGTERM to a process that trains: it ends its step, saves, and says so; nothing is lost."""
     (tmp_path / "long.toml").write_text(
