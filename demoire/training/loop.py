@@ -44,7 +44,10 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT = "checkpoint.pt"
 # What may change between a run and its resumption: it does not change the weights, but for the end of the run.
-_FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device"}
+_FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
+
+# Called after each validation with step and score. What it raises ends the run.
+OnValidation = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class _Run:
     network: nn.Module
     mean: nn.Module  # running mean of the network's weights
     optimizer: torch.optim.Optimizer
-    fingerprint: str  # of all that decides the weights
+    fingerprint: str  # of its configuration
     step: int = 0
     best: float = -math.inf
     stale: int = 0  # validations since the best one
@@ -104,7 +107,8 @@ def _update_mean(run: _Run, decay: float) -> None:
             kept.copy_(current)  # the statistics of normalisation are running means already
 
 
-def _fingerprint(config: TrainConfig, shards: Path | None) -> str:
+def fingerprint(config: TrainConfig, shards: Path | None) -> str:
+    """All that decides the weights, as JSON: equal for equal runs."""
     facts = config.model_dump(mode="json", exclude=_FREE)
     for name in ("workers", "cache_megapixels", *(() if shards else ("shards",))):
         del facts["data"][name]
@@ -158,7 +162,7 @@ def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | No
         read_weights(find_weights(config.start_from), network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
-    run = _Run(network, mean, _optimizer(network, config.optimizer), _fingerprint(config, shards))
+    run = _Run(network, mean, _optimizer(network, config.optimizer), fingerprint(config, shards))
     if (out / _CHECKPOINT).exists():
         _load_checkpoint(run, task, out)
     return run
@@ -199,8 +203,11 @@ def _said(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
-def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> None:
-    """Measure the running mean; keep its weights and figures if they are the best so far, or the last are wanted."""
+def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> float:
+    """Measure the running mean; keep its weights and figures if they are the best so far, or the last are wanted.
+
+    The score.
+    """
     found = task.validate(run.mean)
     run.curve.append({"step": run.step, **found.curve})
     log.info("step %d: %s", run.step, _said(found.curve))
@@ -216,6 +223,7 @@ def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> 
     write_csv(run.curve, out / "curve.csv")
     draw_png(run.curve, out / "curve.png")
     write_events(run.curve, out / "tensorboard")
+    return found.score
 
 
 @contextmanager
@@ -248,15 +256,23 @@ def _progress(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], 
         yield lambda text: bar.update(line, advance=1, description=text)
 
 
-def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig, out: Path) -> bool:
+def _steps(
+    run: _Run,
+    task: TrainingTask,
+    samples: Samples,
+    config: TrainConfig,
+    out: Path,
+    title: str,
+    on_validation: OnValidation | None,
+) -> bool:
     """Train until the end, early stopping, the time limit or a signal; whether it was one of the first two."""
     began = time.monotonic()
     recent: list[dict[str, float]] = []
     limit = math.inf if config.minutes is None else 60 * config.minutes
-    with _stop_on_signal() as stop_asked, _progress(config.name, config.steps, run.step) as show:
+    with _stop_on_signal() as stop_asked, _progress(title, config.steps, run.step) as show:
         for batch in batches(samples, run.step, config.steps, config.data):
             recent.append(_train_step(run, task, batch, config))
-            show(f"{config.name} loss {recent[-1]['loss']:.4f}")
+            show(f"{title} loss {recent[-1]['loss']:.4f}")
             if run.step % config.log_every == 0:
                 seconds = time.monotonic() - began
                 means = {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
@@ -267,7 +283,9 @@ def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig,
                 recent = []
             last = run.step == config.steps
             if last or run.step % config.validate_every == 0:
-                _validate(run, task, config, out)
+                score = _validate(run, task, config, out)
+                if on_validation is not None:
+                    on_validation(run.step, score)
             early = config.patience > 0 and run.stale >= config.patience
             stopped = stop_asked() or time.monotonic() - began > limit
             if last or early or stopped or run.step % config.checkpoint_every == 0:
@@ -292,13 +310,21 @@ def _fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
 
 
 def train(
-    config: TrainConfig, images: Path, out: Path, *, resume: bool = False, shards: Path | None = None
+    config: TrainConfig,
+    images: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    shards: Path | None = None,
+    title: str | None = None,
+    on_validation: OnValidation | None = None,
 ) -> TrainResult:
     """Train by this configuration and write weights, figures, curve and checkpoints into `out`.
 
     images: a folder of clean images (with subfolders). resume: go on from the checkpoint in `out`, if there is one.
     shards: a folder of training pairs simulated beforehand, filled first where it is not full; None simulates while
-    training. Validation pairs are always simulated anew.
+    training. Validation pairs are always simulated anew. title: of the progress bar, by default the configuration's
+    name.
     Raises UsageError for a folder without images or an `out` that holds another run, DemoireError when the loss is no
     longer finite; the last good checkpoint stays.
     """
@@ -319,7 +345,7 @@ def train(
     task = TASKS[config.task](config, images)
     run = _start(task, config, out, shards)
     done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
-    finished = done or _steps(run, task, samples, config, out)
+    finished = done or _steps(run, task, samples, config, out, title or config.name, on_validation)
     path = out / f"{config.name}.safetensors"
     seconds = time.monotonic() - began
     return TrainResult(path if run.figures else None, run.step, finished, run.best, run.figures, seconds)
