@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from demoire.errors import DemoireError, UsageError
+from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.layers import channels_last
 from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
@@ -156,10 +156,21 @@ def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
     run.figures, run.curve = json.loads(state["figures"]), state["curve"]
 
 
+def _read_start(config: TrainConfig, network: nn.Module) -> None:
+    weights = find_weights(str(config.start_from))
+    try:
+        read_weights(weights, network)
+    except WeightsError as error:
+        raise WeightsError(
+            f"The weights {config.start_from} (start_from) are of another structure than this configuration's "
+            f"{config.task}; make [{config.task}] theirs, or start from others."
+        ) from error
+
+
 def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> _Run:
     network = task.network()
     if config.start_from:
-        read_weights(find_weights(config.start_from), network)
+        _read_start(config, network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
     run = _Run(network, mean, _optimizer(network, config.optimizer), fingerprint(config, shards))
@@ -325,8 +336,9 @@ def train(
     shards: a folder of training pairs simulated beforehand, filled first where it is not full; None simulates while
     training. Validation pairs are always simulated anew. title: of the progress bar, by default the configuration's
     name.
-    Raises UsageError for a folder without images or an `out` that holds another run, DemoireError when the loss is no
-    longer finite; the last good checkpoint stays.
+    Raises UsageError for a folder without images or an `out` that holds another run, WeightsError where the weights to
+    start from are missing, damaged or of another structure, DemoireError when the loss is no longer finite; the last
+    good checkpoint stays.
     """
     began = time.monotonic()
     if config.threads:

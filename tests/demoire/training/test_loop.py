@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from demoire.errors import DemoireError, UsageError
+from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.metrics import psnr
-from demoire.training import TrainConfig, load_config, train
+from demoire.training import TrainConfig, curves, load_config, train
 from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig
 from demoire.training.loop import learning_rate
 from demoire.weights import find_weights, load_detector, load_restorer
@@ -123,6 +124,12 @@ def test_event_files_hold_the_curve_and_a_resumed_run_has_each_point_once(scene_
         points = [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in rows if row[name]]
         assert [(event.step, event.value) for event in events.Scalars(name)] == points
         assert len(points) == 3
+
+
+def test_without_tensorboard_there_are_no_event_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
+    curves.write_events([{"step": 1, "loss": 0.5}], tmp_path / "tensorboard")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path: Path) -> None:
@@ -238,6 +245,23 @@ def test_training_goes_on_from_given_weights(scene_folder: Path, tmp_path: Path)
     config = _tiny("restorer", steps=1, start_from=str(first.weights), optimizer=still)
     second = train(config, scene_folder, tmp_path / "second")
     assert second.score == pytest.approx(first.score, abs=1e-3)
+
+
+def test_weights_that_cannot_be_started_from_are_one_sentence(scene_folder: Path, tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(9)}, tmp_path / "newer.safetensors", {"format": "demoire-weights/9"})
+    data = (tmp_path / "newer.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
+    says = {
+        "nosuch": "There are no weights nosuch",
+        "restorer": "another structure than this configuration's restorer",
+        str(tmp_path / "newer.safetensors"): "says demoire-weights/9",
+        str(tmp_path / "cut.safetensors"): "no whole safetensors file",
+    }
+    for start, sentence in says.items():
+        with pytest.raises(WeightsError) as caught:
+            train(_tiny("restorer", start_from=start), scene_folder, tmp_path / "out")
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)
+        assert not list((tmp_path / "out").iterdir())
 
 
 def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
