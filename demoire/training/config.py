@@ -4,11 +4,24 @@ A key that is not known is an error, not a shrug: a misspelt learning rate must 
 configurations lie in `configs/` and are found by name.
 """
 
+import json
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from demoire.detector import TILE, DetectorConfig
 from demoire.errors import ConfigError
@@ -75,8 +88,19 @@ class RestorerLossConfig(_Section):
     """Weights of the parts of the restorer's loss."""
 
     pixel: Literal["charbonnier", "l1", "l2"] = "charbonnier"
-    wide: NonNegativeFloat = 1.0  # L1 on pictures averaged over 4 and over 16 px: the wide bands
+    multi_scale: NonNegativeFloat = 1.0  # L1 on pictures averaged over squares of each of `scales`: the wide bands
+    scales: tuple[PositiveInt, ...] = Field((4, 16), min_length=1)  # px
     frequency: NonNegativeFloat = 0.0  # L1 between the spectra
+    colour: NonNegativeFloat = 0.0  # distance of blurred pictures in CIELAB's a* and b*: coloured bands
+    adversarial: NonNegativeFloat = 0.0  # how much less real than the truth a discriminator finds it; above 0 makes one
+
+
+class DiscriminatorConfig(_Section):
+    """What the restorer is trained against where `restorer_loss.adversarial` is above 0."""
+
+    widths: tuple[PositiveInt, ...] = Field((32, 64, 128), min_length=1)  # channels at 1/2, 1/4, 1/8 ...
+    learning_rate: float = Field(2e-4, gt=0)  # constant; of Adam
+    warmup_steps: int = Field(500, ge=0)  # in which it learns alone
 
 
 class DetectorLossConfig(_Section):
@@ -84,6 +108,33 @@ class DetectorLossConfig(_Section):
 
     focal_gamma: NonNegativeFloat = 0.0
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class SearchRange(_Section):
+    """Values between two bounds, both included; whole numbers where both bounds are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False  # as many values between 1 and 10 as between 10 and 100
+
+    @model_validator(mode="after")
+    def _check(self) -> "SearchRange":
+        if not self.low < self.high:
+            raise ValueError("low has to be below high")
+        if self.log and self.low <= 0:
+            raise ValueError("low has to be above 0 where log is true")
+        return self
+
+
+def _form(options: object) -> str:
+    return "choices" if isinstance(options, list) else "range"
+
+
+# What a key may be in a search: one of a list, or anything in a range.
+SearchOptions = Annotated[
+    Annotated[list[Any], Field(min_length=1), Tag("choices")] | Annotated[SearchRange, Tag("range")],
+    Discriminator(_form),
+]
 
 
 class TrainConfig(_Section):
@@ -98,6 +149,7 @@ class TrainConfig(_Section):
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
     detector_loss: DetectorLossConfig = DetectorLossConfig()
     start_from: str | None = None  # weights to begin with: a shipped name or a path
     seed: int = Field(0, ge=0)  # of the weights' first values
@@ -107,6 +159,11 @@ class TrainConfig(_Section):
     validate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 500
     patience: int = Field(0, ge=0)  # validations without a better one before stopping early; 0 never does
+    keep: Literal["best", "last"] = (
+        "best"  # the weights of which validation; PSNR does not see what a discriminator does
+    )
+
+    search: dict[str, SearchOptions] = {}  # by dotted path, what `demoire search` tries; `demoire train` passes it by
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
@@ -115,6 +172,8 @@ class TrainConfig(_Section):
             raise ValueError(f"data.size has to be a multiple of {step}")
         if self.task == "detector" and not 64 <= self.data.size <= TILE:
             raise ValueError(f"data.size has to be 64 to {TILE} for a detector")
+        if max(self.restorer_loss.scales) > self.data.size:
+            raise ValueError("restorer_loss.scales must not be above data.size")
         return self
 
 
@@ -142,12 +201,56 @@ def load_config(name_or_path: str | Path) -> TrainConfig:
     if not path.is_file():
         names = ", ".join(shipped_configs())
         raise ConfigError(f"There is no configuration {name_or_path}; give the path of a TOML file or one of {names}.")
+    return _checked(_parse(path), f"the configuration {path}")
+
+
+def _checked(values: Mapping[str, Any], source: str) -> TrainConfig:
     try:
-        return TrainConfig.model_validate(_parse(path))
+        return TrainConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         # The chosen architecture's name is in the error's place, but not in the file's.
         where = ".".join(str(part) for part in first["loc"] if part not in ARCHITECTURES) or "the file"
         unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
         what = "is not a known key; take it out" if unknown else first["msg"]
-        raise ConfigError(f"In the configuration {path}, {where}: {what}.") from error
+        raise ConfigError(f"In {source}, {where}: {what}.") from error
+
+
+def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """The configuration with other values at dotted paths ("optimizer.learning_rate"), and nothing left to search.
+
+    Raises ConfigError for a path that there is not, or a value out of range.
+    """
+    facts = config.model_dump(mode="json", exclude={"search"})
+    for path, value in values.items():
+        *sections, key = path.split(".")
+        section = facts
+        for name in sections:
+            section = section.get(name)  # type: ignore[assignment]  # what is no table is refused in the next line
+            if not isinstance(section, dict):
+                raise ConfigError(f"In [search], {path}: is not a known key; take it out.")
+        section[key] = value
+    return _checked(facts, "[search]")
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The configuration as a file that `load_config` reads, with every value in it but what to search."""
+    return "\n".join(_toml_lines(config.model_dump(mode="json", exclude={"search"}, exclude_none=True))) + "\n"
+
+
+def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
+    """Strings, numbers, truth values and lists of them are written in TOML as in JSON."""
+    lines = [
+        f"{_toml_key(key)} = {json.dumps(value, ensure_ascii=False)}"
+        for key, value in table.items()
+        if not isinstance(value, dict)
+    ]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            name = f"{path}{_toml_key(key)}"
+            lines += ["", f"[{name}]", *_toml_lines(value, f"{name}.")]
+    return lines
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)

@@ -1,9 +1,11 @@
-"""The learning curve of a run, as a table (CSV) and a picture (PNG)."""
+"""The learning curve of a run: as a table (CSV), a picture (PNG), and event files where TensorBoard is installed."""
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -11,9 +13,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 CurveRow = dict[str, float]
+_NOT_DRAWN = {"step", "seconds"}
 
 
-def write_csv(rows: Sequence[CurveRow], path: Path) -> None:
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """One line a record; columns in the order in which they first occur, empty where a record has no value."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     unfinished = path.with_name(path.name + ".part")
@@ -26,7 +29,7 @@ def write_csv(rows: Sequence[CurveRow], path: Path) -> None:
 
 def draw_png(rows: Sequence[CurveRow], path: Path) -> None:
     """Every column but the step over the step, one below the other."""
-    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in ("step", "seconds")]
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _NOT_DRAWN]
     figure, axes = plt.subplots(len(columns), 1, figsize=(8, 2.2 * len(columns)), sharex=True, squeeze=False)
     for axis, name in zip(axes[:, 0], columns, strict=True):
         points = [(row["step"], row[name]) for row in rows if name in row]
@@ -39,3 +42,21 @@ def draw_png(rows: Sequence[CurveRow], path: Path) -> None:
     figure.savefig(unfinished, format="png", dpi=90)
     plt.close(figure)
     os.replace(unfinished, path)
+
+
+def write_events(rows: Sequence[CurveRow], folder: Path) -> None:
+    """The whole curve as the one event file of a folder, for `tensorboard --logdir`; nothing without that package.
+
+    Written anew each time, as the others are: a curve that was resumed then has no points of the steps that were lost.
+    """
+    if find_spec("tensorboard") is None:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    before = list(folder.glob("events.out.tfevents.*"))
+    with SummaryWriter(str(folder), purge_step=0) as writer:  # 0: a TensorBoard that looks on forgets the old file
+        for row in rows:
+            for name in row.keys() - _NOT_DRAWN:
+                writer.add_scalar(name, row[name], int(row["step"]))
+    for path in before:
+        path.unlink()

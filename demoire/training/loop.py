@@ -2,10 +2,12 @@
 
 A checkpoint holds weights, optimizer, running mean and curve; the samples depend on their numbers alone; so a run that
 was cut and resumed ends with the same bits as one that was not (on one machine's CPU, with as many threads). The
-weights that are kept are the running mean's (EMA), at the best validation so far; OUT has them from the first one on:
+weights that are kept are the running mean's (EMA), at the best validation so far (or, with `keep = "last"`, at the last
+one); OUT has them from the first validation on:
 
     OUT/NAME.safetensors   the weights           OUT/curve.csv, curve.png   the learning curve
-    OUT/metrics.json       their figures         OUT/checkpoint.pt          where `resume` goes on
+    OUT/metrics.json       their figures         OUT/tensorboard            the same as event files, see curves.py
+    OUT/checkpoint.pt      where `resume` goes on
 """
 
 import json
@@ -16,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -29,10 +31,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from demoire.errors import DemoireError, UsageError
+from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.layers import channels_last
 from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
-from demoire.training.curves import CurveRow, draw_png, write_csv
+from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Samples, batches
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
@@ -42,7 +44,10 @@ log = logging.getLogger(__name__)
 
 _CHECKPOINT = "checkpoint.pt"
 # What may change between a run and its resumption: it does not change the weights, but for the end of the run.
-_FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device"}
+_FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
+
+# Called after each validation with step and score. What it raises ends the run.
+OnValidation = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class TrainResult:
     weights: Path | None  # None when it was stopped before the first validation
     step: int
     finished: bool  # all steps done, or stopped early by patience; False after the time limit or an interruption
-    score: float  # of the best validation: gain in dB, or negative cross entropy
+    score: float  # of the best validation: gain in dB, or negative cross entropy; -inf before the first one
     figures: dict[str, Any]
     seconds: float
 
@@ -64,7 +69,7 @@ class _Run:
     network: nn.Module
     mean: nn.Module  # running mean of the network's weights
     optimizer: torch.optim.Optimizer
-    fingerprint: str  # of all that decides the weights
+    fingerprint: str  # of its configuration
     step: int = 0
     best: float = -math.inf
     stale: int = 0  # validations since the best one
@@ -102,19 +107,21 @@ def _update_mean(run: _Run, decay: float) -> None:
             kept.copy_(current)  # the statistics of normalisation are running means already
 
 
-def _fingerprint(config: TrainConfig, shards: Path | None) -> str:
+def fingerprint(config: TrainConfig, shards: Path | None) -> str:
+    """All that decides the weights, as JSON: equal for equal runs."""
     facts = config.model_dump(mode="json", exclude=_FREE)
     for name in ("workers", "cache_megapixels", *(() if shards else ("shards",))):
         del facts["data"][name]
     return json.dumps(facts, sort_keys=True)
 
 
-def _save_checkpoint(run: _Run, out: Path) -> None:
+def _save_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
     state = {
         "config": run.fingerprint,
         "network": run.network.state_dict(),
         "mean": run.mean.state_dict(),
         "optimizer": run.optimizer.state_dict(),
+        "adversary": None if task.adversary is None else task.adversary.state_dict(),
         "torch_rng": torch.get_rng_state(),
         "step": run.step,
         "best": run.best,
@@ -130,74 +137,104 @@ def _save_checkpoint(run: _Run, out: Path) -> None:
     os.replace(unfinished, out / _CHECKPOINT)
 
 
-def _load_checkpoint(run: _Run, out: Path) -> None:
+def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
     path = out / _CHECKPOINT
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        config = state["config"]
     except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
         raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
-    if state["config"] != run.fingerprint:
+    if config != run.fingerprint:
         raise UsageError(f"The run in {out} has another configuration; resume with its own, or choose another folder.")
     run.network.load_state_dict(state["network"])
     run.mean.load_state_dict(state["mean"])
     run.optimizer.load_state_dict(state["optimizer"])
+    if task.adversary is not None:
+        task.adversary.load_state_dict(state["adversary"])
     torch.set_rng_state(state["torch_rng"])
     run.step, run.best, run.stale = state["step"], state["best"], state["stale"]
     run.figures, run.curve = json.loads(state["figures"]), state["curve"]
 
 
+def _read_start(config: TrainConfig, network: nn.Module) -> None:
+    weights = find_weights(str(config.start_from))
+    try:
+        read_weights(weights, network)
+    except WeightsError as error:
+        raise WeightsError(
+            f"The weights {config.start_from} (start_from) are of another structure than this configuration's "
+            f"{config.task}; make [{config.task}] theirs, or start from others."
+        ) from error
+
+
 def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> _Run:
-    torch.manual_seed(config.seed)
     network = task.network()
     if config.start_from:
-        read_weights(find_weights(config.start_from), network)
+        _read_start(config, network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
-    run = _Run(network, mean, _optimizer(network, config.optimizer), _fingerprint(config, shards))
+    run = _Run(network, mean, _optimizer(network, config.optimizer), fingerprint(config, shards))
     if (out / _CHECKPOINT).exists():
-        _load_checkpoint(run, out)
+        _load_checkpoint(run, task, out)
     return run
 
 
-def _train_step(run: _Run, task: TrainingTask, batch: Any, config: TrainConfig) -> float:
+def _train_step(run: _Run, task: TrainingTask, batch: Any, config: TrainConfig) -> dict[str, float]:
+    """One step; the losses as columns of the curve."""
     rate = learning_rate(run.step, config.steps, config.optimizer)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     loss = task.loss(run.network, batch)
-    value = loss.item()
+    values = {"loss": loss.item()}
     if config.optimizer.l1:
         loss = loss + config.optimizer.l1 * sum(p.abs().sum() for p in run.network.parameters())
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     limit = config.optimizer.clip_norm or math.inf
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), limit)
-    if not math.isfinite(value) or not math.isfinite(norm.item()):
-        raise DemoireError(
-            f"The loss is no longer a number at step {run.step}; lower optimizer.learning_rate; the last good "
-            "checkpoint and its weights are kept."
-        )
+    _expect_number(values["loss"] + norm.item(), "loss", run.step, "optimizer.learning_rate")
     run.optimizer.step()
+    if task.adversary is not None:
+        values["discriminator_loss"] = task.adversary.step()
+        _expect_number(values["discriminator_loss"], "discriminator's loss", run.step, "discriminator.learning_rate")
     _update_mean(run, config.optimizer.ema)
     run.step += 1
-    return value
+    return values
 
 
-def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> None:
-    """Measure the running mean; keep its weights and figures if they are the best so far."""
+def _expect_number(value: float, what: str, step: int, rate: str) -> None:
+    if not math.isfinite(value):
+        raise DemoireError(
+            f"The {what} is no longer a number at step {step}; lower {rate}; the last good checkpoint and its weights "
+            "are kept."
+        )
+
+
+def _said(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> float:
+    """Measure the running mean; keep its weights and figures if they are the best so far, or the last are wanted.
+
+    The score.
+    """
     found = task.validate(run.mean)
     run.curve.append({"step": run.step, **found.curve})
-    log.info("step %d: %s", run.step, ", ".join(f"{name} {value:.4g}" for name, value in found.curve.items()))
-    if found.score > run.best:
-        run.best, run.stale, run.figures = found.score, 0, found.figures
+    log.info("step %d: %s", run.step, _said(found.curve))
+    run.stale = 0 if found.score > run.best else run.stale + 1
+    run.best = max(run.best, found.score)
+    if run.stale == 0 or config.keep == "last":
+        run.figures = found.figures
         facts = {"name": config.name, "step": run.step, "score": round(found.score, 5), "figures": found.figures}
         task.save(run.mean, out / f"{config.name}.safetensors", {"training": facts})
         unfinished = out / "metrics.json.part"
         unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         os.replace(unfinished, out / "metrics.json")
-    else:
-        run.stale += 1
     write_csv(run.curve, out / "curve.csv")
     draw_png(run.curve, out / "curve.png")
+    write_events(run.curve, out / "tensorboard")
+    return found.score
 
 
 @contextmanager
@@ -230,28 +267,40 @@ def _progress(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], 
         yield lambda text: bar.update(line, advance=1, description=text)
 
 
-def _steps(run: _Run, task: TrainingTask, samples: Samples, config: TrainConfig, out: Path) -> bool:
+def _steps(
+    run: _Run,
+    task: TrainingTask,
+    samples: Samples,
+    config: TrainConfig,
+    out: Path,
+    title: str,
+    on_validation: OnValidation | None,
+) -> bool:
     """Train until the end, early stopping, the time limit or a signal; whether it was one of the first two."""
-    began, recent = time.monotonic(), [0.0, 0.0]
+    began = time.monotonic()
+    recent: list[dict[str, float]] = []
     limit = math.inf if config.minutes is None else 60 * config.minutes
-    with _stop_on_signal() as stop_asked, _progress(config.name, config.steps, run.step) as show:
+    with _stop_on_signal() as stop_asked, _progress(title, config.steps, run.step) as show:
         for batch in batches(samples, run.step, config.steps, config.data):
-            loss = _train_step(run, task, batch, config)
-            recent = [recent[0] + loss, recent[1] + 1]
-            show(f"{config.name} loss {loss:.4f}")
+            recent.append(_train_step(run, task, batch, config))
+            show(f"{title} loss {recent[-1]['loss']:.4f}")
             if run.step % config.log_every == 0:
-                mean, seconds = recent[0] / recent[1], time.monotonic() - began
-                run.curve.append({"step": run.step, "loss": round(mean, 6), "seconds": round(seconds, 1)})
+                seconds = time.monotonic() - began
+                means = {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
+                losses = {name: round(mean, 6) for name, mean in means.items()}
+                run.curve.append({"step": run.step, **losses, "seconds": round(seconds, 1)})
                 rate = learning_rate(run.step, config.steps, config.optimizer)
-                log.info("step %d/%d: loss %.5f, rate %.2e, %.0f s", run.step, config.steps, mean, rate, seconds)
-                recent = [0.0, 0.0]
+                log.info("step %d/%d: %s, rate %.2e, %.0f s", run.step, config.steps, _said(losses), rate, seconds)
+                recent = []
             last = run.step == config.steps
             if last or run.step % config.validate_every == 0:
-                _validate(run, task, config, out)
+                score = _validate(run, task, config, out)
+                if on_validation is not None:
+                    on_validation(run.step, score)
             early = config.patience > 0 and run.stale >= config.patience
             stopped = stop_asked() or time.monotonic() - began > limit
             if last or early or stopped or run.step % config.checkpoint_every == 0:
-                _save_checkpoint(run, out)
+                _save_checkpoint(run, task, out)
             if last or early:
                 return True
             if stopped:
@@ -272,15 +321,24 @@ def _fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
 
 
 def train(
-    config: TrainConfig, images: Path, out: Path, *, resume: bool = False, shards: Path | None = None
+    config: TrainConfig,
+    images: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    shards: Path | None = None,
+    title: str | None = None,
+    on_validation: OnValidation | None = None,
 ) -> TrainResult:
     """Train by this configuration and write weights, figures, curve and checkpoints into `out`.
 
     images: a folder of clean images (with subfolders). resume: go on from the checkpoint in `out`, if there is one.
     shards: a folder of training pairs simulated beforehand, filled first where it is not full; None simulates while
-    training. Validation pairs are always simulated anew.
-    Raises UsageError for a folder without images or an `out` that holds another run, DemoireError when the loss is no
-    longer finite; the last good checkpoint stays.
+    training. Validation pairs are always simulated anew. title: of the progress bar, by default the configuration's
+    name.
+    Raises UsageError for a folder without images or an `out` that holds another run, WeightsError where the weights to
+    start from are missing, damaged or of another structure, DemoireError when the loss is no longer finite; the last
+    good checkpoint stays.
     """
     began = time.monotonic()
     if config.threads:
@@ -295,10 +353,11 @@ def train(
         _fill_shards(shards, images, config.data)
     source = PairSource(images, "train", config.data, shards)
     samples = Samples(source, config.task, config.data, (config.data.seed,))
+    torch.manual_seed(config.seed)
     task = TASKS[config.task](config, images)
     run = _start(task, config, out, shards)
     done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
-    finished = done or _steps(run, task, samples, config, out)
+    finished = done or _steps(run, task, samples, config, out, title or config.name, on_validation)
     path = out / f"{config.name}.safetensors"
     seconds = time.monotonic() - began
     return TrainResult(path if run.figures else None, run.step, finished, run.best, run.figures, seconds)

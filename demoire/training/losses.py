@@ -1,8 +1,12 @@
 """What training makes small.
 
 The restorer's loss looks at the pixels and, averaged over 4 and 16 px, at what is left of wide bands: these are faint
-in every single pixel and would hardly count otherwise. Both losses take the sRGB values that people see, 0..1.
+in every single pixel and would hardly count otherwise. A part for the spectrum and one for coloured bands can be added.
+All take the sRGB values that people see, 0..1. What a discriminator says is in `demoire.training.adversarial`.
 """
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +15,9 @@ from torch.nn import functional as F
 from demoire.training.config import DetectorLossConfig, RestorerLossConfig
 
 _CHARBONNIER_EPSILON = 1e-3
-_WIDE_SCALES = (4, 16)
+_CHROMA_EPSILON = 0.5  # of CIELAB's units, of which two are just seen; keeps the slope at zero finite
+_BLUR_SIGMA = 4.0  # px: coloured bands are wider, and the dots and subpixels that also have colour are narrower
+_BLUR_STRIDE = 4  # px: what has been blurred so much needs no more samples
 
 
 def charbonnier(difference: Tensor) -> Tensor:
@@ -19,9 +25,9 @@ def charbonnier(difference: Tensor) -> Tensor:
     return (difference.square() + _CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
-def wide_loss(difference: Tensor) -> Tensor:
-    """Mean absolute difference of (N, 3, H, W) averaged over squares of 4 and of 16 px, summed over the two scales."""
-    return torch.stack([F.avg_pool2d(difference, scale).abs().mean() for scale in _WIDE_SCALES]).sum()
+def multi_scale_loss(difference: Tensor, scales: Sequence[int]) -> Tensor:
+    """Mean absolute difference of (N, 3, H, W) averaged over squares of each scale (px), summed over the scales."""
+    return torch.stack([F.avg_pool2d(difference, scale).abs().mean() for scale in scales]).sum()
 
 
 def frequency_loss(difference: Tensor) -> Tensor:
@@ -29,8 +35,48 @@ def frequency_loss(difference: Tensor) -> Tensor:
     return torch.fft.rfft2(difference.contiguous(), norm="ortho").abs().mean()
 
 
+def _linear(pictures: Tensor) -> Tensor:
+    """sRGB 0..1 to linear light (IEC 61966-2-1); what lies beyond 0..1 goes on in the same curve."""
+    curve = ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4  # clamped: no power of a negative number in backward
+    return torch.where(pictures > 0.04045, curve, pictures / 12.92)
+
+
+def _chroma(linear: Tensor) -> Tensor:
+    """CIELAB's a* and b* (N, 2, H, W) of linear RGB (N, 3, H, W) under D65 (CIE 15:2004)."""
+    matrix = linear.new_tensor(
+        [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+    )
+    white = linear.new_tensor([0.95047, 1.0, 1.08883]).view(1, 3, 1, 1)
+    xyz = torch.einsum("ij,njhw->nihw", matrix, linear) / white
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = f.unbind(dim=1)
+    return torch.stack([500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def _blurred(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 3, ceil(H / 4), ceil(W / 4)): a Gaussian of 4 px, every fourth pixel of the result."""
+    radius = math.ceil(3 * _BLUR_SIGMA)
+    places = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
+    weights = torch.exp(-places.square() / (2 * _BLUR_SIGMA**2))
+    weights = (weights / weights.sum()).expand(3, 1, 1, -1)
+    padded = F.pad(pictures, (radius,) * 4, mode="reflect")
+    rows = F.conv2d(padded, weights, stride=(1, _BLUR_STRIDE), groups=3)
+    return F.conv2d(rows, weights.mT, stride=(_BLUR_STRIDE, 1), groups=3)
+
+
+def colour_loss(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean distance in CIELAB's plane of a* and b*, over 100, of (N, 3, H, W) sRGB 0..1 seen from afar.
+
+    Seen from afar: blurred in linear light, as S-CIELAB does (Zhang and Wandell, 1996), so that coloured bands count
+    and the coloured dots of halftone, which the eye mixes, do not. Lightness is the other parts' matter. H and W have
+    to be above 12 px.
+    """
+    one, other = (_chroma(_blurred(_linear(pictures))) for pictures in (restored, clean))
+    return ((one - other).square().sum(dim=1) + _CHROMA_EPSILON**2).sqrt().sub(_CHROMA_EPSILON).mean() / 100
+
+
 def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -> Tensor:
-    """Scalar loss of (N, 3, H, W) sRGB 0..1 against the truth."""
+    """Scalar loss of (N, 3, H, W) sRGB 0..1 against the truth, without what a discriminator would add."""
     difference = restored - clean
     if config.pixel == "l2":
         loss = difference.square().mean()
@@ -38,10 +84,12 @@ def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -
         loss = difference.abs().mean()
     else:
         loss = charbonnier(difference)
-    if config.wide:
-        loss = loss + config.wide * wide_loss(difference)
+    if config.multi_scale:
+        loss = loss + config.multi_scale * multi_scale_loss(difference, config.scales)
     if config.frequency:
         loss = loss + config.frequency * frequency_loss(difference)
+    if config.colour:
+        loss = loss + config.colour * colour_loss(restored, clean)
     return loss
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from demoire.detector import Detector
 from demoire.restorer import Restorer, build_restorer
 from demoire.simulate import KINDS
+from demoire.training.adversarial import Adversary
 from demoire.training.calibration import calibrate, clean_pictures, detector_figures, tile_logits
 from demoire.training.config import TrainConfig
 from demoire.training.data import PairSource, Sample, Samples, validation_set
@@ -36,6 +37,8 @@ class Validation:
 
 class TrainingTask(Protocol):
     """What the loop needs of a task."""
+
+    adversary: Adversary | None  # what has to be stepped after the network, and saved with it
 
     def network(self) -> nn.Module: ...
 
@@ -70,14 +73,20 @@ class RestorerTask:
         source = PairSource(images, "validation", config.data)
         samples = Samples(source, "restorer", config.data, (config.data.seed,))
         self._held_out = validation_set(samples, config.data, (config.data.seed, _VALIDATION_SEED))
+        wanted = config.restorer_loss.adversarial > 0
+        self.adversary = Adversary(config.discriminator, config.device) if wanted else None
 
     def network(self) -> Restorer:
         return build_restorer(self._config.restorer)
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
-        device = self._config.device
-        clean = to_input(batch.clean, device)
-        return restorer_loss(network(to_input(batch.moire, device)), clean, self._config.restorer_loss)
+        device, config = self._config.device, self._config.restorer_loss
+        moire, clean = to_input(batch.moire, device), to_input(batch.clean, device)
+        restored = network(moire)
+        loss = restorer_loss(restored, clean, config)
+        if self.adversary is not None:
+            loss = loss + config.adversarial * self.adversary.loss(moire, restored, clean)
+        return loss
 
     def validate(self, network: nn.Module) -> Validation:
         """PSNR before and after for each kind; the score is the mean gain over the kinds with moiré, in dB."""
@@ -107,6 +116,8 @@ class RestorerTask:
 
 class DetectorTask:
     """A tile in, the kind of moiré out."""
+
+    adversary: Adversary | None = None
 
     def __init__(self, config: TrainConfig, images: Path) -> None:
         self._config = config

@@ -1,4 +1,4 @@
-"""Commands from simulated pairs to figures: simulate, train, evaluate, bench."""
+"""Commands from simulated pairs to figures: simulate, train, search, evaluate, bench."""
 
 import logging
 from collections.abc import Mapping
@@ -71,6 +71,44 @@ def train(
     if not result.finished:
         console.remark("stopped before the end; the same command with --resume goes on")
     return 0
+
+
+def search(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file with [search], or a shipped name.")],
+    images: Annotated[Path, typer.Option("--images", metavar="DIR", help="Clean images to simulate moiré on.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="For best.toml, tables and the trials' runs.")
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="How many there shall be in OUT at the end.")] = 20,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long; the same command goes on.")] = None,
+    shards: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Simulate beforehand into this folder, once for all trials.")
+    ] = None,
+    max_kmac: Annotated[
+        float | None, typer.Option(min=0, help="Refuse structures that cost more kMAC per pixel.")
+    ] = None,
+) -> int:
+    """Try structures and rates by many short trainings; OUT gets the best configuration, for 'demoire train'."""
+    logging.getLogger("demoire").setLevel(logging.INFO)
+    from demoire.training.config import load_config
+    from demoire.training.search import search as run
+
+    found = run(load_config(config), images, out, trials=trials, minutes=minutes, shards=shards, max_kmac=max_kmac)
+    ranked = sorted(found.trials, key=lambda trial: (trial.state != "done", -(trial.score or 0), trial.number))
+    rows = [
+        (trial.number, trial.state, trial.score, trial.kmac, *(_exact(trial.shown(path)) for path in found.space))
+        for trial in ranked
+    ]
+    console.show_table("the trials, the best first", ("trial", "state", "score", "kMAC a pixel", *found.space), rows)
+    typer.echo(f"the best configuration is {found.config}")
+    if not found.finished:
+        console.remark("stopped before the end; the same command goes on")
+    return 0
+
+
+def _exact(value: str | float | None) -> str | float | None:
+    """Rates span powers of ten: three digits wherever they stand."""
+    return f"{value:.3g}" if isinstance(value, float) else value
 
 
 def evaluate(
@@ -151,4 +189,4 @@ def bench(
     return 0
 
 
-COMMANDS = (simulate, train, evaluate, bench)
+COMMANDS = (simulate, train, search, evaluate, bench)

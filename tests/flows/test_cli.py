@@ -23,6 +23,7 @@ PROMISED = [
     "evaluate",
     "simulate",
     "train",
+    "search",
     "bench",
     "serve",
     "deploy",

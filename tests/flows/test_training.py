@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from prefect.client.orchestration import get_client
 
 from demoire.weights import find_weights
@@ -63,6 +64,13 @@ def test_evaluate_gives_the_promised_figures_as_json_and_as_a_page(
     assert "halftone" in capsys.readouterr().out
 
 
+def test_evaluate_names_a_pair_of_two_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, side in (("odd_moire.png", 64), ("odd_clean.png", 65)):
+        Image.new("RGB", (side, 64)).save(tmp_path / name)
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "a pair has to be of one size" in capsys.readouterr().err
+
+
 def test_evaluate_names_a_picture_without_its_twin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "lonely_moire.png").write_bytes(b"whatever")
     assert main(["evaluate", str(tmp_path)]) == 2
@@ -93,6 +101,35 @@ def test_train_names_an_unknown_key_of_its_configuration(
     assert main(words) == 2
     assert "lerning_rate: is not a known key" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_train_without_images_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["train", "tiny-restorer", "--images", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "empty") in said and said.count("\n") == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_search_leaves_a_configuration_that_train_takes(
+    clean_pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "mine.toml", tmp_path / "search"
+    config.write_text(
+        'task = "restorer"\nname = "mine"\nsteps = 2\nthreads = 1\n'
+        '[search]\n"optimizer.learning_rate" = { low = 1e-4, high = 1e-2, log = true }\n'
+        '"restorer.activation" = ["relu", "gelu"]\n'
+        "[restorer]\nwidths = [8, 8, 8, 8]\n"
+        "[data]\nsize = 32\nbatch = 1\nworkers = 0\nvalidation_per_kind = 1\n"
+    )
+    words = ["search", str(config), "--images", str(clean_pictures), "--out", str(out), "--trials", "2"]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    assert "kMAC a pixel" in table and "restorer.activation" in table and str(out / "best.toml") in table
+    words = ["train", str(out / "best.toml"), "--images", str(clean_pictures), "--out", str(tmp_path / "run")]
+    assert main(words) == 0
+    assert (tmp_path / "run" / "mine.safetensors").exists()
 
 
 @pytest.mark.slow

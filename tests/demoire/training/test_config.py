@@ -46,6 +46,14 @@ def test_shipped_restorers_are_what_their_names_say_within_their_cost(name: str,
     assert network_cost(network).macs_per_pixel <= most
 
 
+def test_adversarial_configuration_fits_the_weights_that_it_starts_from() -> None:
+    from demoire.weights import load_restorer
+
+    config = load_config("restorer-gan")
+    assert config.start_from == "restorer" and config.restorer_loss.adversarial > 0
+    assert load_restorer(config.start_from).config == config.restorer
+
+
 def _write(folder: Path, text: str) -> Path:
     path = folder / "mine.toml"
     path.write_text('task = "restorer"\nname = "mine"\nsteps = 5\n' + text)
@@ -81,6 +89,8 @@ def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
         ("[data]\nsize = 100\n", "multiple of 32"),
         ("[data]\nscales = [1.0, 0.5]\n", "the smaller first"),
         ("[optimizer]\nlearning_rate = -1.0\n", "optimizer.learning_rate"),
+        ("[restorer_loss]\nscales = [4, 512]\n", "must not be above data.size"),
+        ("[restorer_loss]\nwide = 1.0\n", "restorer_loss.wide: is not a known key"),
         ("[optimizer\n", "not valid TOML"),
     ],
 )

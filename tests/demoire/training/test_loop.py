@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.metrics import psnr
@@ -21,8 +22,8 @@ from demoire.restorer import (
     UNetConfig,
     build_restorer,
 )
-from demoire.training import TrainConfig, load_config, train
-from demoire.training.config import OptimizerConfig
+from demoire.training import TrainConfig, curves, load_config, train
+from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig
 from demoire.training.loop import learning_rate
 from demoire.weights import find_weights, load_detector, load_restorer
 
@@ -75,19 +76,92 @@ def test_every_architecture_trains(restorer: RestorerConfig, scene_folder: Path,
     assert 1e-5 < moved < 1
 
 
-@pytest.mark.parametrize("task", ["restorer", "detector"])
-def test_interrupted_and_resumed_equals_uninterrupted(task: str, scene_folder: Path, tmp_path: Path) -> None:
-    straight = train(_tiny(task), scene_folder, tmp_path / "straight")
+ADVERSARIAL: dict[str, object] = {
+    "restorer_loss": RestorerLossConfig(adversarial=0.1),
+    "discriminator": DiscriminatorConfig(widths=(4, 4), warmup_steps=2),
+    "keep": "last",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [("restorer", {}), ("restorer", ADVERSARIAL), ("detector", {})],
+    ids=["restorer", "gan", "detector"],
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    task: str, changes: dict[str, object], scene_folder: Path, tmp_path: Path
+) -> None:
+    straight = train(_tiny(task, **changes), scene_folder, tmp_path / "straight")
     for stop in range(1, 4):
-        cut = train(_tiny(task, minutes=MOMENT), scene_folder, tmp_path / "cut", resume=True)
+        cut = train(_tiny(task, minutes=MOMENT, **changes), scene_folder, tmp_path / "cut", resume=True)
         assert (cut.step, cut.finished) == (stop, False)
-    resumed = train(_tiny(task), scene_folder, tmp_path / "cut", resume=True)
+    resumed = train(_tiny(task, **changes), scene_folder, tmp_path / "cut", resume=True)
     assert resumed.finished
     one, other = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("straight", "cut"))
-    for part in ("network", "mean"):
-        assert all(torch.equal(one[part][name], other[part][name]) for name in one[part])
+    for part in ("network", "mean", "optimizer", "adversary"):
+        _assert_equal(one[part], other[part])
     assert straight.weights is not None and resumed.weights is not None
     assert find_weights(str(straight.weights)).digest == find_weights(str(resumed.weights)).digest
+
+
+def _assert_equal(one: object, other: object) -> None:
+    """To the bit, tensors inside dictionaries included."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            _assert_equal(one[name], other[name])
+    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def test_a_discriminator_is_trained_beside_and_stays_out_of_the_weights(scene_folder: Path, tmp_path: Path) -> None:
+    result = train(_tiny("restorer", **ADVERSARIAL), scene_folder, tmp_path / "gan")
+    plain = train(_tiny("restorer", keep="last"), scene_folder, tmp_path / "plain")
+    assert (
+        load_restorer(str(result.weights)).state_dict().keys() == load_restorer(str(plain.weights)).state_dict().keys()
+    )
+    assert find_weights(str(result.weights)).digest != find_weights(str(plain.weights)).digest
+    with (tmp_path / "gan" / "curve.csv").open() as file:
+        losses = [float(row["discriminator_loss"]) for row in csv.DictReader(file) if row["discriminator_loss"]]
+    assert len(losses) == 3 and all(0 < loss < 2 for loss in losses)
+
+
+def test_a_discriminator_that_explodes_is_named(scene_folder: Path, tmp_path: Path) -> None:
+    wild = {**ADVERSARIAL, "discriminator": DiscriminatorConfig(widths=(4,), learning_rate=1e38)}
+    with pytest.raises(DemoireError, match=r"discriminator's loss .* lower discriminator.learning_rate"):
+        train(_tiny("restorer", **wild), scene_folder, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_last_weights_are_kept_where_they_are_asked_for(scene_folder: Path, tmp_path: Path) -> None:
+    """Of a run whose best validation is its first, since it is taught nonsense fast."""
+    bad = OptimizerConfig(learning_rate=0.3, warmup_steps=0, ema=0.0)
+    for keep, step in (("best", 1), ("last", 3)):
+        config = _tiny("restorer", steps=3, validate_every=1, optimizer=bad, keep=keep)
+        result = train(config, scene_folder, tmp_path / keep)
+        facts = find_weights(str(result.weights)).metadata["training"]
+        assert (facts["step"], facts["figures"]) == (step, result.figures)
+
+
+def test_event_files_hold_the_curve_and_a_resumed_run_has_each_point_once(scene_folder: Path, tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(_tiny("restorer", steps=3, log_every=1, validate_every=1, minutes=MOMENT), scene_folder, tmp_path)
+    train(_tiny("restorer", steps=3, log_every=1, validate_every=1), scene_folder, tmp_path, resume=True)
+    with (tmp_path / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("loss", "gain", "psnr_screen"):
+        points = [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in rows if row[name]]
+        assert [(event.step, event.value) for event in events.Scalars(name)] == points
+        assert len(points) == 3
+
+
+def test_without_tensorboard_there_are_no_event_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
+    curves.write_events([{"step": 1, "loss": 0.5}], tmp_path / "tensorboard")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path: Path) -> None:
@@ -174,10 +248,13 @@ def test_exploding_loss_stops_and_keeps_the_last_good_checkpoint(scene_folder: P
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_damaged_checkpoint_is_named(scene_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"half a file")
-    with pytest.raises(UsageError, match="is damaged"):
-        train(_tiny("restorer"), scene_folder, tmp_path, resume=True)
+def test_damaged_checkpoint_is_named_and_left_alone(scene_folder: Path, tmp_path: Path) -> None:
+    torch.save({"of": "another program"}, tmp_path / "foreign")
+    for data in (b"half a file", (tmp_path / "foreign").read_bytes()):
+        (tmp_path / "checkpoint.pt").write_bytes(data)
+        with pytest.raises(UsageError, match="is damaged"):
+            train(_tiny("restorer"), scene_folder, tmp_path, resume=True)
+        assert (tmp_path / "checkpoint.pt").read_bytes() == data
 
 
 def test_early_stopping_ends_a_run_that_gets_no_better(scene_folder: Path, tmp_path: Path) -> None:
@@ -205,8 +282,25 @@ def test_training_goes_on_from_given_weights(scene_folder: Path, tmp_path: Path)
 def test_training_does_not_go_on_from_another_architecture(scene_folder: Path, tmp_path: Path) -> None:
     first = train(_tiny("restorer", steps=1), scene_folder, tmp_path / "first")
     config = _tiny("restorer", steps=1, start_from=str(first.weights), restorer=DMCNNConfig((8, 8, 8, 8, 8), 1, 8))
-    with pytest.raises(WeightsError, match="do not fit"):
+    with pytest.raises(WeightsError, match="another structure"):
         train(config, scene_folder, tmp_path / "second")
+
+
+def test_weights_that_cannot_be_started_from_are_one_sentence(scene_folder: Path, tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(9)}, tmp_path / "newer.safetensors", {"format": "demoire-weights/9"})
+    data = (tmp_path / "newer.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
+    says = {
+        "nosuch": "There are no weights nosuch",
+        "restorer": "another structure than this configuration's restorer",
+        str(tmp_path / "newer.safetensors"): "says demoire-weights/9",
+        str(tmp_path / "cut.safetensors"): "no whole safetensors file",
+    }
+    for start, sentence in says.items():
+        with pytest.raises(WeightsError) as caught:
+            train(_tiny("restorer", start_from=start), scene_folder, tmp_path / "out")
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)
+        assert not list((tmp_path / "out").iterdir())
 
 
 def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:

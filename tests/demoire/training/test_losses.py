@@ -1,27 +1,32 @@
 """The losses: zero for the truth, and each part sees what it is there for."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
+from skimage.color import rgb2xyz, xyz2lab
+from torch import Tensor
 from torch.nn import functional as F
 
 from demoire.training.config import DetectorLossConfig, RestorerLossConfig
-from demoire.training.losses import detector_loss, restorer_loss, wide_loss
+from demoire.training.losses import colour_loss, detector_loss, multi_scale_loss, restorer_loss
 
 CLEAN = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("pixel", ["charbonnier", "l1", "l2"])
 def test_truth_costs_next_to_nothing(pixel: str) -> None:
-    config = RestorerLossConfig(pixel=pixel, frequency=0.1)
+    config = RestorerLossConfig(pixel=pixel, frequency=0.1, colour=0.1)
     assert restorer_loss(CLEAN, CLEAN, config) <= 1.001e-3
     assert restorer_loss(CLEAN + 0.1, CLEAN, config) > 0.005
 
 
-def test_wide_part_sees_bands_and_not_dots() -> None:
+def test_multi_scale_part_sees_bands_and_not_dots() -> None:
     checkerboard = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 0.2 - 0.1
     band = torch.where(torch.arange(64) < 32, 0.1, -0.1).expand(64, 64)
-    assert wide_loss(checkerboard.expand(1, 3, 64, 64)) < 1e-6
-    assert wide_loss(band.expand(1, 3, 64, 64).clone()) == pytest.approx(0.2, rel=1e-4)  # 0.1 at each of two scales
+    assert multi_scale_loss(checkerboard.expand(1, 3, 64, 64), (4, 16)) < 1e-6
+    for scales, loss in (((4, 16), 0.2), ((2, 4, 8), 0.3)):  # 0.1 at each of the scales
+        assert multi_scale_loss(band.expand(1, 3, 64, 64).clone(), scales) == pytest.approx(loss, rel=1e-4)
 
 
 def test_frequency_part_is_the_spectrum_of_the_difference() -> None:
@@ -29,6 +34,42 @@ def test_frequency_part_is_the_spectrum_of_the_difference() -> None:
     both = restorer_loss(CLEAN * 0.9, CLEAN, RestorerLossConfig(frequency=1.0))
     spectrum = torch.fft.rfft2(CLEAN * 0.9 - CLEAN, norm="ortho").abs().mean()
     assert both - without == pytest.approx(spectrum.item(), rel=1e-4)
+
+
+def _chroma_from_afar(picture: Tensor) -> np.ndarray:
+    """By scikit-image and SciPy: a* and b* of every fourth pixel of the picture blurred in linear light."""
+    xyz = gaussian_filter(rgb2xyz(picture.permute(1, 2, 0).numpy()), (4, 4, 0), truncate=3, mode="mirror")
+    return xyz2lab(xyz[::4, ::4])[..., 1:]
+
+
+def test_colour_part_is_the_distance_in_cielab_of_blurred_pictures() -> None:
+    pink = (CLEAN * torch.tensor([1.0, 0.7, 0.9]).view(3, 1, 1) + 0.02).clamp(0, 1)
+    distances = [
+        np.linalg.norm(_chroma_from_afar(one) - _chroma_from_afar(other), axis=2)
+        for one, other in zip(pink, CLEAN, strict=True)
+    ]
+    expected = (np.sqrt(np.square(distances) + 0.25) - 0.5).mean() / 100
+    assert colour_loss(pink, CLEAN) == pytest.approx(expected, rel=2e-3)
+    without, both = (restorer_loss(pink, CLEAN, RestorerLossConfig(colour=weight)) for weight in (0.0, 1.0))
+    assert both - without == pytest.approx(expected, rel=2e-3)
+
+
+def test_colour_part_sees_coloured_bands_and_neither_grey_bands_nor_coloured_dots() -> None:
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    wave = 0.1 * torch.sin(2 * torch.pi * torch.arange(64) / 32).expand(1, 1, 64, 64)
+    dots = 0.1 * ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 2 - 1.0).expand(1, 1, 64, 64)
+    green = torch.tensor([0.0, 1, 0]).view(3, 1, 1)
+    bands = colour_loss(grey + wave * green, grey)
+    assert bands > 0.05
+    assert colour_loss(grey + wave, grey) < 0.01 * bands
+    assert colour_loss(grey + dots * green, grey) < 0.25 * bands  # as light they mix to a little more green
+
+
+def test_colour_part_has_a_finite_slope_for_the_truth_and_beyond_the_range() -> None:
+    for start in (CLEAN, CLEAN * 3 - 1):
+        restored = start.clone().requires_grad_()
+        colour_loss(restored, CLEAN).backward()
+        assert restored.grad is not None and restored.grad.isfinite().all()
 
 
 def test_detector_loss_is_cross_entropy() -> None:
