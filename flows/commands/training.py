@@ -1,4 +1,4 @@
-"""Commands from simulated pairs to figures: simulate, train, evaluate, bench."""
+"""Commands from simulated pairs to figures: simulate, train, weights, evaluate, bench."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from demoire.errors import UsageError
 from demoire.splits import Split
 from flows import console
 from flows.commands import options
-from flows.settings import read_settings
+from flows.settings import keep_storage_options, read_settings
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
 
@@ -54,22 +54,36 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Simulate beforehand into this folder, for several epochs or runs."),
     ] = None,
+    register: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Evaluate on the test split, and register under this name what is better."),
+    ] = None,
+    registry: options.Registry = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each kind to evaluate on.")] = 20,
+    force: Annotated[bool, typer.Option("--force", help="Register what is no better than the newest too.")] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")] = False,
+    storage_option: options.StorageOption = None,
 ) -> int:
-    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning curve."""
+    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning curve.
+
+    With --register the weights can then be used by --weights NAME, if they are better than those of that name.
+    """
+    keep_storage_options(storage_option or ())
     logging.getLogger("demoire").setLevel(logging.INFO)
+    from pipelines.training import TrainJob
+
+    job = TrainJob(config, images, out, resume, shards, register, registry, pairs, force)
     if prefect:
-        from flows.train_model import train_model
-
-        typer.echo(f"weights: {train_model(config, images, out, resume, shards)}")
-        return 0
-    from demoire.training.config import load_config
-    from demoire.training.loop import train as run
-
-    result = run(load_config(config), images, out, resume=resume, shards=shards)
+        from flows.train_model import run_flow as run
+    else:
+        from pipelines.training import run_training as run
+    done = run(job)
+    result = done.result
     typer.echo(f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}")
     if not result.finished:
         console.remark("stopped before the end; the same command with --resume goes on")
+    elif done.evaluation is not None:
+        typer.echo(done.sentence())
     return 0
 
 
@@ -81,13 +95,24 @@ def evaluate(
     device: options.Device = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     threshold: options.Threshold = None,
 ) -> int:
-    """Measure against the truth: PSNR and SSIM before, after, and of the best blur; the detector's figures.
+    """Measure against the truth: PSNR, SSIM, CIEDE2000 before, after, and of the best blur; the detector's figures.
 
     NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector alone.
     """
-    settings = read_settings(None, gate=gate, device=device, detector=detector, restorer=restorer, threshold=threshold)
+    settings = read_settings(
+        None,
+        gate=gate,
+        device=device,
+        detector=detector,
+        restorer=restorer,
+        weights=weights,
+        registry=registry,
+        threshold=threshold,
+    )
     from demoire.cleaner import Cleaner
     from pipelines.evaluate import evaluate_page, evaluate_pairs
 
@@ -111,25 +136,59 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
         columns = (
             "kind",
             "n",
-            *(f"{name} {when}" for name in ("PSNR", "SSIM") for when in ("before", "after", "blur")),
+            *(f"{name} {when}" for name in ("PSNR", "SSIM", "ΔE") for when in ("before", "after", "blur")),
         )
-        console.show_table("means over the pairs; PSNR in dB; blur: the best one, chosen by the truth", columns, rows)
+        title = "means over the pairs; PSNR in dB, ΔE: CIEDE2000; blur: the best one, chosen by the truth"
+        console.show_table(title, columns, rows)
     detector = [(name, value) for name, value in figures["detector"].items()]
     detector += [("threshold", figures["threshold"]), ("clean images touched", figures["clean_touched"])]
+    detector.append(("calibration error", figures["calibration"]["error"]))
     console.show_table("the detector", ("figure", "value"), detector)
+    said = list(next(iter(figures["confusion"].values())))
+    rows = [(kind, *counts.values()) for kind, counts in figures["confusion"].items()]
+    console.show_table("images by kind, and by what they were said to be", ("kind", *said), rows)
 
 
 def _measures(means: Mapping[str, Any]) -> list[Any]:
-    return [means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")]
+    return [means[f"{name}_{when}"] for name in ("psnr", "ssim", "ciede2000") for when in ("before", "after", "blur")]
+
+
+def weights(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="All versions of this name alone.")] = None,
+    registry: options.Registry = None,
+    storage_option: options.StorageOption = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """List the weights that --weights takes: what is shipped, and the newest version of each registered name."""
+    keep_storage_options(storage_option or ())
+    from pipelines.registry import Registry, score_text, shipped
+
+    place, found = Registry(registry), shipped()
+    if name is None:
+        found += [newest for known in place.names() if (newest := place.newest(known)) is not None]
+    else:
+        found = [version for version in found if version.name == name] or place.versions(place.find(name).name)
+    if as_json:
+        console.emit_json(found)
+        return 0
+    rows = [
+        (v.name, v.model, v.number or "shipped", v.digest[:12], score_text(v.model, v.score), v.registered_at or None)
+        for v in found
+    ]
+    columns = ("name", "model", "version", "digest", "figure", "registered at")
+    console.show_table(f"shipped, and registered in {place.uri}", columns, rows)
+    return 0
 
 
 def bench(
     as_json: options.AsJson = False,
     device: options.Device = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
 ) -> int:
     """Measure this machine: the models alone, every stage alone, and the whole job end to end. About two minutes."""
-    settings = read_settings(None, device=device, restorer=restorer)
+    settings = read_settings(None, device=device, restorer=restorer, weights=weights, registry=registry)
     from pipelines.bench import bench as run
 
     with console.progress_bar("measuring") as bar:
@@ -151,4 +210,4 @@ def bench(
     return 0
 
 
-COMMANDS = (simulate, train, evaluate, bench)
+COMMANDS = (simulate, train, weights, evaluate, bench)
