@@ -15,6 +15,8 @@ from flows.settings import keep_storage_options, read_settings
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
 
+_SHOWN, _COMPARED = 6, 24  # pictures of each kind on a contact sheet, and those that its figures are of
+
 
 def simulate(
     clean: Annotated[str, typer.Argument(metavar="CLEAN", help="A folder of clean images, or 'drawn' for own scenes.")],
@@ -27,22 +29,49 @@ def simulate(
         Split | None, typer.Option(help="Only images that training takes for this part of its data.")
     ] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of all kinds too.")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Real pictures with moiré: a row of the sheet, and figures beside it."),
+    ] = None,
 ) -> int:
-    """Make labelled pairs: the same picture with simulated moiré and without."""
+    """Make labelled pairs: the same picture with simulated moiré and without.
+
+    With --sheet FILE.png --real DIR the simulated pictures are compared with real ones: FILE.json has contrasts, colour
+    wavelengths and spectra of each kind, of clean pictures and of the real ones, FILE-spectra.png shows the spectra.
+    """
     from demoire.simulate.pairs import write_pairs
 
     images = None if clean == DRAWN else Path(clean)
     if images is not None and not images.exists():
         raise UsageError(f"{images} does not exist; name a folder of clean images, or '{DRAWN}' for drawn scenes.")
+    if real is not None and sheet is None:
+        raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
     with console.progress_bar("simulating", total=count) as bar:
         write_pairs(images, out, kind, count, seed, size=size, split=split, on_progress=bar)
     if sheet is not None:
-        from demoire.simulate.pairs import write_picture
-        from demoire.simulate.sheet import contact_sheet
-
-        write_picture(sheet, contact_sheet(images, seed=seed))
+        _draw_sheet(images, sheet, real, seed)
     typer.echo(f"{count} pairs of kind {kind} are in {out}")
     return 0
+
+
+def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) -> None:
+    from demoire.simulate.pairs import write_picture
+    from demoire.simulate.realism import BANDS, draw_spectra, write_json
+    from demoire.simulate.sheet import contact_sheet, gather
+
+    with console.progress_bar("drawing the sheet") as bar:
+        gallery = gather(images, count=_SHOWN if real is None else _COMPARED, seed=seed, real=real, on_progress=bar)
+    write_picture(sheet, contact_sheet(gallery, _SHOWN))
+    if real is None:
+        return
+    sets = gallery.realism()
+    write_json(sets, sheet.with_suffix(".json"))
+    draw_spectra(sets, sheet.with_name(f"{sheet.stem}-spectra.png"))
+    rows = [(name, found.colour_wavelength, *found.chroma_contrast) for name, found in sets.items()]
+    columns = ("pictures", "bands of, px", *BANDS)
+    console.show_table("contrast of colour by wavelength, RMS in 1/255", columns, rows)
+    rows = [(name, found.windows, *found.luma_contrast) for name, found in sets.items()]
+    console.show_table("contrast of brightness", ("pictures", "windows", *BANDS), rows)
 
 
 def train(
