@@ -26,6 +26,7 @@ PROMISED = [
     "bench",
     "serve",
     "deploy",
+    "weights",
     "doctor",
     "demo",
 ]  # one line to read
