@@ -165,7 +165,8 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
         columns = (
             "kind",
             "n",
-            *(f"{name} {when}" for name in ("PSNR", "SSIM", "ΔE") for when in ("before", "after", "blur")),
+            *(f"{name} {when}" for name in ("PSNR", "SSIM") for when in ("before", "after", "blur")),
+            *("ΔE before", "ΔE after"),  # the blur's is in the JSON: a terminal is no wider
         )
         title = "means over the pairs; PSNR in dB, ΔE: CIEDE2000; blur: the best one, chosen by the truth"
         console.show_table(title, columns, rows)
@@ -179,7 +180,8 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
 
 
 def _measures(means: Mapping[str, Any]) -> list[Any]:
-    return [means[f"{name}_{when}"] for name in ("psnr", "ssim", "ciede2000") for when in ("before", "after", "blur")]
+    measures = [means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")]
+    return [*measures, means["ciede2000_before"], means["ciede2000_after"]]
 
 
 def weights(
