@@ -135,6 +135,36 @@ def detector_figures(truth: Sequence[bool], scores: Sequence[float], threshold: 
     )
 
 
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images of which a detector said about the same, and how many of them it was true of."""
+
+    n: int
+    said: float  # mean score, 0..1
+    so: float  # share that has moiré, 0..1
+
+
+def reliability(truth: Sequence[bool], scores: Sequence[float], bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """What was said beside what is so, over equal steps of the score (probability of moiré); empty steps are left out.
+
+    The reliability diagram of Niculescu-Mizil and Caruana, "Predicting Good Probabilities", 2005.
+    """
+    is_moire, score = np.asarray(truth, bool), np.asarray(scores, float)
+    step = np.minimum((score * bins).astype(int), bins - 1)
+    masks = [step == number for number in range(bins)]
+    return tuple(
+        ReliabilityBin(int(mask.sum()), float(score[mask].mean()), float(is_moire[mask].mean()))
+        for mask in masks
+        if mask.any()
+    )
+
+
+def calibration_error(reliability: Sequence[ReliabilityBin]) -> float:
+    """Expected calibration error: the mean distance between what is said and what is so (Guo et al., 2017)."""
+    count = sum(found.n for found in reliability)
+    return sum(found.n * abs(found.said - found.so) for found in reliability) / max(1, count)
+
+
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 

@@ -102,7 +102,9 @@ def run_flow(
     Raises what `run_job` raises; UsageError before Prefect sees anything where a URL carries credentials.
     """
     global _listener
-    open_place(src), open_place(dst)
+    for uri in (src, dst, settings.registry):
+        if uri:
+            open_place(uri)
     _listener = progress
     try:
         return clean_archive(src, dst, settings)

@@ -48,6 +48,7 @@ def examine(places: Sequence[str] = (), *, write: bool = False) -> Iterator[Chec
     yield _guarded("device", _device)
     for name in ("detector", "restorer"):
         yield _guarded(f"weights {name}", partial(_weights, name))
+    yield _guarded("registry", _registry)
     for place in places:
         yield _guarded(f"storage {shown(place)}", partial(_storage, place, write))
 
@@ -138,6 +139,13 @@ def _weights(name: str) -> str:
 
     weights = find_weights(name)
     return f"{weights.architecture}, sha256 {weights.digest[:12]}"
+
+
+def _registry() -> str:
+    from pipelines.registry import Registry
+
+    registry = Registry()
+    return f"{registry.uri}, {', '.join(registry.names()) or 'holds nothing'}"
 
 
 def _storage(uri: str, write: bool) -> str:

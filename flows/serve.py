@@ -85,7 +85,8 @@ def read_deployment(file: Path, name: str | None = None) -> DeploymentConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is no Prefect deployment file: {error}.") from error
     for deployment in found:
-        for target in (deployment.parameters.get(key) for key in ("src", "dst")):
+        settings = deployment.parameters.get("settings") or {}
+        for target in (*(deployment.parameters.get(key) for key in ("src", "dst")), settings.get("registry")):
             if isinstance(target, str):  # Prefect stores parameters in plain sight
                 open_place(target)
     wanted = name or (found[0].name if len(found) == 1 else "nightly")

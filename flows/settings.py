@@ -32,6 +32,8 @@ class CleanSettings(BaseModel):
     threshold: float | None = Field(default=None, ge=0, le=1)
     detector: str = "detector"
     restorer: str = "restorer"
+    weights: tuple[str, ...] = ()  # names, shipped or of the registry; each takes the place of the model that it is
+    registry: str | None = None  # None: that of DEMOIRE_REGISTRY, else this user's own
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     max_megapixels: float = Field(default=500, gt=0)
     max_side: int = Field(default=100_000, gt=0)
@@ -42,9 +44,25 @@ class CleanSettings(BaseModel):
     sample: int | None = Field(default=None, ge=1)
 
     def cleaner_config(self) -> "CleanerConfig":
+        """What these settings ask of a Cleaner; weights of the registry are fetched, and named by their local copy.
+
+        Raises WeightsError for names that are not known, UsageError where two settings name one model.
+        """
         from demoire.cleaner import CleanerConfig
 
-        return CleanerConfig(**self.model_dump(exclude={"workers", "ray_address", "sample"}))
+        facts = self.model_dump(exclude={"workers", "ray_address", "sample", "weights", "registry"})
+        return CleanerConfig(**facts | self._named_weights())
+
+    def _named_weights(self) -> dict[str, Any]:
+        if not self.weights:
+            return {}
+        from pipelines.registry import find_models
+
+        found = find_models(self.weights, self.registry)
+        for model in found:
+            if getattr(self, model) != type(self).model_fields[model].default:
+                raise UsageError(f"Both 'weights' and '{model}' name a {model}; give one of them.")
+        return {str(model): name for model, name in found.items()}
 
     def clean_job(self, src: str, dst: str) -> "CleanJob":
         from pipelines.run import CleanJob

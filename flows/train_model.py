@@ -1,54 +1,76 @@
-"""Training as a Prefect flow: train -> evaluate -> record, with the figures as an artifact.
+"""The Prefect flow of training: simulate -> train -> evaluate -> register, the functions of the command line as tasks.
 
-Training simulates its pairs as it goes, so its only input is a folder of clean images; the figures are of images that
-it never trained on. A training task that is tried again goes on from its last checkpoint, so a retry costs minutes, not
-the night. `demoire train` calls the same loop without Prefect; `--prefect` comes here.
+A task that is tried again goes on where the last try ended: training from its last checkpoint, shards from the last one
+that is whole; so a retry costs minutes, not the night. The figures are left as tables, and links lead to the learning
+curve and the page of the evaluation on the machine that ran the flow.
 """
 
+import csv
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from demoire.errors import DemoireError
-from demoire.training.config import load_config
-from demoire.training.loop import TrainResult, train
 from demoire.weights import find_weights
+from flows.clean_archive import as_task
+from pipelines.storage import open_place
+from pipelines.training import Trained, TrainJob, run_training
+
+_MOST_ROWS = 200  # of the learning curve; curve.csv has them all
 
 
-@task(retries=2, retry_delay_seconds=30, persist_result=False, cache_policy=NO_CACHE)
-def train_weights(config: str, images: Path, out: Path, resume: bool, shards: Path | None) -> TrainResult:
-    """Train, or go on from the checkpoint that an earlier try left in `out`."""
-    from prefect.context import TaskRunContext
+def run_flow(job: TrainJob) -> Trained:
+    """Run the flow in this process, on the server of PREFECT_API_URL or an ephemeral one.
 
-    context = TaskRunContext.get()
-    tried = context is not None and context.task_run.run_count > 1
-    return train(load_config(config), images, out, resume=resume or tried, shards=shards)
+    Raises what `train_model` raises; UsageError before Prefect sees anything where a URL carries credentials.
+    """
+    if job.registry is not None:
+        open_place(job.registry)
+    return train_model(job)
 
 
-@flow(name="train-model", persist_result=False, log_prints=False)
-def train_model(config: str, images: Path, out: Path, resume: bool = False, shards: Path | None = None) -> Path:
-    """Train by a configuration (shipped name or TOML file) and return the weights file.
+@flow(name="train-model", flow_run_name="{job.config}", persist_result=False, log_prints=False)
+def train_model(job: TrainJob) -> Trained:
+    """Train by a configuration; where a name is given, evaluate on pairs of the test split and register what is better.
 
     Raises DemoireError when the run was stopped before its first validation.
     """
-    result = train_weights(config, images, out, resume, shards)
+    done = run_training(job, as_task)
+    result = done.result
     if result.weights is None:
         raise DemoireError(f"Training stopped at step {result.step}, before any validation; go on with --resume.")
     weights = find_weights(str(result.weights))
     facts = [("sha256", weights.digest), ("step", str(result.step)), *_flat(result.figures)]
-    create_table_artifact(
-        table=[{"figure": name, "value": value} for name, value in facts],
-        key="trained-weights",
-        description=f"{weights.name}: {weights.architecture}, on images it was not trained on",
-    )
-    return result.weights
+    _table("trained-weights", facts, f"{weights.name}: {weights.architecture}, on images it was not trained on")
+    _curve(job.out)
+    if done.evaluation is not None:
+        facts = [("registration", done.sentence()), *_flat(done.evaluation.figures)]
+        _table("evaluated-weights", facts, f"{weights.name} on pairs of the test split; all is in evaluation.html")
+        _link("evaluation", job.out / "evaluation.html", "the evaluation, with pictures")
+    return done
+
+
+def _curve(out: Path) -> None:
+    with (out / "curve.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file)]
+    step = -(-len(rows) // _MOST_ROWS)
+    create_table_artifact(table=rows[::step], key="learning-curve", description=f"every {step}. row of curve.csv")
+    _link("learning-curve-picture", out / "curve.png", "the learning curve")
+
+
+def _table(key: str, facts: list[tuple[str, str]], description: str) -> None:
+    table = [{"figure": name, "value": value} for name, value in facts]
+    create_table_artifact(table=table, key=key, description=description)
+
+
+def _link(key: str, file: Path, text: str) -> None:
+    create_link_artifact(link=file.resolve().as_uri(), link_text=text, key=key)
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """{"a": {"b": 1}} as [("a.b", 1)]: an artifact's table has one level."""
+    """{"a": {"b": 1}} as [("a.b", "1")]: an artifact's table has one level."""
     rows: list[tuple[str, str]] = []
     for name, value in figures.items():
         rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, str(value))]

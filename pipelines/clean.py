@@ -47,6 +47,7 @@ from pipelines.ledger import Commit, Ledger, Outcome
 from pipelines.records import Member, ReportRow, Source, Unit
 from pipelines.sources import read_members
 from pipelines.stopping import draining
+from pipelines.worker_weights import KeptWeights, local_weights
 
 if TYPE_CHECKING:
     from demoire.cleaner import Cleaned, Cleaner
@@ -67,6 +68,7 @@ class Work:
     run_id: str
     wave: str
     careful: bool = False  # note each unit before it is read, too: something dies that the actors know nothing of
+    weights: tuple[KeptWeights, ...] = ()  # those of the configuration that lie under DST
     environment: StorageEnvironment = field(default_factory=storage_environment)
 
 
@@ -223,7 +225,8 @@ class CleaningActor:
         self._work = work
         self._gate = gate
         self._ledger = Ledger(work.dst)
-        self._cleaner = Cleaner(replace(work.config, device=device, threads=threads))
+        with local_weights(work.dst, work.config, work.weights) as config:
+            self._cleaner = Cleaner(replace(config, device=device, threads=threads))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """A batch of one row, as `fetch` gives it."""

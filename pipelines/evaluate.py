@@ -10,6 +10,7 @@ The folder is checked before anything is cleaned, so that one that is not in ord
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any, Literal
 
 from demoire.blur import oracle_blur
 from demoire.cleaner import Cleaned, Cleaner
+from demoire.detector import KINDS
 from demoire.errors import ImageError, UsageError
 from demoire.images import IMAGE_SUFFIXES, probe
-from demoire.metrics import colour_difference, detector_figures, psnr, ssim
+from demoire.metrics import calibration_error, colour_difference, detector_figures, psnr, reliability, ssim
 from pipelines.pages import Histogram, histogram, render
 from pipelines.previews import jpeg, most_changed, rgb
 from pipelines.storage import shown
@@ -33,6 +35,8 @@ _NAME = re.compile(r"(?P<name>.+?)_(?P<role>only_moire|only_clean|moire|clean)")
 _LABELS = "labels.csv"  # what `demoire simulate` writes beside its pairs: the kind of each
 _SHOWN = 20
 
+UNNAMED = "moire"  # the kind of an image with moiré that no labels.csv names
+
 Role = Literal["only_moire", "only_clean", "moire", "clean"]
 Progress = Callable[[int, int], None]  # images done, of how many
 
@@ -44,6 +48,28 @@ class PairFiles:
     name: str
     moire: Path
     clean: Path
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the detector says of an image."""
+
+    score: float  # probability of moiré, 0..1
+    kind: str  # "none" below the threshold
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image whose truth is known, and what was said of it."""
+
+    path: Path
+    kind: str  # one of KINDS, or UNNAMED
+    said: Said
+
+    @property
+    def moire(self) -> bool:
+        """Whether it has moiré."""
+        return self.kind != KINDS[0]
 
 
 @dataclass(frozen=True)
@@ -62,30 +88,34 @@ def evaluate_pairs(folder: Path, cleaner: Cleaner, on_progress: Progress | None 
     oracle's sigma (px), status and kind. "mean": the means of these, None without pairs. "detector": accuracy,
     precision, recall, f1, auc and n over all labelled images, at the cleaner's threshold; what has no meaning is None,
     as auc where there is one class only. Beside them "kinds": the means by the kinds that labels.csv names;
-    "threshold"; "clean_touched": the share of clean images that reach it; "images": each one's score; "roc":
-    (threshold, false positive rate, true positive rate).
+    "threshold"; "clean_touched": the share of clean images that reach it; "images": each one's score and the kind that
+    it was said to be; "roc": (threshold, false positive rate, true positive rate); "confusion": by true kind ("moire"
+    where labels.csv has none), how many images were said to be of each; "calibration": the expected "error" of the
+    scores as probabilities, and its "bins": n, said (mean score) and so (share with moiré).
     Raises UsageError for a folder that is empty or not in order, naming the file.
     """
     found = read_folder(folder)
     total = len(found.pairs) * 2 + len(found.only_moire) + len(found.only_clean)
-    scores: dict[Path, float] = {}
+    said: dict[Path, Said] = {}
     pairs: list[dict[str, Any]] = []
 
-    def take(path: Path, score: float) -> None:
-        scores[path] = score
+    def take(path: Path, judgement: Said) -> None:
+        said[path] = judgement
         if on_progress is not None:
-            on_progress(len(scores), total)
+            on_progress(len(said), total)
 
     kinds = _kinds(folder)
     for pair, cleaned in _clean(found.pairs, cleaner):
         pairs.append({"name": pair.name, **_measure(pair, cleaned), **_outcome(cleaned, kinds.get(pair.name))})
-        take(pair.moire, _score(pair.moire, cleaner) if cleaned.moire_before is None else cleaned.moire_before)
+        take(pair.moire, _said_in_passing(cleaned) or _judge(pair.moire, cleaner))
     pairs.sort(key=lambda pair: pair["name"])
     moire = [*(pair.moire for pair in found.pairs), *found.only_moire]
     clean = [*(pair.clean for pair in found.pairs), *found.only_clean]
     for path in [*found.only_moire, *clean]:
-        take(path, _score(path, cleaner))
-    return {"pairs": pairs, "mean": _means(pairs), **_detector(moire, clean, scores, cleaner), "kinds": _by_kind(pairs)}
+        take(path, _judge(path, cleaner))
+    labelled = [Labelled(path, _true_kind(path, kinds), said[path]) for path in moire]
+    labelled += [Labelled(path, KINDS[0], said[path]) for path in clean]
+    return {"pairs": pairs, "mean": _means(pairs), **_detector(labelled, cleaner.threshold), "kinds": _by_kind(pairs)}
 
 
 def read_folder(folder: Path) -> LabelledFolder:
@@ -167,9 +197,17 @@ def _outcome(cleaned: Cleaned, kind: str | None) -> dict[str, Any]:
     return {"status": cleaned.status, "reason": cleaned.reason, "kind": kind}
 
 
-def _score(path: Path, cleaner: Cleaner) -> float:
+def _said_in_passing(cleaned: Cleaned) -> Said | None:
+    """What the detector said while the image was cleaned, if it looked."""
+    if cleaned.moire_before is None or cleaned.moire_kind is None:
+        return None
+    return Said(cleaned.moire_before, cleaned.moire_kind)
+
+
+def _judge(path: Path, cleaner: Cleaner) -> Said:
     try:
-        return cleaner.detect(_bytes(path)).moire
+        seen = cleaner.detect(_bytes(path))
+        return Said(seen.moire, seen.kind)
     except ImageError as error:
         raise _unreadable(path, error) from error
 
@@ -218,22 +256,37 @@ def _kinds(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _detector(
-    moire: Sequence[Path], clean: Sequence[Path], scores: Mapping[Path, float], cleaner: Cleaner
-) -> dict[str, Any]:
-    labelled = [*((path, True) for path in moire), *((path, False) for path in clean)]
-    figures = asdict(
-        detector_figures([truth for _, truth in labelled], [scores[p] for p, _ in labelled], cleaner.threshold)
-    )
-    roc = figures.pop("roc")
-    touched = sum(scores[path] >= cleaner.threshold for path in clean)
+def _true_kind(path: Path, kinds: Mapping[str, str]) -> str:
+    match = _NAME.fullmatch(path.stem)
+    kind = kinds.get(match["name"]) if match else None
+    return kind if kind in KINDS[1:] else UNNAMED
+
+
+def _detector(labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
+    truth, scores = [image.moire for image in labelled], [image.said.score for image in labelled]
+    figures = asdict(detector_figures(truth, scores, threshold))
+    roc, bins = figures.pop("roc"), reliability(truth, scores)
+    clean = [image for image in labelled if not image.moire]
+    touched = sum(image.said.score >= threshold for image in clean)
     return {
         "detector": figures,
-        "threshold": cleaner.threshold,
+        "threshold": threshold,
         "clean_touched": touched / len(clean) if clean else None,
-        "images": [{"name": path.name, "moire": truth, "score": scores[path]} for path, truth in labelled],
+        "images": [
+            {"name": image.path.name, "moire": image.moire, "score": image.said.score, "kind": image.said.kind}
+            for image in labelled
+        ],
         "roc": [list(point) for point in roc],
+        "confusion": _confusion(labelled),
+        "calibration": {"error": calibration_error(bins), "bins": [asdict(found) for found in bins]},
     }
+
+
+def _confusion(labelled: Sequence[Labelled]) -> dict[str, dict[str, int]]:
+    """True kind -> said kind -> images; only true kinds that occur."""
+    counts = Counter((image.kind, image.said.kind) for image in labelled)
+    true = [kind for kind in (*KINDS, UNNAMED) if any(image.kind == kind for image in labelled)]
+    return {kind: {said: counts[kind, said] for said in KINDS} for kind in true}
 
 
 def evaluate_page(result: Mapping[str, Any], folder: Path, out: Path, cleaner: Cleaner) -> None:
@@ -251,6 +304,7 @@ def evaluate_page(result: Mapping[str, Any], folder: Path, out: Path, cleaner: C
         scores=_score_histogram(result["images"]),
         weights={"restorer": cleaner.weights_digest, "detector": cleaner.detector_digest},
         gate=cleaner.config.gate,
+        unnamed=UNNAMED,
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,7 @@ from pipelines.stopping import stops_in_order
 from pipelines.storage import BOOKKEEPING, Place, check_places, open_place, shown
 from pipelines.summary import REPORT
 from pipelines.upkeep import Collected, Status, gc, is_done, status
+from pipelines.worker_weights import keep_weights
 
 __all__ = ["CleanJob", "Collected", "Status", "Summary", "gc", "retry", "run_job", "status"]
 
@@ -240,7 +241,8 @@ def clean_next_wave(
         done += count
         progress("clean", done, plan.images)
 
-    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, careful)
+    weights = keep_weights(job.dst, job.config)
+    work = Work(job.dst, job.config, plan.fingerprint, run_id, wave, careful, weights)
     with ray_session(job.ray_address):
         result = clean_wave(units, work, job.workers, one_more)
     return WaveDone(left, state, result.megapixels, result.seconds, result.changed)

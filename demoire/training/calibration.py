@@ -18,6 +18,7 @@ from sklearn import metrics
 from torch import Tensor
 
 from demoire.detector import KINDS, TILE, Calibration, Detector, image_score
+from demoire.metrics import calibration_error, reliability
 from demoire.simulate.pairs import Scene, read_scene
 from demoire.tiles import Grid
 from demoire.training.config import DataConfig
@@ -135,7 +136,7 @@ def detector_figures(logits: Tensor, kinds: Tensor, clean: CleanPictures, calibr
         "auc": metrics.roc_auc_score(truth, moire) if 0 < truth.sum() < len(truth) else 0.0,
         "clean_touched": natural.mean() if natural.size else 0.0,
         "lookalikes_touched": lookalikes.mean() if lookalikes.size else 0.0,
-        "calibration_error": _calibration_error(moire, truth),
+        "calibration_error": calibration_error(reliability(truth.tolist(), moire.tolist())),
     }
     figures = {name: round(float(value), 5) if name != "n" else value for name, value in figures.items()}
     false, true, _ = metrics.roc_curve(truth, moire)
@@ -145,10 +146,3 @@ def detector_figures(logits: Tensor, kinds: Tensor, clean: CleanPictures, calibr
         kind: dict(zip(KINDS, row.tolist(), strict=True)) for kind, row in zip(KINDS, confusion, strict=True)
     }
     return figures
-
-
-def _calibration_error(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """Expected calibration error over ten bins: the mean distance between what is said and what is so."""
-    bins = np.minimum((probability * 10).astype(int), 9)
-    gaps = [abs(float(probability[bins == b].sum() - truth[bins == b].sum())) for b in range(10)]
-    return sum(gaps) / max(1, len(truth))

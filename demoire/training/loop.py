@@ -309,8 +309,14 @@ def _steps(
     return True
 
 
-def _fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
-    """Simulate the training pairs that the folder lacks."""
+def check_out(out: Path, resume: bool) -> None:
+    """Whether a run may write into `out`. Raises UsageError where it holds one that is not to be gone on with."""
+    if (out / _CHECKPOINT).exists() and not resume:
+        raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
+
+
+def fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
+    """Simulate the training pairs that the folder lacks. Raises UsageError where it cannot be written."""
     if not missing_shards(shards, config.shards):
         return  # before the scenes are decoded
     source = PairSource(images, "train", config)
@@ -347,10 +353,9 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
-    if (out / _CHECKPOINT).exists() and not resume:
-        raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
+    check_out(out, resume)
     if shards is not None:
-        _fill_shards(shards, images, config.data)
+        fill_shards(shards, images, config.data)
     source = PairSource(images, "train", config.data, shards)
     samples = Samples(source, config.task, config.data, (config.data.seed,))
     torch.manual_seed(config.seed)

@@ -25,6 +25,8 @@ def clean(
     threshold: options.Threshold = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     max_megapixels: options.MaxMegapixels = None,
     max_side: options.MaxSide = None,
     ray_address: options.RayAddress = None,
@@ -43,6 +45,8 @@ def clean(
         threshold=threshold,
         detector=detector,
         restorer=restorer,
+        weights=weights,
+        registry=registry,
         max_megapixels=max_megapixels,
         max_side=max_side,
         ray_address=ray_address,
@@ -76,6 +80,8 @@ def plan(
     threshold: options.Threshold = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     max_megapixels: options.MaxMegapixels = None,
     max_side: options.MaxSide = None,
     storage_option: options.StorageOption = None,
@@ -90,6 +96,8 @@ def plan(
         threshold=threshold,
         detector=detector,
         restorer=restorer,
+        weights=weights,
+        registry=registry,
         max_megapixels=max_megapixels,
         max_side=max_side,
     )
@@ -174,6 +182,8 @@ def retry(
     threshold: options.Threshold = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     max_megapixels: options.MaxMegapixels = None,
     max_side: options.MaxSide = None,
     ray_address: options.RayAddress = None,
@@ -188,10 +198,11 @@ def retry(
         "threshold": threshold,
         "detector": detector,
         "restorer": restorer,
+        "weights": weights or None,
         "max_megapixels": max_megapixels,
         "max_side": max_side,
     }
-    settings = read_settings(config, workers=workers, ray_address=ray_address, **changes)
+    settings = read_settings(config, workers=workers, ray_address=ray_address, registry=registry, **changes)
     told = config is not None or any(value is not None for value in changes.values())
     keep_storage_options(storage_option or ())
     from pipelines.run import retry as run

@@ -1,4 +1,4 @@
-"""Commands for images at hand: fix, detect, evaluate. They use `demoire` alone: no Ray, no Prefect."""
+"""Commands for images at hand: fix, detect. No Ray, no Prefect: `demoire`, and the registry where --weights asks it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +24,8 @@ def fix(
     device: options.Device = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     max_megapixels: options.MaxMegapixels = None,
     max_side: options.MaxSide = None,
     config: options.Config = None,
@@ -37,6 +39,8 @@ def fix(
         device=device,
         detector=detector,
         restorer=restorer,
+        weights=weights,
+        registry=registry,
         max_megapixels=max_megapixels,
         max_side=max_side,
     )
@@ -69,6 +73,8 @@ def detect(
     threshold: options.Threshold = None,
     device: options.Device = None,
     detector: options.DetectorOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     max_megapixels: options.MaxMegapixels = None,
     max_side: options.MaxSide = None,
     strict: options.Strict = False,
@@ -83,6 +89,8 @@ def detect(
         threshold=threshold,
         device=device,
         detector=detector,
+        weights=weights,
+        registry=registry,
         max_megapixels=max_megapixels,
         max_side=max_side,
     )

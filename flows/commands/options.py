@@ -23,6 +23,14 @@ DetectorOption = Annotated[str | None, typer.Option(metavar="NAME|FILE", help="W
 RestorerOption = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="Weights of the restorer, or a checkpoint (.pth).")
 ]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME[@DIGEST]", help="Registered or shipped weights; once for each of the two models."),
+]
+Registry = Annotated[
+    str | None,
+    typer.Option(metavar="DIR|URL", help="Where registered weights are.", show_default="DEMOIRE_REGISTRY, or your own"),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cleaning processes.", show_default="one per device")]
 MaxMegapixels = Annotated[float | None, typer.Option(help="Larger images are quarantined.", show_default="500")]
 MaxSide = Annotated[int | None, typer.Option(help="Longer images (px) are quarantined.", show_default="100000")]

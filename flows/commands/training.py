@@ -1,4 +1,4 @@
-"""Commands from simulated pairs to figures: simulate, train, search, evaluate, bench."""
+"""Commands from simulated pairs to figures: simulate, train, search, weights, evaluate, bench."""
 
 import logging
 from collections.abc import Mapping
@@ -11,9 +11,11 @@ from demoire.errors import UsageError
 from demoire.splits import Split
 from flows import console
 from flows.commands import options
-from flows.settings import read_settings
+from flows.settings import keep_storage_options, read_settings
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
+
+_SHOWN, _COMPARED = 6, 24  # pictures of each kind on a contact sheet, and those that its figures are of
 
 
 def simulate(
@@ -27,22 +29,49 @@ def simulate(
         Split | None, typer.Option(help="Only images that training takes for this part of its data.")
     ] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of all kinds too.")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Real pictures with moiré: a row of the sheet, and figures beside it."),
+    ] = None,
 ) -> int:
-    """Make labelled pairs: the same picture with simulated moiré and without."""
+    """Make labelled pairs: the same picture with simulated moiré and without.
+
+    With --sheet FILE.png --real DIR the simulated pictures are compared with real ones: FILE.json has contrasts, colour
+    wavelengths and spectra of each kind, of clean pictures and of the real ones, FILE-spectra.png shows the spectra.
+    """
     from demoire.simulate.pairs import write_pairs
 
     images = None if clean == DRAWN else Path(clean)
     if images is not None and not images.exists():
         raise UsageError(f"{images} does not exist; name a folder of clean images, or '{DRAWN}' for drawn scenes.")
+    if real is not None and sheet is None:
+        raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
     with console.progress_bar("simulating", total=count) as bar:
         write_pairs(images, out, kind, count, seed, size=size, split=split, on_progress=bar)
     if sheet is not None:
-        from demoire.simulate.pairs import write_picture
-        from demoire.simulate.sheet import contact_sheet
-
-        write_picture(sheet, contact_sheet(images, seed=seed))
+        _draw_sheet(images, sheet, real, seed)
     typer.echo(f"{count} pairs of kind {kind} are in {out}")
     return 0
+
+
+def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) -> None:
+    from demoire.simulate.pairs import write_picture
+    from demoire.simulate.realism import BANDS, draw_spectra, write_json
+    from demoire.simulate.sheet import contact_sheet, gather
+
+    with console.progress_bar("drawing the sheet") as bar:
+        gallery = gather(images, count=_SHOWN if real is None else _COMPARED, seed=seed, real=real, on_progress=bar)
+    write_picture(sheet, contact_sheet(gallery, _SHOWN))
+    if real is None:
+        return
+    sets = gallery.realism()
+    write_json(sets, sheet.with_suffix(".json"))
+    draw_spectra(sets, sheet.with_name(f"{sheet.stem}-spectra.png"))
+    rows = [(name, found.colour_wavelength, *found.chroma_contrast) for name, found in sets.items()]
+    columns = ("pictures", "bands of, px", *BANDS)
+    console.show_table("contrast of colour by wavelength, RMS in 1/255", columns, rows)
+    rows = [(name, found.windows, *found.luma_contrast) for name, found in sets.items()]
+    console.show_table("contrast of brightness", ("pictures", "windows", *BANDS), rows)
 
 
 def train(
@@ -54,22 +83,36 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Simulate beforehand into this folder, for several epochs or runs."),
     ] = None,
+    register: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Evaluate on the test split, and register under this name what is better."),
+    ] = None,
+    registry: options.Registry = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each kind to evaluate on.")] = 20,
+    force: Annotated[bool, typer.Option("--force", help="Register what is no better than the newest too.")] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")] = False,
+    storage_option: options.StorageOption = None,
 ) -> int:
-    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning curve."""
+    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning curve.
+
+    With --register the weights can then be used by --weights NAME, if they are better than those of that name.
+    """
+    keep_storage_options(storage_option or ())
     logging.getLogger("demoire").setLevel(logging.INFO)
+    from pipelines.training import TrainJob
+
+    job = TrainJob(config, images, out, resume, shards, register, registry, pairs, force)
     if prefect:
-        from flows.train_model import train_model
-
-        typer.echo(f"weights: {train_model(config, images, out, resume, shards)}")
-        return 0
-    from demoire.training.config import load_config
-    from demoire.training.loop import train as run
-
-    result = run(load_config(config), images, out, resume=resume, shards=shards)
+        from flows.train_model import run_flow as run
+    else:
+        from pipelines.training import run_training as run
+    done = run(job)
+    result = done.result
     typer.echo(f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}")
     if not result.finished:
         console.remark("stopped before the end; the same command with --resume goes on")
+    elif done.evaluation is not None:
+        typer.echo(done.sentence())
     return 0
 
 
@@ -119,13 +162,24 @@ def evaluate(
     device: options.Device = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
     threshold: options.Threshold = None,
 ) -> int:
-    """Measure against the truth: PSNR and SSIM before, after, and of the best blur; the detector's figures.
+    """Measure against the truth: PSNR, SSIM, CIEDE2000 before, after, and of the best blur; the detector's figures.
 
     NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector alone.
     """
-    settings = read_settings(None, gate=gate, device=device, detector=detector, restorer=restorer, threshold=threshold)
+    settings = read_settings(
+        None,
+        gate=gate,
+        device=device,
+        detector=detector,
+        restorer=restorer,
+        weights=weights,
+        registry=registry,
+        threshold=threshold,
+    )
     from demoire.cleaner import Cleaner
     from pipelines.evaluate import evaluate_page, evaluate_pairs
 
@@ -150,24 +204,60 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
             "kind",
             "n",
             *(f"{name} {when}" for name in ("PSNR", "SSIM") for when in ("before", "after", "blur")),
+            *("ΔE before", "ΔE after"),  # the blur's is in the JSON: a terminal is no wider
         )
-        console.show_table("means over the pairs; PSNR in dB; blur: the best one, chosen by the truth", columns, rows)
+        title = "means over the pairs; PSNR in dB, ΔE: CIEDE2000; blur: the best one, chosen by the truth"
+        console.show_table(title, columns, rows)
     detector = [(name, value) for name, value in figures["detector"].items()]
     detector += [("threshold", figures["threshold"]), ("clean images touched", figures["clean_touched"])]
+    detector.append(("calibration error", figures["calibration"]["error"]))
     console.show_table("the detector", ("figure", "value"), detector)
+    said = list(next(iter(figures["confusion"].values())))
+    rows = [(kind, *counts.values()) for kind, counts in figures["confusion"].items()]
+    console.show_table("images by kind, and by what they were said to be", ("kind", *said), rows)
 
 
 def _measures(means: Mapping[str, Any]) -> list[Any]:
-    return [means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")]
+    measures = [means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")]
+    return [*measures, means["ciede2000_before"], means["ciede2000_after"]]
+
+
+def weights(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="All versions of this name alone.")] = None,
+    registry: options.Registry = None,
+    storage_option: options.StorageOption = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """List the weights that --weights takes: what is shipped, and the newest version of each registered name."""
+    keep_storage_options(storage_option or ())
+    from pipelines.registry import Registry, score_text, shipped
+
+    place, found = Registry(registry), shipped()
+    if name is None:
+        found += [newest for known in place.names() if (newest := place.newest(known)) is not None]
+    else:
+        found = [version for version in found if version.name == name] or place.versions(place.find(name).name)
+    if as_json:
+        console.emit_json(found)
+        return 0
+    rows = [
+        (v.name, v.model, v.number or "shipped", v.digest[:12], score_text(v.model, v.score), v.registered_at or None)
+        for v in found
+    ]
+    columns = ("name", "model", "version", "digest", "figure", "registered at")
+    console.show_table(f"shipped, and registered in {place.uri}", columns, rows)
+    return 0
 
 
 def bench(
     as_json: options.AsJson = False,
     device: options.Device = None,
     restorer: options.RestorerOption = None,
+    weights: options.Weights = None,
+    registry: options.Registry = None,
 ) -> int:
     """Measure this machine: the models alone, every stage alone, and the whole job end to end. About two minutes."""
-    settings = read_settings(None, device=device, restorer=restorer)
+    settings = read_settings(None, device=device, restorer=restorer, weights=weights, registry=registry)
     from pipelines.bench import bench as run
 
     with console.progress_bar("measuring") as bar:
@@ -189,4 +279,4 @@ def bench(
     return 0
 
 
-COMMANDS = (simulate, train, search, evaluate, bench)
+COMMANDS = (simulate, train, search, weights, evaluate, bench)

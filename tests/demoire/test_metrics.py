@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from demoire.metrics import colour_difference, detector_figures, psnr, ssim
+from demoire.metrics import calibration_error, colour_difference, detector_figures, psnr, reliability, ssim
 
 
 def two_pictures(height: int, width: int, channels: int, dtype: type) -> tuple[NDArray, NDArray]:
@@ -102,3 +102,17 @@ def test_figures_that_have_no_denominator_are_none() -> None:
     )
     with pytest.raises(ValueError, match="no figures"):
         detector_figures([], [], 0.5)
+
+
+def test_reliability_sets_what_was_said_beside_what_is_so() -> None:
+    truth, scores = [False, False, True, True, True, False], [0.02, 0.04, 0.06, 0.93, 1.0, 0.95]
+    low, high = reliability(truth, scores)
+    assert (low.n, high.n) == (3, 3)
+    assert (low.said, low.so) == pytest.approx((0.04, 1 / 3))
+    assert (high.said, high.so) == pytest.approx((0.96, 2 / 3))
+    assert calibration_error((low, high)) == pytest.approx((1 / 3 - 0.04) / 2 + (0.96 - 2 / 3) / 2)
+
+
+def test_scores_that_are_right_as_often_as_they_say_have_no_calibration_error() -> None:
+    scores = [0.25] * 4 + [0.75] * 4
+    assert calibration_error(reliability([True, False, False, False, True, True, True, False], scores)) == 0

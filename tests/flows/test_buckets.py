@@ -1,11 +1,15 @@
 """The command on a real S3 server: one bucket cleaned into another, and what is said when the keys are wrong."""
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from demoire.weights import find_weights
 from flows.cli import main
+from pipelines.registry import Registry
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import s3_variables, serve_s3
 
@@ -46,6 +50,28 @@ def test_a_bucket_is_cleaned_into_another_bucket(
     assert [name for name in before if after[name] != before[name]] == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
     assert main(["status", "s3://clean/mirror"]) == 0
     assert SECRET not in "".join(p.read_text(errors="replace") for p in folder.rglob("*") if p.is_file())
+
+
+def test_weights_are_taken_by_their_names_from_a_bucket(
+    endpoint: tuple[str, Path], tiny_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, folder = endpoint
+    _log_in(monkeypatch, url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tiny, registry = tomllib.loads(tiny_toml.read_text()), "s3://clean/models"
+    digests = {}
+    for name, model in (("books", "restorer"), ("finder", "detector")):
+        weights = find_weights(tiny[model])
+        assert Registry(registry).register(weights, name, after=None, training={}, figures={})
+        digests[model] = weights.digest
+    named = tmp_path / "named.toml"
+    named.write_text(f'weights = ["books", "finder"]\nregistry = "{registry}"\nthreshold = {tiny["threshold"]}\n')
+    assert main(["clean", "s3://incoming", "s3://clean/named", "--config", str(named), "--device", "cpu"]) == 0
+    (table,) = (folder / "clean/named/_demoire/report").glob("*.parquet")
+    rows = pq.read_table(table, columns=["status", "weights_digest"]).to_pylist()
+    assert [row["weights_digest"] for row in rows if row["status"] == "cleaned"] == 3 * [digests["restorer"]]
+    kept = {path.stem for path in (folder / "clean/named/_demoire/weights").iterdir()}
+    assert kept == set(digests.values())
 
 
 def test_wrong_credentials_are_one_sentence_and_status_2(

@@ -27,6 +27,7 @@ PROMISED = [
     "bench",
     "serve",
     "deploy",
+    "weights",
     "doctor",
     "demo",
 ]  # one line to read

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demoire.cleaner_config import CleanerConfig
 from demoire.errors import ConfigError, UsageError
 from flows.settings import CleanSettings, keep_storage_options, read_settings
 
@@ -47,6 +48,12 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, sen
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml does not exist"):
         read_settings(tmp_path / "missing.toml")
+
+
+def test_weights_by_name_take_the_place_of_the_model_that_each_is() -> None:
+    assert read_settings(None, weights=["restorer"]).cleaner_config() == CleanerConfig()
+    with pytest.raises(UsageError, match="Both 'weights' and 'restorer' name a restorer"):
+        read_settings(None, weights=["restorer"], restorer="mine.safetensors").cleaner_config()
 
 
 def test_storage_options_go_to_the_environment_with_their_types(monkeypatch: pytest.MonkeyPatch) -> None:

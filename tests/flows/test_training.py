@@ -10,7 +10,8 @@ from prefect.client.orchestration import get_client
 
 from demoire.weights import find_weights
 from flows.cli import main
-from flows.train_model import train_model
+from flows.train_model import run_flow
+from pipelines.training import TrainJob
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,80 @@ def test_train_leaves_weights_that_the_other_commands_take_and_resumes(
     assert main([*words, "--resume"]) == 0
 
 
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty registry that the environment names, a place of its own for local copies, and small pairs."""
+    monkeypatch.setenv("DEMOIRE_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipelines.training._SIZE", 128)
+    return tmp_path / "registry"
+
+
+def test_what_was_trained_is_registered_and_used_by_its_name(
+    clean_pictures: Path, pairs: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(tmp_path / "run"), "--pairs", "1"]
+    assert main([*words, "--register", "finder", "--force"]) == 0
+    assert "registered: finder@" in capsys.readouterr().out
+    assert (tmp_path / "run/evaluation.html").exists() and (tmp_path / "run/evaluation.json").exists()
+
+    assert main(["weights", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["model"], one["number"]) for one in known] == [
+        ("detector", "detector", 0),
+        ("restorer", "restorer", 0),
+        ("finder", "detector", 1),
+    ]
+    digest = find_weights(str(tmp_path / "run/tiny-detector.safetensors")).digest
+    assert known[-1]["digest"] == digest and known[-1]["training"]["name"] == "tiny-detector"
+    assert main(["weights", "finder"]) == 0
+    assert digest[:12] in capsys.readouterr().out
+
+    picture = str(pairs / "screen_7_00000_moire.png")
+    by_name = ["--weights", f"finder@{digest[:6]}", "--registry", str(registry)]
+    outputs = []
+    for flags in (by_name, ["--detector", str(tmp_path / "run/tiny-detector.safetensors")]):
+        assert main(["detect", picture, "--json", *flags]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+def test_names_that_are_not_known_or_name_one_model_twice_are_one_sentence(
+    pairs: Path, registry: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = str(pairs / "screen_7_00000_moire.png")
+    assert main(["detect", picture, "--weights", "nosuch"]) == 2
+    assert "no weights nosuch in the registry" in capsys.readouterr().err
+    assert main(["detect", picture, "--weights", "detector", "--detector", "other.safetensors"]) == 2
+    assert "Both 'weights' and 'detector'" in capsys.readouterr().err
+    assert main(["weights", "nosuch"]) == 2
+    assert "known here are detector, restorer" in capsys.readouterr().err
+
+
+def test_a_name_that_cannot_be_had_is_said_before_anything_is_trained(
+    clean_pictures: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(tmp_path / "run")]
+    assert main([*words, "--register", "restorer"]) == 2
+    assert "weights that are shipped" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_simulated_moire_is_compared_with_real(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.commands.training._COMPARED", 6)
+    words = ["simulate", "drawn", str(tmp_path), "--kind", "none", "--count", "1", "--size", "64"]
+    assert main([*words, "--sheet", str(tmp_path / "sheet.png"), "--real", str(pairs)]) == 0
+    found = json.loads((tmp_path / "sheet.json").read_text())
+    assert list(found["sets"]) == ["screen", "halftone", "texture", "clean", "real"]
+    assert found["sets"]["real"]["pictures"] == 3  # those called NAME_moire
+    assert (tmp_path / "sheet-spectra.png").exists()
+    assert "contrast of colour" in capsys.readouterr().out
+    assert main([*words, "--real", str(pairs)]) == 2
+    assert "--sheet" in capsys.readouterr().err
+
+
 def test_train_names_an_unknown_key_of_its_configuration(
     clean_pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,11 +208,27 @@ def test_search_leaves_a_configuration_that_train_takes(
 
 
 @pytest.mark.slow
-def test_the_training_flow_leaves_its_figures_as_an_artifact(clean_pictures: Path, tmp_path: Path) -> None:
-    weights = find_weights(str(train_model("tiny-detector", clean_pictures, tmp_path / "run")))
+def test_the_training_flow_takes_each_step_as_a_task_and_leaves_its_figures_as_artifacts(
+    clean_pictures: Path, registry: Path, tmp_path: Path
+) -> None:
+    job = TrainJob("tiny-detector", clean_pictures, tmp_path / "run", register="finder", pairs=1, force=True)
+    done = run_flow(job)
+    assert done.registered is not None and done.result.weights is not None
     with get_client(sync_client=True) as client:
-        (artifact,) = (found for found in client.read_artifacts() if found.key == "trained-weights")
-    rows = {row["figure"]: row["value"] for row in json.loads(str(artifact.data))}
-    assert rows["sha256"] == weights.digest
+        artifacts = {found.key: found for found in client.read_artifacts()}
+        flow_run = artifacts["trained-weights"].flow_run_id
+        tasks = [run for run in client.read_task_runs() if run.flow_run_id == flow_run]
+    assert {task.name.rsplit("-", 1)[0] for task in tasks} == {
+        "simulate_pairs",
+        "train_weights",
+        "evaluate_weights",
+        "register_weights",
+    }
+    rows = {row["figure"]: row["value"] for row in json.loads(str(artifacts["trained-weights"].data))}
+    assert rows["sha256"] == find_weights(str(done.result.weights)).digest == done.registered.digest
     assert rows["step"] == "6"
+    rows = {row["figure"]: row["value"] for row in json.loads(str(artifacts["evaluated-weights"].data))}
+    assert done.registered.reference in rows["registration"]
     assert 0 <= float(rows["auc"]) <= 1
+    assert "evaluation.html" in str(artifacts["evaluation"].data)
+    assert json.loads(str(artifacts["learning-curve"].data))[-1]["step"] == "6"

@@ -164,6 +164,24 @@ def test_one_class_alone_has_no_area_at_all(
     assert result["clean_touched"] == 0.25
 
 
+def test_what_was_said_is_set_beside_what_is_so_by_kind_and_by_probability(
+    pairs: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
+    (pairs / "labels.csv").write_text("name,kind\na,screen\nb,halftone\n")
+    result = evaluate_pairs(pairs, make_cleaner("always"))
+    nothing = {"none": 0, "halftone": 0, "texture": 0}
+    assert result["confusion"] == {
+        "none": {**nothing, "screen": 3},
+        "screen": {**nothing, "screen": 1},
+        "halftone": {**nothing, "screen": 1},
+        "moire": {**nothing, "screen": 1},  # of no kind that labels.csv names
+    }
+    (found,) = result["calibration"]["bins"]
+    assert (found["n"], found["so"]) == (6, 0.5)
+    assert result["calibration"]["error"] == pytest.approx(found["said"] - 0.5)
+    assert {image["kind"] for image in result["images"]} == {"screen"}
+
+
 def test_progress_counts_every_image_once(pairs: Path, make_cleaner: Callable[..., Cleaner]) -> None:
     seen: list[tuple[int, int]] = []
     evaluate_pairs(pairs, make_cleaner("never"), lambda done, total: seen.append((done, total)))
@@ -249,8 +267,12 @@ class TestThePage:
         assert "http" not in page.replace('http-equiv="Content-Security-Policy"', "")
         assert "<script" not in page
 
-    def test_it_has_a_roc_curve(self, page: str) -> None:
-        assert "<polyline" in page
+    def test_it_has_a_roc_curve_a_reliability_diagram_and_a_confusion_table(self, page: str) -> None:
+        assert page.count("<polyline") == 2
+        assert "ROC curve" in page and "Reliability diagram" in page and "Confusion by kind" in page
+
+    def test_it_shows_the_colour_difference_of_every_pair(self, page: str) -> None:
+        assert page.count("CIEDE2000") == 4 + 1
 
     def test_detector_only_folders_have_a_page_too(
         self, ranked: tuple[Path, Cleaner, list[float]], tmp_path: Path

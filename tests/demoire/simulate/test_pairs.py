@@ -8,7 +8,7 @@ import pytest
 
 from demoire.errors import UsageError
 from demoire.simulate.pairs import read_scene, write_pairs
-from demoire.simulate.sheet import contact_sheet
+from demoire.simulate.sheet import contact_sheet, gather
 from demoire.splits import split_of
 
 
@@ -76,12 +76,12 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 
 
 def test_a_contact_sheet_shows_each_kind_above_its_target_and_the_real_below(scene_folder: Path) -> None:
-    without = contact_sheet(scene_folder, columns=2, size=64)
+    without = contact_sheet(gather(scene_folder, count=3, size=64), columns=2)
     assert without.shape[1] == 2 * (64 + 4) and without.dtype == np.uint8
     told: list[tuple[int, int]] = []
-    sheet = contact_sheet(
-        scene_folder, columns=2, size=64, real=scene_folder, on_progress=lambda *step: told.append(step)
-    )
+    gallery = gather(scene_folder, count=3, size=64, real=scene_folder, on_progress=lambda *step: told.append(step))
+    sheet = contact_sheet(gallery, columns=2)
     assert sheet.shape[0] == without.shape[0] // 6 * 7
     assert np.array_equal(sheet[: without.shape[0]], without)
-    assert told[-1] == (6, 6)
+    assert told[-1] == (9, 9)
+    assert len(gallery.real) == 30 and {crop.shape for crop in gallery.crops} == {(64, 64, 3)}

@@ -1,0 +1,160 @@
+"""How simulated moiré compares with real moiré, in figures: spectra, wavelengths of colour bands, contrast.
+
+Pictures are cut into windows of 128 px, each taken apart into luma and chroma (BT.601) and transformed. Read off are
+
+- the power spectrum over the wavelength, averaged over directions. It is given as energy an octave, in which the usual
+  fall of a picture's power with the square of the frequency is a level line: peaks are patterns;
+- the contrast in bands one octave wide: RMS in 1/255 sRGB of what varies with wavelengths of 2 to 4 px, 4 to 8 px...;
+- the wavelength of the colour bands: where, from 4 px on, chroma stands out the most from that of clean pictures.
+  Shorter waves are mosaic and noise.
+
+Content is in all windows, and over all of them its edges outweigh any moiré. Moiré covers areas, edges do not: so what
+is given is the first quartile over a set's windows, about what its quietest quarter shows. Clean twins say what content
+is left in that. What is wider than half a window is not seen. About 4 ms a window.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+
+from demoire.errors import UsageError
+from demoire.simulate.pairs import Scene
+
+_WINDOW = 128  # px
+_MOST_WINDOWS = 36  # of one picture, so that a large one does not outvote the others
+_QUIET = 0.25  # quantile over the windows
+_LUMA = np.array([0.299, 0.587, 0.114])
+_CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # Cb, Cr
+_STEPS = 3  # an octave: with more, the longest waves would have steps without any frequency
+_OCTAVES = int(np.log2(_WINDOW)) - 2  # from 2 px up to half a window, beyond which it does not hold two waves
+_LIMITS = np.exp2(np.arange(_OCTAVES * _STEPS + 1) / _STEPS - 1 - _OCTAVES)  # cycles a pixel, rising up to 1/2
+_SHORTEST_BAND = 4.0  # px, of a colour band
+
+WAVELENGTHS: tuple[float, ...] = tuple((1 / np.sqrt(_LIMITS[:-1] * _LIMITS[1:])).tolist())  # px, of the spectra
+BANDS: tuple[str, ...] = tuple(f"{2**octave}-{2 ** (octave + 1)} px" for octave in range(1, _OCTAVES + 1))
+
+
+@dataclass(frozen=True)
+class Realism:
+    """What the quieter windows of a set of pictures look like."""
+
+    pictures: int
+    windows: int
+    luma_contrast: tuple[float, ...]  # RMS in 1/255 sRGB, in the order of BANDS
+    chroma_contrast: tuple[float, ...]  # of Cb and Cr together
+    luma_energy: tuple[float, ...]  # an octave, in (1/255)^2, in the order of WAVELENGTHS
+    chroma_energy: tuple[float, ...]
+    colour_wavelength: float | None  # px; None where there was nothing to stand out from
+
+
+def measure(pictures: Sequence[Scene], clean: Realism | None = None) -> Realism:
+    """The figures of pictures (h, w, 3) uint8 sRGB.
+
+    clean: those of clean pictures, which colour bands stand out from. Raises UsageError where no picture is of at least
+    128 px on both sides.
+    """
+    windows = [window for picture in pictures for window in _windows(picture)]
+    if not windows:
+        raise UsageError(f"Spectra are compared of pictures of at least {_WINDOW} px; give larger ones.")
+    luma, chroma = np.array([_energies(window) for window in windows]).transpose(1, 0, 2)
+    energy = np.quantile(chroma, _QUIET, axis=0)
+    return Realism(
+        pictures=len(pictures),
+        windows=len(windows),
+        luma_contrast=_contrast(luma),
+        chroma_contrast=_contrast(chroma),
+        luma_energy=tuple(np.quantile(luma, _QUIET, axis=0).tolist()),
+        chroma_energy=tuple(energy.tolist()),
+        colour_wavelength=_peak(energy / np.array(clean.chroma_energy)) if clean else None,
+    )
+
+
+def _windows(picture: Scene) -> list[Scene]:
+    """Windows side by side, evenly chosen where there are too many."""
+    corners = [range(0, side - _WINDOW + 1, _WINDOW) for side in picture.shape[:2]]
+    places = [(y, x) for y in corners[0] for x in corners[1]]
+    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_WINDOWS)).round().astype(int))
+    return [picture[y : y + _WINDOW, x : x + _WINDOW] for y, x in (places[i] for i in chosen)]
+
+
+def _energies(window: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energy an octave of luma and of chroma, (1/255)^2, in the order of WAVELENGTHS."""
+    pixels = window.astype(np.float64)
+    cb, cr = (_power(pixels @ weights) for weights in _CHROMA)
+    return _an_octave(_power(pixels @ _LUMA)), _an_octave(cb + cr)
+
+
+def _power(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Power (S, S) at every frequency of a plane, under a Hann window; its sum is the plane's variance."""
+    side = len(plane)
+    hann = np.hanning(side + 2)[1:-1]
+    window = np.outer(hann, hann)
+    window /= np.sqrt((window**2).mean())
+    mean = (plane * window).mean() / window.mean()
+    return np.abs(np.fft.fft2((plane - mean) * window)) ** 2 / side**4
+
+
+def _an_octave(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean power of each ring of frequencies, times how many of them an octave has there."""
+    axis = np.fft.fftfreq(len(power))
+    radius = np.hypot(*np.meshgrid(axis, axis))
+    total, count = np.histogram(radius, _LIMITS, weights=power)[0], np.histogram(radius, _LIMITS)[0]
+    return total / count * np.pi * _LIMITS[:-1] * _LIMITS[1:] * 2 * np.log(2) * power.size
+
+
+def _contrast(energy: NDArray[np.float64]) -> tuple[float, ...]:
+    """RMS in each of BANDS, of the energies (windows, steps)."""
+    octaves = energy.reshape(len(energy), _OCTAVES, _STEPS).mean(axis=2)[:, ::-1]
+    return tuple(np.quantile(np.sqrt(octaves), _QUIET, axis=0).tolist())
+
+
+def _peak(excess: NDArray[np.float64]) -> float:
+    """The wavelength of the largest excess, among those long enough for a band of colour."""
+    wavelengths = np.array(WAVELENGTHS)
+    return float(wavelengths[np.where(wavelengths >= _SHORTEST_BAND, excess, 0).argmax()])
+
+
+def write_json(sets: Mapping[str, Realism], path: Path) -> None:
+    """Write the figures of named sets of pictures, with BANDS and WAVELENGTHS.
+
+    Raises UsageError where the file cannot be written.
+    """
+    found = {"bands": BANDS, "wavelengths": WAVELENGTHS, "sets": {name: asdict(one) for name, one in sets.items()}}
+    try:
+        path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
+    """Draw the sets' energies of luma and chroma over the wavelength, one colour a set; what is real is drawn bold.
+
+    Raises UsageError where the file cannot be written.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True)
+    for axis, plane in zip(axes, ("luma", "chroma"), strict=True):
+        for name, found in sets.items():
+            label, width = f"{name} ({found.windows} windows)", 3.0 if name == "real" else 1.4
+            axis.loglog(WAVELENGTHS, getattr(found, f"{plane}_energy"), label=label, linewidth=width)
+        axis.set_title(plane)
+        axis.set_xlabel("wavelength, px")
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("energy an octave, (1/255)²")
+    axes[0].legend()
+    figure.tight_layout()
+    try:
+        figure.savefig(path, format="png", dpi=90)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    finally:
+        plt.close(figure)
