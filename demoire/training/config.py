@@ -69,6 +69,15 @@ class DataConfig(_Section):
         return self
 
 
+class Stage(_Section):
+    """A later part of training: what of the data changes from a step on. What is not said stays as it was before."""
+
+    after: PositiveInt  # steps
+    size: PositiveInt | None = None
+    batch: PositiveInt | None = None
+    mix: dict[Kind, NonNegativeFloat] | None = None
+
+
 class OptimizerConfig(_Section):
     """How the weights move."""
 
@@ -147,6 +156,7 @@ class TrainConfig(_Section):
     restorer: RestorerConfig = UNetConfig()
     detector: DetectorConfig = DetectorConfig()
     data: DataConfig = DataConfig()
+    curriculum: tuple[Stage, ...] = ()  # `data` is what it begins with, and what validation pairs are made by
     optimizer: OptimizerConfig = OptimizerConfig()
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -168,13 +178,30 @@ class TrainConfig(_Section):
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
         step = ARCHITECTURES[self.restorer.architecture].multiple if self.task == "restorer" else 4
-        if self.data.size % step:
+        begins = [stage.after for stage in self.curriculum]
+        if begins != sorted(set(begins)) or (begins and begins[-1] >= self.steps):
+            raise ValueError("the stages of the curriculum have to follow one another, and begin before the last step")
+        sizes = [data.size for _, _, data in self.stages()]
+        if any(size % step for size in sizes):
             raise ValueError(f"data.size has to be a multiple of {step}")
-        if self.task == "detector" and not 64 <= self.data.size <= TILE:
+        if self.task == "detector" and not 64 <= min(sizes) <= max(sizes) <= TILE:
             raise ValueError(f"data.size has to be 64 to {TILE} for a detector")
-        if max(self.restorer_loss.scales) > self.data.size:
+        if max(self.restorer_loss.scales) > min(sizes):
             raise ValueError("restorer_loss.scales must not be above data.size")
         return self
+
+    def stages(self) -> list[tuple[int, int, DataConfig]]:
+        """The curriculum: first step, the step after the last, and the data between them."""
+        data, begins = self.data, [0, *(stage.after for stage in self.curriculum)]
+        found = [data]
+        for stage in self.curriculum:
+            data = DataConfig.model_validate(data.model_dump() | stage.model_dump(exclude={"after"}, exclude_none=True))
+            found.append(data)
+        return list(zip(begins, [*begins[1:], self.steps], found, strict=True))
+
+    def largest(self) -> DataConfig:
+        """The data of the stage with the largest crops: what serves all of them."""
+        return max((data for _, _, data in self.stages()), key=lambda data: data.size)
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Images are split into train, validation and test by a hash of their file names, 
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, simulate
+from demoire.simulate import KINDS, Kind, copied, simulate
 from demoire.simulate.pairs import Scene, clean_images, read_scene
 from demoire.splits import Split, split_of
 from demoire.training.config import DataConfig, Task
@@ -140,11 +141,17 @@ class PairSource:
             raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
         self._scenes = SceneStore([] if self._shards else paths, config.cache_megapixels)
 
+    def under(self, config: DataConfig) -> "PairSource":
+        """The same images or shards for another stage of the curriculum, with crops that are no larger."""
+        other = copy(self)
+        other._config = config
+        return other
+
     def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
         if kind == "none" and self._config.twins and rng.random() < self._config.twins:
             _, twin, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
-            clean = simulate("none", twin, self._config.size, rng).clean  # else no noise would tell it from moiré
+            clean = copied(twin, rng)  # else the lack of noise would tell it from a picture with moiré
             return clean, clean, 0.0
         return self.simulated(kind, rng) if self._shards is None else self._from_shards(self._shards, kind, rng)
 

@@ -35,7 +35,7 @@ from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.layers import channels_last
 from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
-from demoire.training.data import PairSource, Samples, batches
+from demoire.training.data import PairSource, Sample, Samples, batches
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
 from demoire.weights import find_weights, read_weights
@@ -267,10 +267,18 @@ def _progress(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], 
         yield lambda text: bar.update(line, advance=1, description=text)
 
 
+def _batches(source: PairSource, config: TrainConfig, first: int) -> Iterator[Sample]:
+    """The batches from step `first` to the end, stage by stage of the curriculum."""
+    for number, (begin, end, data) in enumerate(config.stages()):
+        if end > first:
+            seed = (data.seed, number) if number else (data.seed,)
+            yield from batches(Samples(source.under(data), config.task, data, seed), max(begin, first), end, data)
+
+
 def _steps(
     run: _Run,
     task: TrainingTask,
-    samples: Samples,
+    source: PairSource,
     config: TrainConfig,
     out: Path,
     title: str,
@@ -281,7 +289,7 @@ def _steps(
     recent: list[dict[str, float]] = []
     limit = math.inf if config.minutes is None else 60 * config.minutes
     with _stop_on_signal() as stop_asked, _progress(title, config.steps, run.step) as show:
-        for batch in batches(samples, run.step, config.steps, config.data):
+        for batch in _batches(source, config, run.step):
             recent.append(_train_step(run, task, batch, config))
             show(f"{title} loss {recent[-1]['loss']:.4f}")
             if run.step % config.log_every == 0:
@@ -355,14 +363,13 @@ def train(
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
     check_out(out, resume)
     if shards is not None:
-        fill_shards(shards, images, config.data)
-    source = PairSource(images, "train", config.data, shards)
-    samples = Samples(source, config.task, config.data, (config.data.seed,))
+        fill_shards(shards, images, config.largest())
+    source = PairSource(images, "train", config.largest(), shards)
     torch.manual_seed(config.seed)
     task = TASKS[config.task](config, images)
     run = _start(task, config, out, shards)
     done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
-    finished = done or _steps(run, task, samples, config, out, title or config.name, on_validation)
+    finished = done or _steps(run, task, source, config, out, title or config.name, on_validation)
     path = out / f"{config.name}.safetensors"
     seconds = time.monotonic() - began
     return TrainResult(path if run.figures else None, run.step, finished, run.best, run.figures, seconds)

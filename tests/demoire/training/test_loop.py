@@ -23,8 +23,9 @@ from demoire.restorer import (
     build_restorer,
 )
 from demoire.training import TrainConfig, curves, load_config, train
-from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig
+from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig, Stage
 from demoire.training.loop import learning_rate
+from demoire.training.tasks import RestorerTask
 from demoire.weights import find_weights, load_detector, load_restorer
 
 MOMENT = 1e-9  # minutes: stop after the step at hand
@@ -83,10 +84,13 @@ ADVERSARIAL: dict[str, object] = {
 }
 
 
+CURRICULUM = (Stage(after=2, size=96, batch=1), Stage(after=4, mix={"halftone": 1.0}))
+
+
 @pytest.mark.parametrize(
     ("task", "changes"),
-    [("restorer", {}), ("restorer", ADVERSARIAL), ("detector", {})],
-    ids=["restorer", "gan", "detector"],
+    [("restorer", {}), ("restorer", ADVERSARIAL), ("restorer", {"curriculum": CURRICULUM}), ("detector", {})],
+    ids=["restorer", "gan", "curriculum", "detector"],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(
     task: str, changes: dict[str, object], scene_folder: Path, tmp_path: Path
@@ -301,6 +305,20 @@ def test_weights_that_cannot_be_started_from_are_one_sentence(scene_folder: Path
             train(_tiny("restorer", start_from=start), scene_folder, tmp_path / "out")
         assert sentence in str(caught.value) and "\n" not in str(caught.value)
         assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_curriculum_changes_the_batches(
+    scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    loss = RestorerTask.loss
+    monkeypatch.setattr(
+        RestorerTask,
+        "loss",
+        lambda task, network, batch: (seen.append(batch.moire.shape), loss(task, network, batch))[1],
+    )
+    train(_tiny("restorer", curriculum=CURRICULUM), scene_folder, tmp_path)
+    assert seen == [(2, 3, 64, 64)] * 2 + [(1, 3, 96, 96)] * 4
 
 
 def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
