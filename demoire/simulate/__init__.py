@@ -62,7 +62,7 @@ def copied(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 
     No sensor's mosaic and no resizing, which could alias what is fine in it, and be moiré in earnest.
     """
-    light = picture.astype(np.float32) / 255  # a scanner's light is sRGB-encoded
+    light = np.divide(picture, 255, dtype=np.float32)  # a scanner's light is sRGB-encoded
     return expose(light, picture.shape[0], draw_development(rng, scanner=True), rng)
 
 

@@ -9,9 +9,9 @@ import boto3
 import pytest
 import torch
 
+from demoire.architectures.unet import UNet, UNetConfig
 from demoire.detector import Detector, DetectorConfig
 from demoire.errors import UsageError, WeightsError
-from demoire.restorer import Restorer, RestorerConfig
 from demoire.weights import Weights, find_weights, save_detector, save_restorer
 from pipelines.registry import Registered, Registry, find_models, shipped
 from tests.s3_server import s3_variables, serve_moto
@@ -45,7 +45,7 @@ def detector(tmp_path: Path) -> Weights:
 
 def _restorer(folder: Path, seed: int) -> Weights:
     torch.manual_seed(seed)
-    network = Restorer(RestorerConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
+    network = UNet(UNetConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
     return save_restorer(network, folder / f"{seed}.safetensors", {})
 
 
