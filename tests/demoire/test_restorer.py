@@ -46,14 +46,14 @@ def test_there_is_a_tiny_one_of_each_here() -> None:
     assert TINY.keys() == ARCHITECTURES.keys()
 
 
-@pytest.mark.parametrize("config", [TINY["dmcnn"], TINY["transformer"], TINY["unet"], FAST, UNetConfig(bands=3)])
+@pytest.mark.parametrize("config", [TINY["dmcnn"], TINY["transformer"], TINY["unet"], FAST, UNetConfig()])
 def test_untrained_restorer_gives_its_input_back(config: RestorerConfig) -> None:
     picture = torch.rand(2, 3, 128, 128)
     with torch.inference_mode():
         assert torch.equal(build_restorer(config)(picture), picture)
 
 
-@pytest.mark.parametrize("config", [FAST, UNetConfig(bands=3), SLIM_DMCNN, TransformerConfig(), TINY["esdnet"]])
+@pytest.mark.parametrize("config", [FAST, UNetConfig(), SLIM_DMCNN, TransformerConfig(), TINY["esdnet"]])
 def test_tile_with_halo_equals_the_same_place_in_the_whole_picture(config: RestorerConfig) -> None:
     restorer = speaking(config)
     assert CELL % restorer.multiple == restorer.halo % restorer.multiple == 0
