@@ -57,15 +57,6 @@ def _take_clean(scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -
     return expose(to_linear(crop), size, draw_development(rng, scanner=bool(rng.random() < 0.4)), rng)
 
 
-def copied(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A clean square picture (S, S, 3) as a copy of it might be: another tone, noise, JPEG.
-
-    No sensor's mosaic and no resizing, which could alias what is fine in it, and be moiré in earnest.
-    """
-    light = np.divide(picture, 255, dtype=np.float32)  # a scanner's light is sRGB-encoded
-    return expose(light, picture.shape[0], draw_development(rng, scanner=True), rng)
-
-
 def simulate(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Pair:
     """Make one pair of `size` x `size` px out of a clean scene.
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, copied, simulate
+from demoire.simulate import KINDS, Kind, simulate
 from demoire.simulate.pairs import Scene, clean_images, read_scene
 from demoire.splits import Split, split_of
 from demoire.training.config import DataConfig, Task
@@ -150,8 +150,7 @@ class PairSource:
     def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
         if kind == "none" and self._config.twins and rng.random() < self._config.twins:
-            _, twin, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
-            clean = copied(twin, rng)  # else the lack of noise would tell it from a picture with moiré
+            _, clean, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
             return clean, clean, 0.0
         return self.simulated(kind, rng) if self._shards is None else self._from_shards(self._shards, kind, rng)
 

@@ -91,7 +91,7 @@ def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
         ("[optimizer]\nlearning_rate = -1.0\n", "optimizer.learning_rate"),
         ("[restorer_loss]\nscales = [4, 512]\n", "must not be above data.size"),
         ("[restorer_loss]\nwide = 1.0\n", "restorer_loss.wide: is not a known key"),
-        ("[[curriculum]]\nafter = 5\nsize = 100\n", "multiple of 32"),
+        ("[[curriculum]]\nafter = 1\nsize = 100\n", "multiple of 32"),
         ("[[curriculum]]\nafter = 1000000\nsize = 128\n", "before the last step"),
         ("[[curriculum]]\nafter = 5\nscales = [1.0, 2.0]\n", "curriculum.0.scales: is not a known key"),
         ("[optimizer\n", "not valid TOML"),
