@@ -96,7 +96,7 @@ class OptimizerConfig(_Section):
 class RestorerLossConfig(_Section):
     """Weights of the parts of the restorer's loss."""
 
-    pixel: Literal["charbonnier", "l1", "l2"] = "charbonnier"
+    pixel: Literal["charbonnier", "l1", "l2", "psnr"] = "charbonnier"
     multi_scale: NonNegativeFloat = 1.0  # L1 on pictures averaged over squares of each of `scales`: the wide bands
     scales: tuple[PositiveInt, ...] = Field((4, 16), min_length=1)  # px
     frequency: NonNegativeFloat = 0.0  # L1 between the spectra

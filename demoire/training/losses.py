@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from demoire.training.config import DetectorLossConfig, RestorerLossConfig
 
 _CHARBONNIER_EPSILON = 1e-3
+_PSNR_EPSILON = 1e-5  # 50 dB: what is better already is not worth a step
 _CHROMA_EPSILON = 0.5  # of CIELAB's units, of which two are just seen; keeps the slope at zero finite
 _BLUR_SIGMA = 4.0  # px: coloured bands are wider, and the dots and subpixels that also have colour are narrower
 _BLUR_STRIDE = 4  # px: what has been blurred so much needs no more samples
@@ -23,6 +24,16 @@ _BLUR_STRIDE = 4  # px: what has been blurred so much needs no more samples
 def charbonnier(difference: Tensor) -> Tensor:
     """Mean of sqrt(d^2 + eps^2), an L1 that is round at zero (Charbonnier et al., 1994)."""
     return (difference.square() + _CHARBONNIER_EPSILON**2).sqrt().mean()
+
+
+def psnr_loss(difference: Tensor) -> Tensor:
+    """Mean over the pictures of the log10 of their mean squared error: minus a tenth of the PSNR, 0 at 50 dB and more.
+
+    Every decibel counts the same, in a picture that is nearly right as in one that is far off (after "Simple Baselines
+    for Image Restoration", Chen et al., 2022).
+    """
+    error = difference.square().mean(dim=(1, 2, 3))
+    return ((error + _PSNR_EPSILON) / _PSNR_EPSILON).log10().mean()
 
 
 def multi_scale_loss(difference: Tensor, scales: Sequence[int]) -> Tensor:
@@ -82,6 +93,8 @@ def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -
         loss = difference.square().mean()
     elif config.pixel == "l1":
         loss = difference.abs().mean()
+    elif config.pixel == "psnr":
+        loss = psnr_loss(difference)
     else:
         loss = charbonnier(difference)
     if config.multi_scale:

@@ -14,7 +14,7 @@ from demoire.training.losses import colour_loss, detector_loss, multi_scale_loss
 CLEAN = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("pixel", ["charbonnier", "l1", "l2"])
+@pytest.mark.parametrize("pixel", ["charbonnier", "l1", "l2", "psnr"])
 def test_truth_costs_next_to_nothing(pixel: str) -> None:
     config = RestorerLossConfig(pixel=pixel, frequency=0.1, colour=0.1)
     assert restorer_loss(CLEAN, CLEAN, config) <= 1.001e-3
@@ -84,3 +84,10 @@ def test_focal_loss_all_but_forgets_what_is_right_already() -> None:
     focal = [detector_loss(logits[i : i + 1], kinds[i : i + 1], DetectorLossConfig(focal_gamma=2)) for i in range(2)]
     assert focal[0] < 0.01 * plain[0]
     assert focal[1] > 0.9 * plain[1]
+
+
+def test_psnr_loss_is_a_tenth_of_the_decibels_short_of_fifty() -> None:
+    clean = torch.full((2, 3, 32, 32), 0.5)
+    restored = clean + torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)  # 20 and 40 dB
+    loss = restorer_loss(restored, clean, RestorerLossConfig(pixel="psnr", multi_scale=0.0))
+    assert loss.item() == pytest.approx((3 + 1) / 2, abs=0.03)
