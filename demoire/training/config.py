@@ -46,6 +46,7 @@ class DataConfig(_Section):
     drawn: float = Field(0.15, ge=0, le=1)  # share of scenes that are drawn, not read
     drawn_clean: float = Field(0.5, ge=0, le=1)  # the same among samples of kind "none": look-alikes and drawn scenes
     twins: float = Field(0.0, ge=0, le=1)  # share of samples of kind "none" that are the clean twins of moiré pictures
+    originals: float = Field(0.0, ge=0, le=1)  # and of those that are crops of the images just as they are stored
     scales: tuple[float, float] = (0.5, 1.25)  # a scene is resized by a factor between these before it is used
     flip: bool = True
     rotate: bool = True  # by multiples of 90 degrees
@@ -66,6 +67,8 @@ class DataConfig(_Section):
             raise ValueError("scales have to be two positive numbers, the smaller first")
         if self.invisible > self.visible:
             raise ValueError("invisible must not be above visible")
+        if self.twins + self.originals > 1:
+            raise ValueError("twins and originals are shares of the same samples; together at most 1")
         return self
 
 

@@ -139,7 +139,7 @@ class PairSource:
         paths = find_images(images, split)
         if not paths and split == "train":
             raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
-        self._scenes = SceneStore([] if self._shards else paths, config.cache_megapixels)
+        self._scenes = SceneStore([] if self._shards and not config.originals else paths, config.cache_megapixels)
 
     def under(self, config: DataConfig) -> "PairSource":
         """The same images or shards for another stage of the curriculum, with crops that are no larger."""
@@ -149,9 +149,14 @@ class PairSource:
 
     def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
-        if kind == "none" and self._config.twins and rng.random() < self._config.twins:
-            _, clean, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
-            return clean, clean, 0.0
+        if kind == "none":
+            share = rng.random()
+            if share < self._config.twins:
+                _, clean, _ = self.pair(KINDS[int(rng.integers(1, len(KINDS)))], rng)
+                return clean, clean, 0.0
+            if share < self._config.twins + self._config.originals and len(self._scenes):
+                clean = self._original(rng)
+                return clean, clean, 0.0
         return self.simulated(kind, rng) if self._shards is None else self._from_shards(self._shards, kind, rng)
 
     def simulated(self, kind: Kind, rng: np.random.Generator) -> MadePair:
@@ -167,6 +172,14 @@ class PairSource:
         # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré in earnest.
         side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
         return draw_scene(side, kind == "none", rng)
+
+    def _original(self, rng: np.random.Generator) -> Scene:
+        """A crop at 1:1: what is resized has lost the blocks and the sharpening that archives are full of."""
+        size = self._config.size
+        crop = _cut(self._scenes.draw(rng), size, size, rng)
+        missing = size - crop.shape[0], size - crop.shape[1]
+        crop = cv2.copyMakeBorder(crop, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT)
+        return np.ascontiguousarray(_turn(crop, self._config, int(rng.integers(4)), bool(rng.integers(2))))
 
     def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> MadePair:
         found, size = shards.draw(kind, rng), self._config.size
