@@ -18,7 +18,7 @@ def test_cost_is_what_the_module_says() -> None:
 def test_the_large_one_is_as_large_as_its_configuration_says() -> None:
     with torch.device("meta"):
         large = network_cost(UNet(load_config("restorer-large").restorer))
-    assert (round(large.macs_per_pixel, -3), round(large.parameters, -5)) == (125_000, 13_900_000)
+    assert (round(large.macs_per_pixel, -3), round(large.parameters, -5)) == (127_000, 13_900_000)
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "sigmoid", "tanh", "simple_gate"])
