@@ -53,7 +53,7 @@ def test_a_search_leaves_the_best_configuration_and_all_trials(straight: tuple[S
     )
     rows = _rows(out)
     assert [json.loads(row["restorer.widths"]) for row in rows] == [t.values["restorer.widths"] for t in found.trials]
-    assert all(1e-4 <= float(row[RATE]) <= 1e-2 and 0.1 < float(row["kmac_per_pixel"]) < 1 for row in rows)
+    assert all(1e-4 <= float(row[RATE]) <= 1e-2 and 1 < float(row["kmac_per_pixel"]) < 2 for row in rows)
     assert (out / "search.png").read_bytes().startswith(b"\x89PNG")
     assert all((out / "trials" / f"00{n}" / "tiny-restorer.safetensors").exists() for n in range(3))
 
@@ -81,14 +81,14 @@ def test_a_trial_that_fails_or_costs_too_much_does_not_end_the_search(scene_fold
     """Rates at which the loss is soon no number, and structures of which one is above the limit."""
     space = {RATE: [1e-3, 1e30], "restorer.widths": [[8, 8, 8, 8], [8, 8, 8, 128]]}
     optimizer = load_config("tiny-restorer").optimizer.model_copy(update={"clip_norm": 0, "warmup_steps": 0})
-    found = search(_config(space, optimizer=optimizer), scene_folder, tmp_path, trials=4, max_kmac=0.5)
+    found = search(_config(space, optimizer=optimizer), scene_folder, tmp_path, trials=4, max_kmac=1.3)
     states = {trial.state for trial in found.trials}
     assert found.finished and states == {"done", "failed", "refused"}
     for trial in found.trials:
         costly, wild = trial.values["restorer.widths"][-1] == 128, trial.values[RATE] > 1
         assert trial.state == ("refused" if costly else "failed" if wild else "done")
     why = {row["state"]: row["why"] for row in _rows(tmp_path)}
-    assert "no longer a number" in why["failed"] and "kMAC a pixel are above 0.5" in why["refused"]
+    assert "no longer a number" in why["failed"] and "kMAC a pixel are above 1.3" in why["refused"]
 
 
 def test_a_trial_that_falls_behind_is_given_up(
