@@ -116,6 +116,7 @@ def test_what_was_trained_is_registered_and_used_by_its_name(
     assert [(one["name"], one["model"], one["number"]) for one in known] == [
         ("detector", "detector", 0),
         ("restorer", "restorer", 0),
+        ("restorer-fast", "restorer", 0),
         ("finder", "detector", 1),
     ]
     digest = find_weights(str(tmp_path / "run/tiny-detector.safetensors")).digest

@@ -147,7 +147,7 @@ def test_names_that_cannot_be_had_are_refused_before_anything_is_written(
 
 def test_what_is_not_there_is_said_with_what_is(registry: Registry, restorers: list[Weights]) -> None:
     register(registry, restorers[0])
-    with pytest.raises(WeightsError, match="no weights maps .* detector, restorer, books"):
+    with pytest.raises(WeightsError, match="no weights maps .* detector, restorer, restorer-fast, books"):
         registry.find("maps")
     with pytest.raises(WeightsError, match="has no books@ffff"):
         registry.find("books@ffff")
@@ -170,9 +170,10 @@ def test_names_become_the_model_that_each_is(
 
 
 def test_what_is_shipped_is_listed_like_what_is_registered() -> None:
-    assert {version.name: version.model for version in shipped()} == {"detector": "detector", "restorer": "restorer"}
+    models = {version.name: version.model for version in shipped()}
+    assert models == {"detector": "detector", "restorer": "restorer", "restorer-fast": "restorer"}
     assert all(version.score is not None and version.number == 0 for version in shipped())
-    (restorer,) = (version for version in shipped() if version.model == "restorer")
+    (restorer,) = (version for version in shipped() if version.name == "restorer")
     assert find_models([restorer.reference]) == {"restorer": "restorer"}
     with pytest.raises(WeightsError, match="The shipped weights restorer are"):
         find_models(["restorer@ffff"])
