@@ -126,7 +126,7 @@ def check_job(job: TrainJob) -> Model:
 def simulate_shards(job: TrainJob) -> None:
     """Simulate the training pairs that the shards' folder lacks."""
     assert job.shards is not None
-    fill_shards(job.shards, job.images, load_config(job.config).data)
+    fill_shards(job.shards, job.images, load_config(job.config))
 
 
 def simulate_pairs(job: TrainJob) -> Path:

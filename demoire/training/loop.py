@@ -33,7 +33,7 @@ from torch import nn
 
 from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.layers import channels_last
-from demoire.training.config import DataConfig, OptimizerConfig, TrainConfig
+from demoire.training.config import OptimizerConfig, TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
 from demoire.training.shards import make_shards, missing_shards
@@ -323,14 +323,18 @@ def check_out(out: Path, resume: bool) -> None:
         raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
 
 
-def fill_shards(shards: Path, images: Path, config: DataConfig) -> None:
-    """Simulate the training pairs that the folder lacks. Raises UsageError where it cannot be written."""
-    if not missing_shards(shards, config.shards):
+def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:
+    """Simulate the training pairs that the folder lacks, large enough for every stage of the curriculum.
+
+    Raises UsageError where the folder cannot be written.
+    """
+    data = config.largest()
+    if not missing_shards(shards, data.shards):
         return  # before the scenes are decoded
-    source = PairSource(images, "train", config)
-    with _progress("simulating", config.shards) as show:
-        for number in make_shards(shards, config.shards, source.simulated, seed=config.seed, workers=config.workers):
-            log.info("shard %d of %d is done", number + 1, config.shards)
+    source = PairSource(images, "train", data)
+    with _progress("simulating", data.shards) as show:
+        for number in make_shards(shards, data.shards, source.simulated, seed=data.seed, workers=data.workers):
+            log.info("shard %d of %d is done", number + 1, data.shards)
             show("simulating")
 
 
@@ -363,7 +367,7 @@ def train(
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
     check_out(out, resume)
     if shards is not None:
-        fill_shards(shards, images, config.largest())
+        fill_shards(shards, images, config)
     source = PairSource(images, "train", config.largest(), shards)
     torch.manual_seed(config.seed)
     task = TASKS[config.task](config, images)

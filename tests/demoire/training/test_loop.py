@@ -24,7 +24,7 @@ from demoire.restorer import (
 )
 from demoire.training import TrainConfig, curves, load_config, train
 from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig, Stage
-from demoire.training.loop import learning_rate
+from demoire.training.loop import fill_shards, learning_rate
 from demoire.training.tasks import RestorerTask
 from demoire.weights import find_weights, load_detector, load_restorer
 
@@ -319,6 +319,16 @@ def test_the_curriculum_changes_the_batches(
     )
     train(_tiny("restorer", curriculum=CURRICULUM), scene_folder, tmp_path)
     assert seen == [(2, 3, 64, 64)] * 2 + [(1, 3, 96, 96)] * 4
+
+
+def test_shards_are_large_enough_for_every_stage(
+    scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demoire.training.shards.PAIRS_PER_SHARD", 4)
+    config = _tiny("restorer", curriculum=CURRICULUM)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"shards": 1})})
+    fill_shards(tmp_path / "shards", scene_folder, config)  # as a scheduler does it, in a step before training
+    assert train(config, scene_folder, tmp_path / "run", shards=tmp_path / "shards").finished
 
 
 def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
