@@ -5,7 +5,9 @@ multiplications say, and anything that averages over the whole picture would mak
 the whole.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -64,6 +66,48 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.activation(self.first(x)))
+
+
+def starting_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer, which gives zero until it has learnt something."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+def down_layers(widths: Sequence[int]) -> nn.ModuleList:
+    """From each width to the next at half the size: (N, widths[i], H, W) -> (N, widths[i + 1], H/2, W/2)."""
+    return nn.ModuleList(nn.Conv2d(wide, deep, 2, stride=2) for wide, deep in pairwise(widths))
+
+
+def up_layers(widths: Sequence[int]) -> nn.ModuleList:
+    """The way back: (N, widths[i + 1], H, W) -> (N, widths[i], 2H, 2W)."""
+    return nn.ModuleList(
+        nn.Sequential(nn.Conv2d(deep, 4 * wide, 1), nn.PixelShuffle(2)) for wide, deep in pairwise(widths)
+    )
+
+
+def down_and_up(
+    features: Tensor,
+    encoders: nn.ModuleList,
+    downs: nn.ModuleList,
+    middle: nn.Module,
+    ups: nn.ModuleList,
+    decoders: nn.ModuleList,
+) -> Tensor:
+    """The way of a U-shaped network: encode and halve, level by level, and back, adding what each level had: one shape.
+
+    All lists go from fine to coarse.
+    """
+    skips: list[Tensor] = []
+    for encoder, down in zip(encoders, downs, strict=True):
+        features = encoder(features)
+        skips.append(features)
+        features = down(features)
+    features = middle(features)
+    for up, decoder, skip in zip(reversed(ups), reversed(decoders), reversed(skips), strict=True):
+        features = decoder(up(features) + skip)
+    return features
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -14,6 +14,8 @@ from pydantic import ConfigDict, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from demoire.layers import starting_at_zero
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DMCNNConfig:
@@ -52,9 +54,7 @@ class _Branch(nn.Module):
         inner = (_conv(width, width) for _ in range(config.depth - 1))
         self.stack = nn.Sequential(_conv(outer, width), *inner, _conv(width, outer))
         self.climb = nn.Sequential(*(_climb(outer) for _ in range(level)))
-        self.last = nn.Conv2d(outer, 3, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.last = starting_at_zero(nn.Conv2d(outer, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.climb(self.stack(x)))

@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demoire.layers import ResidualBlock
+from demoire.layers import ResidualBlock, down_and_up, down_layers, starting_at_zero, up_layers
 
 _WINDOW = 128  # px of the picture, at every scale
 
@@ -130,25 +130,14 @@ class Transformer(nn.Module):
         down, up = config.outer_depths
         self.stem = nn.Conv2d(3, widths[0], 4, stride=4)
         self.encoders = nn.ModuleList([residual(down), *(attentive(config.encoder_depths[i - 1], i) for i in (1, 2))])
-        self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(3))
+        self.downs = down_layers(widths)
         self.middle = attentive(config.middle_depth, 3)
-        self.ups = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2)) for i in range(3)
-        )
+        self.ups = up_layers(widths)
         self.decoders = nn.ModuleList([residual(up), *(attentive(config.decoder_depths[i - 1], i) for i in (1, 2))])
-        last = nn.Conv2d(widths[0], 48, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        last = starting_at_zero(nn.Conv2d(widths[0], 48, 3, padding=1))
         self.head = nn.Sequential(last, nn.PixelShuffle(4))
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.stem(x - 0.5)
-        skips: list[Tensor] = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            features = encoder(features)
-            skips.append(features)
-            features = down(features)
-        features = self.middle(features)
-        for level in (2, 1, 0):
-            features = self.decoders[level](self.ups[level](features) + skips[level])
+        features = down_and_up(features, self.encoders, self.downs, self.middle, self.ups, self.decoders)
         return x + self.head(features)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from demoire.bands import CELL, CHANNELS, Bands, energies
-from demoire.layers import Activation, ResidualBlock
+from demoire.layers import Activation, ResidualBlock, down_and_up, down_layers, starting_at_zero, up_layers
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -66,42 +66,25 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config = config or UNetConfig()
         widths = config.widths
-        self.stem = nn.Conv2d(3, widths[0], 4, stride=4)
+        self.stem = nn.Conv2d(3, widths[0], CELL, stride=CELL)
         self.encoders = nn.ModuleList(_blocks(config.encoder_depths[i], widths[i], config) for i in range(3))
-        self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(3))
+        self.downs = down_layers(widths)
         self.middle = _blocks(config.middle_depth, widths[3], config)
-        self.ups = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2)) for i in range(3)
-        )
+        self.ups = up_layers(widths)
         self.decoders = nn.ModuleList(_blocks(config.decoder_depths[i], widths[i], config) for i in range(3))
-        last = nn.Conv2d(widths[0], 48, config.kernel_size, padding=config.kernel_size // 2)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-        self.head = nn.Sequential(last, nn.PixelShuffle(4))
+        last = nn.Conv2d(widths[0], CHANNELS, config.kernel_size, padding=config.kernel_size // 2)
+        self.head = nn.Sequential(starting_at_zero(last), nn.PixelShuffle(CELL))
         self.bands = Bands(config.bands)
         self.energies = nn.Conv2d(3 * config.bands, widths[0], 3, padding=1)
-        self.gains = nn.Conv2d(widths[0], CHANNELS * config.bands, 1)
-        nn.init.zeros_(self.gains.weight)
-        nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
+        self.gains = starting_at_zero(nn.Conv2d(widths[0], CHANNELS * config.bands, 1))
         # The squares of the picture as channels: a convolution does it faster than `pixel_unshuffle`.
         self.register_buffer("squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False)
-
-    def _restored_features(self, features: Tensor) -> Tensor:
-        """Down to 1/32 and back: (N, widths[0], H/4, W/4) -> the same shape."""
-        skips: list[Tensor] = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            features = encoder(features)
-            skips.append(features)
-            features = down(features)
-        features = self.middle(features)
-        for level in (2, 1, 0):
-            features = self.decoders[level](self.ups[level](features) + skips[level])
-        return features
 
     def forward(self, x: Tensor) -> Tensor:
         squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
         bands = self.bands(squares)
-        features = self._restored_features(self.stem(x - 0.5) + self.energies(energies(bands)))
+        features = self.stem(x - 0.5) + self.energies(energies(bands))
+        features = down_and_up(features, self.encoders, self.downs, self.middle, self.ups, self.decoders)
         result = squares + self.head[0](features)
         for gain, band in zip(self.gains(features).chunk(len(bands), dim=1), bands, strict=True):
             result = torch.addcmul(result, gain, band, value=-1)
