@@ -269,17 +269,21 @@ def to_toml(config: TrainConfig) -> str:
 
 
 def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
-    """Strings, numbers, truth values and lists of them are written in TOML as in JSON."""
-    lines = [
-        f"{_toml_key(key)} = {json.dumps(value, ensure_ascii=False)}"
-        for key, value in table.items()
-        if not isinstance(value, dict)
-    ]
+    lines = [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for key, value in table.items():
         if isinstance(value, dict):
             name = f"{path}{_toml_key(key)}"
             lines += ["", f"[{name}]", *_toml_lines(value, f"{name}.")]
     return lines
+
+
+def _toml_value(value: Any) -> str:
+    """Strings, numbers and truth values are written in TOML as in JSON; tables within lists in one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _toml_key(key: str) -> str:

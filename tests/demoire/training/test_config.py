@@ -8,7 +8,7 @@ import torch
 from demoire.errors import ConfigError
 from demoire.layers import network_cost
 from demoire.restorer import FAST, DMCNNConfig, ESDNetConfig, TransformerConfig, UNetConfig, build_restorer
-from demoire.training.config import TrainConfig, load_config, shipped_configs
+from demoire.training.config import TrainConfig, load_config, shipped_configs, to_toml
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -16,6 +16,13 @@ def test_shipped_configuration_loads(name: str) -> None:
     config = load_config(name)
     assert config.name == name
     assert sum(config.data.mix.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_configuration_survives_being_written(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
+    (tmp_path / "again.toml").write_text(to_toml(config))
+    assert load_config(tmp_path / "again.toml") == config.model_copy(update={"search": {}})
 
 
 def test_names_that_are_shipped() -> None:
