@@ -81,11 +81,13 @@ class UNet(nn.Module):
         self.register_buffer("squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
-        bands = self.bands(squares)
-        features = self.stem(x - 0.5) + self.energies(energies(bands))
+        with torch.autocast(x.device.type, enabled=False):  # pixels need more than the eight bits of bfloat16
+            squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
+            bands = self.bands(squares)
+            strengths = energies(bands)
+        features = self.stem(x - 0.5) + self.energies(strengths)
         features = down_and_up(features, self.encoders, self.downs, self.middle, self.ups, self.decoders)
         result = squares + self.head[0](features)
         for gain, band in zip(self.gains(features).chunk(len(bands), dim=1), bands, strict=True):
-            result = torch.addcmul(result, gain, band, value=-1)
+            result = torch.addcmul(result, gain.to(band.dtype), band, value=-1)
         return self.head[1](result)

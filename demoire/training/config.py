@@ -84,7 +84,7 @@ class Stage(_Section):
 class OptimizerConfig(_Section):
     """How the weights move."""
 
-    kind: Literal["gradient_descent", "sgd", "adam", "adamw"] = "adamw"
+    kind: Literal["gradient_descent", "sgd", "adam", "adamw", "muon"] = "adamw"
     learning_rate: float = Field(5e-4, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)  # of sgd
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -167,6 +167,7 @@ class TrainConfig(_Section):
     start_from: str | None = None  # weights to begin with: a shipped name or a path
     seed: int = Field(0, ge=0)  # of the weights' first values
     device: str = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the network's layers while training
     threads: int = Field(0, ge=0)  # of torch; 0 leaves its default
     log_every: PositiveInt = 50  # steps
     validate_every: PositiveInt = 1000

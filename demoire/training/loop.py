@@ -33,9 +33,10 @@ from torch import nn
 
 from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.layers import channels_last
-from demoire.training.config import OptimizerConfig, TrainConfig
+from demoire.training.config import TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
+from demoire.training.optimizers import Optimizer, build_optimizer, learning_rate
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
 from demoire.weights import find_weights, read_weights
@@ -68,34 +69,13 @@ class _Run:
 
     network: nn.Module
     mean: nn.Module  # running mean of the network's weights
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     fingerprint: str  # of its configuration
     step: int = 0
     best: float = -math.inf
     stale: int = 0  # validations since the best one
     figures: dict[str, Any] = field(default_factory=dict)
     curve: list[CurveRow] = field(default_factory=list)
-
-
-def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    parameters, rate, decay = network.parameters(), config.learning_rate, config.l2
-    if config.kind == "adamw":
-        return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.99), weight_decay=decay)
-    if config.kind == "adam":
-        return torch.optim.Adam(parameters, rate, betas=(0.9, 0.99), weight_decay=decay)
-    momentum = config.momentum if config.kind == "sgd" else 0.0
-    return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay)
-
-
-def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """The rate of step `step` of `steps`: linear warm-up, then a half cosine down to `final_share`, or constant."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.learning_rate
-    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    share = config.final_share + (1 - config.final_share) * (1 + math.cos(math.pi * done)) / 2
-    return config.learning_rate * share
 
 
 def _update_mean(run: _Run, decay: float) -> None:
@@ -173,7 +153,7 @@ def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | No
         _read_start(config, network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
-    run = _Run(network, mean, _optimizer(network, config.optimizer), fingerprint(config, shards))
+    run = _Run(network, mean, build_optimizer(network, config.optimizer), fingerprint(config, shards))
     if (out / _CHECKPOINT).exists():
         _load_checkpoint(run, task, out)
     return run
@@ -188,7 +168,7 @@ def _train_step(run: _Run, task: TrainingTask, batch: Any, config: TrainConfig) 
     values = {"loss": loss.item()}
     if config.optimizer.l1:
         loss = loss + config.optimizer.l1 * sum(p.abs().sum() for p in run.network.parameters())
-    run.optimizer.zero_grad(set_to_none=True)
+    run.network.zero_grad(set_to_none=True)
     loss.backward()
     limit = config.optimizer.clip_norm or math.inf
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), limit)

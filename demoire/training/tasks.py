@@ -54,6 +54,16 @@ def to_input(pictures: Tensor, device: str) -> Tensor:
     return pictures.to(device).contiguous(memory_format=torch.channels_last).float().div_(255)
 
 
+def _outputs(network: nn.Module, pictures: Tensor, config: TrainConfig) -> Tensor:
+    """What the network gives for a training batch, float32, its layers computed as `precision` says.
+
+    Weights, gradients, loss and validation stay float32. On a CPU with bfloat16 instructions a step takes half as long.
+    """
+    kind = torch.device(config.device).type
+    with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        return network(pictures).float()
+
+
 def _slices(count: int, batch: int) -> Iterator[slice]:
     for first in range(0, count, batch):
         yield slice(first, first + batch)
@@ -82,7 +92,7 @@ class RestorerTask:
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
         device, config = self._config.device, self._config.restorer_loss
         moire, clean = to_input(batch.moire, device), to_input(batch.clean, device)
-        restored = network(moire)
+        restored = _outputs(network, moire, self._config)
         loss = restorer_loss(restored, clean, config)
         if self.adversary is not None:
             loss = loss + config.adversarial * self.adversary.loss(moire, restored, clean)
@@ -131,7 +141,8 @@ class DetectorTask:
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
         device = self._config.device
-        return detector_loss(network(to_input(batch.moire, device)), batch.kind.to(device), self._config.detector_loss)
+        logits = _outputs(network, to_input(batch.moire, device), self._config)
+        return detector_loss(logits, batch.kind.to(device), self._config.detector_loss)
 
     def validate(self, network: nn.Module) -> Validation:
         """Calibrates the network, then measures it; the score is the negative cross entropy, once calibrated."""
