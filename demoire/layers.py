@@ -6,6 +6,7 @@ the whole.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -108,6 +109,12 @@ def down_and_up(
     for up, decoder, skip in zip(reversed(ups), reversed(decoders), reversed(skips), strict=True):
         features = decoder(up(features) + skip)
     return features
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Within it, layers compute as their weights are stored, whatever `torch.autocast` around it says."""
+    known = torch.amp.is_autocast_available(device.type)  # it is not on "meta", where costs are counted
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def channels_last(network: nn.Module) -> nn.Module:

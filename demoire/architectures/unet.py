@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from demoire.bands import CELL, CHANNELS, Bands, energies
-from demoire.layers import Activation, ResidualBlock, down_and_up, down_layers, starting_at_zero, up_layers
+from demoire.layers import (
+    Activation,
+    ResidualBlock,
+    down_and_up,
+    down_layers,
+    full_precision,
+    starting_at_zero,
+    up_layers,
+)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -81,7 +89,7 @@ class UNet(nn.Module):
         self.register_buffer("squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # pixels need more than the eight bits of bfloat16
+        with full_precision(x.device):  # pixels need more than the eight bits of bfloat16
             squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
             bands = self.bands(squares)
             strengths = energies(bands)
