@@ -99,10 +99,14 @@ def draw_scene(side: int, lookalikes: bool, rng: np.random.Generator) -> Scene:
     return drawings[names[int(rng.integers(len(names)))]](rng, side, side)
 
 
-def _cut(scene: Scene, height: int, width: int, rng: np.random.Generator) -> Scene:
+def _place(scene: Scene, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
     top = int(rng.integers(max(1, scene.shape[0] - height + 1)))
     left = int(rng.integers(max(1, scene.shape[1] - width + 1)))
-    return scene[top : top + height, left : left + width]
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _cut(scene: Scene, height: int, width: int, rng: np.random.Generator) -> Scene:
+    return scene[_place(scene, height, width, rng)]
 
 
 def _turn(picture: Scene, config: DataConfig, turns: int, mirror: bool) -> Scene:
@@ -183,9 +187,10 @@ class PairSource:
 
     def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> MadePair:
         found, size = shards.draw(kind, rng), self._config.size
-        both = _cut(np.concatenate([found.moire, found.clean], axis=2), size, size, rng)
-        both = _turn(both, self._config, int(rng.integers(4)), bool(rng.integers(2)))
-        return both[..., :3], both[..., 3:], found.strength
+        place = _place(found.moire, size, size, rng)
+        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        moire, clean = (_turn(one[place], self._config, turns, mirror) for one in (found.moire, found.clean))
+        return moire, clean, found.strength
 
 
 def _tensor(picture: Scene) -> Tensor:
