@@ -240,13 +240,13 @@ def _network_rates(models: Models, engine: Engine, tile: int, seconds: float) ->
     cells = (engine.batch_pixels // TILE**2, TILE, TILE)
     fast = channels_last(build_restorer(FAST).eval().to(engine.device))
 
-    def measured(network: nn.Module, shape: tuple[int, int, int]) -> float:
-        return network_rate(network, shape, engine.device, seconds)
+    def measured(network: nn.Module, shape: tuple[int, int, int], bfloat16: bool) -> float:
+        return network_rate(network, shape, engine.device, seconds, bfloat16=bfloat16)
 
     return {
-        "model_mps": measured(models.restorer, tiles),
-        "fast_mps": measured(fast, tiles),
-        "detector_mps": measured(models.detector, cells),
+        "model_mps": measured(models.restorer, tiles, engine.restores_in_bfloat16),
+        "fast_mps": measured(fast, tiles, engine.restores_in_bfloat16),
+        "detector_mps": measured(models.detector, cells, engine.judges_in_bfloat16),
     }
 
 
@@ -345,19 +345,22 @@ class Script:
 
     def restored(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """(H, W, 3) without moiré, None where there was none."""
-        device, (height, width) = self.engine.device, pixels.shape[:2]
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            x = torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].float() / 255
+        engine, (height, width) = self.engine, pixels.shape[:2]
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels.copy()).to(engine.device).permute(2, 0, 1)[None].float() / 255
             if self.config.gate == "auto" and not self._has_moire(x):
                 return None
-            x = _padded(x, self.engine.multiple).contiguous(memory_format=torch.channels_last)
-            found = self.models.restorer(x)[0, :, :height, :width].float().clamp(0, 1)
+            x = _padded(x, engine.multiple).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(engine.device.type, torch.bfloat16, enabled=engine.restores_in_bfloat16):
+                found = self.models.restorer(x)
+            found = found[0, :, :height, :width].float().clamp(0, 1)
             return (found * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
     def _has_moire(self, x: Tensor) -> bool:
         cells = _padded(x, TILE).unfold(2, TILE, TILE).unfold(3, TILE, TILE)
         cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
-        found = self.models.detector.probabilities(cells.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(self.engine.device.type, torch.bfloat16, enabled=self.engine.judges_in_bfloat16):
+            found = self.models.detector.probabilities(cells.contiguous(memory_format=torch.channels_last))
         return image_score(found.float().cpu().numpy())[0] >= self.threshold
 
 

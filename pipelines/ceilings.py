@@ -74,13 +74,15 @@ def rate(work: Callable[[], float], seconds: float) -> float:
     return float(np.median(rates))
 
 
-def network_rate(network: nn.Module, shape: tuple[int, int, int], device: torch.device, seconds: float) -> float:
-    """MP/s of a network alone on (batch, height, width) inputs that lie on the device; bfloat16 on a GPU, as there."""
+def network_rate(
+    network: nn.Module, shape: tuple[int, int, int], device: torch.device, seconds: float, *, bfloat16: bool = False
+) -> float:
+    """MP/s of a network alone on (batch, height, width) inputs that lie on the device."""
     batch, height, width = shape
     x = torch.rand(batch, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
 
     def forward() -> float:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             network(x)
         if device.type == "cuda":
             torch.cuda.synchronize(device)

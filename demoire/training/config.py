@@ -50,6 +50,7 @@ class DataConfig(_Section):
     scales: tuple[float, float] = (0.5, 1.25)  # a scene is resized by a factor between these before it is used
     flip: bool = True
     rotate: bool = True  # by multiples of 90 degrees
+    tone: float = Field(0.0, ge=0, le=0.5)  # spread of the logarithms of a random gain and gamma of each colour
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=0)  # processes that simulate; 0 simulates in the training process
     shards: PositiveInt = 96  # of 256 pairs each, where pairs are simulated beforehand (`demoire train --shards`)

@@ -125,6 +125,14 @@ def _prepare(scene: Scene, config: DataConfig, rng: np.random.Generator) -> Scen
     return np.ascontiguousarray(_turn(scene, config, int(rng.integers(4)), bool(rng.integers(2))))
 
 
+def _tone_curves(spread: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Tables (1, 256, 3) of a random gain and gamma for each colour, mostly shared by the three."""
+    shared, own = rng.normal(0, spread, 2), rng.normal(0, spread / 3, (2, 3))
+    gain, gamma = np.exp(shared[:, None] + own)
+    levels = np.linspace(0, 1, 256)[:, None]
+    return np.clip(255 * gain * levels**gamma + 0.5, 0, 255).astype(np.uint8)[None]
+
+
 def _shares(config: DataConfig) -> NDArray[np.float64]:
     shares = np.array([config.mix.get(kind, 0.0) for kind in KINDS], dtype=np.float64)
     return shares / shares.sum()
@@ -216,6 +224,9 @@ class Samples(Dataset[Sample]):
         """One sample made as this kind."""
         for _ in range(_TRIES):
             moire, clean, strength = self._source.pair(kind, rng)
+            if self._config.tone:
+                curves = _tone_curves(self._config.tone, rng)
+                moire, clean = (cv2.LUT(np.ascontiguousarray(one), curves) for one in (moire, clean))
             if kind == "none" or strength >= self._config.visible:
                 return Sample(_tensor(moire), _tensor(clean), torch.tensor(KINDS.index(kind)))
             if strength < self._config.invisible:

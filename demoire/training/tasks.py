@@ -69,6 +69,13 @@ def _slices(count: int, batch: int) -> Iterator[slice]:
         yield slice(first, first + batch)
 
 
+def _held_out(config: TrainConfig, images: Path) -> Sample:
+    """The validation pairs, in the tones that they have."""
+    data = config.data.model_copy(update={"tone": 0.0})
+    samples = Samples(PairSource(images, "validation", data), config.task, data, (data.seed,))
+    return validation_set(samples, data, (data.seed, _VALIDATION_SEED))
+
+
 def _psnr(one: Tensor, other: Tensor) -> Tensor:
     """PSNR of each picture of (N, 3, S, S) 0..1 in dB, at most 60."""
     error = (one - other).square().mean(dim=(1, 2, 3))
@@ -80,9 +87,7 @@ class RestorerTask:
 
     def __init__(self, config: TrainConfig, images: Path) -> None:
         self._config = config
-        source = PairSource(images, "validation", config.data)
-        samples = Samples(source, "restorer", config.data, (config.data.seed,))
-        self._held_out = validation_set(samples, config.data, (config.data.seed, _VALIDATION_SEED))
+        self._held_out = _held_out(config, images)
         wanted = config.restorer_loss.adversarial > 0
         self.adversary = Adversary(config.discriminator, config.device) if wanted else None
 
@@ -131,9 +136,7 @@ class DetectorTask:
 
     def __init__(self, config: TrainConfig, images: Path) -> None:
         self._config = config
-        source = PairSource(images, "validation", config.data)
-        samples = Samples(source, "detector", config.data, (config.data.seed,))
-        self._held_out = validation_set(samples, config.data, (config.data.seed, _VALIDATION_SEED))
+        self._held_out = _held_out(config, images)
         self._clean = clean_pictures(images, config.data)
 
     def network(self) -> Detector:

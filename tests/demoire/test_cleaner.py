@@ -436,6 +436,20 @@ def test_a_tile_is_restored_to_the_same_bits_whatever_it_is_restored_with(
         assert all(np.array_equal(changes[i], change) for i, change in zip(some, again, strict=True))
 
 
+def test_bfloat16_rounds_an_8_bit_picture_a_little_and_a_16_bit_one_not_at_all(random_restorer: Restorer) -> None:
+    (tile,) = plan_tiles(Grid(CELL, CELL), [0], side=CELL, halo=64, multiple=32)
+    window = np.random.default_rng(0).integers(0, 256, (CELL, CELL, 3), dtype=np.uint8)
+    found = {}
+    for bfloat16 in (False, True):
+        engine = Engine(Detector(), random_restorer, torch.device("cpu"))
+        engine.restores_in_bfloat16 = bfloat16
+        for pixels in (window, window.astype(np.uint16) * 257):
+            (found[bfloat16, pixels.dtype.name],) = engine.restore([tile], [pixels])
+    assert np.array_equal(found[True, "uint16"], found[False, "uint16"])
+    difference = found[True, "uint8"].astype(np.float32) - found[False, "uint8"]
+    assert 0 < np.abs(difference).max() < 0.02 * np.abs(found[False, "uint8"]).max()
+
+
 def test_a_batch_that_does_not_fit_is_halved_and_the_bound_remembered() -> None:
     scarce = ScarceRestorer()
     engine = Engine(Detector(), scarce, torch.device("cpu"))

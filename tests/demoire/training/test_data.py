@@ -92,6 +92,17 @@ def test_clean_twins_of_moire_pictures_stand_among_the_clean_ones(scene_folder: 
     assert not torch.equal(sample.clean, without.clean)
 
 
+def test_tone_changes_both_twins_alike_and_keeps_the_order_of_brightness(scene_folder: Path) -> None:
+    plain, toned = (
+        _samples(scene_folder, config=SMALL.model_copy(update={"mix": {"none": 1.0}, "tone": tone}))[2]
+        for tone in (0.0, 0.2)
+    )
+    assert torch.equal(toned.moire, toned.clean) and not torch.equal(toned.clean, plain.clean)
+    for before, after in zip(plain.clean, toned.clean, strict=True):
+        order = before.flatten().argsort()
+        assert (after.flatten()[order].int().diff() >= 0).all()
+
+
 def test_validation_set_has_every_kind_of_the_mix(scene_folder: Path) -> None:
     samples = Samples(PairSource(scene_folder, "validation", SMALL), "restorer", SMALL, (0,))
     held_out = validation_set(samples, SMALL, (0, 1))
