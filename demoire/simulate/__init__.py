@@ -57,6 +57,29 @@ def _take_clean(scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -
     return expose(to_linear(crop), size, draw_development(rng, scanner=bool(rng.random() < 0.4)), rng)
 
 
+@dataclass(frozen=True)
+class Capture:
+    """Light on a sensor with the pattern and without it, (S, S, 3), and what is to become of it; see `capture.py`."""
+
+    with_moire: Light
+    without: Light
+    development: Development
+    strength: float  # as in Pair
+
+
+def draw_capture(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Capture:
+    """What `simulate` develops. Cameras and screens are drawn again until the pattern's strength is VISIBLE, twenty
+    times at most. Raises UsageError for an unknown kind."""
+    if kind not in _SIMULATORS:
+        raise UsageError(f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}.")
+    for _ in range(_TRIES):
+        with_moire, without, development = _SIMULATORS[kind](scene, size, rng)
+        strength = pattern_strength(with_moire, without, size, development)
+        if strength >= VISIBLE:
+            break
+    return Capture(with_moire, without, development, strength)
+
+
 def simulate(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Pair:
     """Make one pair of `size` x `size` px out of a clean scene.
 
@@ -68,12 +91,6 @@ def simulate(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Gen
     if kind == "none":
         clean = _take_clean(scene, size, rng)
         return Pair(clean, clean, kind, 0.0)
-    if kind not in _SIMULATORS:
-        raise UsageError(f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}.")
-    for _ in range(_TRIES):
-        with_moire, without, development = _SIMULATORS[kind](scene, size, rng)
-        strength = pattern_strength(with_moire, without, size, development)
-        if strength >= VISIBLE:
-            break
-    moire, clean = develop(with_moire, without, size, development, rng)
-    return Pair(moire, clean, kind, strength)
+    capture = draw_capture(kind, scene, size, rng)
+    moire, clean = develop(capture.with_moire, capture.without, size, capture.development, rng)
+    return Pair(moire, clean, kind, capture.strength)

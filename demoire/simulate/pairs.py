@@ -82,14 +82,18 @@ def _draw(rng: np.random.Generator, kind: Kind, size: int) -> tuple[str, Scene]:
     return name, drawings[name](rng, side, side)
 
 
+def pair_scene(files: Sequence[Path], kind: Kind, size: int, rng: np.random.Generator) -> tuple[str, Scene]:
+    """The name of a pair's scene, and the scene; with no files it is drawn."""
+    if not files:
+        return _draw(rng, kind, size)
+    path = files[int(rng.integers(len(files)))]
+    return path.name, read_scene(path)
+
+
 def make_pair(files: Sequence[Path], kind: Kind, size: int, seed: int, index: int) -> tuple[Pair, str]:
     """Pair `index` of a seed, and the name of its scene; with no files the scene is drawn."""
     rng = np.random.default_rng([seed, index])
-    if files:
-        path = files[int(rng.integers(len(files)))]
-        name, scene = path.name, read_scene(path)
-    else:
-        name, scene = _draw(rng, kind, size)
+    name, scene = pair_scene(files, kind, size, rng)
     return simulate(kind, scene, size, rng), name
 
 
