@@ -58,7 +58,7 @@ class TrainResult:
     weights: Path | None  # None when it was stopped before the first validation
     step: int
     finished: bool  # all steps done, or stopped early by patience; False after the time limit or an interruption
-    score: float  # of the best validation: gain in dB, or negative cross entropy; -inf before the first one
+    score: float  # of the best validation: gain in dB, or partial AUC; -inf before the first one
     figures: dict[str, Any]
     seconds: float
 

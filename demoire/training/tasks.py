@@ -148,7 +148,7 @@ class DetectorTask:
         return detector_loss(logits, batch.kind.to(device), self._config.detector_loss)
 
     def validate(self, network: nn.Module) -> Validation:
-        """Calibrates the network, then measures it; the score is the negative cross entropy, once calibrated."""
+        """Calibrates the network, then measures it; the score is the partial AUC, which the thresholds depend on."""
         assert isinstance(network, Detector)
         logits = tile_logits(network, self._held_out.moire, self._config.device)
         clean = self._clean.map(lambda tiles: tile_logits(network, tiles, self._config.device))
@@ -156,10 +156,10 @@ class DetectorTask:
         network.calibration = calibrate(logits, kinds, clean)
         figures = detector_figures(logits, kinds, clean, network.calibration)
         loss = nn.functional.cross_entropy(logits / network.calibration.temperature, kinds).item()
-        names = ("accuracy", "recall", "auc", "clean_touched", "lookalikes_touched")
+        names = ("accuracy", "recall", "auc", "partial_auc", "clean_touched", "lookalikes_touched")
         curve = {"cross_entropy": round(loss, 5)} | {name: float(figures[name]) for name in names}
         facts = {**figures, "cross_entropy": round(loss, 5), **asdict(network.calibration)}
-        return Validation(-loss, curve, facts)
+        return Validation(float(figures["partial_auc"]), curve, facts)
 
     def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
         assert isinstance(network, Detector)

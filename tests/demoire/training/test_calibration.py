@@ -48,3 +48,13 @@ def test_figures_by_hand() -> None:
     assert (figures["accuracy"], figures["recall"], figures["precision"]) == (0.75, 1.0, 0.66667)
     assert figures["confusion"]["screen"] == {"none": 0, "screen": 1, "halftone": 1, "texture": 0}
     assert figures["n"] == 4
+
+
+def test_partial_auc_counts_false_alarms_where_thresholds_lie() -> None:
+    """One clean tile in a hundred above all moiré: the whole ROC hardly shows it, its beginning does."""
+    kinds = torch.tensor([0] * 100 + [1] * 100)
+    logits = torch.zeros(200, 4)
+    logits[:, 1] = torch.tensor([9.0] + [-5.0] * 99 + [5.0] * 100)
+    figures = detector_figures(logits, kinds, CleanPictures(), Calibration())
+    assert figures["auc"] == pytest.approx(0.99)
+    assert figures["partial_auc"] == pytest.approx((1 + (0.04 - 0.05**2 / 2) / (0.05 - 0.05**2 / 2)) / 2, abs=1e-4)
