@@ -22,7 +22,7 @@ from demoire.metrics import calibration_error, reliability
 from demoire.simulate.pairs import Scene, read_scene
 from demoire.tiles import Grid
 from demoire.training.config import DataConfig
-from demoire.training.data import draw_scene, find_images
+from demoire.training.data import PairSource, draw_scene, find_images
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
 _LOOKALIKES_TOUCHED = 0.03  # and this one of drawings made to be taken for moiré: archives hold few of them
@@ -30,6 +30,7 @@ _CLEAN_TILES_TOUCHED = 0.02
 _LEAST_THRESHOLD = 0.5
 _LEAST_TILE_THRESHOLD = 0.2
 _DRAWN_SIDE = 3 * TILE
+_CAMERA_SIDE = 2 * TILE
 _MARGIN = 1e-4  # between a score and a threshold above it: in other batches scores differ in their last digits
 _FALSE_ALARMS = 0.05  # up to which the partial AUC looks: thresholds lie there, and the rest of the ROC is of no use
 _BATCH = 32
@@ -55,8 +56,15 @@ class CleanPictures:
 
 
 def clean_pictures(images: Path, config: DataConfig) -> CleanPictures:
-    """The tiles of the validation images, and of drawn look-alikes."""
-    natural = tuple(read_scene(path) for path in find_images(images, "validation"))
+    """The tiles of the validation images, as they are and through simulated cameras, and of drawn look-alikes.
+
+    Whole pictures, since of four tiles one is taken for moiré almost four times as often as of one.
+    """
+    natural = [read_scene(path) for path in find_images(images, "validation")]
+    if natural:
+        cameras = PairSource(images, "validation", config.model_copy(update={"size": _CAMERA_SIDE, "drawn_clean": 0.0}))
+        for number in range(config.validation_per_kind):
+            natural.append(cameras.simulated("none", np.random.default_rng([config.seed, 3, number]))[1])
     count = config.validation_per_kind if config.drawn_clean else 0
     drawn = (draw_scene(_DRAWN_SIDE, True, np.random.default_rng([config.seed, 2, n])) for n in range(count))
     return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))
