@@ -50,9 +50,9 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 class Engine:
     """A detector and a restorer on a device.
 
-    On a GPU both compute in bfloat16. On a CPU that can, the restorer does for 8-bit pictures: 1.6 times the speed, for
-    a rounding error of 0.2 in 255 (RMS). The detector stays with float32 there, so that a score is the same on all
-    CPUs but for its last digits; so does the restorer for 16-bit pictures, which hold finer steps.
+    On a GPU both compute in bfloat16. On a CPU that can, the restorer does for 8-bit pictures: 1.6 times the speed of
+    one core, for a rounding error of 0.2 in 255 (RMS). The detector stays with float32 there, so that a score is the
+    same on all CPUs but for its last digits; so does the restorer for 16-bit pictures, which hold finer steps.
     """
 
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
