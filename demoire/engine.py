@@ -115,7 +115,7 @@ class Engine:
             _LOG.warning("The device is out of memory: batches go down to %.2f MP.", self.batch_pixels / 1e6)
 
     def _judge(self, cells: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        with torch.inference_mode(), self._autocast(self.judges_in_bfloat16):
+        with torch.inference_mode(), self.autocast(self.judges_in_bfloat16):
             probabilities = self._detector.probabilities(self._floats(cells))
             return list(probabilities.float().cpu().numpy())
 
@@ -124,7 +124,7 @@ class Engine:
         grey, narrow = windows[0].shape[2] == 1, windows[0].dtype == np.uint8
         with torch.inference_mode():
             x = self._floats(windows)
-            with self._autocast(self.restores_in_bfloat16 and narrow):
+            with self.autocast(self.restores_in_bfloat16 and narrow):
                 change = self._restorer(x)
             change = change.float() - x
             if grey:
@@ -134,7 +134,8 @@ class Engine:
                 change = change.half()
             return [change[i][tile.used].contiguous().cpu().numpy() for i, (tile, _) in enumerate(batch)]
 
-    def _autocast(self, enabled: bool) -> torch.autocast:
+    def autocast(self, enabled: bool) -> torch.autocast:
+        """Within it, layers on this device compute in bfloat16 where `enabled`."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _floats(self, windows: Sequence[Pixels]) -> Tensor:

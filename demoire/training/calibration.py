@@ -55,14 +55,15 @@ class CleanPictures:
         return CleanPictures(tuple(map(function, self.natural)), tuple(map(function, self.lookalikes)))
 
 
-def clean_pictures(images: Path, config: DataConfig) -> CleanPictures:
+def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> CleanPictures:
     """The tiles of the validation images, as they are and through simulated cameras, and of drawn look-alikes.
 
     Whole pictures, since of four tiles one is taken for moiré almost four times as often as of one.
+    source: of the validation pairs from `images`.
     """
     natural = [read_scene(path) for path in find_images(images, "validation")]
     if natural:
-        cameras = PairSource(images, "validation", config.model_copy(update={"size": _CAMERA_SIDE, "drawn_clean": 0.0}))
+        cameras = source.under(config.model_copy(update={"size": _CAMERA_SIDE, "drawn_clean": 0.0}))
         for number in range(config.validation_per_kind):
             natural.append(cameras.simulated("none", np.random.default_rng([config.seed, 3, number]))[1])
     count = config.validation_per_kind if config.drawn_clean else 0

@@ -154,7 +154,7 @@ class PairSource:
         self._scenes = SceneStore([] if self._shards and not config.originals else paths, config.cache_megapixels)
 
     def under(self, config: DataConfig) -> "PairSource":
-        """The same images or shards for another stage of the curriculum, with crops that are no larger."""
+        """The same images or shards under another configuration; crops of shards must be no larger."""
         other = copy(self)
         other._config = config
         return other

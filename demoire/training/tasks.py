@@ -69,10 +69,10 @@ def _slices(count: int, batch: int) -> Iterator[slice]:
         yield slice(first, first + batch)
 
 
-def _held_out(config: TrainConfig, images: Path) -> Sample:
+def _held_out(config: TrainConfig, source: PairSource) -> Sample:
     """The validation pairs, in the tones that they have."""
     data = config.data.model_copy(update={"tone": 0.0})
-    samples = Samples(PairSource(images, "validation", data), config.task, data, (data.seed,))
+    samples = Samples(source, config.task, data, (data.seed,))
     return validation_set(samples, data, (data.seed, _VALIDATION_SEED))
 
 
@@ -87,7 +87,7 @@ class RestorerTask:
 
     def __init__(self, config: TrainConfig, images: Path) -> None:
         self._config = config
-        self._held_out = _held_out(config, images)
+        self._held_out = _held_out(config, PairSource(images, "validation", config.data))
         wanted = config.restorer_loss.adversarial > 0
         self.adversary = Adversary(config.discriminator, config.device) if wanted else None
 
@@ -136,8 +136,9 @@ class DetectorTask:
 
     def __init__(self, config: TrainConfig, images: Path) -> None:
         self._config = config
-        self._held_out = _held_out(config, images)
-        self._clean = clean_pictures(images, config.data)
+        source = PairSource(images, "validation", config.data)
+        self._held_out = _held_out(config, source)
+        self._clean = clean_pictures(images, source, config.data)
 
     def network(self) -> Detector:
         return Detector(self._config.detector)
