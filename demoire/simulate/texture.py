@@ -2,7 +2,7 @@
 
 The texture is a sum of harmonics over a smoothly bent phase. A harmonic of local frequency f, sampled once a pixel
 through an aperture, is `A(f) cos(phase)` at the pixel's centre: exact aliasing without any oversampling. The camera has
-a small aperture and aliases; the target has an ideal filter in front, so it keeps what the pixels can carry and
+a small aperture and aliases; the target has an ideal filter in front, so it keeps what a colour sensor can carry and
 averages the rest. Some 30 ms for a patch of 256 px on one core.
 """
 
@@ -16,7 +16,10 @@ from demoire.simulate.capture import Development, Light, Picture, crop_scene, dr
 
 Plane = NDArray[np.float32]
 
-_CARRIED = 0.42  # cycles per pixel that the target still shows
+# Cycles per pixel that the target still shows at half contrast. Every second pixel of a Bayer sensor is red, and every
+# second blue, so it carries colour up to 0.25 (what a camera's optical low-pass filter is there to keep). A target that
+# kept finer weaves, as a green channel alone could, was a picture that nobody could tell from one with a pixel grid.
+_CARRIED = 0.25
 
 
 def _field(side: int, roughness: int, rng: np.random.Generator) -> Plane:

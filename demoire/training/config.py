@@ -205,8 +205,11 @@ class TrainConfig(_Section):
         return list(zip(begins, [*begins[1:], self.steps], found, strict=True))
 
     def largest(self) -> DataConfig:
-        """The data of the stage with the largest crops: what serves all of them."""
-        return max((data for _, _, data in self.stages()), key=lambda data: data.size)
+        """The data of the stage with the largest crops, and each kind's largest share: what serves all of them."""
+        stages = [data for _, _, data in self.stages()]
+        kinds = {kind for data in stages for kind in data.mix}
+        mix = {kind: max(data.mix.get(kind, 0.0) for data in stages) for kind in sorted(kinds)}
+        return max(stages, key=lambda data: data.size).model_copy(update={"mix": mix})
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -313,7 +313,8 @@ def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:
         return  # before the scenes are decoded
     source = PairSource(images, "train", data)
     with _progress("simulating", data.shards) as show:
-        for number in make_shards(shards, data.shards, source.simulated, seed=data.seed, workers=data.workers):
+        made = make_shards(shards, data.shards, source.simulated, data.mix, seed=data.seed, workers=data.workers)
+        for number in made:
             log.info("shard %d of %d is done", number + 1, data.shards)
             show("simulating")
 

@@ -3,12 +3,12 @@
 Simulating costs as much as a training step of the default restorer and ten times as much as one of the detector, so
 where the same pairs serve several runs or several epochs it is done once: `make_shards` fills a folder, `Shards` reads
 it. Pair `i` of a folder depends on the seed and `i` alone, so shards are made side by side by several processes, and a
-cut run goes on where it stopped. A shard holds 256 pairs, as many of each kind, as two arrays (256, size, size, 3)
-uint8; it takes 100 MB at 256 px and some ten seconds of one core.
+cut run goes on where it stopped. A shard holds 256 pairs, of each kind the share that training draws of it, as two
+arrays (256, size, size, 3) uint8; it takes 100 MB at 256 px and some ten seconds of one core.
 """
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +38,23 @@ class ShardPair:
 class _ShardWriter(Dataset[int]):
     """Writing as reading: item `number` is written by being asked for, by whichever worker process is free."""
 
-    def __init__(self, out: Path, make: Callable[[Kind, np.random.Generator], MadePair], seed: int) -> None:
+    def __init__(
+        self,
+        out: Path,
+        make: Callable[[Kind, np.random.Generator], MadePair],
+        mix: Mapping[Kind, float],
+        seed: int,
+    ) -> None:
         self._out, self._make, self._seed = out, make, seed
+        shares = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
+        places = (np.arange(PAIRS_PER_SHARD) + 0.5) / PAIRS_PER_SHARD
+        self._kinds: list[Kind] = [KINDS[number] for number in np.searchsorted(shares / shares[-1], places)]
 
     def __getitem__(self, number: int) -> int:
         pairs: list[MadePair] = []
         rows: list[tuple[Kind, str]] = []
-        for place in range(PAIRS_PER_SHARD):
+        for place, kind in enumerate(self._kinds):
             index = number * PAIRS_PER_SHARD + place
-            kind = KINDS[index % len(KINDS)]
             pairs.append(self._make(kind, np.random.default_rng([self._seed, index])))
             rows.append((kind, f"{pairs[-1][2]:.4f}"))
         np.save(self._out / f"moire-{number:05d}.npy", np.stack([moire for moire, _, _ in pairs]))
@@ -68,11 +76,18 @@ def missing_shards(folder: Path, count: int) -> list[int]:
 
 
 def make_shards(
-    out: Path, count: int, make: Callable[[Kind, np.random.Generator], MadePair], *, seed: int, workers: int
+    out: Path,
+    count: int,
+    make: Callable[[Kind, np.random.Generator], MadePair],
+    mix: Mapping[Kind, float],
+    *,
+    seed: int,
+    workers: int,
 ) -> Iterable[int]:
     """Fill `out` up to `count` shards, leaving those that are there; gives the number of each as it is done.
 
-    make: simulates one pair of a kind. workers: processes that do it; 0 does it in this one.
+    make: simulates one pair of a kind. mix: the shares of the kinds, of any sum. workers: processes that do it; 0 does
+    it in this one.
     Raises UsageError where `out` cannot be written.
     """
     cv2.setNumThreads(1)  # a worker forked from a process with OpenCV's thread pool hangs
@@ -81,7 +96,7 @@ def make_shards(
     except OSError as error:
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
     return DataLoader(
-        _ShardWriter(out, make, seed), sampler=missing_shards(out, count), batch_size=None, num_workers=workers
+        _ShardWriter(out, make, mix, seed), sampler=missing_shards(out, count), batch_size=None, num_workers=workers
     )
 
 
@@ -92,6 +107,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path, size: int) -> None:
+        self._folder = folder
         self._places: dict[Kind, list[tuple[Path, int, float]]] = {kind: [] for kind in KINDS}
         files = sorted(folder.glob("rows-*.csv"))
         if not files:
@@ -105,7 +121,12 @@ class Shards:
             raise UsageError(f"The shards in {folder} are of {stored} px and data.size is {size}: lower it.")
 
     def draw(self, kind: Kind, rng: np.random.Generator) -> ShardPair:
-        """One pair of this kind at random."""
+        """One pair of this kind at random. Raises UsageError where there is none."""
+        if not self._places[kind]:
+            raise UsageError(
+                f"The shards in {self._folder} hold no pair of kind {kind}: they were made for another data.mix; "
+                "give another folder."
+            )
         rows, place, strength = self._places[kind][int(rng.integers(len(self._places[kind])))]
         moire, clean = (np.array(np.load(_array_file(rows, name), mmap_mode="r")[place]) for name in ("moire", "clean"))
         return ShardPair(moire, clean, strength)

@@ -68,6 +68,15 @@ def test_halftone_keeps_the_local_mean(landscape: np.ndarray) -> None:
     assert np.median(shifts) < 3
 
 
+def test_the_target_of_a_texture_shows_no_weave_that_a_colour_sensor_cannot_carry() -> None:
+    plain = np.full((300, 300, 3), (120, 140, 110), np.uint8)
+    left = []
+    for seed in range(40):
+        pair = simulate("texture", plain, 128, np.random.default_rng(seed))
+        left.append(np.sqrt(_spectrum_above(pair.clean, 0.3) / _spectrum_above(pair.moire, 0.3)))
+    assert max(left) < 0.5  # up to 4.5 with a target that shows what the green pixels alone could carry
+
+
 def test_clean_kind_has_nothing_to_restore(landscape: np.ndarray) -> None:
     pair = simulate("none", landscape, 128, np.random.default_rng(3))
     assert np.array_equal(pair.moire, pair.clean)

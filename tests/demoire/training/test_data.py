@@ -15,6 +15,7 @@ from demoire.training.data import PairSource, Sample, Samples, SceneStore, batch
 from demoire.training.shards import MadePair, make_shards
 
 SMALL = DataConfig(size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4)
+EVENLY: dict[Kind, float] = dict.fromkeys(KINDS, 1.0)
 
 
 def _samples(folder: Path, task: str = "restorer", config: DataConfig = SMALL) -> Samples:
@@ -122,7 +123,7 @@ def shards(scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """One shard of pairs of 80 px, from the training scenes."""
     folder = tmp_path_factory.mktemp("shards")
     source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 80}))
-    assert list(make_shards(folder, 1, source.simulated, seed=1, workers=0)) == [0]
+    assert list(make_shards(folder, 1, source.simulated, EVENLY, seed=1, workers=0)) == [0]
     return folder
 
 
@@ -136,22 +137,29 @@ def test_pairs_of_shards_are_cut_and_turned_and_depend_on_their_number_alone(sce
     assert not _equal(samples()[8], later)
 
 
-def test_shards_hold_as_many_pairs_of_each_kind(scene_folder: Path, shards: Path) -> None:
-    kinds = [row.partition(",")[0] for row in (shards / "rows-00000.csv").read_text().splitlines()]
-    assert [kinds.count(kind) for kind in KINDS] == [64, 64, 64, 64]
+def test_shards_hold_the_shares_of_the_mix(scene_folder: Path, tmp_path: Path) -> None:
+    source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}))
+    list(make_shards(tmp_path, 1, source.simulated, {"none": 3, "texture": 1}, seed=1, workers=0))
+    kinds = [row.partition(",")[0] for row in (tmp_path / "rows-00000.csv").read_text().splitlines()]
+    assert [kinds.count(kind) for kind in KINDS] == [192, 0, 0, 64]
+    with pytest.raises(UsageError, match="hold no pair of kind screen: they were made for another data.mix"):
+        PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}), tmp_path).pair(
+            "screen", np.random.default_rng(0)
+        )
 
 
 def test_a_shard_that_is_there_is_not_made_again(shards: Path) -> None:
     def never(kind: Kind, rng: np.random.Generator) -> MadePair:
         raise AssertionError("made again")
 
-    assert list(make_shards(shards, 1, never, seed=1, workers=0)) == []
+    assert list(make_shards(shards, 1, never, EVENLY, seed=1, workers=0)) == []
 
 
 def test_workers_make_the_same_shards(scene_folder: Path, tmp_path: Path) -> None:
-    source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32, "mix": {"none": 1.0}}))
+    source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}))
+    clean: dict[Kind, float] = {"none": 1.0}
     for folder, workers in (("alone", 0), ("helped", 2)):
-        assert sorted(make_shards(tmp_path / folder, 2, source.simulated, seed=1, workers=workers)) == [0, 1]
+        assert sorted(make_shards(tmp_path / folder, 2, source.simulated, clean, seed=1, workers=workers)) == [0, 1]
     names = sorted(path.name for path in (tmp_path / "alone").iterdir())
     assert len(names) == 6
     for name in names:

@@ -339,7 +339,7 @@ def test_the_curriculum_changes_the_batches(
 def test_shards_are_large_enough_for_every_stage(
     scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("demoire.training.shards.PAIRS_PER_SHARD", 4)
+    monkeypatch.setattr("demoire.training.shards.PAIRS_PER_SHARD", 16)
     config = _tiny("restorer", curriculum=CURRICULUM)
     config = config.model_copy(update={"data": config.data.model_copy(update={"shards": 1})})
     fill_shards(tmp_path / "shards", scene_folder, config)  # as a scheduler does it, in a step before training
