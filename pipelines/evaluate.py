@@ -36,6 +36,7 @@ _LABELS = "labels.csv"  # what `demoire simulate` writes beside its pairs: the k
 _SHOWN = 20
 
 UNNAMED = "moire"  # the kind of an image with moiré that no labels.csv names
+STRENGTHS = (0.0, 4.0, 8.0, 16.0)  # where the classes of strength begin, RMS of the pattern in 1/255
 
 Role = Literal["only_moire", "only_clean", "moire", "clean"]
 Progress = Callable[[int, int], None]  # images done, of how many
@@ -65,6 +66,7 @@ class Labelled:
     path: Path
     kind: str  # one of KINDS, or UNNAMED
     said: Said
+    strength: float | None = None  # of the pattern, in 1/255, where labels.csv has it
 
     @property
     def moire(self) -> bool:
@@ -90,8 +92,9 @@ def evaluate_pairs(folder: Path, cleaner: Cleaner, on_progress: Progress | None 
     as auc where there is one class only. Beside them "kinds": the means by the kinds that labels.csv names;
     "threshold"; "clean_touched": the share of clean images that reach it; "images": each one's score and the kind that
     it was said to be; "roc": (threshold, false positive rate, true positive rate); "confusion": by true kind ("moire"
-    where labels.csv has none), how many images were said to be of each; "calibration": the expected "error" of the
-    scores as probabilities, and its "bins": n, said (mean score) and so (share with moiré).
+    where labels.csv has none), how many images were said to be of each; "strengths": of the images with moiré whose
+    strength labels.csv has, for each class the strength it begins "from", n and how many were "found"; "calibration":
+    the expected "error" of the scores as probabilities, and its "bins": n, said (mean score) and so (share with moiré).
     Raises UsageError for a folder that is empty or not in order, naming the file.
     """
     found = read_folder(folder)
@@ -104,16 +107,18 @@ def evaluate_pairs(folder: Path, cleaner: Cleaner, on_progress: Progress | None 
         if on_progress is not None:
             on_progress(len(said), total)
 
-    kinds = _kinds(folder)
+    labels = _labels(folder)
     for pair, cleaned in _clean(found.pairs, cleaner):
-        pairs.append({"name": pair.name, **_measure(pair, cleaned), **_outcome(cleaned, kinds.get(pair.name))})
+        pairs.append(
+            {"name": pair.name, **_measure(pair, cleaned), **_outcome(cleaned, labels.get(pair.name, {}).get("kind"))}
+        )
         take(pair.moire, _said_in_passing(cleaned) or _judge(pair.moire, cleaner))
     pairs.sort(key=lambda pair: pair["name"])
     moire = [*(pair.moire for pair in found.pairs), *found.only_moire]
     clean = [*(pair.clean for pair in found.pairs), *found.only_clean]
     for path in [*found.only_moire, *clean]:
         take(path, _judge(path, cleaner))
-    labelled = [Labelled(path, _true_kind(path, kinds), said[path]) for path in moire]
+    labelled = [Labelled(path, _true_kind(path, labels), said[path], _strength(path, labels)) for path in moire]
     labelled += [Labelled(path, KINDS[0], said[path]) for path in clean]
     return {"pairs": pairs, "mean": _means(pairs), **_detector(labelled, cleaner.threshold), "kinds": _by_kind(pairs)}
 
@@ -247,19 +252,30 @@ def _by_kind(pairs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | 
     return {kind: {"n": len(group), **_means(group)} for kind, group in grouped.items()}
 
 
-def _kinds(folder: Path) -> dict[str, str]:
-    """Kinds by name of pair, as `demoire simulate` noted them; none where there is no such file."""
+def _labels(folder: Path) -> dict[str, dict[str, str]]:
+    """Rows by name of pair, as `demoire simulate` noted them; none where there is no such file."""
     try:
         with (folder / _LABELS).open(newline="", encoding="utf-8") as file:
-            return {row["name"]: row["kind"] for row in csv.DictReader(file)}
+            return {row["name"]: row for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError, csv.Error):
         return {}
 
 
-def _true_kind(path: Path, kinds: Mapping[str, str]) -> str:
+def _label(path: Path, labels: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
     match = _NAME.fullmatch(path.stem)
-    kind = kinds.get(match["name"]) if match else None
+    return labels.get(match["name"], {}) if match else {}
+
+
+def _true_kind(path: Path, labels: Mapping[str, Mapping[str, str]]) -> str:
+    kind = _label(path, labels).get("kind")
     return kind if kind in KINDS[1:] else UNNAMED
+
+
+def _strength(path: Path, labels: Mapping[str, Mapping[str, str]]) -> float | None:
+    try:
+        return float(_label(path, labels)["strength"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _detector(labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
@@ -278,6 +294,7 @@ def _detector(labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
         ],
         "roc": [list(point) for point in roc],
         "confusion": _confusion(labelled),
+        "strengths": _by_strength(labelled, threshold),
         "calibration": {"error": calibration_error(bins), "bins": [asdict(found) for found in bins]},
     }
 
@@ -287,6 +304,16 @@ def _confusion(labelled: Sequence[Labelled]) -> dict[str, dict[str, int]]:
     counts = Counter((image.kind, image.said.kind) for image in labelled)
     true = [kind for kind in (*KINDS, UNNAMED) if any(image.kind == kind for image in labelled)]
     return {kind: {said: counts[kind, said] for said in KINDS} for kind in true}
+
+
+def _by_strength(labelled: Sequence[Labelled], threshold: float) -> list[dict[str, float]]:
+    """How many were found of the faint and of the strong; only classes that occur."""
+    classes: dict[float, list[bool]] = {begin: [] for begin in STRENGTHS}
+    for image in labelled:
+        if image.strength is not None:
+            begin = max((begin for begin in STRENGTHS if begin <= image.strength), default=STRENGTHS[0])
+            classes[begin].append(image.said.score >= threshold)
+    return [{"from": begin, "n": len(found), "found": sum(found)} for begin, found in classes.items() if found]
 
 
 def evaluate_page(result: Mapping[str, Any], folder: Path, out: Path, cleaner: Cleaner) -> None:

@@ -189,5 +189,5 @@ def _figures(model: Model, result: dict[str, Any]) -> dict[str, Any]:
         mean = result["mean"]
         gain = mean["psnr_after"] - mean["psnr_before"]
         return {"gain": gain, "n": len(result["pairs"]), "mean": mean, "kinds": result["kinds"]}
-    names = ("threshold", "clean_touched", "confusion", "calibration")
+    names = ("threshold", "clean_touched", "confusion", "strengths", "calibration")
     return {**result["detector"], **{name: result[name] for name in names}}

@@ -215,6 +215,9 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
     said = list(next(iter(figures["confusion"].values())))
     rows = [(kind, *counts.values()) for kind, counts in figures["confusion"].items()]
     console.show_table("images by kind, and by what they were said to be", ("kind", *said), rows)
+    if figures["strengths"]:
+        rows = [(f"from {found['from']:g}", found["n"], found["found"]) for found in figures["strengths"]]
+        console.show_table("moiré found, by the RMS of the pattern in 1/255", ("strength", "images", "found"), rows)
 
 
 def _measures(means: Mapping[str, Any]) -> list[Any]:

@@ -182,6 +182,16 @@ def test_what_was_said_is_set_beside_what_is_so_by_kind_and_by_probability(
     assert {image["kind"] for image in result["images"]} == {"screen"}
 
 
+def test_what_is_found_is_counted_by_the_strength_of_the_pattern(
+    pairs: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
+    (pairs / "labels.csv").write_text("name,kind,strength\na,screen,7.99\nb,halftone,25\nc,screen,?\n")
+    classes = [{"from": 4, "n": 1}, {"from": 16, "n": 1}]
+    for gate, found in (("always", 1), ("never", 0)):
+        result = evaluate_pairs(pairs, make_cleaner(gate))
+        assert result["strengths"] == [{**group, "found": found} for group in classes]
+
+
 def test_progress_counts_every_image_once(pairs: Path, make_cleaner: Callable[..., Cleaner]) -> None:
     seen: list[tuple[int, int]] = []
     evaluate_pairs(pairs, make_cleaner("never"), lambda done, total: seen.append((done, total)))
@@ -254,6 +264,7 @@ class TestThePage:
     def page(self, pairs: Path, tmp_path: Path, make_cleaner: Callable[..., Cleaner]) -> Iterator[str]:
         for role in ("moire", "clean"):
             shutil.copy(pairs / f"b_{role}.png", pairs / f"<b onclick=x>_{role}.png")
+        (pairs / "labels.csv").write_text("name,kind,strength\na,screen,7.99\n")
         cleaner = make_cleaner("always")
         evaluate_page(evaluate_pairs(pairs, cleaner), pairs, tmp_path / "out/page.html", cleaner)
         yield (tmp_path / "out/page.html").read_text()
@@ -270,6 +281,10 @@ class TestThePage:
     def test_it_has_a_roc_curve_a_reliability_diagram_and_a_confusion_table(self, page: str) -> None:
         assert page.count("<polyline") == 2
         assert "ROC curve" in page and "Reliability diagram" in page and "Confusion by kind" in page
+
+    def test_it_says_how_much_was_found_of_which_strength(self, page: str) -> None:
+        table = page[page.index("Found, by strength") :]
+        assert "<td>4</td><td>1</td><td>1</td>" in table[: table.index("</table>")]
 
     def test_it_shows_the_colour_difference_of_every_pair(self, page: str) -> None:
         assert page.count("CIEDE2000") == 4 + 1
