@@ -201,8 +201,9 @@ class PairSource:
         return moire, clean, found.strength
 
 
-def _tensor(picture: Scene) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+def _tensor(picture: Scene, curves: NDArray[np.uint8] | None) -> Tensor:
+    toned = picture if curves is None else cv2.LUT(np.ascontiguousarray(picture), curves)
+    return torch.from_numpy(np.array(toned.transpose(2, 0, 1), order="C"))
 
 
 class Samples(Dataset[Sample]):
@@ -223,24 +224,26 @@ class Samples(Dataset[Sample]):
     def of_kind(self, kind: Kind, rng: np.random.Generator) -> Sample:
         """One sample made as this kind."""
         for _ in range(_TRIES):
-            moire, clean, strength = self._source.pair(kind, rng)
-            if self._config.tone:
-                curves = _tone_curves(self._config.tone, rng)
-                moire, clean = (cv2.LUT(np.ascontiguousarray(one), curves) for one in (moire, clean))
-            if kind == "none" or strength >= self._config.visible:
-                return Sample(_tensor(moire), _tensor(clean), torch.tensor(KINDS.index(kind)))
-            if strength < self._config.invisible:
-                return Sample(_tensor(moire), _tensor(clean), torch.tensor(KINDS.index("none")))
+            pictures = self._source.pair(kind, rng)
+            strength = pictures[2]
+            if kind != "none" and self._config.invisible <= strength < self._config.visible:
+                continue
+            curves = _tone_curves(self._config.tone, rng) if self._config.tone else None
+            moire = _tensor(pictures[0], curves)
+            # A clean picture is its own twin, and the detector looks at no twin: what is not used is not even read.
+            alone = kind == "none" or self._task == "detector"
+            clean = moire if alone else _tensor(pictures[1], curves)
+            seen: Kind = "none" if strength < self._config.invisible else kind
+            return Sample(moire, clean, torch.tensor(KINDS.index(seen)))
         return self.of_kind("none", rng)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
     """Stack samples to a batch."""
-    return Sample(
-        torch.stack([sample.moire for sample in samples]),
-        torch.stack([sample.clean for sample in samples]),
-        torch.stack([sample.kind for sample in samples]),
-    )
+    moire = torch.stack([sample.moire for sample in samples])
+    alone = all(sample.clean is sample.moire for sample in samples)
+    clean = moire if alone else torch.stack([sample.clean for sample in samples])
+    return Sample(moire, clean, torch.stack([sample.kind for sample in samples]))
 
 
 class _BatchNumbers:

@@ -28,7 +28,7 @@ MadePair = tuple[NDArray[np.uint8], NDArray[np.uint8], float]
 
 @dataclass(frozen=True)
 class ShardPair:
-    """One stored pair."""
+    """One stored pair, read from the disk when it is looked at."""
 
     moire: NDArray[np.uint8]  # (size, size, 3) sRGB
     clean: NDArray[np.uint8]  # (size, size, 3) sRGB
@@ -128,7 +128,7 @@ class Shards:
                 "give another folder."
             )
         rows, place, strength = self._places[kind][int(rng.integers(len(self._places[kind])))]
-        moire, clean = (np.array(np.load(_array_file(rows, name), mmap_mode="r")[place]) for name in ("moire", "clean"))
+        moire, clean = (np.load(_array_file(rows, name), mmap_mode="r")[place] for name in ("moire", "clean"))
         return ShardPair(moire, clean, strength)
 
 
