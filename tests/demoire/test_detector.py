@@ -1,5 +1,7 @@
 """The detector: logits for tiles, probabilities by temperature, one score for an image out of many tiles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,13 @@ def test_a_tile_gives_a_logit_for_each_kind_and_small_pictures_work_too() -> Non
         assert detector(torch.rand(1, 3, 64, 100)).shape == (1, len(KINDS))
 
 
+def test_without_a_spectrum_there_are_the_convolutions_over_pixels_alone() -> None:
+    detector = Detector(replace(TINY, spectrum=())).eval()
+    with torch.inference_mode():
+        assert detector(torch.rand(2, 3, TILE, TILE)).shape == (2, len(KINDS))
+        assert fused(detector)(torch.rand(1, 3, 64, 64)).shape == (1, len(KINDS))
+
+
 def test_fused_for_inference_it_says_the_same() -> None:
     torch.manual_seed(0)
     detector = Detector(TINY)
@@ -39,8 +48,11 @@ def test_fused_for_inference_it_says_the_same() -> None:
         said = detector.eval().probabilities(tiles)
         quick = fused(detector)
         assert torch.allclose(quick.probabilities(tiles), said, atol=1e-5)
-    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
-    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in detector.modules()), "the original stays as it was"
+    left, before = (
+        sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()) for network in (quick, detector)
+    )
+    assert left == 1, "the one over the spectra, with no convolution before it"
+    assert before == 5 + 3 + 1, "the original stays as it was"
 
 
 def test_temperature_softens_without_changing_the_order() -> None:
@@ -91,4 +103,4 @@ def test_an_image_without_tiles_has_no_score() -> None:
 
 def test_cost_is_what_the_module_says() -> None:
     cost = network_cost(Detector())
-    assert (round(cost.macs_per_pixel, -2), round(cost.parameters, -5)) == (1_400, 500_000)
+    assert (round(cost.macs_per_pixel, -2), round(cost.parameters, -5)) == (900, 500_000)
