@@ -173,10 +173,11 @@ class PairSource:
 
     def simulated(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """As `pair`, and always simulated anew."""
-        made = simulate(kind, self._scene(kind, rng), self._config.size, rng)
+        made = simulate(kind, self.scene(kind, rng), self._config.size, rng)
         return made.moire, made.clean, made.strength
 
-    def _scene(self, kind: Kind, rng: np.random.Generator) -> Scene:
+    def scene(self, kind: Kind, rng: np.random.Generator) -> Scene:
+        """A clean scene (h, w, 3) uint8 sRGB, read or drawn, and prepared for simulating a pair of this kind."""
         config = self._config
         drawn = config.drawn_clean if kind == "none" else config.drawn
         if len(self._scenes) and rng.random() >= drawn:
