@@ -86,7 +86,7 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> CleanerConfig:
 def make_tiny_config(folder: Path) -> CleanerConfig:
     """Draw the weights into a folder, and find the threshold that goes with them."""
     torch.manual_seed(2)
-    detector = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
+    detector = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8, spectrum=()))
     restorer = UNet(UNetConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
     torch.nn.init.normal_(restorer.head[0].weight, std=0.02)
     detector_path = str(save_detector(detector, folder / "detector.safetensors", {}).path)
