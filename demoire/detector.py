@@ -80,8 +80,8 @@ def _stage(
 class _Spectrum(nn.Module):
     """Convolutions over the log spectra of a tile.
 
-    (N, 3, H, W) sRGB 0..1 -> (N, channels[-1], 64, 33), each convolution but the first halving the sides. A
-    photograph's spectrum falls smoothly; what repeats is a peak in it, wherever in the tile it lies.
+    (N, 3, H, W) sRGB 0..1 -> (N, channels[-1], h, w): 64 x 33 frequencies, halved by each convolution but the first.
+    A photograph's spectrum falls smoothly; what repeats is a peak in it, wherever in the tile it lies.
     """
 
     def __init__(self, channels: Sequence[int], activation: Activation) -> None:

@@ -225,17 +225,16 @@ class Samples(Dataset[Sample]):
     def of_kind(self, kind: Kind, rng: np.random.Generator) -> Sample:
         """One sample made as this kind."""
         for _ in range(_TRIES):
-            pictures = self._source.pair(kind, rng)
-            strength = pictures[2]
+            moire, clean, strength = self._source.pair(kind, rng)
             if kind != "none" and self._config.invisible <= strength < self._config.visible:
                 continue
             curves = _tone_curves(self._config.tone, rng) if self._config.tone else None
-            moire = _tensor(pictures[0], curves)
+            shown = _tensor(moire, curves)
             # A clean picture is its own twin, and the detector looks at no twin: what is not used is not even read.
             alone = kind == "none" or self._task == "detector"
-            clean = moire if alone else _tensor(pictures[1], curves)
+            twin = shown if alone else _tensor(clean, curves)
             seen: Kind = "none" if strength < self._config.invisible else kind
-            return Sample(moire, clean, torch.tensor(KINDS.index(seen)))
+            return Sample(shown, twin, torch.tensor(KINDS.index(seen)))
         return self.of_kind("none", rng)
 
 

@@ -1,10 +1,10 @@
 """Pairs simulated beforehand, in files that training reads at random.
 
 Simulating costs as much as a training step of the default restorer and ten times as much as one of the detector, so
-where the same pairs serve several runs or several epochs it is done once: `make_shards` fills a folder, `Shards` reads
-it. Pair `i` of a folder depends on the seed and `i` alone, so shards are made side by side by several processes, and a
-cut run goes on where it stopped. A shard holds 256 pairs, of each kind the share that training draws of it, as two
-arrays (256, size, size, 3) uint8; it takes 100 MB at 256 px and some ten seconds of one core.
+where the same pairs serve several runs or several epochs it is done once: `make_shards` fills a folder, `Shards`
+reads it. Pair `i` of a folder depends on the seed, the mix and `i` alone, so shards are made side by side by several
+processes, and a cut run goes on where it stopped. A shard holds 256 pairs, of each kind the share that training draws
+of it, as two arrays (256, size, size, 3) uint8; it takes 100 MB at 256 px and some ten seconds of one core.
 """
 
 import csv
