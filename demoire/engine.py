@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from demoire.codecs.raster import Pixels
 from demoire.detector import Detector
 from demoire.errors import UsageError
+from demoire.layers import exact_float32
 from demoire.tiles import CELL, Tile
 
 _LOG = logging.getLogger(__name__)
@@ -50,12 +51,13 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 class Engine:
     """A detector and a restorer on a device.
 
-    On a GPU both compute in bfloat16. On a CPU that can, the restorer does for 8-bit pictures: 1.6 times the speed of
-    one core, for a rounding error of 0.2 in 255 (RMS). The detector stays with float32 there, so that a score is the
-    same on all CPUs but for its last digits; so does the restorer for 16-bit pictures, which hold finer steps.
+    On a GPU both compute in bfloat16, the restorer for 8-bit pictures alone, since 16-bit ones hold finer steps. On a
+    CPU that can, the restorer does too: 1.6 times the speed of one core, for a rounding error of 0.2 in 255 (RMS). The
+    detector stays with float32 there, so that a score is the same on all CPUs but for its last digits.
     """
 
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
+        exact_float32(device)  # for what the networks keep out of bfloat16, and for 16-bit pictures
         self.device = device
         self.batch_pixels = _BATCH_PIXELS[device.type]
         self.judges_in_bfloat16 = device.type == "cuda"

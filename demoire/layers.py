@@ -117,6 +117,12 @@ def full_precision(device: torch.device) -> AbstractContextManager[None]:
     return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
+def exact_float32(device: torch.device) -> None:
+    """From now on float32 means float32 on this device: by default a GPU's convolutions round it to ten bits (TF32)."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def channels_last(network: nn.Module) -> nn.Module:
     """Lay the convolutions' weights out channels last, in place: the faster way on CPUs and GPUs alike."""
     for parameter in network.parameters():

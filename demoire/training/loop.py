@@ -32,7 +32,7 @@ from rich.progress import Progress
 from torch import nn
 
 from demoire.errors import DemoireError, UsageError, WeightsError
-from demoire.layers import channels_last
+from demoire.layers import channels_last, exact_float32
 from demoire.training.config import TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
@@ -148,6 +148,7 @@ def _read_start(config: TrainConfig, network: nn.Module) -> None:
 
 
 def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> _Run:
+    exact_float32(torch.device(config.device))
     network = task.network()
     if config.start_from:
         _read_start(config, network)

@@ -1,0 +1,105 @@
+"""On a GPU: the shipped networks say and do what they do on the CPU, and what does not fit its memory is cut smaller.
+
+Skipped where there is none. Nothing here needs Ray or Prefect.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from demoire.cleaner import CleanerConfig, load_models
+from demoire.engine import Engine, find_device
+from demoire.simulate import simulate
+from demoire.simulate.scenes import SCENES
+from demoire.tiles import Grid, plan_tiles
+from demoire.training.config import load_config, with_values
+from demoire.training.loop import train
+from demoire.weights import load_restorer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+SIDE = 512
+
+
+def engine_on(device: str) -> Engine:
+    models = load_models(CleanerConfig(device=device), find_device(device))
+    return Engine(models.detector, models.restorer, find_device(device))
+
+
+@pytest.fixture(scope="module")
+def picture() -> NDArray[np.uint8]:
+    rng = np.random.default_rng(3)
+    return simulate("screen", SCENES["photograph"](rng, 800, 800), SIDE, rng).moire
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 300e6) / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
+    """The whole picture's change, in units of full scale."""
+    grid = Grid(SIDE, SIDE)
+    tiles = plan_tiles(grid, range(len(grid)), side=SIDE, halo=engine.halo, multiple=engine.multiple)
+    (change,) = engine.restore(tiles, [tile.cut(picture) for tile in tiles])
+    return change.astype(np.float64)
+
+
+def cells(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [picture[y : y + 256, x : x + 256] for y in (0, 256) for x in (0, 256)]
+
+
+def test_the_detector_says_the_same(picture: NDArray[np.uint8]) -> None:
+    there, here = engine_on("cuda").judge(cells(picture)), engine_on("cpu").judge(cells(picture))
+    assert np.abs(there - here).max() < 0.03
+    assert here[:, 0].max() < 0.5, "the picture has moiré"
+
+
+def test_the_restorer_does_the_same_but_for_rounding(picture: NDArray[np.uint8]) -> None:
+    there, here = restored(engine_on("cuda"), picture), restored(engine_on("cpu"), picture)
+    assert np.sqrt(np.square(here).mean()) > 4 / 255, "it has something to do"
+    assert np.sqrt(np.square(there - here).mean()) < 0.5 / 255
+
+
+def test_16_bits_stay_exact(picture: NDArray[np.uint8]) -> None:
+    deep = picture.astype(np.uint16) * 257
+    there, here = restored(engine_on("cuda"), deep), restored(engine_on("cpu"), deep)
+    assert np.abs(there - here).max() < 2 / 65535
+
+
+def test_what_does_not_fit_is_cut_smaller(picture: NDArray[np.uint8], little_memory: None) -> None:
+    engine = engine_on("cuda")
+    engine.batch_pixels = 1 << 26
+    found = engine.judge(cells(picture))
+    assert engine.batch_pixels < 1 << 26
+    assert np.abs(found - engine_on("cpu").judge(cells(picture))).max() < 0.03
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_trains_there_and_the_weights_load_here(precision: str, tmp_path: Path) -> None:
+    for number in range(30):
+        rng = np.random.default_rng(number)
+        scene = SCENES[sorted(SCENES)[number % len(SCENES)]](rng, 300, 300)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), scene[..., ::-1])
+    values = {"device": "cuda", "precision": precision, "optimizer.kind": "muon", "steps": 4, "validate_every": 2}
+    config = with_values(load_config("tiny-restorer"), values)
+    half = train(with_values(config, {"minutes": 1e-6}), tmp_path, tmp_path / "out")
+    assert half.step == 1
+    whole = train(config, tmp_path, tmp_path / "out", resume=True)
+    assert whole.step == 4
+    assert whole.weights is not None
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert (
+            load_restorer(str(whole.weights))(x) - load_restorer(str(whole.weights), "cuda")(x.cuda()).cpu()
+        ).abs().max() < 1e-4
