@@ -6,6 +6,8 @@ The target is what the same inks would give with no dots at all: by the Neugebau
 mean of independent screens is the product of their mean transmissions, so tone and colour agree by construction.
 Reflectance is kept in sRGB's encoding throughout: light scatters in paper, and means of reflectance to the power 1/n
 with n about 2 are what prints really show (Yule and Nielsen 1951). So a cleaned scan keeps the scan's local mean.
+Prepress gives a picture one and a half to two samples for each period of the screen (the "quality factor"), so a coarse
+screen seldom shows a fine picture, and the target of such a scan is as soft as what was printed.
 Some 25 ms for a patch of 256 px on one core.
 """
 
@@ -88,6 +90,7 @@ class Print:
     monochrome: bool
     register: NDArray[np.float64]  # misregistration of each ink, samples, (4, 2)
     softness: float  # of the dot's edge, in units of coverage
+    quality: float  # samples of the printed picture to a period of the screen, along each side
 
 
 def _draw_print(oversampling: int, rng: np.random.Generator) -> Print:
@@ -104,7 +107,15 @@ def _draw_print(oversampling: int, rng: np.random.Generator) -> Print:
         monochrome=bool(rng.random() < 0.3),
         register=rng.normal(0, 0.5 * oversampling, (4, 2)),
         softness=float(np.clip(2.2 / period, 0.12, 0.7)),
+        quality=float(rng.uniform(1.25, 2.5)) if rng.random() < 0.8 else np.inf,
     )
+
+
+def _as_supplied(scene: Picture, side: int, process: Print) -> Picture:
+    """The picture with the samples that prepress gives it, on a (side, side) grid."""
+    samples = round(min(scene.shape[0], side * process.quality / process.period))
+    fewer = cv2.resize(scene, (samples, samples), interpolation=cv2.INTER_AREA)
+    return cv2.resize(fewer, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def _separate(scene: Picture, process: Print) -> list[Plane]:
@@ -173,7 +184,7 @@ def scan_print(scene: Picture, size: int, rng: np.random.Generator) -> tuple[Lig
     oversampling = 2 if shrink > 0.75 else 1
     fine = side * oversampling
     process = _draw_print(oversampling, rng)
-    original = cv2.resize(crop_scene(scene, side, rng), (fine, fine), interpolation=cv2.INTER_LINEAR)
+    original = _as_supplied(crop_scene(scene, side, rng), fine, process)
     dots = _paper(fine, rng)
     if rng.random() < 0.3:
         dots *= _show_through(scene, fine, rng)

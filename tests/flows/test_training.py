@@ -117,6 +117,7 @@ def test_what_was_trained_is_registered_and_used_by_its_name(
         ("detector", "detector", 0),
         ("restorer", "restorer", 0),
         ("restorer-fast", "restorer", 0),
+        ("restorer-large", "restorer", 0),
         ("finder", "detector", 1),
     ]
     digest = find_weights(str(tmp_path / "run/tiny-detector.safetensors")).digest

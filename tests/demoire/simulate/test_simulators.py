@@ -1,5 +1,7 @@
 """The three simulators through their one call: pairs that differ by moiré and by nothing else."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, simulate
+from demoire.simulate import KINDS, Kind, halftone, simulate
 
 MOIRE_KINDS = tuple(kind for kind in KINDS if kind != "none")
 
@@ -48,6 +50,28 @@ def test_tone_and_place_agree_between_input_and_target(kind: Kind, landscape: np
         wide = [cv2.resize(p, (4, 4), interpolation=cv2.INTER_AREA).astype(float) for p in (pair.moire, pair.clean)]
         differences.append(np.abs(wide[0] - wide[1]).mean())
     assert np.median(differences) < 4
+
+
+def test_a_coarse_print_shows_no_finer_picture_than_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of stripes of 4 px under a screen of 8 px, 1.25 samples to a period leave little in the target too."""
+    stripes = np.where(np.arange(256) % 4 < 2, 88, 168).astype(np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
+    flat = np.full_like(stripes, 128)
+    draw_print = halftone._draw_print
+
+    def contrast(quality: float) -> float:
+        def coarse(oversampling: int, rng: np.random.Generator) -> halftone.Print:
+            return replace(draw_print(oversampling, rng), period=8.0 * oversampling, quality=quality)
+
+        monkeypatch.setattr(halftone, "_draw_print", coarse)
+        found = []
+        for seed in range(12):
+            _, striped, _ = halftone.scan_print(stripes, 128, np.random.default_rng(seed))
+            _, plain, _ = halftone.scan_print(flat, 128, np.random.default_rng(seed))
+            found.append((striped - plain).mean(axis=(0, 2))[32:-32].std())
+        return float(np.mean(found))
+
+    assert contrast(1.25) < 0.4 * contrast(np.inf)
+    assert contrast(np.inf) > 0.03
 
 
 @pytest.mark.parametrize("kind", MOIRE_KINDS)
