@@ -33,7 +33,7 @@ from demoire.restorer import ARCHITECTURES, Restorer, build_restorer, restorer_c
 FORMAT = "demoire-weights/1"
 DETECTOR = "detector-cnn"
 RESTORERS = {f"restorer-{name}": name for name in ARCHITECTURES}
-ESDNET = "restorer-esdnet"
+UNET, ESDNET = "restorer-unet", "restorer-esdnet"
 EXTERNAL = "restorer-external"  # a checkpoint of which the `external` module has to say what it is
 
 _INDEX = "index.json"

@@ -31,15 +31,17 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
+from demoire.architectures.unet import UNet
 from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.layers import channels_last, exact_float32
 from demoire.training.config import TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
+from demoire.training.growth import can_grow, grow
 from demoire.training.optimizers import Optimizer, build_optimizer, learning_rate
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
-from demoire.weights import find_weights, read_weights
+from demoire.weights import UNET, find_weights, load_restorer, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +140,11 @@ def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
 
 def _read_start(config: TrainConfig, network: nn.Module) -> None:
     weights = find_weights(str(config.start_from))
+    if isinstance(network, UNet) and weights.architecture == UNET:
+        smaller = load_restorer(str(config.start_from))
+        if isinstance(smaller, UNet) and can_grow(smaller.config, network.config):
+            grow(network, smaller)
+            return
     try:
         read_weights(weights, network)
     except WeightsError as error:

@@ -5,7 +5,9 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -290,10 +292,13 @@ def test_every_optimizer_with_l1_and_l2(kind: str, scene_folder: Path, tmp_path:
     assert result.finished
 
 
-def test_training_goes_on_from_given_weights(scene_folder: Path, tmp_path: Path) -> None:
-    first = train(_tiny("restorer"), scene_folder, tmp_path / "first")
+@pytest.mark.parametrize("larger", [{}, {"widths": (12, 12, 12, 12), "middle_depth": 2}], ids=["same", "grown"])
+def test_training_goes_on_from_given_weights(larger: dict[str, Any], scene_folder: Path, tmp_path: Path) -> None:
+    tiny = _tiny("restorer")
+    first = train(tiny, scene_folder, tmp_path / "first")
     still = OptimizerConfig(learning_rate=1e-30, warmup_steps=0, l2=0)
-    config = _tiny("restorer", steps=1, start_from=str(first.weights), optimizer=still)
+    restorer = replace(tiny.restorer, **larger)
+    config = _tiny("restorer", steps=1, start_from=str(first.weights), optimizer=still, restorer=restorer)
     second = train(config, scene_folder, tmp_path / "second")
     assert second.score == pytest.approx(first.score, abs=1e-3)
 
