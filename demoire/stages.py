@@ -4,6 +4,9 @@ Decoding threads feed the model, which runs in the thread that asks for results,
 across images; encoding threads blend, measure and write. What is decoded at one time is bounded in megapixels, so
 memory does not grow with the number of images: about 16 MB for each MP. No queue has a bound besides: every image in
 flight is in one place at a time, and the next is decoded when one has left.
+
+On a CPU the model and the encoding threads take turns, each with all cores: a layer is as slow as the slowest of the
+threads that share it, so one image that is encoded beside it would cost the model as much as a core each.
 """
 
 import logging
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from demoire import metrics
@@ -40,7 +44,7 @@ _IN_FLIGHT_MP = {"cpu": 48.0, "cuda": 400.0}
 _MOST_CHANGE = 0.25
 _MOST_SHIFT, _SLIGHT = 0.5, 0.02
 _SAMPLED = 4  # px from one that is looked at to the next
-_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # that decode, and as many that encode
+_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # that decode, and beside a GPU as many that encode
 _CELLS_AT_ONCE = 64
 
 
@@ -167,20 +171,26 @@ class Stages(Generic[K]):
         self._events: queue.SimpleQueue[_Job[K] | None] = queue.SimpleQueue()  # None: a decoding thread has ended
         self._cells: deque[tuple[_Job[K], int]] = deque()
         self._tiles: dict[tuple, deque[tuple[_Job[K], int]]] = {}  # by shape and type of the window
+        self._takes_turns = engine.device.type == "cpu"
+        self._encoding_threads = torch.get_num_threads() if self._takes_turns else _THREADS
+        self._restored_jobs: list[_Job[K]] = []  # that wait to be encoded
+        self._encoding = 0  # jobs that are with the encoding threads
         self._ready: deque[tuple[K, Cleaned]] = deque()
         self._jobs = 0  # decoded and not ready
 
     def results(self) -> Iterator[tuple[K, Cleaned]]:
         """Run, and give each result as soon as it is there."""
         readers = [threading.Thread(target=self._read, name=f"demoire-decode-{i}") for i in range(_THREADS)]
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="demoire-encode") as self._encoders:
+        with ThreadPoolExecutor(self._encoding_threads, thread_name_prefix="demoire-encode") as self._encoders:
             try:
                 for reader in readers:
                     reader.start()
                 reading = len(readers)
                 while reading or self._jobs:
-                    reading -= self._take_events(wait=not (self._cells or self._tiles))
-                    self._run_model()
+                    self._start_encoding()
+                    reading -= self._take_events(wait=not self._is_models_turn())
+                    if self._is_models_turn():
+                        self._run_model()
                     while self._ready:
                         yield self._ready.popleft()
             finally:
@@ -282,6 +292,8 @@ class Stages(Generic[K]):
                 continue
             if job.detection is None:
                 self._jobs += 1
+            else:
+                self._encoding -= 1
             self._advance(job)
 
     def _advance(self, job: _Job[K]) -> None:
@@ -319,6 +331,22 @@ class Stages(Generic[K]):
         for index, tile in enumerate(job.tiles):
             group = (tile.shape, picture.pixels.shape[2], picture.pixels.dtype)
             self._tiles.setdefault(group, deque()).append((job, index))
+
+    def _has_model_work(self) -> bool:
+        return bool(self._cells or self._tiles)
+
+    def _is_models_turn(self) -> bool:
+        return self._has_model_work() and not (self._takes_turns and self._encoding)
+
+    def _start_encoding(self) -> None:
+        """Of all that waits; where turns are taken, once there is enough for all threads or nothing for the model."""
+        waiting = self._restored_jobs
+        if self._takes_turns and len(waiting) < self._encoding_threads and self._has_model_work():
+            return
+        for job in waiting:
+            self._encoders.submit(self._encode, job)
+        self._encoding += len(waiting)
+        waiting.clear()
 
     def _run_model(self) -> None:
         """One batch: of tiles if one is full, else of cells, else of what tiles there are."""
@@ -373,7 +401,7 @@ class Stages(Generic[K]):
             if not job.done and not _is_sound(change, job.content.pixels[job.tiles[index].reach.slices]):
                 self._give_back(job, ImageError("cleaning_failed", "The restorer gave no usable picture."))
             elif not job.done and not job.in_model:
-                self._encoders.submit(self._encode, job)
+                self._restored_jobs.append(job)
 
     def _one_by_one(self, batch, run, error: Exception) -> None:  # type: ignore[no-untyped-def]
         """Run a failed batch again singly, so that what is wrong with one image does not fall on the others."""

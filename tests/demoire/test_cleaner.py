@@ -520,3 +520,35 @@ def test_the_limit_of_pixels_quarantines(make_cleaner: Callable[..., Cleaner], s
     assert result.facts.width == 400
     with pytest.raises(ImageError):
         small.detect(png(scene(300, 400)))
+
+
+def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
+    make_cleaner: Callable[..., Cleaner], scene: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Side by side they would wait for each other's threads: a sixth less of the whole."""
+    encoding = threading.Semaphore(0)  # counts up while a thread is at it
+    beside: list[bool] = []
+    measure = stages.metrics.ssim
+
+    def ssim(old: NDArray, new: NDArray) -> float:
+        encoding.release()
+        try:
+            return measure(old, new)
+        finally:
+            encoding.acquire()
+
+    class Watching(nn.Module):
+        multiple, halo = 32, 64
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            beside.append(encoding.acquire(blocking=False))
+            if beside[-1]:
+                encoding.release()
+            return x * 0.9
+
+    monkeypatch.setattr(stages.metrics, "ssim", ssim)
+    picture = png(scene(600, 700, red=area(600, 700, 0, 0, 600, 700)))
+    done = list(make_cleaner(Watching()).clean_many((number, picture) for number in range(12)))
+    assert [result.status for _, result in done] == ["cleaned"] * 12
+    assert len(beside) >= 12
+    assert not any(beside)
