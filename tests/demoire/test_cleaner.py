@@ -525,7 +525,7 @@ def test_the_limit_of_pixels_quarantines(make_cleaner: Callable[..., Cleaner], s
 def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
     make_cleaner: Callable[..., Cleaner], scene: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Side by side they would wait for each other's threads: a sixth less of the whole."""
+    """Side by side they would wait for each other's threads: a tenth less of the whole."""
     encoding = threading.Semaphore(0)  # counts up while a thread is at it
     beside: list[bool] = []
     measure = stages.metrics.ssim
