@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from demoire.architectures.unet import UNet, UNetConfig
 from demoire.layers import ResidualBlock
+from demoire.training import load_config
 from demoire.training.growth import can_grow, grow
+from demoire.weights import load_restorer
 
 SMALL = UNetConfig((8, 8, 12, 8), (0, 1, 0), 1, (1, 0, 1), bands=2)
 
@@ -88,3 +90,10 @@ def test_what_does_not_hold_the_smaller_one_cannot_begin_as_it(other: UNetConfig
 def test_gates_cannot_grow() -> None:
     gated = replace(SMALL, activation="simple_gate")
     assert not can_grow(gated, replace(gated, widths=(16, 16, 16, 16)))
+
+
+def test_the_large_one_can_begin_as_what_its_configuration_says() -> None:
+    config = load_config("restorer-large")
+    start, large = load_restorer(str(config.start_from)), config.restorer
+    assert isinstance(start, UNet) and isinstance(large, UNetConfig)
+    assert can_grow(start.config, large)
