@@ -9,6 +9,7 @@ Simulating a pair of 256 px takes 15 to 50 ms on one core: as long as training o
 Images are split into train, validation and test by a hash of their file names, so that no scene is in two of them.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -260,6 +261,12 @@ class _BatchNumbers:
         return len(self._steps)
 
 
+def _leave_signals_to_the_training(worker: int) -> None:
+    """Ctrl-C and `kill` of a whole group reach the workers too: the training ends its step first, and then them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def batches(samples: Samples, first: int, last: int, config: DataConfig) -> DataLoader[Sample]:
     """The batches of the steps from `first` up to `last`, in order, the same for any number of workers.
 
@@ -271,6 +278,7 @@ def batches(samples: Samples, first: int, last: int, config: DataConfig) -> Data
         batch_sampler=_BatchNumbers(first, last, config.batch),
         num_workers=config.workers,
         collate_fn=collate,
+        worker_init_fn=_leave_signals_to_the_training,
         prefetch_factor=8 if config.workers else None,
         persistent_workers=False,
     )

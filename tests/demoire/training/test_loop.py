@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -182,12 +183,16 @@ def test_without_tensorboard_there_are_no_event_files(monkeypatch: pytest.Monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path: Path) -> None:
-    """SIGTERM to a process that trains: it ends its step, saves, and says so; nothing is lost."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_is_told_to_stop_can_be_resumed(
+    workers: int, number: signal.Signals, scene_folder: Path, tmp_path: Path
+) -> None:
+    """A signal to a training and its workers, as Ctrl-C gives it: the step is ended and saved; nothing is lost."""
     (tmp_path / "long.toml").write_text(
         'task = "restorer"\nname = "long"\nsteps = 100000\nthreads = 1\nlog_every = 1\n'
         "[restorer]\nwidths = [8, 8, 8, 8]\n"
-        "[data]\nsize = 32\nbatch = 1\nworkers = 0\ndrawn = 0.0\ndrawn_clean = 0.0\nvalidation_per_kind = 1\n"
+        f"[data]\nsize = 32\nbatch = 1\nworkers = {workers}\ndrawn = 0.0\ndrawn_clean = 0.0\nvalidation_per_kind = 1\n"
     )
     program = (
         "import logging, sys; from pathlib import Path; from demoire.training import load_config, train\n"
@@ -195,11 +200,11 @@ def test_a_run_that_is_told_to_stop_can_be_resumed(scene_folder: Path, tmp_path:
         "train(load_config(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "long.toml"), str(scene_folder), str(tmp_path / "out")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "step 3/" in line:
-                process.send_signal(signal.SIGTERM)
+                os.killpg(process.pid, number)
             if "resume goes on from there" in line:
                 break
     assert process.returncode == 0
