@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from demoire.errors import UsageError
 from demoire.metrics import psnr
@@ -89,6 +89,8 @@ def _encode(picture: Scene, suffix: str, rng: np.random.Generator) -> bytes:
     if suffix == ".jpg":
         quality, progressive = int(rng.integers(78, 97)), bool(rng.random() < 0.3)
         subsampling = 0 if rng.random() < 0.6 else 2  # 4:4:4, 4:2:0
+        # Pillow takes a byte a pixel to be enough for a progressive file, which sharp dots exceed.
+        ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 4 * image.width * image.height)
         image.save(
             stream, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive, dpi=dpi, exif=exif,
             icc_profile=profile,

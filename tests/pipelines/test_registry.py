@@ -147,7 +147,9 @@ def test_names_that_cannot_be_had_are_refused_before_anything_is_written(
 
 def test_what_is_not_there_is_said_with_what_is(registry: Registry, restorers: list[Weights]) -> None:
     register(registry, restorers[0])
-    with pytest.raises(WeightsError, match="no weights maps .* detector, restorer, restorer-fast, books"):
+    with pytest.raises(
+        WeightsError, match="no weights maps .* detector, restorer, restorer-fast, restorer-large, books"
+    ):
         registry.find("maps")
     with pytest.raises(WeightsError, match="has no books@ffff"):
         registry.find("books@ffff")
@@ -171,7 +173,8 @@ def test_names_become_the_model_that_each_is(
 
 def test_what_is_shipped_is_listed_like_what_is_registered() -> None:
     models = {version.name: version.model for version in shipped()}
-    assert models == {"detector": "detector", "restorer": "restorer", "restorer-fast": "restorer"}
+    restorers = ("restorer", "restorer-fast", "restorer-large")
+    assert models == {"detector": "detector"} | dict.fromkeys(restorers, "restorer")
     assert all(version.score is not None and version.number == 0 for version in shipped())
     (restorer,) = (version for version in shipped() if version.name == "restorer")
     assert find_models([restorer.reference]) == {"restorer": "restorer"}
