@@ -6,6 +6,7 @@ with simulated moiré, in five file formats, among text and XML files, one trunc
 alone, modification times included. Some 30 s on one core.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -77,6 +78,20 @@ def _srgb_profile() -> bytes:
     return bytes(profile)
 
 
+@contextlib.contextmanager
+def _room_for(image: Image.Image) -> Iterator[None]:
+    """Pillow takes a byte a pixel to be enough for a progressive file, which sharp dots exceed.
+
+    Only within it: what other formats look like depends on the same setting.
+    """
+    before = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(before, 4 * image.width * image.height)
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = before
+
+
 def _encode(picture: Scene, suffix: str, rng: np.random.Generator) -> bytes:
     """A file with all that has to survive: EXIF, resolution and, often, a colour profile."""
     image = Image.fromarray(picture)
@@ -89,12 +104,11 @@ def _encode(picture: Scene, suffix: str, rng: np.random.Generator) -> bytes:
     if suffix == ".jpg":
         quality, progressive = int(rng.integers(78, 97)), bool(rng.random() < 0.3)
         subsampling = 0 if rng.random() < 0.6 else 2  # 4:4:4, 4:2:0
-        # Pillow takes a byte a pixel to be enough for a progressive file, which sharp dots exceed.
-        ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 4 * image.width * image.height)
-        image.save(
-            stream, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive, dpi=dpi, exif=exif,
-            icc_profile=profile,
-        )  # fmt: skip
+        with _room_for(image):
+            image.save(
+                stream, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive, dpi=dpi, exif=exif,
+                icc_profile=profile,
+            )  # fmt: skip
     elif suffix == ".png":
         image.save(stream, "PNG", dpi=dpi, exif=exif, icc_profile=profile)
     elif suffix == ".tif":
