@@ -165,9 +165,7 @@ class TrainConfig(_Section):
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     detector_loss: DetectorLossConfig = DetectorLossConfig()
-    start_from: str | None = (
-        None  # weights to begin with: a shipped name or a path; a U-Net may be larger than they are
-    )
+    start_from: str | None = None  # weights to begin with, a shipped name or a path; a smaller U-Net's will do
     seed: int = Field(0, ge=0)  # of the weights' first values
     device: str = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"  # of the network's layers while training
