@@ -6,7 +6,7 @@ memory does not grow with the number of images: about 16 MB for each MP. No queu
 flight is in one place at a time, and the next is decoded when one has left.
 
 On a CPU the model and the encoding threads take turns, each with all cores: a layer is as slow as the slowest of the
-threads that share it, so one image that is encoded beside it would cost the model as much as a core each.
+threads that share it, so one image that is encoded beside the model would hold up all of them.
 """
 
 import logging
@@ -187,10 +187,10 @@ class Stages(Generic[K]):
                     reader.start()
                 reading = len(readers)
                 while reading or self._jobs:
-                    self._start_encoding()
                     reading -= self._take_events(wait=not self._is_models_turn())
                     if self._is_models_turn():
                         self._run_model()
+                        self._start_encoding()
                     while self._ready:
                         yield self._ready.popleft()
             finally:

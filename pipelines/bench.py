@@ -45,7 +45,7 @@ from demoire.restorer import FAST, build_restorer
 from demoire.simulate import Kind, simulate
 from demoire.simulate.scenes import SCENES
 from demoire.tiles import Tile, plan_tiles
-from pipelines.ceilings import Work, measure_ceilings, network_rate, rate
+from pipelines.ceilings import Work, detector_rate, measure_ceilings, rate, restorer_rate
 from pipelines.ledger import ATTEMPTS, COMMITS
 from pipelines.run import CleanJob, Summary, run_job
 from pipelines.storage import open_place
@@ -235,18 +235,11 @@ def _no_room(error: OSError) -> UsageError:
 
 
 def _network_rates(models: Models, engine: Engine, tile: int, seconds: float) -> dict[str, float]:
-    side = tile + 2 * engine.halo  # of an inner tile; a multiple of what the restorer asks for, as both parts are
-    tiles = (max(1, engine.batch_pixels // side**2), side, side)
-    cells = (engine.batch_pixels // TILE**2, TILE, TILE)
     fast = channels_last(build_restorer(FAST).eval().to(engine.device))
-
-    def measured(network: nn.Module, shape: tuple[int, int, int], bfloat16: bool) -> float:
-        return network_rate(network, shape, engine.device, seconds, bfloat16=bfloat16)
-
     return {
-        "model_mps": measured(models.restorer, tiles, engine.restores_in_bfloat16),
-        "fast_mps": measured(fast, tiles, engine.restores_in_bfloat16),
-        "detector_mps": measured(models.detector, cells, engine.judges_in_bfloat16),
+        "model_mps": restorer_rate(models.restorer, engine, tile, seconds),
+        "fast_mps": restorer_rate(fast, engine, tile, seconds),
+        "detector_mps": detector_rate(models.detector, engine, seconds),
     }
 
 

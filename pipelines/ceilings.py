@@ -21,7 +21,7 @@ from torch import nn
 from demoire import metrics
 from demoire.engine import Engine
 from demoire.images import Picture, decode, encode
-from demoire.tiles import Grid, Tile, blend, plan_tiles
+from demoire.tiles import CELL, Grid, Tile, blend, plan_tiles
 from pipelines.clean import Origin, quarantined
 from pipelines.ledger import Ledger, Outcome
 from pipelines.plan import plan_members
@@ -89,6 +89,19 @@ def network_rate(
         return batch * height * width / 1e6
 
     return rate(forward, seconds)
+
+
+def restorer_rate(network: nn.Module, engine: Engine, tile: int, seconds: float) -> float:
+    """MP/s of a restorer alone on the engine's device, in batches of inner tiles; `tile` as in `measure_ceilings`."""
+    side = tile + 2 * engine.halo  # a multiple of what the restorer asks for, as both parts are
+    shape = (max(1, engine.batch_pixels // side**2), side, side)
+    return network_rate(network, shape, engine.device, seconds, bfloat16=engine.restores_in_bfloat16)
+
+
+def detector_rate(network: nn.Module, engine: Engine, seconds: float) -> float:
+    """MP/s of a detector alone on the engine's device, in batches of cells."""
+    shape = (engine.batch_pixels // CELL**2, CELL, CELL)
+    return network_rate(network, shape, engine.device, seconds, bfloat16=engine.judges_in_bfloat16)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Skipped where there is none. Nothing here needs Ray or Prefect.
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -27,8 +26,9 @@ SIDE = 512
 
 
 def engine_on(device: str) -> Engine:
-    models = load_models(CleanerConfig(device=device), find_device(device))
-    return Engine(models.detector, models.restorer, find_device(device))
+    found = find_device(device)
+    models = load_models(CleanerConfig(device=device), found)
+    return Engine(models.detector, models.restorer, found)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,8 @@ def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
 
 
 def cells(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [picture[y : y + 256, x : x + 256] for y in (0, 256) for x in (0, 256)]
+    grid = Grid(SIDE, SIDE)
+    return [grid.view(picture, cell) for cell in range(len(grid))]
 
 
 def test_the_detector_says_the_same(picture: NDArray[np.uint8]) -> None:
@@ -86,16 +87,12 @@ def test_what_does_not_fit_is_cut_smaller(picture: NDArray[np.uint8], little_mem
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_it_trains_there_and_the_weights_load_here(precision: str, tmp_path: Path) -> None:
-    for number in range(30):
-        rng = np.random.default_rng(number)
-        scene = SCENES[sorted(SCENES)[number % len(SCENES)]](rng, 300, 300)
-        cv2.imwrite(str(tmp_path / f"{number}.png"), scene[..., ::-1])
+def test_it_trains_there_and_the_weights_load_here(precision: str, scene_folder: Path, tmp_path: Path) -> None:
     values = {"device": "cuda", "precision": precision, "optimizer.kind": "muon", "steps": 4, "validate_every": 2}
     config = with_values(load_config("tiny-restorer"), values)
-    half = train(with_values(config, {"minutes": 1e-6}), tmp_path, tmp_path / "out")
+    half = train(with_values(config, {"minutes": 1e-6}), scene_folder, tmp_path)
     assert half.step == 1
-    whole = train(config, tmp_path, tmp_path / "out", resume=True)
+    whole = train(config, scene_folder, tmp_path, resume=True)
     assert whole.step == 4
     assert whole.weights is not None
     x = torch.rand(1, 3, 64, 64)
