@@ -15,6 +15,7 @@ ever trained on, and nothing should be: once it is, another is needed.
 All are compressed as JPEG of quality 80 to 95.
 """
 
+import csv
 import io
 import sys
 from collections.abc import Callable
@@ -115,15 +116,19 @@ def main(clean: Path, out: Path, count: int) -> None:
     files = sorted(path for path in clean.rglob("*") if path.suffix.lower() in {".jpg", ".png"})
     files = [path for path in files if split_of(path.name) == "test"]
     out.mkdir(parents=True)
+    rows = []
     for place, kind in enumerate(KINDS):
         for number in range(count):
             rng = np.random.default_rng([SEED, place, number])
             moire, truth = kind(files, rng)
             stored = io.BytesIO()
             _eight_bits(moire).save(stored, "JPEG", quality=int(rng.integers(80, 96)))
-            name = out / f"{kind.__name__}_{number:03d}"
-            Path(f"{name}_moire.jpg").write_bytes(stored.getvalue())
-            _eight_bits(truth).save(f"{name}_clean.png")
+            name = f"{kind.__name__}_{number:03d}"
+            (out / f"{name}_moire.jpg").write_bytes(stored.getvalue())
+            _eight_bits(truth).save(out / f"{name}_clean.png")
+            rows.append((name, kind.__name__, f"{255 * np.sqrt(np.mean((moire - truth) ** 2)):.2f}"))
+    with (out / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "kind", "strength"), *rows])
 
 
 if __name__ == "__main__":
