@@ -52,7 +52,7 @@ class DetectorConfig:
 
 @plain_dataclass(frozen=True)
 class Calibration:
-    """What is fitted on validation data after training, and travels in the weights' metadata."""
+    """What is set after training, the first two by validation data, and travels in the weights' metadata."""
 
     temperature: float = 1.0
     threshold: float = 0.5  # an image whose score reaches this is cleaned

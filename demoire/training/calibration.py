@@ -112,7 +112,7 @@ def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibratio
 
     logits (N, 4) and kinds (N,) of labelled tiles; clean: the tiles' logits (T, 4) of whole clean pictures. The
     threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles and natural pictures reach, and at most 3
-    in 100 drawn look-alikes.
+    in 100 drawn look-alikes. The tile threshold is the same for all.
     """
     temperature = _temperature(logits, kinds)
     alone = 1 - _probabilities(logits[kinds == 0], temperature)[:, 0]

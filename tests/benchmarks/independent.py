@@ -3,7 +3,7 @@
     python tests/benchmarks/independent.py CLEAN OUT [COUNT]
     demoire evaluate OUT --gate off
 
-Textbook models without a line of `demoire.simulate`, on photographs and screenshots of the test split. Nothing here was
+Textbook models without a line of the simulators, on photographs and screenshots of the test split. Nothing here was
 ever trained on, and nothing should be: once it is, another is needed.
 
 - screen: red, green and blue stripes, three to a pixel, magnified 1.1 to 1.9 times and turned by up to 8 degrees, a
@@ -16,7 +16,6 @@ All are compressed as JPEG of quality 80 to 95.
 """
 
 import csv
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demoire.splits import split_of
+from demoire.simulate.pairs import LABELS, clean_images, read_scene
 
 SIZE, SEED = 448, 5
 Picture = NDArray[np.float32]  # (H, W, 3), 0..1
@@ -34,8 +33,7 @@ Picture = NDArray[np.float32]  # (H, W, 3), 0..1
 
 def _scene(files: list[Path], side: int, rng: np.random.Generator) -> Picture:
     """A square of a picture, enlarged where it is too small."""
-    with Image.open(files[int(rng.integers(len(files)))]) as image:
-        pixels = np.asarray(image.convert("RGB")).astype(np.float32) / np.float32(255)
+    pixels = read_scene(files[int(rng.integers(len(files)))]).astype(np.float32) / np.float32(255)
     enlarge = side / min(pixels.shape[:2])
     if enlarge > 1:
         sides = [max(side, round(extent * enlarge)) for extent in (pixels.shape[1], pixels.shape[0])]
@@ -113,21 +111,18 @@ def _eight_bits(picture: Picture) -> Image.Image:
 
 def main(clean: Path, out: Path, count: int) -> None:
     """Write `count` pairs of each kind, as `demoire evaluate` reads them."""
-    files = sorted(path for path in clean.rglob("*") if path.suffix.lower() in {".jpg", ".png"})
-    files = [path for path in files if split_of(path.name) == "test"]
+    files = clean_images(clean, "test")
     out.mkdir(parents=True)
     rows = []
     for place, kind in enumerate(KINDS):
         for number in range(count):
             rng = np.random.default_rng([SEED, place, number])
             moire, truth = kind(files, rng)
-            stored = io.BytesIO()
-            _eight_bits(moire).save(stored, "JPEG", quality=int(rng.integers(80, 96)))
             name = f"{kind.__name__}_{number:03d}"
-            (out / f"{name}_moire.jpg").write_bytes(stored.getvalue())
+            _eight_bits(moire).save(out / f"{name}_moire.jpg", quality=int(rng.integers(80, 96)))
             _eight_bits(truth).save(out / f"{name}_clean.png")
             rows.append((name, kind.__name__, f"{255 * np.sqrt(np.mean((moire - truth) ** 2)):.2f}"))
-    with (out / "labels.csv").open("w", newline="") as file:
+    with (out / LABELS).open("w", newline="") as file:
         csv.writer(file).writerows([("name", "kind", "strength"), *rows])
 
 
