@@ -1,0 +1,48 @@
+"""The program as a user starts it: a process of its own, with the terminal's width and colours fixed."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+
+_TERMINAL = {"COLUMNS": "100", "LINES": "40", "TERM": "dumb", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+_COLOURS = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """The JSON documents on stdout, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with a terminal that is the same everywhere."""
+    variables = {name: value for name, value in os.environ.items() if name not in _COLOURS}
+    return variables | _TERMINAL | {"OMP_NUM_THREADS": "1"}
+
+
+def demoire(*words: str | Path, timeout: float = 300) -> Ended:
+    """Run `python -m flows.cli` with these words."""
+    command = [sys.executable, "-m", "flows.cli", *map(str, words)]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, encoding="utf-8", timeout=timeout
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
