@@ -1,7 +1,7 @@
 """`demoire demo`: the main job on a drawn collection, through the Prefect flow, compared with the known truth.
 
-Nothing is fetched and nothing stands in: the collection is drawn (`pipelines.samples`), the flow and its local Ray are
-those of every night, and the figures at the end are of the mirrored archives as they lie on disk. OUT gets
+Nothing is fetched and nothing stands in: the collection is drawn (`pipelines.demo.collection`), the flow and its local
+Ray are those of every night, and the figures at the end are of the mirrored archives as they lie on disk. OUT gets
 
     sample/            what was drawn: the collection, and the clean twins
     clean/             the mirror, with the report
@@ -18,8 +18,8 @@ from PIL import Image
 from flows import console
 from flows.clean_archive import run_flow
 from flows.settings import CleanSettings
+from pipelines.demo.collection import Collection, Comparison, compare_with_truth, draw_collection, read_pictures
 from pipelines.run import Summary
-from pipelines.samples import Collection, Comparison, compare_with_truth, draw_collection, read_pictures
 
 PICTURE = "before-after.png"
 

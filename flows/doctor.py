@@ -17,7 +17,7 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from demoire.errors import DemoireError
-from pipelines.storage import shown
+from pipelines.storage.place import shown
 
 _SHOWN = ("torch", "ray", "prefect", "pyarrow", "fsspec", "s3fs", "pillow", "opencv-python-headless", "tifffile")
 _MEMORY_GB = 4  # a driver and one cleaning process
@@ -135,21 +135,21 @@ def _device() -> str | Check:
 
 
 def _weights(name: str) -> str:
-    from demoire.weights import find_weights
+    from demoire.models.weights import find_weights
 
     weights = find_weights(name)
     return f"{weights.architecture}, sha256 {weights.digest[:12]}"
 
 
 def _registry() -> str:
-    from pipelines.registry import Registry
+    from pipelines.training.registry import Registry
 
     registry = Registry()
     return f"{registry.uri}, {', '.join(registry.names()) or 'holds nothing'}"
 
 
 def _storage(uri: str, write: bool) -> str:
-    from pipelines.storage import open_place
+    from pipelines.storage.place import open_place
 
     place = open_place(uri)
     first = next(iter(place.list()), None)

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from demoire.errors import ConfigError, UsageError
-from pipelines.storage import open_place, shown
+from pipelines.storage.place import open_place, shown
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

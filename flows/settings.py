@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from demoire.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from demoire.cleaner import CleanerConfig
+    from demoire.cleaning.config import CleanerConfig
     from pipelines.run import CleanJob
 
 Gate = Literal["auto", "off"]
@@ -48,7 +48,7 @@ class CleanSettings(BaseModel):
 
         Raises WeightsError for names that are not known, UsageError where two settings name one model.
         """
-        from demoire.cleaner import CleanerConfig
+        from demoire.cleaning.config import CleanerConfig
 
         facts = self.model_dump(exclude={"workers", "ray_address", "sample", "weights", "registry"})
         return CleanerConfig(**facts | self._named_weights())
@@ -56,7 +56,7 @@ class CleanSettings(BaseModel):
     def _named_weights(self) -> dict[str, Any]:
         if not self.weights:
             return {}
-        from pipelines.registry import find_models
+        from pipelines.training.registry import find_models
 
         found = find_models(self.weights, self.registry)
         for model in found:
@@ -93,7 +93,7 @@ def keep_storage_options(options: Sequence[str]) -> None:
         return
     from setproctitle import setproctitle
 
-    from pipelines.storage import STORAGE_OPTIONS, read_storage_options
+    from pipelines.storage.place import STORAGE_OPTIONS, read_storage_options
 
     setproctitle("demoire")  # the command line is read by whoever lists processes, and by Ray into its table of jobs
     kept = read_storage_options()

@@ -13,10 +13,10 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from demoire.errors import DemoireError
-from demoire.weights import find_weights
+from demoire.models.weights import find_weights
 from flows.clean_archive import as_task
-from pipelines.storage import open_place
-from pipelines.training import Trained, TrainJob, run_training
+from pipelines.storage.place import open_place
+from pipelines.training.job import Trained, TrainJob, run_training
 
 _MOST_ROWS = 200  # of the learning curve; curve.csv has them all
 

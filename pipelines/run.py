@@ -22,13 +22,15 @@ from uuid import uuid4
 
 import ray
 
-from demoire.cleaner_config import CleanerConfig
+from demoire.cleaning.config import CleanerConfig
 from demoire.errors import DemoireError, SourceChangedError, UsageError
-from pipelines.clean import WAVE_UNITS, Origin, Work, clean_wave, quarantined
-from pipelines.cluster import StorageEnvironment, is_death, own_error, ray_session, storage_environment
-from pipelines.ledger import Ledger, pieces
-from pipelines.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
-from pipelines.publish import (
+from pipelines.clean.cluster import StorageEnvironment, is_death, own_error, ray_session, storage_environment
+from pipelines.clean.ledger import Ledger, pieces
+from pipelines.clean.stopping import stops_in_order
+from pipelines.clean.wave import WAVE_UNITS, Origin, Work, clean_wave, quarantined
+from pipelines.clean.worker_weights import keep_weights
+from pipelines.plan.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
+from pipelines.publish.publish import (
     PUBLISHED,
     UNSAFE,
     Proof,
@@ -39,13 +41,11 @@ from pipelines.publish import (
     read_report,
 )
 from pipelines.records import Unit
-from pipelines.report import build_report
-from pipelines.sources import discover
-from pipelines.stopping import stops_in_order
-from pipelines.storage import BOOKKEEPING, Place, check_places, open_place, shown
-from pipelines.summary import REPORT
-from pipelines.upkeep import Collected, Status, gc, is_done, status
-from pipelines.worker_weights import keep_weights
+from pipelines.report.build import build_report
+from pipelines.report.summary import REPORT
+from pipelines.sources.read import discover
+from pipelines.status import Collected, Status, gc, is_done, status
+from pipelines.storage.place import BOOKKEEPING, Place, check_places, open_place, shown
 
 __all__ = ["CleanJob", "Collected", "Status", "Summary", "gc", "retry", "run_job", "status"]
 

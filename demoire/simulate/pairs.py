@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from demoire.images import IMAGE_SUFFIXES
+from demoire.imaging.images import IMAGE_SUFFIXES
 from demoire.simulate import KINDS, Kind, Pair, simulate
-from demoire.simulate.scenes import LOOKALIKES, SCENES
+from demoire.simulate.scenes.lookalikes import LOOKALIKES
+from demoire.simulate.scenes.pages import SCENES
 from demoire.splits import Split, split_of
 
 LABELS = "labels.csv"

@@ -1,6 +1,6 @@
 """Training of the detector and the restorer on simulated moiré: `train(load_config("restorer"), images, out)`.
 
-`demoire.training.search` runs many of them to find a structure and rates.
+`demoire.training.search.search` runs many of them to find a structure and rates.
 """
 
 from demoire.training.config import TrainConfig, load_config

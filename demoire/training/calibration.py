@@ -17,10 +17,10 @@ from scipy.optimize import minimize_scalar
 from sklearn import metrics
 from torch import Tensor
 
-from demoire.detector import KINDS, TILE, Calibration, Detector, image_score
-from demoire.metrics import calibration_error, reliability
+from demoire.cleaning.grid import Grid
+from demoire.measure.likeness import calibration_error, reliability
+from demoire.models.detector import KINDS, TILE, Calibration, Detector, image_score
 from demoire.simulate.pairs import Scene, read_scene
-from demoire.tiles import Grid
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, draw_scene, find_images
 

@@ -23,9 +23,10 @@ from pydantic import (
     model_validator,
 )
 
-from demoire.detector import TILE, DetectorConfig
 from demoire.errors import ConfigError
-from demoire.restorer import ARCHITECTURES, RestorerConfig, UNetConfig
+from demoire.models.detector import TILE, DetectorConfig
+from demoire.models.restorer import ARCHITECTURES, RestorerConfig
+from demoire.models.unet import UNetConfig
 from demoire.simulate import VISIBLE, Kind
 
 Task = Literal["restorer", "detector"]

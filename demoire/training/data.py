@@ -92,7 +92,8 @@ class Sample:
 
 def draw_scene(side: int, lookalikes: bool, rng: np.random.Generator) -> Scene:
     """Draw a clean scene (side, side, 3) uint8, at least 256 px; with `lookalikes`, mostly what passes for moiré."""
-    from demoire.simulate.scenes import LOOKALIKES, SCENES
+    from demoire.simulate.scenes.lookalikes import LOOKALIKES
+    from demoire.simulate.scenes.pages import SCENES
 
     drawings = LOOKALIKES if lookalikes and rng.random() < 0.7 else SCENES
     names = sorted(drawings)

@@ -8,7 +8,7 @@ blocks add nothing yet. What the new ones see they begin to say with the first s
 import torch
 from torch import Tensor
 
-from demoire.architectures.unet import UNet, UNetConfig
+from demoire.models.unet import UNet, UNetConfig
 
 
 def can_grow(smaller: UNetConfig, larger: UNetConfig) -> bool:

@@ -31,9 +31,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from demoire.architectures.unet import UNet
 from demoire.errors import DemoireError, UsageError, WeightsError
-from demoire.layers import channels_last, exact_float32
+from demoire.models.layers import channels_last, exact_float32
+from demoire.models.unet import UNet
+from demoire.models.weights import UNET, find_weights, load_restorer, read_weights
 from demoire.training.config import TrainConfig
 from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
@@ -41,7 +42,6 @@ from demoire.training.growth import can_grow, grow
 from demoire.training.optimizers import Optimizer, build_optimizer, learning_rate
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
-from demoire.weights import UNET, find_weights, load_restorer, read_weights
 
 log = logging.getLogger(__name__)
 

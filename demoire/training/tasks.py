@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demoire.detector import Detector
-from demoire.restorer import Restorer, build_restorer
+from demoire.models.detector import Detector
+from demoire.models.restorer import Restorer, build_restorer
+from demoire.models.weights import save_detector, save_restorer
 from demoire.simulate import KINDS
 from demoire.training.adversarial import Adversary
 from demoire.training.calibration import calibrate, clean_pictures, detector_figures, tile_logits
 from demoire.training.config import TrainConfig
 from demoire.training.data import PairSource, Sample, Samples, validation_set
 from demoire.training.losses import detector_loss, restorer_loss
-from demoire.weights import save_detector, save_restorer
 
 _PSNR_LIMIT = 60.0
 _VALIDATION_SEED = 1

@@ -60,7 +60,7 @@ def clean(
 
             summary = run_flow(src, dst, settings, progress)
         else:
-            from demoire.engine import find_device
+            from demoire.cleaning.engine import find_device
             from pipelines.run import run_job
 
             if settings.ray_address is None:  # on a cluster the devices are elsewhere, and are asked for there
@@ -106,10 +106,10 @@ def plan(
 
 
 def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
-    from pipelines.plan import estimate, load_plan
+    from pipelines.bench.speed import cleaning_rate
+    from pipelines.plan.plan import estimate, load_plan
     from pipelines.run import plan_units
-    from pipelines.speed import cleaning_rate
-    from pipelines.upkeep import status as status_of
+    from pipelines.status import status as status_of
 
     job = settings.clean_job(src, dst)
     with console.phases_bar() as progress:
@@ -142,7 +142,7 @@ def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
 def status(dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False) -> int:
     """Committed and planned, rate, time left, quarantine by reason."""
     keep_storage_options(storage_option or ())
-    from pipelines.upkeep import status as status_of
+    from pipelines.status import status as status_of
 
     found = status_of(dst)
     if as_json:
@@ -166,7 +166,7 @@ def status(dst: options.Dst, storage_option: options.StorageOption = None, as_js
 def report(dst: options.Dst, storage_option: options.StorageOption = None) -> int:
     """Build the report's page and summary again from the report's Parquet."""
     keep_storage_options(storage_option or ())
-    from pipelines.report import build_report
+    from pipelines.report.build import build_report
 
     typer.echo(build_report(dst))
     return 0
@@ -223,7 +223,7 @@ def retry(
 def gc(dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False) -> int:
     """Remove segments that are published, and what interrupted attempts left behind."""
     keep_storage_options(storage_option or ())
-    from pipelines.upkeep import gc as collect
+    from pipelines.status import gc as collect
 
     removed = collect(dst)
     if as_json:

@@ -10,8 +10,8 @@ from flows.commands import options
 from flows.settings import read_settings
 
 if TYPE_CHECKING:
-    from demoire.cleaner import Cleaned
-    from flows.local_images import LocalImage
+    from demoire.cleaning.folder import LocalImage
+    from demoire.cleaning.result import Cleaned
 
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files, or folders of them.")]
 
@@ -44,11 +44,11 @@ def fix(
         max_megapixels=max_megapixels,
         max_side=max_side,
     )
-    from flows.local_images import find_images, fix_images, plan_outputs
+    from demoire.cleaning.folder import find_images, fix_images, plan_outputs
 
     found = find_images(images)
     plan_outputs(found, out)
-    from demoire.cleaner import Cleaner
+    from demoire.cleaning.cleaner import Cleaner
 
     cleaner = Cleaner(settings.cleaner_config())
     quarantined = 0
@@ -94,10 +94,10 @@ def detect(
         max_megapixels=max_megapixels,
         max_side=max_side,
     )
-    from flows.local_images import find_images, judge_images
+    from demoire.cleaning.folder import find_images, judge_images
 
     found = find_images(paths)
-    from demoire.cleaner import Cleaner
+    from demoire.cleaning.cleaner import Cleaner
 
     unreadable = 0
     for judged in judge_images(found, Cleaner(settings.cleaner_config())):

@@ -99,13 +99,13 @@ def train(
     """
     keep_storage_options(storage_option or ())
     logging.getLogger("demoire").setLevel(logging.INFO)
-    from pipelines.training import TrainJob
+    from pipelines.training.job import TrainJob
 
     job = TrainJob(config, images, out, resume, shards, register, registry, pairs, force)
     if prefect:
         from flows.train_model import run_flow as run
     else:
-        from pipelines.training import run_training as run
+        from pipelines.training.job import run_training as run
     done = run(job)
     result = done.result
     typer.echo(f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}")
@@ -134,7 +134,7 @@ def search(
     """Try structures and rates by many short trainings; OUT gets the best configuration, for 'demoire train'."""
     logging.getLogger("demoire").setLevel(logging.INFO)
     from demoire.training.config import load_config
-    from demoire.training.search import search as run
+    from demoire.training.search.search import search as run
 
     found = run(load_config(config), images, out, trials=trials, minutes=minutes, shards=shards, max_kmac=max_kmac)
     ranked = sorted(found.trials, key=lambda trial: (trial.state != "done", -(trial.score or 0), trial.number))
@@ -180,8 +180,8 @@ def evaluate(
         registry=registry,
         threshold=threshold,
     )
-    from demoire.cleaner import Cleaner
-    from pipelines.evaluate import evaluate_page, evaluate_pairs
+    from demoire.cleaning.cleaner import Cleaner
+    from pipelines.evaluation.figures import evaluate_page, evaluate_pairs
 
     cleaner = Cleaner(settings.cleaner_config())
     with console.progress_bar("evaluating") as bar:
@@ -233,7 +233,7 @@ def weights(
 ) -> int:
     """List the weights that --weights takes: what is shipped, and the newest version of each registered name."""
     keep_storage_options(storage_option or ())
-    from pipelines.registry import Registry, score_text, shipped
+    from pipelines.training.registry import Registry, score_text, shipped
 
     place, found = Registry(registry), shipped()
     if name is None:
@@ -261,7 +261,7 @@ def bench(
 ) -> int:
     """Measure this machine: the models alone, every stage alone, and the whole job end to end. About two minutes."""
     settings = read_settings(None, device=device, restorer=restorer, weights=weights, registry=registry)
-    from pipelines.bench import bench as run
+    from pipelines.bench.bench import bench as run
 
     with console.progress_bar("measuring") as bar:
         figures = run(settings.cleaner_config(), on_progress=bar)

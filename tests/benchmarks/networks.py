@@ -13,12 +13,13 @@ import sys
 import cv2
 import numpy as np
 
-from demoire.cleaner import Cleaner, CleanerConfig, load_models
-from demoire.engine import Engine, find_device
-from demoire.images import decode
-from demoire.weights import DETECTOR, find_weights, shipped_weights
-from pipelines.ceilings import Work, detector_rate, rate, restorer_rate
-from pipelines.speed import cleaning_rate
+from demoire.cleaning.cleaner import Cleaner, load_models
+from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.engine import Engine, find_device
+from demoire.imaging.images import decode
+from demoire.models.weights import DETECTOR, find_weights, shipped_weights
+from pipelines.bench.ceilings import Work, detector_rate, rate, restorer_rate
+from pipelines.bench.speed import cleaning_rate
 
 SECONDS = 2.0
 SIDE = 2048  # px, of the picture that engines are measured on

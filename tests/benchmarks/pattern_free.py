@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from demoire.blur import oracle_blur
-from demoire.metrics import psnr
+from demoire.measure.blur import oracle_blur
+from demoire.measure.likeness import psnr
 from demoire.simulate import KINDS, draw_capture
 from demoire.simulate.capture import develop
 from demoire.simulate.pairs import clean_images, pair_scene

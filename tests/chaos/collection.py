@@ -16,7 +16,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demoire.cleaner_config import CleanerConfig
+from demoire.cleaning.config import CleanerConfig
 from pipelines.records import REPORT_SCHEMA
 from tests.pipelines.conftest import draw, write_tar, write_zip
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from pipelines.clean import as_text
+from pipelines.clean.wave import as_text
 from tests.chaos.collection import family, report_of, start_clean, title
 from tests.chaos.mutations import mutated_images
 from tests.chaos.traps import hostile_archives
@@ -143,4 +143,4 @@ def _peak(pid: int) -> int:
 def _role(name: str) -> str:
     if name.startswith("ray::"):
         return "cleaning worker" if "CleaningActor" in name else "other worker"
-    return "decoder" if "demoire.guard" in name else "Ray itself"
+    return "decoder" if "demoire.imaging.guard" in name else "Ray itself"

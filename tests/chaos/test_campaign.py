@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demoire.cleaner import CleanerConfig
+from demoire.cleaning.config import CleanerConfig
 from tests.chaos.collection import Published, make_collection, published, start_clean, write_config
 from tests.chaos.faults import clean_bucket, fault_campaign
 from tests.chaos.files import run_hostile_files

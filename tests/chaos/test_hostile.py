@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from demoire.errors import ImageError
-from demoire.guard import decode
-from demoire.images import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, probe
+from demoire.imaging.guard import decode
+from demoire.imaging.images import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES, probe
 from tests.chaos.mutations import MUTATIONS, SIZES, mutated_images
 from tests.chaos.parents import good_pictures
 from tests.chaos.traps import hostile_archives

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from demoire.cleaner import Cleaner, CleanerConfig, Models
+from demoire.cleaning.cleaner import Cleaner, Models
+from demoire.cleaning.config import CleanerConfig
 
 LESS_RED = 0.2  # of full scale, what the toy restorer takes away
 

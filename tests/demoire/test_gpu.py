@@ -11,14 +11,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from demoire.cleaner import CleanerConfig, load_models
-from demoire.engine import Engine, find_device
+from demoire.cleaning.cleaner import load_models
+from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.grid import Grid, plan_tiles
+from demoire.models.weights import load_restorer
 from demoire.simulate import simulate
-from demoire.simulate.scenes import SCENES
-from demoire.tiles import Grid, plan_tiles
+from demoire.simulate.scenes.pages import SCENES
 from demoire.training.config import load_config, with_values
 from demoire.training.loop import train
-from demoire.weights import load_restorer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

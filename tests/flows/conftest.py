@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demoire.cleaner import CleanerConfig
+from demoire.cleaning.config import CleanerConfig
 from tests.pipelines.conftest import draw, half_moire, tiny_config, write_tar
 
 __all__ = ["tiny_config"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from demoire.weights import find_weights
+from demoire.models.weights import find_weights
 from flows.cli import main
-from pipelines.registry import Registry
+from pipelines.training.registry import Registry
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import s3_variables, serve_s3
 

@@ -27,7 +27,7 @@ import yaml
 
 from flows.cli import main
 from flows.server import local_server
-from pipelines import buckets
+from pipelines.storage import bucket
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3
 
@@ -358,7 +358,7 @@ def test_a_line_that_fails_tells_no_secret(
     (tmp_path / "given").write_text(failing.file)
     _log_in(store, monkeypatch, {name: meant(value) for name, value in failing.variables.items()})
     monkeypatch.setattr(tempfile, "tempdir", str(left))
-    monkeypatch.setattr(buckets, "_ATTEMPTS", 1)  # patience is another test's matter
+    monkeypatch.setattr(bucket, "_ATTEMPTS", 1)  # patience is another test's matter
     status = main([*map(meant, failing.line.split()), *(["--debug"] if debug else [])])
     printed = capfd.readouterr()
     told = printed.out + printed.err

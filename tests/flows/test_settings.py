@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demoire.cleaner_config import CleanerConfig
+from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ConfigError, UsageError
 from flows.settings import CleanSettings, keep_storage_options, read_settings
 

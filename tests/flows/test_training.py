@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
 
-from demoire.weights import find_weights
+from demoire.models.weights import find_weights
 from flows.cli import main
 from flows.train_model import run_flow
-from pipelines.training import TrainJob
+from pipelines.training.job import TrainJob
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty registry that the environment names, a place of its own for local copies, and small pairs."""
     monkeypatch.setenv("DEMOIRE_REGISTRY", str(tmp_path / "registry"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("pipelines.training._SIZE", 128)
+    monkeypatch.setattr("pipelines.training.job._SIZE", 128)
     return tmp_path / "registry"
 
 

@@ -17,10 +17,11 @@ import ray
 import torch
 from PIL import Image
 
-from demoire.architectures.unet import UNet, UNetConfig
-from demoire.cleaner import Cleaner, CleanerConfig
-from demoire.detector import Detector, DetectorConfig
-from demoire.weights import save_detector, save_restorer
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from demoire.models.detector import Detector, DetectorConfig
+from demoire.models.unet import UNet, UNetConfig
+from demoire.models.weights import save_detector, save_restorer
 
 SIDE = 96
 

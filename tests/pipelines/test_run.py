@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from demoire.cleaner import Cleaner, CleanerConfig
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
 from demoire.errors import SourceChangedError, UsageError
 from pipelines.records import REPORT_SCHEMA
-from pipelines.run import CleanJob, Summary, gc, retry, run_job, status
+from pipelines.run import CleanJob, Summary, retry, run_job
+from pipelines.status import gc, status
 from tests.pipelines.conftest import draw, half_moire, read_tar, tree, write_tar, write_zip
 from tests.s3_server import s3_variables, serve_s3
 
@@ -355,7 +357,7 @@ if any("default_worker" in argument for argument in sys.orig_argv):
 
 @contextmanager
 def driver(
-    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.guard.decode"
+    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode"
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that does the job on a Ray of its own, and at each image what is given; killed at the block's end."""
     folder.mkdir()
@@ -377,7 +379,7 @@ def driver(
         psutil.wait_procs(alive)
 
 
-def exit_status(job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.guard.decode") -> int:
+def exit_status(job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode") -> int:
     """Of a driver that comes to its end. Ray was seen to abort one whose workers died: then the same again."""
     for number in range(3):
         with driver(job, folder.with_name(f"{folder.name}{number}"), what_happens, at) as process:
@@ -453,7 +455,7 @@ def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
     write_zip(tmp_path / "box" / "a.zip", {"harmless.jpg": harmless, "deadly.jpg": deadly})
     job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
     die = "if arguments[0].name == 'deadly.jpg': os._exit(1)"
-    assert exit_status(job, tmp_path / "hook", die, at="pipelines.archives.zip_payload") == 0
+    assert exit_status(job, tmp_path / "hook", die, at="pipelines.sources.read.members.zip_payload") == 0
     assert outcomes(tmp_path / "out") == {
         "a.zip/deadly.jpg": ("quarantined", "native_crash"),
         "a.zip/harmless.jpg": ("cleaned", None),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from demoire.detector import Calibration
+from demoire.models.detector import Calibration
 from demoire.training.calibration import CleanPictures, calibrate, detector_figures
 
 

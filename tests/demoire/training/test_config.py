@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from demoire.errors import ConfigError
-from demoire.layers import network_cost
-from demoire.restorer import FAST, DMCNNConfig, ESDNetConfig, TransformerConfig, UNetConfig, build_restorer
+from demoire.models.dmcnn import DMCNNConfig
+from demoire.models.esdnet import ESDNetConfig
+from demoire.models.layers import network_cost
+from demoire.models.restorer import build_restorer
+from demoire.models.transformer import TransformerConfig
+from demoire.models.unet import FAST, UNetConfig
 from demoire.training.config import TrainConfig, load_config, shipped_configs, to_toml
 
 
@@ -54,7 +58,7 @@ def test_shipped_restorers_are_what_their_names_say_within_their_cost(name: str,
 
 
 def test_adversarial_configuration_fits_the_weights_that_it_starts_from() -> None:
-    from demoire.weights import load_restorer
+    from demoire.models.weights import load_restorer
 
     config = load_config("restorer-gan")
     assert config.start_from == "restorer" and config.restorer_loss.adversarial > 0

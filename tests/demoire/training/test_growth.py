@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demoire.architectures.unet import UNet, UNetConfig
-from demoire.layers import ResidualBlock
-from demoire.training import load_config
+from demoire.models.layers import ResidualBlock
+from demoire.models.unet import UNet, UNetConfig
+from demoire.models.weights import load_restorer
+from demoire.training.config import load_config
 from demoire.training.growth import can_grow, grow
-from demoire.weights import load_restorer
 
 SMALL = UNetConfig((8, 8, 12, 8), (0, 1, 0), 1, (1, 0, 1), bands=2)
 

@@ -16,20 +16,24 @@ import torch
 from safetensors.torch import save_file
 
 from demoire.errors import DemoireError, UsageError, WeightsError
-from demoire.metrics import psnr
-from demoire.restorer import (
-    DMCNNConfig,
-    ESDNetConfig,
-    RestorerConfig,
-    TransformerConfig,
-    UNetConfig,
-    build_restorer,
+from demoire.measure.likeness import psnr
+from demoire.models.dmcnn import DMCNNConfig
+from demoire.models.esdnet import ESDNetConfig
+from demoire.models.restorer import RestorerConfig, build_restorer
+from demoire.models.transformer import TransformerConfig
+from demoire.models.unet import UNetConfig
+from demoire.models.weights import find_weights, load_detector, load_restorer
+from demoire.training import curves
+from demoire.training.config import (
+    DiscriminatorConfig,
+    OptimizerConfig,
+    RestorerLossConfig,
+    Stage,
+    TrainConfig,
+    load_config,
 )
-from demoire.training import TrainConfig, curves, load_config, train
-from demoire.training.config import DiscriminatorConfig, OptimizerConfig, RestorerLossConfig, Stage
-from demoire.training.loop import fill_shards
+from demoire.training.loop import fill_shards, train
 from demoire.training.tasks import RestorerTask
-from demoire.weights import find_weights, load_detector, load_restorer
 
 MOMENT = 1e-9  # minutes: stop after the step at hand
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from demoire.layers import channels_last
+from demoire.models.layers import channels_last
 from demoire.training.config import OptimizerConfig
 from demoire.training.optimizers import build_optimizer, learning_rate
 

@@ -1,0 +1,194 @@
+"""From training to use: simulate -> train -> evaluate -> register.
+
+`run_training` is what `demoire train` does. Evaluation is on pairs of the test split, by a seed of their own, which
+neither training nor its validation ever saw. The newest version that the registry holds under the name is measured on
+the same pairs, and only what is better takes its place; what is worse than doing nothing takes no place at all. A run
+that was cut goes on from its last checkpoint, and one that had only to be registered measures anew and registers.
+
+Each step is a function of small values, as in `pipelines.run`: `step` wraps every call, so that a scheduler can make a
+task of each. OUT gets, beside what training leaves there:
+
+    OUT/pairs            the pairs            OUT/evaluation.json, evaluation.html   what the weights reach on them
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from demoire.models.weights import find_weights
+from demoire.simulate import KINDS
+from demoire.simulate.pairs import LABELS, clean_images, write_pairs
+from demoire.training.config import load_config
+from demoire.training.loop import TrainResult, check_out, fill_shards, train
+from pipelines.evaluation.figures import evaluate_page, evaluate_pairs
+from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
+
+SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]
+LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}  # what leaving the pictures alone, and guessing, reach
+
+_SIZE = 512  # px
+
+Step = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What is to be trained, and what becomes of it. Holds no credentials: those stay in the environment."""
+
+    config: str  # shipped name or TOML file
+    images: Path  # clean ones
+    out: Path
+    resume: bool = False
+    shards: Path | None = None  # folder of training pairs, filled first; None simulates while training
+    register: str | None = None  # name in the registry; None: neither evaluated nor registered
+    registry: str | None = None  # folder or URL; None: see Registry
+    pairs: int = 20  # of each kind, to evaluate on
+    force: bool = False  # register what is no better, too
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the weights reach on the evaluation's pairs, and the version that they are to replace on the same."""
+
+    figures: dict[str, Any]
+    score: float
+    to_beat: float  # the newest version's score, at least LEAST
+    newest: Registered | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a job came to."""
+
+    result: TrainResult
+    model: Model
+    evaluation: Evaluation | None = None  # None unless it was finished, and is to be registered
+    registered: Registered | None = None  # None too where the newest version is as good
+
+    def sentence(self) -> str:
+        """What became of the registration; '' where nobody asked for one."""
+        if self.evaluation is None:
+            return ""
+        reached = f"{score_text(self.model, self.evaluation.score)} on pairs of the test split"
+        if self.registered is not None:
+            return f"registered: {self.registered.reference}, {reached}"
+        newest = self.evaluation.newest
+        beat = f"no more than the {score_text(self.model, self.evaluation.to_beat)}"
+        whose = f"{beat} of {newest.reference}" if newest else f"{beat} that are had for nothing"
+        return f"not registered: {reached}, {whose}; --force registers it all the same"
+
+
+def run_training(job: TrainJob, step: Step = lambda function: function) -> Trained:
+    """Do the job, or what is left of it.
+
+    Raises UsageError and its kind for what the user can put right, before anything is trained; what `train` raises.
+    """
+    model = check_job(job)
+    if job.shards is not None:
+        step(simulate_shards)(job)
+    if job.register is not None:
+        step(simulate_pairs)(job)
+    result = step(train_weights)(job)
+    if job.register is None or not result.finished or result.weights is None:
+        return Trained(result, model)
+    while True:
+        evaluation = step(evaluate_weights)(job, result.weights)
+        newest = evaluation.newest
+        if newest is not None and newest.digest == find_weights(str(result.weights)).digest:
+            return Trained(result, model, evaluation, newest)
+        if not job.force and evaluation.score <= evaluation.to_beat:
+            return Trained(result, model, evaluation)
+        registered = step(register_weights)(job, result.weights, evaluation)
+        if registered is not None:
+            return Trained(result, model, evaluation, registered)
+        # Someone else registered meanwhile, so what there is to be better than is another one.
+
+
+def check_job(job: TrainJob) -> Model:
+    """What would fail only after the night: the folder, the name, the registry, the test split. Returns the model.
+
+    Raises UsageError, ConfigError or StorageError.
+    """
+    config = load_config(job.config)
+    check_out(job.out, job.resume)
+    if job.register is not None:
+        Registry(job.registry).check_name(job.register, config.task)
+        clean_images(job.images, "test")
+    return config.task
+
+
+# The steps
+
+
+def simulate_shards(job: TrainJob) -> None:
+    """Simulate the training pairs that the shards' folder lacks."""
+    assert job.shards is not None
+    fill_shards(job.shards, job.images, load_config(job.config))
+
+
+def simulate_pairs(job: TrainJob) -> Path:
+    """Simulate the pairs to evaluate on; their folder, which holds nothing else."""
+    folder = job.out / "pairs"
+    for old in (*folder.glob(f"*_{SEED}_*.png"), folder / LABELS):
+        old.unlink(missing_ok=True)
+    for kind in KINDS:
+        write_pairs(job.images, folder, kind, job.pairs, SEED, size=_SIZE, split="test")
+    return folder
+
+
+def train_weights(job: TrainJob) -> TrainResult:
+    """Train, or go on from the checkpoint in OUT; whether that may be gone on with was checked at the beginning."""
+    return train(load_config(job.config), job.images, job.out, resume=True, shards=job.shards)
+
+
+def evaluate_weights(job: TrainJob, weights: Path) -> Evaluation:
+    """Measure the weights, and the version that they are to replace, on the same pairs; a page goes into OUT."""
+    assert job.register is not None
+    registry = Registry(job.registry)
+    newest, folder = registry.newest(job.register), job.out / "pairs"
+    cleaner = _cleaner(job, weights)
+    result = evaluate_pairs(folder, cleaner)
+    evaluate_page(result, folder, job.out / "evaluation.html", cleaner)
+    (job.out / "evaluation.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    model = load_config(job.config).task
+    figures, to_beat = _figures(model, result), LEAST[model]
+    if newest is not None:
+        rival = evaluate_pairs(folder, _cleaner(job, registry.fetch(newest)))
+        to_beat = max(to_beat, _figures(model, rival)[SCORES[model]])
+    return Evaluation(figures, figures[SCORES[model]], to_beat, newest)
+
+
+def register_weights(job: TrainJob, weights: Path, evaluation: Evaluation) -> Registered | None:
+    """Make the weights the newest version; None where another one was registered since the evaluation."""
+    assert job.register is not None
+    pairs = {"seed": SEED, "a_kind": job.pairs, "size": _SIZE, "split": "test"}
+    return Registry(job.registry).register(
+        find_weights(str(weights)),
+        job.register,
+        after=evaluation.newest,
+        training=load_config(job.config).model_dump(mode="json"),
+        figures={**evaluation.figures, "pairs": pairs},
+    )
+
+
+def _cleaner(job: TrainJob, weights: Path) -> Cleaner:
+    """A cleaner with these weights; a restorer sees every tile, whatever the shipped detector says of it."""
+    config = load_config(job.config)
+    settings = CleanerConfig(device=config.device, threads=config.threads)
+    if config.task == "restorer":
+        return Cleaner(replace(settings, restorer=str(weights), gate="off"))
+    return Cleaner(replace(settings, detector=str(weights)))
+
+
+def _figures(model: Model, result: dict[str, Any]) -> dict[str, Any]:
+    """What of an evaluation is of this model, and is kept with its weights."""
+    if model == "restorer":
+        mean = result["mean"]
+        gain = mean["psnr_after"] - mean["psnr_before"]
+        return {"gain": gain, "n": len(result["pairs"]), "mean": mean, "kinds": result["kinds"]}
+    names = ("threshold", "clean_touched", "confusion", "strengths", "calibration")
+    return {**result["detector"], **{name: result[name] for name in names}}

@@ -1,0 +1,253 @@
+"""The registry of weights: a folder or bucket that holds every version of what was trained, under names.
+
+    REGISTRY/NAME/000001.json           a version: its digest, structure, training configuration and figures
+    REGISTRY/NAME/DIGEST.safetensors    the weights, named by their sha256
+
+A version exists once its JSON does, and that is created exclusively, after the weights: a reader sees all of it or
+nothing. Of two who register at once each gets a number of its own or is told to look again, so neither is lost and
+"better than the newest" is said of the newest. `NAME` is the newest version, `NAME@abcd` the newest one whose digest
+begins with abcd. Nothing is ever overwritten.
+
+The names of shipped weights win and cannot be registered, so no name means two things. Weights are used from a local
+copy, which is named by its digest and checked against it each time.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from demoire.errors import UsageError, WeightsError
+from demoire.models.weights import DETECTOR, Weights, find_weights, shipped_weights
+from pipelines.storage.place import open_place, shown
+
+REGISTRY = "DEMOIRE_REGISTRY"  # environment: folder or URL of the registry
+
+Model = Literal["detector", "restorer"]
+
+SCORES: dict[Model, str] = {"restorer": "gain", "detector": "auc"}  # names of the figures that versions compare by
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"\d{6,}\.json")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One version of a name, as its JSON holds it."""
+
+    name: str
+    number: int  # 1, 2, 3...; 0 for weights that are shipped
+    digest: str  # sha256 of the weights file, 64 hex digits
+    model: Model
+    architecture: str
+    structure: dict[str, Any]  # of the network
+    training: dict[str, Any]  # the configuration it was trained by
+    figures: dict[str, Any]  # on pairs that it was not trained on
+    registered_at: str  # UTC, ISO 8601
+
+    @property
+    def score(self) -> float | None:
+        """The figure by which versions are compared, on the pairs that it was registered with."""
+        return self.figures.get(SCORES[self.model])
+
+    @property
+    def file(self) -> str:
+        """Path of the weights in the registry."""
+        return f"{self.name}/{_weights_name(self.digest)}"
+
+    @property
+    def reference(self) -> str:
+        """What names this very version."""
+        return f"{self.name}@{self.digest[:12]}"
+
+
+class Registry:
+    """The registry at a local path or URL; None: that of DEMOIRE_REGISTRY, else a folder of this user's own.
+
+    Every call may raise StorageError; making one raises UsageError for a URL of another kind or with credentials.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        own = _user_folder("XDG_DATA_HOME", ".local/share", "registry")
+        self._place = open_place(uri or os.environ.get(REGISTRY) or own)
+
+    @property
+    def uri(self) -> str:
+        """Where it is, for messages."""
+        return self._place.full()
+
+    def names(self) -> list[str]:
+        """All names that have a folder, in order."""
+        return sorted(entry.name for entry in self._place.list(recursive=False) if entry.kind == "folder")
+
+    def versions(self, name: str) -> list[Registered]:
+        """All versions of a name, the newest last; none where there is no such name."""
+        return [self._read(path) for path in self._version_paths(name)]
+
+    def newest(self, name: str) -> Registered | None:
+        """The newest version of a name, if there is any."""
+        paths = self._version_paths(name)
+        return self._read(paths[-1]) if paths else None
+
+    def find(self, reference: str) -> Registered:
+        """The version that NAME or NAME@DIGEST-PREFIX means. Raises WeightsError when there is none."""
+        name, _, prefix = reference.partition("@")
+        if not prefix:
+            newest = self.newest(name) if _NAME.fullmatch(name) else None
+            if newest is None:
+                known = ", ".join([*shipped_weights(), *self.names()])
+                raise WeightsError(
+                    f"There are no weights {shown(name)} in the registry {self.uri}; the names known here are {known}. "
+                    "Weights files are given by --detector or --restorer."
+                )
+            return newest
+        found = [version for version in self.versions(name) if version.digest.startswith(prefix)]
+        if not found:
+            raise WeightsError(
+                f"The registry {self.uri} has no {shown(reference)}; 'demoire weights {shown(name)}' lists what it has."
+            )
+        if len({version.digest for version in found}) > 1:
+            raise WeightsError(f"{shown(reference)} fits several versions; give more digits of the digest.")
+        return found[-1]
+
+    def fetch(self, version: Registered) -> Path:
+        """The weights as a local file, whole. Raises WeightsError where the registry's own differ from their digest."""
+        cache = _user_folder("XDG_CACHE_HOME", ".cache", "weights")
+        local = Path(cache, _weights_name(version.digest))
+        if not local.is_file() or sha256(local.read_bytes()).hexdigest() != version.digest:
+            data = self._place.read(version.file)
+            if sha256(data).hexdigest() != version.digest:
+                raise WeightsError(
+                    f"{self._place.full(version.file)} is not what was registered: register the weights again, "
+                    "or choose another version."
+                )
+            open_place(cache).write(local.name, data)
+        return local
+
+    def check_name(self, name: str, model: Model) -> None:
+        """Whether such a model can be registered under this name. Raises UsageError."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{shown(name)} is no name for weights: use letters, digits, dots, dashes and underlines.")
+        if name in shipped_weights():
+            raise UsageError(f"{name} is the name of weights that are shipped: register under another one.")
+        newest = self.newest(name)
+        if newest is not None and newest.model != model:
+            raise UsageError(f"{name} is a {newest.model} in {self.uri}: choose another name for a {model}.")
+
+    def register(
+        self,
+        weights: Weights,
+        name: str,
+        *,
+        after: Registered | None,
+        training: Mapping[str, Any],
+        figures: Mapping[str, Any],
+    ) -> Registered | None:
+        """Make these weights the newest version of a name; None if `after` is not the newest one any more.
+
+        Raises UsageError for a name that cannot be had.
+        """
+        self.check_name(name, model_of(weights))
+        version = Registered(
+            name=name,
+            number=1 + (after.number if after else 0),
+            digest=weights.digest,
+            model=model_of(weights),
+            architecture=weights.architecture,
+            structure=dict(weights.config),
+            training=dict(training),
+            figures=dict(figures),
+            registered_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if not self._place.exists(version.file):
+            self._place.put_file(weights.path, version.file)
+        record = json.dumps(asdict(version), indent=1, sort_keys=True) + "\n"
+        return version if self._place.create(f"{name}/{version.number:06d}.json", record.encode()) else None
+
+    def _version_paths(self, name: str) -> list[str]:
+        entries = self._place.list(name, recursive=False)
+        return sorted((e.path for e in entries if _VERSION.fullmatch(e.name)), key=lambda path: (len(path), path))
+
+    def _read(self, path: str) -> Registered:
+        try:
+            version = Registered(**json.loads(self._place.read(path)))
+        except (ValueError, TypeError) as error:
+            raise WeightsError(f"{self._place.full(path)} is no record of this version's: choose another.") from error
+        if not _DIGEST.fullmatch(version.digest) or version.name != path.partition("/")[0]:
+            raise WeightsError(
+                f"{self._place.full(path)} names weights that cannot be its own: choose another version."
+            )
+        return version
+
+
+def score_text(model: Model, score: float | None) -> str:
+    """The figure by which versions are compared, as it is read: a restorer's gain in dB, a detector's AUC."""
+    if score is None:
+        return "-"
+    return f"{score:+.2f} dB" if model == "restorer" else f"AUC {score:.4f}"
+
+
+def model_of(weights: Weights) -> Model:
+    """Which of the two models a weights file is."""
+    return "detector" if weights.architecture == DETECTOR else "restorer"
+
+
+def shipped() -> list[Registered]:
+    """What is shipped, in the form of what is registered."""
+    return [_as_registered(find_weights(name)) for name in shipped_weights()]
+
+
+def _as_registered(weights: Weights) -> Registered:
+    figures = weights.metadata.get("training", {}).get("figures", {})
+    return Registered(
+        name=weights.name,
+        number=0,
+        digest=weights.digest,
+        model=model_of(weights),
+        architecture=weights.architecture,
+        structure=weights.config,
+        training={},
+        figures=figures,
+        registered_at="",
+    )
+
+
+def find_models(references: Sequence[str], registry: str | None = None) -> dict[Model, str]:
+    """By model, what a CleanerConfig takes for these names: a shipped name, or the path of a local copy.
+
+    Raises WeightsError for a name that is not known, UsageError for two of the same model.
+    """
+    found: dict[Model, str] = {}
+    for reference in references:
+        model, weights = _find_model(reference, registry)
+        if model in found:
+            raise UsageError(f"{' and '.join(map(shown, references))} name two of the model {model}: give one of each.")
+        found[model] = weights
+    return found
+
+
+def _find_model(reference: str, registry: str | None) -> tuple[Model, str]:
+    name, _, prefix = reference.partition("@")
+    if name in shipped_weights():
+        weights = find_weights(name)
+        if not weights.digest.startswith(prefix):
+            raise WeightsError(f"The shipped weights {name} are {weights.digest[:12]}, not {shown(prefix)}.")
+        return model_of(weights), name
+    place = Registry(registry)
+    version = place.find(reference)
+    return version.model, str(place.fetch(version))
+
+
+def _weights_name(digest: str) -> str:
+    return f"{digest}.safetensors"
+
+
+def _user_folder(variable: str, default: str, name: str) -> str:
+    """A folder of this user's, by the XDG Base Directory Specification."""
+    return str(Path(os.environ.get(variable) or Path.home() / default, "demoire", name))

@@ -1,0 +1,122 @@
+"""`demoire fix` and `demoire detect` on small real files, with weights that are drawn by chance and saved as files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from demoire.models.detector import Detector
+from demoire.models.unet import UNet
+from demoire.models.weights import save_detector, save_restorer
+from flows.cli import main
+
+
+@pytest.fixture(scope="module")
+def chance_weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Flags that name untrained weights: what is tested here is files and names, not what the networks see."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    save_detector(Detector(), folder / "detector.safetensors", {})
+    save_restorer(UNet(), folder / "restorer.safetensors", {})
+    return ["--detector", str(folder / "detector.safetensors"), "--restorer", str(folder / "restorer.safetensors")]
+
+
+@pytest.fixture
+def shoebox(tmp_path: Path) -> Path:
+    """A folder with two pictures, one of them in a folder below, a truncated one, and a text."""
+    folder = tmp_path / "shoebox"
+    (folder / "1999").mkdir(parents=True)
+    ramp = np.linspace(0, 255, 300, dtype=np.uint8)
+    picture = Image.fromarray(np.stack([np.tile(ramp, (280, 1))] * 3, axis=-1))
+    picture.save(folder / "beach.png")
+    picture.save(folder / "1999" / "beach.jpg", quality=90)
+    (folder / "torn.jpg").write_bytes((folder / "1999" / "beach.jpg").read_bytes()[:600])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_fix_of_a_folder_keeps_names_and_folders(shoebox: Path, tmp_path: Path, chance_weights: list[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["fix", str(shoebox), "-o", str(out), "--gate", "off", *chance_weights]) == 0
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert written == ["1999/beach.jpg", "beach.png", "torn.jpg"]
+    with Image.open(out / "beach.png") as fixed:
+        assert (fixed.size, fixed.mode, fixed.format) == ((300, 280), "RGB", "PNG")
+
+
+def test_fix_with_a_checkpoint_of_another_program(shoebox: Path, tmp_path: Path, chance_weights: list[str]) -> None:
+    """A small restoration model of spandrel's, as torch.save writes it, stands in for the restorer."""
+    pytest.importorskip("spandrel")
+    from spandrel.architectures.Compact import Compact
+
+    torch.manual_seed(0)
+    torch.save({"params": Compact(num_feat=8, num_conv=2, upscale=1).state_dict()}, tmp_path / "compact.pth")
+    weights = [*chance_weights[:2], "--restorer", str(tmp_path / "compact.pth")]
+    out = tmp_path / "out"
+    assert main(["fix", str(shoebox / "beach.png"), "-o", str(out), "--gate", "off", *weights]) == 0
+    with Image.open(out / "beach.png") as fixed, Image.open(shoebox / "beach.png") as before:
+        assert fixed.size == before.size
+        assert fixed.tobytes() != before.tobytes()
+
+
+def test_fix_copies_what_it_cannot_clean_byte_for_byte(
+    shoebox: Path, tmp_path: Path, chance_weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    status = main(["fix", str(shoebox / "torn.jpg"), "-o", str(out), "--strict", *chance_weights])
+    assert status == 1
+    assert (out / "torn.jpg").read_bytes() == (shoebox / "torn.jpg").read_bytes()
+    assert "quarantined, truncated" in capsys.readouterr().out
+
+
+def test_fix_never_writes_over_its_own_input(
+    shoebox: Path, chance_weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (shoebox / "beach.png").read_bytes()
+    assert main(["fix", str(shoebox / "beach.png"), "-o", str(shoebox), *chance_weights]) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert (shoebox / "beach.png").read_bytes() == before
+
+
+def test_fix_refuses_two_inputs_of_one_name_before_it_writes(
+    shoebox: Path, tmp_path: Path, chance_weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = tmp_path / "beach.png"
+    twin.write_bytes((shoebox / "beach.png").read_bytes())
+    out = tmp_path / "out"
+    assert main(["fix", str(shoebox / "beach.png"), str(twin), "-o", str(out), *chance_weights]) == 2
+    assert "would both become" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_detect_gives_one_json_line_an_image_and_names_what_it_cannot_read(
+    shoebox: Path, chance_weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(shoebox), "--json", *chance_weights[:2]]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["path"]).name for line in lines] == ["beach.jpg", "beach.png", "torn.jpg"]
+    for line in lines[:2]:
+        assert set(line) == {"path", "moire", "kind", "tiles"}
+        assert 0 <= line["moire"] <= 1 and line["tiles"] == 1
+    assert set(lines[2]) == {"path", "error"} and lines[2]["error"].startswith("truncated")
+
+
+def test_detect_with_strict_ends_with_status_1_where_an_image_cannot_be_read(
+    shoebox: Path, chance_weights: list[str]
+) -> None:
+    assert main(["detect", str(shoebox / "torn.jpg"), "--strict", *chance_weights[:2]]) == 1
+
+
+@pytest.mark.parametrize("command", [["fix", "-o", "out"], ["detect"]])
+def test_a_path_that_is_not_there_is_one_sentence(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "no/such/picture.jpg"]) == 2
+    assert capsys.readouterr().err.splitlines() == ["demoire: no/such/picture.jpg does not exist; check the path."]
+
+
+def test_a_folder_without_images_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert main(["detect", str(tmp_path)]) == 2
+    assert "There is no image in" in capsys.readouterr().err

@@ -1,0 +1,118 @@
+"""Figures against independent implementations, and against what they are asked to see."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from demoire.measure.likeness import calibration_error, colour_difference, detector_figures, psnr, reliability, ssim
+
+
+def two_pictures(height: int, width: int, channels: int, dtype: type) -> tuple[NDArray, NDArray]:
+    rng = np.random.default_rng(3)
+    full = np.iinfo(dtype).max
+    smooth = gaussian_filter(rng.random((height, width, channels)), (3, 3, 0))
+    smooth = (smooth - smooth.min()) / np.ptp(smooth)
+    noisy = np.clip(smooth + rng.normal(0, 0.04, smooth.shape), 0, 1)
+    return (smooth * full).astype(dtype), (noisy * full).astype(dtype)
+
+
+def luma(picture: NDArray) -> NDArray:
+    return picture[:, :, 0].astype(float) if picture.shape[2] == 1 else picture.astype(float) @ (0.299, 0.587, 0.114)
+
+
+CASES = [(300, 211, 3, np.uint8), (64, 80, 1, np.uint8), (140, 90, 3, np.uint16), (129, 40, 1, np.uint16)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_psnr_is_that_of_scikit_image(case: tuple) -> None:
+    a, b = two_pictures(*case)
+    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b), abs=1e-6)
+    assert psnr(a, a) == math.inf
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ssim_is_that_of_scikit_image_on_the_luma(case: tuple) -> None:
+    a, b = two_pictures(*case)
+    full = float(np.iinfo(a.dtype).max)
+    expected = structural_similarity(
+        luma(a), luma(b), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=full
+    )
+    assert ssim(a, b) == pytest.approx(expected, abs=2e-4)
+    assert ssim(a, a) == pytest.approx(1)
+
+
+def test_a_picture_smaller_than_the_window_has_figures_too() -> None:
+    a, b = two_pictures(3, 9, 3, np.uint8)
+    assert 0 < ssim(a, b) < 1 and colour_difference(a, b) > 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colour_difference_is_ciede2000_of_flat_fields(dtype: type) -> None:
+    unit = np.iinfo(dtype).max // 255
+    one, other = np.array([200, 120, 40]), np.array([190, 130, 60])
+    a = (np.ones((64, 48, 3), dtype) * (one * unit)).astype(dtype)
+    b = (np.ones((64, 48, 3), dtype) * (other * unit)).astype(dtype)
+    expected = deltaE_ciede2000(rgb2lab(one / 255), rgb2lab(other / 255))
+    assert colour_difference(a, b) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_colour_difference_sees_a_cast_but_not_fine_coloured_stripes() -> None:
+    plain = np.full((64, 64, 3), 120, np.uint8)
+    striped, cast = plain.copy(), plain.copy()
+    striped[:, ::2, 0] += 20
+    striped[:, 1::2, 0] -= 20
+    cast[:, :, 0] += 10
+    assert colour_difference(plain, striped) < 0.1 < 2 < colour_difference(plain, cast)
+
+
+def test_pictures_that_do_not_match_are_refused() -> None:
+    a = np.zeros((8, 8, 3), np.uint8)
+    for figure in (psnr, ssim, colour_difference):
+        with pytest.raises(ValueError, match="cannot be compared"):
+            figure(a, a.astype(np.uint16))
+        with pytest.raises(ValueError, match="cannot be compared"):
+            figure(a, a[:4])
+
+
+def test_detector_figures_of_a_case_done_by_hand() -> None:
+    truth = [True, True, True, False, False, False, False, True]
+    scores = [0.9, 0.8, 0.3, 0.7, 0.2, 0.1, 0.1, 0.6]
+    figures = detector_figures(truth, scores, 0.5)
+    assert (figures.n, figures.accuracy) == (8, 0.75)
+    assert (figures.precision, figures.recall, figures.f1) == (0.75, 0.75, 0.75)
+    assert figures.auc == pytest.approx(14 / 16)  # of 16 pairs, 0.6 and 0.3 stand behind 0.7
+    assert figures.roc[0] == (0.9, 0.0, 0.25) and figures.roc[-1][1:] == (1.0, 1.0)
+    assert all(math.isfinite(number) for point in figures.roc for number in point)
+
+
+def test_figures_that_have_no_denominator_are_none() -> None:
+    clean = detector_figures([False, False], [0.1, 0.2], 0.5)
+    assert (clean.accuracy, clean.precision, clean.recall, clean.f1, clean.auc, clean.roc) == (
+        1.0,
+        None,
+        None,
+        None,
+        None,
+        (),
+    )
+    with pytest.raises(ValueError, match="no figures"):
+        detector_figures([], [], 0.5)
+
+
+def test_reliability_sets_what_was_said_beside_what_is_so() -> None:
+    truth, scores = [False, False, True, True, True, False], [0.02, 0.04, 0.06, 0.93, 1.0, 0.95]
+    low, high = reliability(truth, scores)
+    assert (low.n, high.n) == (3, 3)
+    assert (low.said, low.so) == pytest.approx((0.04, 1 / 3))
+    assert (high.said, high.so) == pytest.approx((0.96, 2 / 3))
+    assert calibration_error((low, high)) == pytest.approx((1 / 3 - 0.04) / 2 + (0.96 - 2 / 3) / 2)
+
+
+def test_scores_that_are_right_as_often_as_they_say_have_no_calibration_error() -> None:
+    scores = [0.25] * 4 + [0.75] * 4
+    assert calibration_error(reliability([True, False, False, False, True, True, True, False], scores)) == 0

@@ -1,0 +1,130 @@
+"""From training to use: what is registered, what is not, and what becomes of a run that is cut on its way there."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from demoire.errors import UsageError
+from demoire.models.detector import Detector, DetectorConfig
+from demoire.models.weights import find_weights, save_detector
+from demoire.simulate.pairs import write_pairs
+from pipelines.training.job import Trained, TrainJob, evaluate_weights, run_training, simulate_pairs, train_weights
+from pipelines.training.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty drawn pictures without moiré, of which two fall to the test split."""
+    folder = tmp_path_factory.mktemp("images")
+    write_pairs(None, folder, "none", 20, seed=0, size=128)
+    return folder
+
+
+@pytest.fixture
+def job(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainJob:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipelines.training.job._SIZE", 128)
+    registry = str(tmp_path / "registry")
+    return TrainJob("tiny-detector", images, tmp_path / "run", register="finder", registry=registry, pairs=1)
+
+
+@pytest.fixture
+def forced(job: TrainJob) -> Trained:
+    """The job, whose weights are of no use, registered all the same."""
+    return run_training(replace(job, force=True))
+
+
+def test_weights_that_are_no_better_than_a_guess_are_not_registered(job: TrainJob) -> None:
+    done = run_training(replace(job, config="tiny-restorer"))
+    assert done.registered is None and done.evaluation is not None and done.evaluation.newest is None
+    assert done.evaluation.score <= 0  # dB: six steps make nothing better
+    assert "not registered" in done.sentence() and "had for nothing" in done.sentence()
+    assert Registry(job.registry).names() == []
+
+
+def test_a_version_is_kept_with_its_configuration_and_figures(job: TrainJob, forced: Trained) -> None:
+    (version,) = Registry(job.registry).versions("finder")
+    assert version == forced.registered
+    assert version.digest == find_weights(str(job.out / "tiny-detector.safetensors")).digest
+    assert version.training["name"] == "tiny-detector" and version.training["steps"] == 6
+    assert version.figures["n"] == 7  # a picture of each kind, the twins of three, a clean one
+    assert version.figures["pairs"]["split"] == "test"
+    assert {"accuracy", "precision", "recall", "f1", "auc", "confusion", "calibration"} <= set(version.figures)
+
+
+def test_the_same_weights_again_are_no_new_version(job: TrainJob, forced: Trained) -> None:
+    again = run_training(replace(job, resume=True))
+    assert again.registered == forced.registered
+    assert len(Registry(job.registry).versions("finder")) == 1
+
+
+def test_weights_are_measured_against_the_newest_version_on_the_same_pairs(
+    job: TrainJob, forced: Trained, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    network = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
+    other = save_detector(network, tmp_path / "other.safetensors", {}).path
+    assert forced.evaluation is not None and forced.result.weights is not None
+    found = evaluate_weights(job, other)
+    assert found.newest == forced.registered
+    assert found.to_beat == max(0.5, forced.evaluation.score)
+
+
+def test_one_who_registers_meanwhile_is_what_there_is_to_beat(job: TrainJob, tmp_path: Path) -> None:
+    network = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
+    rival = save_detector(network, tmp_path / "rival.safetensors", {})
+    steps: list[str] = []
+
+    def step(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            if function.__name__ == "register_weights" and "register_weights" not in steps:
+                Registry(job.registry).register(rival, "finder", after=None, training={}, figures={})
+            steps.append(function.__name__)
+            return function(*arguments)
+
+        return run
+
+    done = run_training(replace(job, force=True), step)
+    once = ["evaluate_weights", "register_weights"]
+    assert steps == ["simulate_pairs", "train_weights", *once, *once]
+    assert done.registered is not None and done.registered.number == 2
+    assert done.evaluation is not None and done.evaluation.newest is not None
+    assert done.evaluation.newest.digest == rival.digest
+
+
+def test_a_step_that_is_tried_again_goes_on_where_it_was(job: TrainJob) -> None:
+    """As a scheduler does after a crash: the same call with the same job."""
+    first = train_weights(job)
+    again = train_weights(job)
+    assert (again.step, again.score) == (first.step, first.score)
+    with pytest.raises(UsageError, match="--resume"):
+        run_training(job)  # a whole new run over an old one is another matter
+
+
+def test_pairs_that_are_made_again_take_the_place_of_the_old_ones(job: TrainJob) -> None:
+    simulate_pairs(replace(job, pairs=2))
+    folder = simulate_pairs(job)
+    assert len(list(folder.glob("*_moire.png"))) == 3 and len(list(folder.glob("*_clean.png"))) == 3 + 1
+
+
+def test_without_a_name_training_is_all_there_is(job: TrainJob) -> None:
+    done = run_training(replace(job, register=None))
+    assert done.evaluation is None and done.sentence() == ""
+    assert not (job.out / "pairs").exists()
+
+
+def test_what_would_fail_after_the_night_fails_before_it(job: TrainJob, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    write_pairs(None, few, "none", 1, seed=0, size=128)
+    for wrong, says in (
+        (replace(job, register="detector"), "weights that are shipped"),
+        (replace(job, registry="s3://key:secret@models"), "carries credentials"),
+        (replace(job, images=few), "falls to test"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            run_training(wrong)
+    assert not job.out.exists()
