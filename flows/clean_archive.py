@@ -22,9 +22,10 @@ from prefect.cache_policies import NO_CACHE
 
 from demoire.errors import ProofError, SourceChangedError, StoppedError, StorageError, UsageError
 from flows.settings import CleanSettings
+from pipelines.names import shown
 from pipelines.report.summary import SourceTotals, summarise
 from pipelines.run import Summary, run_job
-from pipelines.storage.place import open_place, shown
+from pipelines.storage.open import open_place
 
 RETRIES = 2
 RETRY_DELAYS: list[float] = [10, 60]  # seconds: a hiccup, then something that somebody restarts

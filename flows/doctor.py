@@ -17,7 +17,7 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from demoire.errors import DemoireError
-from pipelines.storage.place import shown
+from pipelines.names import shown
 
 _SHOWN = ("torch", "ray", "prefect", "pyarrow", "fsspec", "s3fs", "pillow", "opencv-python-headless", "tifffile")
 _MEMORY_GB = 4  # a driver and one cleaning process
@@ -149,7 +149,7 @@ def _registry() -> str:
 
 
 def _storage(uri: str, write: bool) -> str:
-    from pipelines.storage.place import open_place
+    from pipelines.storage.open import open_place
 
     place = open_place(uri)
     first = next(iter(place.list()), None)

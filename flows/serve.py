@@ -16,7 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from demoire.errors import ConfigError, UsageError
-from pipelines.storage.place import open_place, shown
+from pipelines.names import shown
+from pipelines.storage.open import open_place
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

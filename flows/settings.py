@@ -93,7 +93,7 @@ def keep_storage_options(options: Sequence[str]) -> None:
         return
     from setproctitle import setproctitle
 
-    from pipelines.storage.place import STORAGE_OPTIONS, read_storage_options
+    from pipelines.storage.options import STORAGE_OPTIONS, read_storage_options
 
     setproctitle("demoire")  # the command line is read by whoever lists processes, and by Ray into its table of jobs
     kept = read_storage_options()

@@ -15,7 +15,7 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from demoire.errors import DemoireError
 from demoire.models.weights import find_weights
 from flows.clean_archive import as_task
-from pipelines.storage.place import open_place
+from pipelines.storage.open import open_place
 from pipelines.training.job import Trained, TrainJob, run_training
 
 _MOST_ROWS = 200  # of the learning curve; curve.csv has them all

@@ -24,28 +24,29 @@ import ray
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import DemoireError, SourceChangedError, UsageError
+from pipelines.clean.actor import Work
 from pipelines.clean.cluster import StorageEnvironment, is_death, own_error, ray_session, storage_environment
-from pipelines.clean.ledger import Ledger, pieces
+from pipelines.clean.ledger import Ledger
 from pipelines.clean.stopping import stops_in_order
-from pipelines.clean.wave import WAVE_UNITS, Origin, Work, clean_wave, quarantined
+from pipelines.clean.wave import WAVE_UNITS, clean_wave
 from pipelines.clean.worker_weights import keep_weights
-from pipelines.plan.plan import LATEST, Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
-from pipelines.publish.publish import (
-    PUBLISHED,
-    UNSAFE,
-    Proof,
-    prove,
-    publish_retry,
-    publish_source,
-    read_marker,
-    read_report,
-)
+from pipelines.gc import Collected, gc
+from pipelines.layout import BOOKKEEPING, REPORT
+from pipelines.names import shown
+from pipelines.plan.manifest import LATEST, Plan, SourcePlan, load_plan, read_units
+from pipelines.plan.plan import make_plan, make_retry_plan
+from pipelines.plan.units import pieces
+from pipelines.publish.marker import PUBLISHED, read_marker
+from pipelines.publish.proof import Proof, prove
+from pipelines.publish.publish import UNSAFE, publish_retry, publish_source
+from pipelines.publish.table import read_report
 from pipelines.records import Unit
 from pipelines.report.build import build_report
-from pipelines.report.summary import REPORT
-from pipelines.sources.read import discover
-from pipelines.status import Collected, Status, gc, is_done, status
-from pipelines.storage.place import BOOKKEEPING, Place, check_places, open_place, shown
+from pipelines.rows import Origin, quarantined
+from pipelines.sources.discover import discover
+from pipelines.status import Status, is_done, status
+from pipelines.storage.open import check_places, open_place
+from pipelines.storage.place import Place
 
 __all__ = ["CleanJob", "Collected", "Status", "Summary", "gc", "retry", "run_job", "status"]
 

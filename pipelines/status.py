@@ -4,20 +4,21 @@ Both read only what the run itself goes by: the plan, the commit markers, the pu
 listing of the markers, a small read for each unit of a source that is not published yet, and the reports' reasons.
 """
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pipelines.clean.ledger import ATTEMPTS, COMMITS, ROWS, SEGMENTS, Ledger, lineage, pieces
-from pipelines.plan.plan import LATEST, MANIFEST, Plan, SourcePlan, load_plan, read_units
-from pipelines.publish.publish import is_published, read_marker, read_report
-from pipelines.storage.place import Entry, Place, open_place
+from pipelines.clean.ledger import Ledger
+from pipelines.plan.manifest import Plan, SourcePlan, load_plan, read_units
+from pipelines.plan.units import pieces
+from pipelines.publish.marker import is_published, read_marker
+from pipelines.publish.table import read_report
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
 
 _RATED = 600.0  # seconds before the newest marker over which the rate is taken
 _READERS = 16
-_DAY = 86_400.0  # what nothing names may still be in the making; after a day it is not
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,6 @@ class Status:
     rate: float | None  # MP/s over the last ten minutes of work; None where too little was done
     seconds_left: float | None  # at that rate; None where there is none
     quarantine: dict[str, int] = field(default_factory=dict)  # images by reason
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What `gc` removed."""
-
-    objects: int
-    bytes: int
 
 
 def is_done(place: Place, plan: Plan, planned: SourcePlan) -> bool:
@@ -92,35 +85,6 @@ def status(dst: str) -> Status:
     )
 
 
-def gc(dst: str) -> Collected:
-    """Remove what published sources no longer need, and what nothing has named for a day.
-
-    A mirror that is lost afterwards is cleaned anew by the next run. Never touches what the committed units of an
-    unpublished source are made of, nor mirrors and reports. Raises UsageError if nothing was planned under DST.
-    """
-    place, plan, ledger = open_place(dst), load_plan(dst), Ledger(dst)
-    published = _published(place, plan)
-    committed = ledger.committed()
-    deadly = ledger.poisonous(committed)
-    needed: set[str] = set()
-    finished: set[str] = set()
-    for unit in read_units(dst, plan.id):
-        ids = lineage(unit, plan.fingerprint, deadly)
-        (finished if unit.source.id in published else needed).update(ids)
-    named = {name for commit in map(ledger.read, needed & committed) for name in (commit.segment, commit.rows)}
-    now, count, size = time.time(), 0, 0
-    for entry in _ledger_objects(place):
-        unit_id, old = entry.name.partition(".")[0], now - entry.mtime > _DAY
-        orphan = entry.path.startswith((SEGMENTS, ROWS)) and entry.name not in named
-        if unit_id in finished or (old and (unit_id not in needed or orphan)):
-            place.delete(entry.path)
-            count, size = count + 1, size + entry.size
-    for entry in _stale(place, plan, now):
-        place.delete(entry.path)
-        count, size = count + 1, size + entry.size
-    return Collected(count, size)
-
-
 def _published(place: Place, plan: Plan) -> set[str]:
     return {planned.source.id for planned in plan.sources if is_done(place, plan, planned)}
 
@@ -138,18 +102,3 @@ def _committed(ledger: Ledger, unit_ids: Iterable[str]) -> Counter[str]:
     """Quarantine of committed units, by reason."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="status") as pool:
         return sum((Counter(commit.reasons) for commit in pool.map(ledger.read, unit_ids)), Counter())
-
-
-def _ledger_objects(place: Place) -> Iterator[Entry]:
-    """Markers first: a marker without its segment would be a promise that cannot be kept."""
-    for folder in (COMMITS, SEGMENTS, ROWS, ATTEMPTS):
-        yield from list(place.list(folder))
-
-
-def _stale(place: Place, plan: Plan, now: float) -> Iterator[Entry]:
-    """Manifests of other plans, and what killed writers left of files, once they are a day old."""
-    kept = {LATEST, f"{MANIFEST}/{plan.id}.parquet", f"{MANIFEST}/{plan.id}.sources.parquet"}
-    manifests = [entry for entry in place.list(MANIFEST) if entry.path not in kept]
-    for entry in (*manifests, *place.leftovers()):
-        if now - entry.mtime > _DAY:
-            yield entry

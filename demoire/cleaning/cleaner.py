@@ -19,7 +19,8 @@ from torch import nn
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.result import Cleaned, Detection, Stage, Status
-from demoire.cleaning.scheduler import Rules, Stages, detect
+from demoire.cleaning.scheduler import Stages, detect
+from demoire.cleaning.verdict import Rules
 from demoire.models.detector import Detector, fused
 from demoire.models.weights import find_weights, load_detector, load_restorer
 

@@ -5,9 +5,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from demoire.cleaning.grid import CELL
 from demoire.errors import UsageError
 from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE
+from demoire.moire import CELL
 
 CLEANING_VERSION = "1"  # to be raised whenever the same weights would give other bytes
 

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from demoire.cleaning.grid import CELL, Tile
+from demoire.cleaning.grid import Tile
 from demoire.errors import UsageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.models.detector import Detector
 from demoire.models.layers import exact_float32
+from demoire.moire import CELL
 
 _LOG = logging.getLogger(__name__)
 _BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 22}

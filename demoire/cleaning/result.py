@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from demoire.imaging.images import ImageFacts
-from demoire.models.detector import MoireKind
+from demoire.moire import MoireKind
 
 Status = Literal["cleaned", "copied", "quarantined"]
 Stage = Literal["decode", "detect", "restore", "encode"]

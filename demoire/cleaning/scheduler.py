@@ -15,49 +15,30 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from demoire.cleaning.blend import blend
+from demoire.cleaning.budget import _IN_FLIGHT_MP, _Budget
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.grid import CELL, Grid, Tile, blend, plan_tiles
+from demoire.cleaning.grid import plan_tiles
+from demoire.cleaning.image_job import K, _Job, _Restored, _shown
 from demoire.cleaning.result import Cleaned, Detection, Stage, Status
+from demoire.cleaning.verdict import Rules, _can_be_judged, _detection, _grid_of, _is_sound
 from demoire.errors import ImageError
-from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import decode, encode
-from demoire.imaging.images import ImageFacts, Picture, probe
+from demoire.imaging.images import probe
 from demoire.measure import likeness
-from demoire.models.detector import KINDS, image_score
-
-K = TypeVar("K")
+from demoire.moire import CELL, KINDS
 
 _LOG = logging.getLogger(__name__)
-_SMALLEST = 32  # px; a picture with a shorter side shows nothing that could be told from its content
-_IN_FLIGHT_MP = {"cpu": 48.0, "cuda": 400.0}
-# Beyond these no moiré goes, so the restorer has failed. Means over a tile, of full scale: of what is changed either
-# way, and of how much darker or brighter all becomes, as a part of how light it was and a little besides.
-_MOST_CHANGE = 0.25
-_MOST_SHIFT, _SLIGHT = 0.5, 0.02
-_SAMPLED = 4  # px from one that is looked at to the next
 _THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # that decode, and beside a GPU as many that encode
 _CELLS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Rules:
-    """When an image is cleaned, and how."""
-
-    restore_all: bool
-    threshold: float
-    tile_threshold: float
-    tile: int  # px
-    max_megapixels: float
-    max_side: int  # px
 
 
 def detect(engine: Engine, rules: Rules, data: bytes) -> Detection:
@@ -69,92 +50,6 @@ def detect(engine: Engine, rules: Rules, data: bytes) -> Detection:
     for start in range(0, len(cells), _CELLS_AT_ONCE):
         found += list(engine.judge([grid.view(picture.pixels, i) for i in cells[start : start + _CELLS_AT_ONCE]]))
     return _detection(np.array(found), rules)
-
-
-def _grid_of(picture: Picture) -> Grid:
-    return Grid(picture.facts.height, picture.facts.width)
-
-
-def _can_be_judged(picture: Picture) -> bool:
-    return min(picture.facts.height, picture.facts.width) >= _SMALLEST
-
-
-def _detection(probabilities: NDArray[np.float32], rules: Rules) -> Detection:
-    """probabilities: (cells, 4)."""
-    if not len(probabilities):
-        return Detection(0.0, KINDS[0], 0, ())
-    moire, kind = image_score(probabilities, rules.threshold)
-    flagged = np.flatnonzero(1 - probabilities[:, 0] >= rules.tile_threshold) if moire >= rules.threshold else ()
-    return Detection(moire, kind, len(probabilities), tuple(int(cell) for cell in flagged))
-
-
-class _Budget:
-    """Megapixels in flight. One image alone is always let in, however large."""
-
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._in_flight: dict[Hashable, float] = {}
-        self._open = True
-        self._changed = threading.Condition()
-
-    def take(self, owner: Hashable, megapixels: float) -> bool:
-        """Wait for room; False when the work has been stopped meanwhile."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._open or self._has_room(megapixels))
-            self._in_flight[owner] = megapixels
-            return self._open
-
-    def _has_room(self, megapixels: float) -> bool:
-        return not self._in_flight or sum(self._in_flight.values()) + megapixels <= self._limit
-
-    def give(self, owner: Hashable) -> None:
-        with self._changed:
-            del self._in_flight[owner]
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self._open = False
-            self._changed.notify_all()
-
-
-@dataclass(frozen=True)
-class _Restored:
-    """A picture that has been blended and written."""
-
-    pixels: Pixels
-    data: bytes
-    psnr: float
-    ssim: float
-    colour_shift: float
-
-
-@dataclass(eq=False)
-class _Job(Generic[K]):
-    """One image on its way."""
-
-    key: K
-    data: bytes
-    facts: ImageFacts | None = None
-    picture: Picture | None = None
-    error: ImageError | None = None
-    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, len(KINDS)), np.float32))
-    detection: Detection | None = None
-    flagged: tuple[int, ...] = ()
-    tiles: tuple[Tile, ...] = ()
-    changes: dict[int, NDArray] = field(default_factory=dict)
-    restored: _Restored | None = None
-    in_model: int = 0  # cells or tiles of it that the model has not done yet
-    done: bool = False
-    milliseconds: dict[Stage, float] = field(default_factory=dict)
-
-    @property
-    def content(self) -> Picture:
-        assert self.picture is not None
-        return self.picture
-
-    def spent(self, stage: Stage, seconds: float) -> None:
-        self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + 1e3 * seconds
 
 
 class Stages(Generic[K]):
@@ -463,16 +358,3 @@ _STAGES: tuple[Stage, ...] = ("decode", "detect", "restore", "encode")
 def _area(group: tuple) -> int:
     height, width = group[0]
     return height * width
-
-
-def _shown(job: _Job) -> Pixels:
-    """What the detector is to look at: the restored pixels where there are some."""
-    return job.restored.pixels if job.restored else job.content.pixels
-
-
-def _is_sound(change: NDArray, before: Pixels) -> bool:
-    """Whether what the restorer adds, (h, w, C) in units of full scale, may be right: neither NaN nor all black."""
-    some = change[::_SAMPLED, ::_SAMPLED]
-    light = float(before[::_SAMPLED, ::_SAMPLED].mean(dtype=np.float64)) / np.iinfo(before.dtype).max
-    strong, shift = float(np.abs(change).mean(dtype=np.float32)), abs(float(some.mean(dtype=np.float32)))
-    return strong < _MOST_CHANGE and shift <= _MOST_SHIFT * light + _SLIGHT  # False for NaN too

@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,9 +29,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from demoire.models.layers import Activation, activation_layer, channels_last, fan_out
 from demoire.models.spectrum import PLANES, log_spectra
+from demoire.moire import KINDS, MoireKind
 
-MoireKind = Literal["none", "screen", "halftone", "texture"]
-KINDS: tuple[MoireKind, ...] = get_args(MoireKind)
 TILE = 256
 
 _TOP_SHARE = 0.1

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demoire.cleaning.grid import CELL
 from demoire.errors import WeightsError
+from demoire.moire import CELL
 
 _MULTIPLE = 32  # px at least, so that tiles are cut as for the own restorers
 _HALO = 64  # px at least; no checkpoint says how much it needs

@@ -18,8 +18,9 @@ from sklearn import metrics
 from torch import Tensor
 
 from demoire.cleaning.grid import Grid
-from demoire.measure.likeness import calibration_error, reliability
-from demoire.models.detector import KINDS, TILE, Calibration, Detector, image_score
+from demoire.measure.detection import calibration_error, reliability
+from demoire.models.detector import TILE, Calibration, Detector, image_score
+from demoire.moire import KINDS
 from demoire.simulate.pairs import Scene, read_scene
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, draw_scene, find_images

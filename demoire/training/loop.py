@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,19 +35,17 @@ from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.models.layers import channels_last, exact_float32
 from demoire.models.unet import UNet
 from demoire.models.weights import UNET, find_weights, load_restorer, read_weights
+from demoire.training.checkpoint import _CHECKPOINT, _load_checkpoint, _Run, _save_checkpoint, check_out, fingerprint
 from demoire.training.config import TrainConfig
-from demoire.training.curves import CurveRow, draw_png, write_csv, write_events
+from demoire.training.curves import draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
 from demoire.training.growth import can_grow, grow
-from demoire.training.optimizers import Optimizer, build_optimizer, learning_rate
+from demoire.training.optimizers import build_optimizer, learning_rate
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.tasks import TASKS, TrainingTask
 
 log = logging.getLogger(__name__)
 
-_CHECKPOINT = "checkpoint.pt"
-# What may change between a run and its resumption: it does not change the weights, but for the end of the run.
-_FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
 
 # Called after each validation with step and score. What it raises ends the run.
 OnValidation = Callable[[int, float], None]
@@ -65,21 +63,6 @@ class TrainResult:
     seconds: float
 
 
-@dataclass
-class _Run:
-    """What changes while training, and all that a checkpoint has to hold."""
-
-    network: nn.Module
-    mean: nn.Module  # running mean of the network's weights
-    optimizer: Optimizer
-    fingerprint: str  # of its configuration
-    step: int = 0
-    best: float = -math.inf
-    stale: int = 0  # validations since the best one
-    figures: dict[str, Any] = field(default_factory=dict)
-    curve: list[CurveRow] = field(default_factory=list)
-
-
 def _update_mean(run: _Run, decay: float) -> None:
     """Short memory at first, so that the random start is soon forgotten."""
     decay = min(decay, (1 + run.step) / (10 + run.step))
@@ -87,55 +70,6 @@ def _update_mean(run: _Run, decay: float) -> None:
         torch._foreach_lerp_(list(run.mean.parameters()), list(run.network.parameters()), 1 - decay)
         for kept, current in zip(run.mean.buffers(), run.network.buffers(), strict=True):
             kept.copy_(current)  # the statistics of normalisation are running means already
-
-
-def fingerprint(config: TrainConfig, shards: Path | None) -> str:
-    """All that decides the weights, as JSON: equal for equal runs."""
-    facts = config.model_dump(mode="json", exclude=_FREE)
-    for name in ("workers", "cache_megapixels", *(() if shards else ("shards",))):
-        del facts["data"][name]
-    return json.dumps(facts, sort_keys=True)
-
-
-def _save_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
-    state = {
-        "config": run.fingerprint,
-        "network": run.network.state_dict(),
-        "mean": run.mean.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "adversary": None if task.adversary is None else task.adversary.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-        "step": run.step,
-        "best": run.best,
-        "stale": run.stale,
-        "figures": json.dumps(run.figures),
-        "curve": run.curve,
-    }
-    unfinished = out / (_CHECKPOINT + ".part")
-    with unfinished.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, out / _CHECKPOINT)
-
-
-def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
-    path = out / _CHECKPOINT
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        config = state["config"]
-    except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
-        raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
-    if config != run.fingerprint:
-        raise UsageError(f"The run in {out} has another configuration; resume with its own, or choose another folder.")
-    run.network.load_state_dict(state["network"])
-    run.mean.load_state_dict(state["mean"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    if task.adversary is not None:
-        task.adversary.load_state_dict(state["adversary"])
-    torch.set_rng_state(state["torch_rng"])
-    run.step, run.best, run.stale = state["step"], state["best"], state["stale"]
-    run.figures, run.curve = json.loads(state["figures"]), state["curve"]
 
 
 def _read_start(config: TrainConfig, network: nn.Module) -> None:
@@ -303,12 +237,6 @@ def _steps(
                 log.info("stopped at step %d of %d; resume goes on from there", run.step, config.steps)
                 return False
     return True
-
-
-def check_out(out: Path, resume: bool) -> None:
-    """Whether a run may write into `out`. Raises UsageError where it holds one that is not to be gone on with."""
-    if (out / _CHECKPOINT).exists() and not resume:
-        raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
 
 
 def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:

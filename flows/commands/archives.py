@@ -107,7 +107,8 @@ def plan(
 
 def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
     from pipelines.bench.speed import cleaning_rate
-    from pipelines.plan.plan import estimate, load_plan
+    from pipelines.plan.estimate import estimate
+    from pipelines.plan.manifest import load_plan
     from pipelines.run import plan_units
     from pipelines.status import status as status_of
 
@@ -223,7 +224,7 @@ def retry(
 def gc(dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False) -> int:
     """Remove segments that are published, and what interrupted attempts left behind."""
     keep_storage_options(storage_option or ())
-    from pipelines.status import gc as collect
+    from pipelines.gc import gc as collect
 
     removed = collect(dst)
     if as_json:

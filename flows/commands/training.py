@@ -181,7 +181,8 @@ def evaluate(
         threshold=threshold,
     )
     from demoire.cleaning.cleaner import Cleaner
-    from pipelines.evaluation.figures import evaluate_page, evaluate_pairs
+    from pipelines.evaluation.figures import evaluate_pairs
+    from pipelines.evaluation.page import evaluate_page
 
     cleaner = Cleaner(settings.cleaner_config())
     with console.progress_bar("evaluating") as bar:

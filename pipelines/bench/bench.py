@@ -14,12 +14,9 @@ and the script.
 """
 
 import contextlib
-import io
-import itertools
 import math
 import os
 import platform
-import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,51 +25,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
-import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor, nn
 
 from demoire.cleaning.cleaner import Cleaner, Models, load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.grid import Tile, plan_tiles
-from demoire.errors import UsageError
 from demoire.imaging.images import decode
-from demoire.models.detector import TILE, image_score
 from demoire.models.layers import channels_last
 from demoire.models.restorer import build_restorer
 from demoire.models.unet import FAST
-from demoire.simulate import Kind, simulate
-from demoire.simulate.scenes.pages import SCENES
 from pipelines.bench.ceilings import Work, detector_rate, measure_ceilings, rate, restorer_rate
+from pipelines.bench.collection import Extent, _no_room, draw_pictures, write_archive
+from pipelines.bench.script import Script
 from pipelines.clean.ledger import ATTEMPTS, COMMITS
 from pipelines.run import CleanJob, Summary, run_job
-from pipelines.storage.place import open_place
+from pipelines.storage.open import open_place
 
 Progress = Callable[[float, int, str], None]  # parts done, of how many, what is being measured
 
 _PARTS = 5
-_MOIRE: tuple[Kind, ...] = ("screen", "halftone")  # textures take minutes to draw at this size
-_QUALITY = 90  # of the JPEG files
 _GLANCE = 0.1  # seconds between two looks at the workers' memory
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How much is measured. Fewer and smaller pictures make worse figures, sooner."""
-
-    pictures: int = 8  # that are drawn, half of them with moiré; even
-    width: int = 1500  # px; the height is two thirds of it, as in a photograph
-    seconds: float = 1.5  # about, for each model and each stage alone, and for the script
-    job_seconds: float = 40.0  # that the whole job would take at the best rate possible
-
-    @property
-    def megapixels(self) -> float:
-        """Of one picture."""
-        return self.width * (self.width * 2 // 3) / 1e6
 
 
 def bench(
@@ -178,45 +151,6 @@ def possible_rate(ceilings: Mapping[str, float], shares: Shares, *, overlapped: 
 # The collection
 
 
-def draw_pictures(extent: Extent) -> list[bytes]:
-    """The pictures as JPEG files, every second one with moiré; always the same ones.
-
-    Moiré is simulated on a third of the width and continued by reflection, since simulating takes seconds a megapixel.
-    """
-    height, width = extent.width * 2 // 3, extent.width
-    side = width // 6 * 2
-    names = sorted(SCENES)
-    files = []
-    for number in range(extent.pictures):
-        rng, name = np.random.default_rng(number), names[number // 2 % len(names)]
-        if number % 2 == 0:
-            files.append(_jpeg(SCENES[name](rng, height, width)))
-            continue
-        kind = _MOIRE[number // 2 % len(_MOIRE)]
-        patch = simulate(kind, SCENES[name](rng, side, side), side, rng).moire
-        files.append(_jpeg(np.pad(patch, ((0, height - side), (0, width - side), (0, 0)), mode="symmetric")))
-    return files
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=_QUALITY)
-    return stream.getvalue()
-
-
-def write_archive(path: Path, pictures: Sequence[bytes], rounds: int) -> None:
-    """A tar that holds all pictures `rounds` times under different names. Raises UsageError."""
-    try:
-        path.parent.mkdir(parents=True)
-        with tarfile.open(path, "w") as archive:
-            for number, data in enumerate(itertools.chain.from_iterable(itertools.repeat(pictures, rounds))):
-                entry = tarfile.TarInfo(f"{number:06d}.jpg")
-                entry.size = len(data)
-                archive.addfile(entry, io.BytesIO(data))
-    except OSError as error:
-        raise _no_room(error) from error
-
-
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
     try:
@@ -225,12 +159,6 @@ def _temporary_folder() -> Iterator[Path]:
         raise _no_room(error) from error
     with folder as name:
         yield Path(name)
-
-
-def _no_room(error: OSError) -> UsageError:
-    return UsageError(
-        f"The temporary folder cannot be written ({error.strerror}): set TMPDIR to a folder that has room."
-    )
 
 
 # The models alone
@@ -306,63 +234,6 @@ def _workers_mb() -> float:
 
 
 # The script
-
-
-@dataclass(frozen=True)
-class Script:
-    """What one would write instead: Pillow and torch, one whole picture after another, nothing overlapped.
-
-    It has the same weights, in the same layout and precision, and judges by the same rule; it keeps no metadata,
-    measures nothing and proves nothing.
-    """
-
-    models: Models
-    engine: Engine  # for its facts alone
-    config: CleanerConfig
-    threshold: float  # image score from which a picture is restored
-
-    def clean(self, archive: Path, out: Path, count: int) -> float:
-        """Clean the first `count` pictures of a tar into another one; the megapixels done."""
-        megapixels = 0.0
-        with tarfile.open(archive) as old, tarfile.open(out, "w") as new:
-            for entry in itertools.islice(old, count):
-                file = old.extractfile(entry)
-                assert file is not None
-                data = file.read()
-                pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-                restored = self.restored(pixels)
-                if restored is not None:
-                    data = _jpeg(restored)
-                    entry.size = len(data)
-                new.addfile(entry, io.BytesIO(data))
-                megapixels += pixels.shape[0] * pixels.shape[1] / 1e6
-        return megapixels
-
-    def restored(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """(H, W, 3) without moiré, None where there was none."""
-        engine, (height, width) = self.engine, pixels.shape[:2]
-        with torch.inference_mode():
-            x = torch.from_numpy(pixels.copy()).to(engine.device).permute(2, 0, 1)[None].float() / 255
-            if self.config.gate == "auto" and not self._has_moire(x):
-                return None
-            x = _padded(x, engine.multiple).contiguous(memory_format=torch.channels_last)
-            with engine.autocast(engine.restores_in_bfloat16):
-                found = self.models.restorer(x)
-            found = found[0, :, :height, :width].float().clamp(0, 1)
-            return (found * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
-
-    def _has_moire(self, x: Tensor) -> bool:
-        cells = _padded(x, TILE).unfold(2, TILE, TILE).unfold(3, TILE, TILE)
-        cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
-        with self.engine.autocast(self.engine.judges_in_bfloat16):
-            found = self.models.detector.probabilities(cells.contiguous(memory_format=torch.channels_last))
-        return image_score(found.float().cpu().numpy())[0] >= self.threshold
-
-
-def _padded(x: Tensor, multiple: int) -> Tensor:
-    """(N, C, H, W) continued by reflection to a multiple of `multiple` px."""
-    height, width = x.shape[2:]
-    return nn.functional.pad(x, (0, -width % multiple, 0, -height % multiple), mode="reflect")
 
 
 # The machine

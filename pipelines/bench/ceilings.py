@@ -18,15 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from demoire.cleaning.blend import blend
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.grid import CELL, Grid, Tile, blend, plan_tiles
+from demoire.cleaning.grid import Grid, Tile, plan_tiles
 from demoire.imaging.images import Picture, decode, encode
 from demoire.measure import likeness
-from pipelines.clean.ledger import Ledger, Outcome
-from pipelines.clean.wave import Origin, quarantined
-from pipelines.plan.plan import plan_members
+from demoire.moire import CELL
+from pipelines.clean.ledger import Ledger
+from pipelines.plan.units import plan_members
 from pipelines.records import Unit
-from pipelines.sources.read import discover, index, read_members
+from pipelines.rows import Origin, Outcome, quarantined
+from pipelines.sources.discover import discover
+from pipelines.sources.index import index
+from pipelines.sources.read import read_members
 
 STAGES = ("decode", "detect", "restore", "encode", "fetch", "commit")
 

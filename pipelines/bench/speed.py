@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
-from pipelines.bench.bench import Extent, draw_pictures
+from pipelines.bench.collection import Extent, draw_pictures
 
 _DRAWN = Extent(pictures=2, width=1200)
 _AT_ONCE = 4  # pictures in the first look, which also warms up; the second takes as many as fit the time

@@ -16,12 +16,11 @@ Costs four small requests and two writes a unit. Listing the markers is a reques
 """
 
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from uuid import uuid4
@@ -30,24 +29,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demoire.errors import DemoireError
-from pipelines.plan.plan import make_unit
-from pipelines.records import REPORT_SCHEMA, Member, ReportRow, Unit
-from pipelines.storage.place import BOOKKEEPING, Entry, Place, open_place
+from pipelines.layout import BOOKKEEPING
+from pipelines.records import REPORT_SCHEMA, Unit
+from pipelines.rows import Outcome, rows_to_parquet
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Entry, Place
 
 ATTEMPTS, SEGMENTS, ROWS, COMMITS = (f"{BOOKKEEPING}/{name}" for name in ("attempts", "segments", "rows", "commits"))
 
 # Ray starts a unit a second time in one wave only if the process died of the first, or with it; the driver's own death
 # leaves one attempt a wave. That may be the unit's fault as well (it took all memory), but only repetition says so.
 DEATHS_IN_A_WAVE, ATTEMPTS_IN_ALL = 2, 5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image of a unit, on its way into the ledger."""
-
-    member: Member
-    row: ReportRow
-    payload: bytes | None  # None unless cleaned
 
 
 @dataclass(frozen=True)
@@ -174,57 +166,6 @@ class Ledger:
         notes = (self.place.read(f"{ATTEMPTS}/{unit_id}.{n}.json") for n in range(1, count + 1))
         waves = Counter(json.loads(note)["wave"] for note in notes)
         return max(waves.values()) >= DEATHS_IN_A_WAVE
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """A planned unit as it stands: the parts of it that are committed, and those that are still to be done."""
-
-    committed: tuple[Unit, ...]
-    open: tuple[Unit, ...]
-
-
-def pieces(unit: Unit, fingerprint: str, committed: AbstractSet[str], poisonous: AbstractSet[str]) -> Pieces:
-    """The unit, or where it is deadly its halves, or their halves, in the order of its members.
-
-    A single deadly image stays one open unit, which is to be quarantined instead of being tried again.
-    """
-    if unit.id in committed:
-        return Pieces((unit,), ())
-    if unit.id not in poisonous or len(unit.members) == 1:
-        return Pieces((), (unit,))
-    first, second = (pieces(half, fingerprint, committed, poisonous) for half in halves(unit, fingerprint))
-    return Pieces(first.committed + second.committed, first.open + second.open)
-
-
-def lineage(unit: Unit, fingerprint: str, poisonous: AbstractSet[str]) -> Iterator[str]:
-    """The ids of a planned unit and of all the parts that it was halved into, at every level."""
-    yield unit.id
-    if unit.id in poisonous and len(unit.members) > 1:
-        for half in halves(unit, fingerprint):
-            yield from lineage(half, fingerprint, poisonous)
-
-
-def halves(unit: Unit, fingerprint: str) -> tuple[Unit, Unit]:
-    """The two halves of a unit, as units."""
-    middle = len(unit.members) // 2
-    first, second = unit.members[:middle], unit.members[middle:]
-    return (
-        make_unit(unit.source, first, fingerprint, unit.generation),
-        make_unit(unit.source, second, fingerprint, unit.generation),
-    )
-
-
-def rows_to_parquet(rows: Sequence[ReportRow]) -> bytes:
-    """Report rows as a Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(rows_to_table(rows), buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def rows_to_table(rows: Sequence[ReportRow]) -> pa.Table:
-    """Report rows as a table of the report's schema."""
-    return pa.Table.from_pylist([{f.name: getattr(row, f.name) for f in fields(row)} for row in rows], REPORT_SCHEMA)
 
 
 def _segment(outcomes: Sequence[Outcome]) -> tuple[tuple[Payload, ...], bytes]:

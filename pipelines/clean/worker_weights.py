@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
-from pipelines.storage.place import BOOKKEEPING, open_place
+from pipelines.layout import BOOKKEEPING
+from pipelines.storage.open import open_place
 
 WEIGHTS = f"{BOOKKEEPING}/weights"
 

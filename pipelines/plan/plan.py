@@ -17,132 +17,37 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demoire.errors import UsageError
+from pipelines.plan.manifest import (
+    _UNITS,
+    _UNITS_A_BATCH,
+    LATEST,
+    MANIFEST,
+    Plan,
+    SourcePlan,
+    _unit_row,
+    _write_sources,
+    load_plan,
+    read_units,
+)
+from pipelines.plan.units import plan_members
 from pipelines.records import Member, Source, Unit
+from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
+from pipelines.sources.discover import discover
+from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
-from pipelines.sources.read import COALESCE_GAP, COALESCE_LIMIT, coalesce, discover, index
-from pipelines.storage.place import BOOKKEEPING, local_temporary, open_place
+from pipelines.storage.local import local_temporary
+from pipelines.storage.open import open_place
 
-UNIT_IMAGES, UNIT_BYTES, UNIT_MEGAPIXELS = 32, 96_000_000, 400.0
-MANIFEST = f"{BOOKKEEPING}/manifest"
-
-LATEST = f"{MANIFEST}/latest.json"
 _INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)  # an index waits for storage more than it computes
-_UNITS_A_BATCH = 64
-_WRITES_A_UNIT, _WRITES_A_SOURCE = 4, 3  # attempt, segment, rows, marker; archive, report, marker
 
-_MEMBER = pa.struct(
-    [
-        ("position", pa.int64()),
-        ("name", pa.binary()),
-        ("kind", pa.string()),
-        ("offset", pa.int64()),
-        ("length", pa.int64()),
-        ("size", pa.int64()),
-        ("compression", pa.string()),
-        ("version", pa.string()),
-        ("megapixels", pa.float64()),
-    ]
-)
-_UNITS = pa.schema(
-    [("id", pa.string()), ("source", pa.int64()), ("generation", pa.int64()), ("members", pa.list_(_MEMBER))]
-)
-_SOURCES = pa.schema(
-    [
-        ("uri", pa.binary()),
-        ("path", pa.binary()),
-        ("kind", pa.string()),
-        ("version", pa.string()),
-        ("size", pa.int64()),
-        ("images", pa.int64()),
-        ("unsafe", pa.int64()),
-        ("others", pa.int64()),
-        ("units", pa.int64()),
-        ("megapixels", pa.float64()),
-        ("bytes", pa.int64()),
-        ("reads", pa.int64()),
-        ("damaged", pa.string()),
-    ]
-)
 
 Progress = Callable[[int, int], None]  # sources indexed, of how many
-
-
-@dataclass(frozen=True)
-class SourcePlan:
-    """What is planned for one source. Its report has `rows` rows."""
-
-    source: Source
-    images: int  # in units, to be cleaned or copied
-    unsafe: int  # image-named, but quarantined as unsafe_name without being read
-    others: int  # mirrored untouched, without a row
-    units: int
-    megapixels: float  # of the images, estimated
-    bytes: int  # of the images, as stored
-    reads: int  # ranged reads that fetch them
-    damaged: str | None = None  # why the archive cannot be indexed: it is copied as it is, and has one row
-
-    @property
-    def rows(self) -> int:
-        return self.images + self.unsafe + (self.damaged is not None)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A manifest's totals. Generation 0 is a run over everything; `retry` plans have higher ones."""
-
-    id: str
-    src: str
-    dst: str
-    fingerprint: str
-    sample: int | None
-    generation: int
-    sources: tuple[SourcePlan, ...]
-
-    @property
-    def images(self) -> int:
-        return sum(planned.images for planned in self.sources)
-
-    @property
-    def rows(self) -> int:
-        return sum(planned.rows for planned in self.sources)
-
-    @property
-    def others(self) -> int:
-        return sum(planned.others for planned in self.sources)
-
-    @property
-    def units(self) -> int:
-        return sum(planned.units for planned in self.sources)
-
-    @property
-    def megapixels(self) -> float:
-        return sum(planned.megapixels for planned in self.sources)
-
-    @property
-    def bytes(self) -> int:
-        return sum(planned.bytes for planned in self.sources)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a plan costs, all told: cleaning, and publishing, which reads every source again and writes its mirror."""
-
-    sources: int
-    units: int
-    images: int
-    megapixels: float
-    hours: float
-    requests: int
-    bytes_read: int
-    bytes_written: int
 
 
 def make_plan(
@@ -175,73 +80,6 @@ def make_retry_plan(dst: str, images: Iterable[tuple[str, int]], fingerprint: st
         chosen.setdefault(unit.source.id, []).extend(m for m in unit.members if m.position in positions)
     found = ((p.source, chosen[p.source.id], None) for p in latest.sources if chosen.get(p.source.id))
     return _write(found, replace(latest, fingerprint=fingerprint, generation=generation, sources=()), latest=False)
-
-
-def load_plan(dst: str, plan_id: str | None = None) -> Plan:
-    """A plan by its id, or the latest. Raises UsageError if there is none."""
-    place = open_place(dst)
-    if plan_id is None:
-        if not place.exists(LATEST):
-            raise UsageError(f"{place.full()} holds no plan: run `demoire clean SRC DST` or `demoire plan` first.")
-        plan_id = str(json.loads(place.read(LATEST))["plan"])
-    with place.open(f"{MANIFEST}/{plan_id}.sources.parquet") as file:
-        table = pq.read_table(file, schema=_SOURCES)
-        facts = json.loads(pq.read_schema(file).metadata[b"demoire.plan"])
-    return Plan(dst=place.uri, sources=tuple(_source_plan(row) for row in table.to_pylist()), **facts)
-
-
-def read_units(dst: str, plan_id: str) -> Iterator[Unit]:
-    """The units of a plan in order, a batch in memory at a time."""
-    sources = [planned.source for planned in load_plan(dst, plan_id).sources]
-    with open_place(dst).open(f"{MANIFEST}/{plan_id}.parquet") as file:
-        for batch in pq.ParquetFile(file).iter_batches(_UNITS_A_BATCH):
-            for row in batch.to_pylist():
-                members = tuple(Member(**{**m, "name": _text(m["name"])}) for m in row["members"])
-                yield Unit(row["id"], sources[row["source"]], members, row["generation"])
-
-
-def plan_members(source: Source, members: Sequence[Member], fingerprint: str, generation: int = 0) -> list[Unit]:
-    """The image members among these, in order, as units within the limits."""
-    units: list[Unit] = []
-    group: list[Member] = []
-    size, megapixels = 0, 0.0
-    for member in members:
-        if member.kind != "image":
-            continue
-        size, megapixels = size + member.size, megapixels + member.megapixels
-        if group and (len(group) == UNIT_IMAGES or size > UNIT_BYTES or megapixels > UNIT_MEGAPIXELS):
-            units.append(make_unit(source, group, fingerprint, generation))
-            group, size, megapixels = [], member.size, member.megapixels
-        group.append(member)
-    if group:
-        units.append(make_unit(source, group, fingerprint, generation))
-    return units
-
-
-def make_unit(source: Source, members: Sequence[Member], fingerprint: str, generation: int = 0) -> Unit:
-    """The unit of exactly these members. Also for splitting: a half of a unit is a unit with its own id."""
-    # A folder's version changes with any file in it; its members have their own.
-    version = "" if source.kind == "folder" else source.version
-    parts = [[m.position, m.name, m.offset, m.length, m.size, m.compression, m.version] for m in members]
-    text = json.dumps([source.uri, version, fingerprint, generation, parts], separators=(",", ":"))
-    return Unit(hashlib.sha256(text.encode()).hexdigest(), source, tuple(members), generation)
-
-
-def estimate(plan: Plan, mps: float) -> Estimate:
-    """What the plan will cost on a machine that cleans `mps` megapixels a second (`demoire bench`)."""
-    copies = sum(planned.source.size for planned in plan.sources)
-    reads = sum(planned.reads + 1 + planned.source.size // COALESCE_LIMIT for planned in plan.sources)
-    writes = _WRITES_A_UNIT * plan.units + _WRITES_A_SOURCE * len(plan.sources)
-    return Estimate(
-        sources=len(plan.sources),
-        units=plan.units,
-        images=plan.images,
-        megapixels=plan.megapixels,
-        hours=plan.megapixels / mps / 3600,
-        requests=reads + writes,
-        bytes_read=plan.bytes + copies,
-        bytes_written=plan.bytes + copies,
-    )
 
 
 _Indexed = tuple[Source, list[Member], str | None]  # members, or why there are none
@@ -337,34 +175,3 @@ def _reads(unit: Unit) -> int:
         return len(unit.members)
     spans = [(member.offset, member.length) for member in unit.members]
     return 1 if unit.source.kind == "tar.gz" else sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))
-
-
-def _write_sources(file: Path, plan: Plan) -> None:
-    rows = [
-        {f.name: getattr(planned, f.name) for f in fields(SourcePlan) if f.name != "source"}
-        | {f.name: getattr(planned.source, f.name) for f in fields(Source)}
-        | {"uri": _binary(planned.source.uri), "path": _binary(planned.source.path)}
-        for planned in plan.sources
-    ]
-    facts = {f.name: getattr(plan, f.name) for f in fields(Plan) if f.name not in ("dst", "sources")}
-    schema = _SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
-    pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
-
-
-def _source_plan(row: dict[str, Any]) -> SourcePlan:
-    facts = {f.name: row[f.name] for f in fields(Source)}
-    source = Source(**{**facts, "uri": _text(row["uri"]), "path": _text(row["path"])})
-    return SourcePlan(source, **{f.name: row[f.name] for f in fields(SourcePlan) if f.name != "source"})
-
-
-def _unit_row(unit: Unit, source: int) -> dict[str, Any]:
-    members = [{**{f.name: getattr(m, f.name) for f in fields(Member)}, "name": _binary(m.name)} for m in unit.members]
-    return {"id": unit.id, "source": source, "generation": unit.generation, "members": members}
-
-
-def _binary(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

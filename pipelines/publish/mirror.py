@@ -23,10 +23,15 @@ from typing import BinaryIO, cast
 
 from pipelines.clean.ledger import Commit, Ledger
 from pipelines.records import Member, Source, SourceKind
-from pipelines.sources.members import DamagedArchiveError, tar_members, zip_members
-from pipelines.sources.read import folder_of, index
-from pipelines.sources.splice import rewrite_tar, rewrite_tar_gz, rewrite_zip, tar_places
-from pipelines.storage.place import LocalPlace, Place, open_place
+from pipelines.sources.discover import folder_of
+from pipelines.sources.gzip_stream import rewrite_tar_gz
+from pipelines.sources.index import index
+from pipelines.sources.members import DamagedArchiveError
+from pipelines.sources.tar import rewrite_tar, tar_members, tar_places
+from pipelines.sources.zip import rewrite_zip, zip_members
+from pipelines.storage.local import LocalPlace
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
 
 _FILES_AT_ONCE = 8  # of a folder; each mostly waits for storage
 _COPIED_AT_ONCE = 1 << 20

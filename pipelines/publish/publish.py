@@ -9,91 +9,30 @@ Costs one read and one write of the source, and for the previews about 30 ms a m
 
 import heapq
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from demoire.errors import DemoireError, ImageError, ProofError
-from pipelines.clean.ledger import Commit, Ledger, halves, rows_to_table
-from pipelines.clean.wave import Origin, as_text, quarantined, source_name
-from pipelines.plan.plan import Plan, SourcePlan, make_unit
+from demoire.errors import DemoireError, ImageError
+from pipelines.clean.ledger import Commit, Ledger
+from pipelines.names import shown
+from pipelines.plan.manifest import SourcePlan
+from pipelines.plan.units import halves, make_unit
+from pipelines.publish.marker import PUBLISHED, Published, read_marker
 from pipelines.publish.mirror import CleanedPayloads, Mirror, mirror_archive, mirror_folder, patch_archive, patch_folder
+from pipelines.publish.table import _Report
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
 from pipelines.report.previews import PREVIEWS, SHOWN, Preview, preview_pair
-from pipelines.report.summary import REPORT
-from pipelines.sources.members import archive_kind
-from pipelines.sources.read import index, read_members
-from pipelines.storage.place import BOOKKEEPING, Place, local_temporary, open_place, shown
+from pipelines.rows import Origin, as_text, quarantined, rows_to_table, source_name
+from pipelines.sources.index import index
+from pipelines.sources.read import read_members
+from pipelines.storage.local import local_temporary
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
 
-PUBLISHED = f"{BOOKKEEPING}/published"
 UNREADABLE, UNSAFE = "unreadable", "unsafe_name"
-
-
-@dataclass(frozen=True)
-class Published:
-    """A source's marker: what was published, of what, and how many of each."""
-
-    source_id: str
-    path: str  # under DST; '' for the top folder
-    version: str  # of the source
-    fingerprint: str
-    sample: int | None
-    generation: int  # of the latest retry in it
-    size: int  # bytes of the mirror
-    files: int  # of the mirror; 1 for an archive
-    withheld: int  # links, devices and unsafe names of a folder, which are not followed
-    others: int
-    cleaned: int
-    copied: int
-    quarantined: int
-    megapixels: float
-    moire_before: float  # sums over the cleaned
-    moire_after: float
-
-    @property
-    def images(self) -> int:
-        return self.cleaned + self.copied + self.quarantined
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What was counted: rows of the reports, and files of the mirrors."""
-
-    cleaned: int
-    copied: int
-    quarantined: int
-    files: int
-
-    @property
-    def images(self) -> int:
-        return self.cleaned + self.copied + self.quarantined
-
-
-def read_marker(place: Place, source_id: str) -> Published | None:
-    """The marker of a source, whether or not it still fits; None if there is none."""
-    path = f"{PUBLISHED}/{source_id}.json"
-    return Published(**json.loads(place.read(path))) if place.exists(path) else None
-
-
-def is_published(place: Place, source: Source, fingerprint: str, sample: int | None) -> Published | None:
-    """The marker of a source, if it is of this very version and configuration and the mirror is still there."""
-    marker = read_marker(place, source.id)
-    if marker is None:
-        return None
-    if (marker.version, marker.fingerprint, marker.sample) != (source.version, fingerprint, sample):
-        return None
-    if source.kind != "folder":
-        mirror = place.stat(source.path)
-        return marker if mirror is not None and mirror.size == marker.size else None
-    beside = (entry for entry in place.list(source.path, recursive=False) if entry.kind == "file")
-    there = sum(1 for entry in beside if archive_kind(entry.name) is None)
-    return marker if there >= marker.files else None
 
 
 def publish_source(
@@ -147,39 +86,6 @@ def publish_retry(planned: SourcePlan, units: Sequence[Unit], dst: str, fingerpr
     return marker
 
 
-def prove(plan: Plan) -> Proof:
-    """Count what is under DST against the plan: the rows of each report, and whether each mirror is there.
-
-    Raises ProofError naming the sources that differ.
-    """
-    place = open_place(plan.dst)
-    total: Counter[str] = Counter()
-    wrong = []
-    for planned in plan.sources:
-        marker = is_published(place, planned.source, plan.fingerprint, plan.sample)
-        if marker is None:
-            wrong.append(f"{source_name(planned.source)} (its mirror is not there)")
-            continue
-        counts = Counter(read_report(place, planned.source.id, ["status"]).column("status").to_pylist())
-        if counts.total() != planned.rows or counts != Counter(
-            cleaned=marker.cleaned, copied=marker.copied, quarantined=marker.quarantined
-        ):
-            wrong.append(f"{source_name(planned.source)} (planned {planned.rows}, found {counts.total()})")
-        total += counts + Counter(files=marker.files)
-    if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ProofError(
-            f"The count does not come out for {', '.join(map(shown, wrong[:5]))}{more}: run the same command again."
-        )
-    return Proof(total["cleaned"], total["copied"], total["quarantined"], total["files"])
-
-
-def read_report(place: Place, source_id: str, columns: list[str] | None = None) -> pa.Table:
-    """A source's report table."""
-    with place.open(f"{REPORT}/{source_id}.parquet") as file:
-        return pq.read_table(file, columns=columns)
-
-
 def _commits(ledger: Ledger, unit: Unit, fingerprint: str) -> list[Commit]:
     """The commits that make up a planned unit: its own, or those of its halves."""
     if ledger.has(unit.id):
@@ -208,68 +114,6 @@ def _uncleaned(planned: SourcePlan, fingerprint: str) -> Iterator[pa.Table]:
     if members:
         origin = Origin(make_unit(planned.source, [], fingerprint), 0, fingerprint, "")
         yield rows_to_table([quarantined(member, reason, origin).row for member, reason in members])
-
-
-@dataclass
-class _Report:
-    """The report table of a source, and what is counted while it is written."""
-
-    place: Place
-    source: Source
-    refused: AbstractSet[int]  # positions whose cleaned payload has not found its way into the mirror
-    statuses: Counter[str] = field(default_factory=Counter)
-    megapixels: float = 0.0
-    moire_before: float = 0.0
-    moire_after: float = 0.0
-    most_changed: list[tuple[float, int]] = field(default_factory=list)  # (PSNR, position), at most SHOWN
-
-    def write(self, tables: Iterable[pa.Table]) -> None:
-        """Write these rows, a table in memory at a time."""
-        with local_temporary() as local:
-            with pq.ParquetWriter(local, REPORT_SCHEMA, compression="zstd") as writer:
-                for table in tables:
-                    table = self._without_refused(table)
-                    self._count(table)
-                    writer.write_table(table)
-            self.place.put_file(local, f"{REPORT}/{self.source.id}.parquet")
-
-    def replace(self, rows: pa.Table) -> None:
-        """Write the table that is there again, with these rows in the places of those of the same images."""
-        before = read_report(self.place, self.source.id).cast(REPORT_SCHEMA)
-        fresh = pc.index_in(before["image_id"], rows["image_id"]).to_pylist()
-        both = pa.concat_tables([before, rows])
-        places = [i if j is None else before.num_rows + j for i, j in enumerate(fresh)]
-        self.write([both.take(places).combine_chunks()])
-
-    def _without_refused(self, table: pa.Table) -> pa.Table:
-        ids = [f"{self.source.id}/{position}" for position in self.refused]
-        hit = pc.is_in(table["image_id"], pa.array(ids, pa.string()))
-        if not pc.any(hit).as_py():
-            return table
-        null = pa.scalar(None)
-        changes = {"status": "quarantined", "reason": "encode_failed", "tiles_restored": 0}
-        changes |= {name: null for name in ("moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")}
-        changes |= {"bytes_out": table["bytes_in"], "sha256_out": table["sha256_in"]}
-        for name, value in changes.items():
-            place = table.schema.get_field_index(name)
-            column = pc.if_else(hit, value, table[name]).cast(table.schema.field(name).type)
-            table = table.set_column(place, table.schema.field(name), column)
-        return table
-
-    def _count(self, table: pa.Table) -> None:
-        sides = (pc.cast(table[name], pa.float64(), safe=False) for name in ("width", "height"))
-        pixels = pc.multiply(*sides)
-        cleaned = table.filter(pc.equal(table["status"], "cleaned"))
-        self.statuses.update(table["status"].to_pylist())
-        self.megapixels += (pc.sum(pixels).as_py() or 0.0) / 1e6
-        self.moire_before += pc.sum(cleaned["moire_before"]).as_py() or 0.0
-        self.moire_after += pc.sum(cleaned["moire_after"]).as_py() or 0.0
-        changes = [
-            (psnr, int(name.rpartition("/")[2]))
-            for psnr, name in zip(cleaned["psnr_vs_input"].to_pylist(), cleaned["image_id"].to_pylist(), strict=True)
-            if psnr is not None and np.isfinite(psnr)
-        ]
-        self.most_changed = heapq.nsmallest(SHOWN, [*self.most_changed, *changes])
 
 
 def _previews(

@@ -10,10 +10,12 @@ from dataclasses import asdict
 from typing import Any
 
 from demoire.errors import QuarantineReason
+from pipelines.layout import REPORT
+from pipelines.names import shown
 from pipelines.report.pages import Histogram, figure, histogram, render, share
 from pipelines.report.previews import most_changed_previews, preview_pair
-from pipelines.report.summary import BINS, REPORT, SourceTotals, Summary, summarise
-from pipelines.storage.place import open_place, shown
+from pipelines.report.summary import BINS, SourceTotals, Summary, summarise
+from pipelines.storage.open import open_place
 
 __all__ = ["build_report", "preview_pair"]
 

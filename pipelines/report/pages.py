@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.storage.place import shown
+from pipelines.names import shown
 
 DASH = "–"
 

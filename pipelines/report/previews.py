@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoire.imaging.images import decode
-from pipelines.report.summary import REPORT
+from pipelines.layout import REPORT
 from pipelines.storage.place import Place
 
 PREVIEWS = f"{REPORT}/previews"

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from demoire.errors import UsageError
-from pipelines.plan.plan import Plan, load_plan
-from pipelines.storage.place import BOOKKEEPING, Place
+from pipelines.layout import REPORT
+from pipelines.plan.manifest import Plan, load_plan
+from pipelines.storage.place import Place
 
-REPORT = f"{BOOKKEEPING}/report"
 BINS = 20  # of moiré probability, each 0.05 wide
 LISTED = 100  # quarantined members that are listed by name, for each reason
 STAGES = ("fetch", "decode", "detect", "restore", "encode")

@@ -36,17 +36,11 @@ from fsspec.asyn import sync
 from fsspec.exceptions import FSTimeoutError
 
 from demoire.errors import ConfigError, SourceChangedError, StorageError
-from pipelines.storage.place import (
-    STORAGE_OPTIONS,
-    Entry,
-    Place,
-    RangeFile,
-    changed,
-    local_temporary,
-    read_storage_options,
-    redact,
-    shown,
-)
+from pipelines.names import redact, shown
+from pipelines.storage.local import local_temporary
+from pipelines.storage.options import STORAGE_OPTIONS, read_storage_options
+from pipelines.storage.place import Entry, Place, changed
+from pipelines.storage.range_file import RangeFile
 
 T = TypeVar("T")
 

@@ -22,9 +22,11 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.models.weights import find_weights
 from demoire.simulate import KINDS
 from demoire.simulate.pairs import LABELS, clean_images, write_pairs
+from demoire.training.checkpoint import check_out
 from demoire.training.config import load_config
-from demoire.training.loop import TrainResult, check_out, fill_shards, train
-from pipelines.evaluation.figures import evaluate_page, evaluate_pairs
+from demoire.training.loop import TrainResult, fill_shards, train
+from pipelines.evaluation.figures import evaluate_pairs
+from pipelines.evaluation.page import evaluate_page
 from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
 
 SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]

@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 from demoire.errors import UsageError, WeightsError
 from demoire.models.weights import DETECTOR, Weights, find_weights, shipped_weights
-from pipelines.storage.place import open_place, shown
+from pipelines.names import shown
+from pipelines.storage.open import open_place
 
 REGISTRY = "DEMOIRE_REGISTRY"  # environment: folder or URL of the registry
 

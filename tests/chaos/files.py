@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from pipelines.clean.wave import as_text
+from pipelines.rows import as_text
 from tests.chaos.collection import family, report_of, start_clean, title
 from tests.chaos.mutations import mutated_images
 from tests.chaos.traps import hostile_archives

@@ -23,9 +23,10 @@ import pytest
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import SourceChangedError, UsageError
+from pipelines.gc import gc
 from pipelines.records import REPORT_SCHEMA
 from pipelines.run import CleanJob, Summary, retry, run_job
-from pipelines.status import gc, status
+from pipelines.status import status
 from tests.pipelines.conftest import draw, half_moire, read_tar, tree, write_tar, write_zip
 from tests.s3_server import s3_variables, serve_s3
 
@@ -455,7 +456,7 @@ def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
     write_zip(tmp_path / "box" / "a.zip", {"harmless.jpg": harmless, "deadly.jpg": deadly})
     job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
     die = "if arguments[0].name == 'deadly.jpg': os._exit(1)"
-    assert exit_status(job, tmp_path / "hook", die, at="pipelines.sources.read.members.zip_payload") == 0
+    assert exit_status(job, tmp_path / "hook", die, at="pipelines.sources.zip.zip_payload") == 0
     assert outcomes(tmp_path / "out") == {
         "a.zip/deadly.jpg": ("quarantined", "native_crash"),
         "a.zip/harmless.jpg": ("cleaned", None),

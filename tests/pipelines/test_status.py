@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from demoire.errors import UsageError
-from pipelines.clean.ledger import Ledger, halves, pieces
-from pipelines.clean.wave import Origin, quarantined
-from pipelines.plan.plan import Plan, make_plan, read_units
+from pipelines.clean.ledger import Ledger
+from pipelines.gc import gc
+from pipelines.plan.manifest import Plan, read_units
+from pipelines.plan.plan import make_plan
+from pipelines.plan.units import halves, pieces
 from pipelines.publish.publish import publish_source
 from pipelines.records import Unit
-from pipelines.status import gc, status
+from pipelines.rows import Origin, quarantined
+from pipelines.status import status
 from tests.pipelines.conftest import half_moire, tree, write_tar
 
 LONG_AGO = time.time() - 3 * 86_400

@@ -29,9 +29,10 @@ from demoire.errors import ConfigError, DemoireError, UsageError
 from demoire.models.detector import Detector
 from demoire.models.layers import network_cost
 from demoire.models.restorer import build_restorer
+from demoire.training.checkpoint import fingerprint
 from demoire.training.config import SearchOptions, SearchRange, Task, TrainConfig, to_toml, with_values
 from demoire.training.data import find_images
-from demoire.training.loop import fingerprint, train
+from demoire.training.loop import train
 from demoire.training.search.trials import State, Trial, best_of, draw_trials, write_trials
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from demoire.cleaning.grid import CELL, FEATHER, SLIVER, Box, Grid, Tile, blend, coverage, plan_tiles, weights
+from demoire.cleaning.blend import FEATHER, blend, coverage, weights
+from demoire.cleaning.grid import SLIVER, Box, Grid, Tile, plan_tiles
+from demoire.moire import CELL
 
 sizes = st.one_of(st.integers(1, 900), st.sampled_from([255, 256, 257, 319, 320, 512, 575, 576, 768]))
 

@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from demoire.measure.likeness import calibration_error, colour_difference, detector_figures, psnr, reliability, ssim
+from demoire.measure.detection import calibration_error, detector_figures, reliability
+from demoire.measure.likeness import colour_difference, psnr, ssim
 
 
 def two_pictures(height: int, width: int, channels: int, dtype: type) -> tuple[NDArray, NDArray]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from demoire.models.detector import KINDS, TILE, Calibration, Detector, DetectorConfig, fused, image_score
+from demoire.models.detector import TILE, Calibration, Detector, DetectorConfig, fused, image_score
 from demoire.models.layers import network_cost
+from demoire.moire import KINDS
 from demoire.simulate import KINDS as SIMULATED_KINDS
 
 TINY = DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8)

@@ -5,13 +5,13 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from demoire.cleaning.grid import CELL
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNetConfig
 from demoire.models.layers import network_cost
 from demoire.models.restorer import ARCHITECTURES, Restorer, RestorerConfig, build_restorer, restorer_config, structure
 from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import FAST, UNetConfig
+from demoire.moire import CELL
 
 TINY = {
     "unet": UNetConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0)),

@@ -17,8 +17,10 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.result import Detection
 from demoire.errors import UsageError, WeightsError
-from pipelines.bench.bench import Extent, Script, Shares, bench, draw_pictures, possible_rate, write_archive
+from pipelines.bench.bench import Shares, bench, possible_rate
 from pipelines.bench.ceilings import STAGES
+from pipelines.bench.collection import Extent, draw_pictures, write_archive
+from pipelines.bench.script import Script
 from tests.pipelines.conftest import draw, read_tar
 
 PROMISED = {

@@ -75,7 +75,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("pipelines.bench.bench.ceilings.time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr("pipelines.bench.ceilings.time", SimpleNamespace(perf_counter=clock.perf_counter))
     return clock
 
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.errors import DemoireError, StorageError
-from pipelines.clean.ledger import ATTEMPTS_IN_ALL, Commit, Ledger, Outcome, Payload, halves, lineage, pieces
-from pipelines.clean.wave import Origin, quarantined
-from pipelines.plan.plan import make_unit
+from pipelines.clean.ledger import ATTEMPTS_IN_ALL, Commit, Ledger, Payload
+from pipelines.plan.units import halves, lineage, make_unit, pieces
 from pipelines.publish.mirror import CleanedPayloads
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
+from pipelines.rows import Origin, Outcome, quarantined
 
 SOURCE = Source("/box/a.tar", "a.tar", "tar", "1-2", 3)
 

@@ -29,14 +29,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipelines.clean.ledger import ATTEMPTS, ATTEMPTS_IN_ALL, Commit, Ledger, Outcome, halves, pieces
-from pipelines.clean.wave import Origin, quarantined
-from pipelines.plan.plan import Plan, load_plan, make_plan, make_retry_plan, read_units
-from pipelines.publish.publish import UNSAFE, prove, publish_retry, publish_source, read_marker, read_report
+from pipelines.clean.ledger import ATTEMPTS, ATTEMPTS_IN_ALL, Commit, Ledger
+from pipelines.layout import BOOKKEEPING
+from pipelines.plan.manifest import Plan, load_plan, read_units
+from pipelines.plan.plan import make_plan, make_retry_plan
+from pipelines.plan.units import halves, pieces
+from pipelines.publish.marker import read_marker
+from pipelines.publish.proof import prove
+from pipelines.publish.publish import UNSAFE, publish_retry, publish_source
+from pipelines.publish.table import read_report
 from pipelines.records import Member, Unit
+from pipelines.rows import Origin, Outcome, quarantined
 from pipelines.sources.read import read_members
 from pipelines.status import is_done
-from pipelines.storage.place import BOOKKEEPING, Entry, LocalPlace, Place, open_place
+from pipelines.storage.local import LocalPlace
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Entry, Place
 from tests.pipelines.conftest import write_tar
 
 pytestmark = pytest.mark.slow
@@ -329,7 +337,7 @@ def planned_in(folder: Path, unit_images: int) -> Plan:
     """The collection in a folder of its own, and its plan, whose units hold so many images."""
     (folder / "box").mkdir()
     write_tar(folder / "box" / "a.tar", MEMBERS)
-    with patch("pipelines.plan.plan.UNIT_IMAGES", unit_images):
+    with patch("pipelines.plan.units.UNIT_IMAGES", unit_images):
         return make_plan(str(folder / "box"), str(folder / "out"), FINGERPRINT)
 
 
@@ -377,7 +385,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self._open = ExitStack()
         self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
-        for module in ("ledger", "publish"):
+        for module in ("clean.ledger", "publish.publish", "publish.proof"):
             self._open.enter_context(patch(f"pipelines.{module}.open_place", place_of))
         self._open.enter_context(patch("os.fsync"))  # nothing here is about the machine's own death
         self._lives: list[Life] = []

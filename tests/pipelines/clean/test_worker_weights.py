@@ -9,10 +9,11 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
 from demoire.models.weights import find_weights
+from pipelines.clean.actor import Work
 from pipelines.clean.ledger import Ledger
-from pipelines.clean.wave import Work, clean_wave
+from pipelines.clean.wave import clean_wave
 from pipelines.clean.worker_weights import keep_weights, local_weights
-from pipelines.plan.plan import load_plan, read_units
+from pipelines.plan.manifest import load_plan, read_units
 from pipelines.run import CleanJob, plan_units
 from tests.pipelines.conftest import half_moire, make_tiny_config, write_tar
 

@@ -26,7 +26,7 @@ FORMATS = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP", ".bmp
 def few_pictures() -> Iterator[None]:
     """Two pictures a container instead of sixteen: half a minute less."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "_IMAGES_EACH", 2)
+        patch.setattr(collection, "_IMAGES_EACH", 2)
         yield
 
 

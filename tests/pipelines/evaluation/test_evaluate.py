@@ -17,7 +17,8 @@ from demoire.errors import UsageError
 from demoire.models.detector import Calibration, Detector
 from demoire.models.unet import UNet
 from demoire.models.weights import save_detector, save_restorer
-from pipelines.evaluation.figures import MEASURES, SAME, evaluate_page, evaluate_pairs
+from pipelines.evaluation.figures import MEASURES, SAME, evaluate_pairs
+from pipelines.evaluation.page import evaluate_page
 
 LIFT = 10  # levels that the test's restorer adds everywhere
 

@@ -16,21 +16,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from demoire.errors import UsageError
-from pipelines.plan.plan import (
-    UNIT_BYTES,
-    UNIT_IMAGES,
-    UNIT_MEGAPIXELS,
-    Plan,
-    estimate,
-    load_plan,
-    make_plan,
-    make_retry_plan,
-    make_unit,
-    plan_members,
-    read_units,
-)
+from pipelines.plan.estimate import estimate
+from pipelines.plan.manifest import Plan, load_plan, read_units
+from pipelines.plan.plan import make_plan, make_retry_plan
+from pipelines.plan.units import UNIT_BYTES, UNIT_IMAGES, UNIT_MEGAPIXELS, make_unit, plan_members
 from pipelines.records import Member, MemberKind, Source, Unit
-from pipelines.sources.read import discover, index, read_members
+from pipelines.sources.discover import discover
+from pipelines.sources.index import index
+from pipelines.sources.read import read_members
 from tests.s3_server import s3_variables, serve_s3
 
 SOURCE = Source("/box/a.tar", "a.tar", "tar", "1-2", 3)

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from demoire.errors import DemoireError, SourceChangedError
-from pipelines.clean.ledger import Ledger, Outcome
-from pipelines.clean.wave import Origin, quarantined
-from pipelines.plan.plan import make_unit
+from pipelines.clean.ledger import Ledger
+from pipelines.plan.units import make_unit
 from pipelines.publish.mirror import CleanedPayloads, Mirror, mirror_archive, mirror_folder, patch_archive, patch_folder
 from pipelines.records import Member, Source
-from pipelines.sources.read import discover, index
-from pipelines.storage.place import open_place
+from pipelines.rows import Origin, Outcome, quarantined
+from pipelines.sources.discover import discover
+from pipelines.sources.index import index
+from pipelines.storage.open import open_place
 from tests.pipelines.conftest import tree, write_tar, write_zip
 
 MEMBERS = {"a.jpg": b"A" * 700, "notes.txt": b"notes", "sub/b.jpg": b"B" * 1300, "c.jpg": b"", "d.jpg": b"D" * 512}

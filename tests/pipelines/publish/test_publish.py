@@ -13,22 +13,20 @@ import pytest
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import DemoireError, ImageError, ProofError
-from pipelines.clean.ledger import Ledger, halves
-from pipelines.clean.wave import Fetched, Origin, clean_unit
-from pipelines.plan.plan import Plan, SourcePlan, load_plan, make_plan, make_retry_plan, read_units
-from pipelines.publish.publish import (
-    Proof,
-    is_published,
-    prove,
-    publish_retry,
-    publish_source,
-    read_marker,
-    read_report,
-)
+from pipelines.clean.actor import Fetched, clean_unit
+from pipelines.clean.ledger import Ledger
+from pipelines.plan.manifest import Plan, SourcePlan, load_plan, read_units
+from pipelines.plan.plan import make_plan, make_retry_plan
+from pipelines.plan.units import halves
+from pipelines.publish.marker import is_published, read_marker
+from pipelines.publish.proof import Proof, prove
+from pipelines.publish.publish import publish_retry, publish_source
+from pipelines.publish.table import read_report
 from pipelines.records import REPORT_SCHEMA, Unit
 from pipelines.report.previews import PREVIEWS
+from pipelines.rows import Origin
 from pipelines.sources.read import read_members
-from pipelines.storage.place import open_place
+from pipelines.storage.open import open_place
 from tests.pipelines.conftest import draw, half_moire, read_tar, tree, write_tar, write_zip
 from tests.pipelines.publish.test_mirror import tar_in_base_256
 

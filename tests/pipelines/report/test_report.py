@@ -20,7 +20,7 @@ from pipelines.plan.plan import make_plan
 from pipelines.records import REPORT_SCHEMA, ReportRow
 from pipelines.report.build import build_report
 from pipelines.report.previews import preview_pair
-from pipelines.sources.read import discover
+from pipelines.sources.discover import discover
 
 START = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
 HOSTILE = (

@@ -18,9 +18,12 @@ from PIL import Image
 from demoire.errors import ImageError, SourceChangedError, UsageError
 from pipelines.plan.plan import make_plan
 from pipelines.records import Member, Source
+from pipelines.sources.coalesce import coalesce
+from pipelines.sources.discover import discover, folder_of
+from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
-from pipelines.sources.read import coalesce, discover, folder_of, index, read_members
-from pipelines.storage.place import RangeFile
+from pipelines.sources.read import read_members
+from pipelines.storage.range_file import RangeFile
 from tests.s3_server import s3_variables, serve_s3
 
 Content = Sequence[tuple[str, bytes]]
@@ -462,7 +465,7 @@ def test_a_compressed_tar_that_never_ends_is_given_up(tmp_path: Path, monkeypatc
     path = tmp_path / "t.tar.gz"
     path.write_bytes(gzip.compress(tar_of([("a.png", PNG), ("b.bin", bytes(30_000_000))])))
     assert len(index(the_only_source(path))) == 2
-    monkeypatch.setattr("pipelines.sources.read.members.BOMB_STREAM", 1 << 20)
+    monkeypatch.setattr("pipelines.sources.gzip_stream.BOMB_STREAM", 1 << 20)
     with pytest.raises(DamagedArchiveError, match="unpacks to more than 200 times its size"):
         index(the_only_source(path))
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.members import tar_members
-from pipelines.sources.splice import rewrite_tar, rewrite_tar_gz, rewrite_zip, tar_places
+from pipelines.sources.gzip_stream import rewrite_tar_gz
+from pipelines.sources.tar import rewrite_tar, tar_members, tar_places
+from pipelines.sources.zip import rewrite_zip
 
 Payloads = dict[int, bytes]  # by position
 OTHERS = {"smaller": b"s", "empty": b"", "larger": b"L" * 5000, "equal": b"=" * 900, "a block": b"B" * 512}

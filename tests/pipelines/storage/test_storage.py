@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 from demoire.errors import ConfigError, SourceChangedError, StorageError, UsageError
-from pipelines.storage.place import Place, RangeFile, check_places, open_place, redact
+from pipelines.names import redact
+from pipelines.storage.open import check_places, open_place
+from pipelines.storage.place import Place
+from pipelines.storage.range_file import RangeFile
 from tests.s3_server import s3_variables, serve_faults, serve_moto, serve_s3
 
 KEY, SECRET = "a-key", "planted-secret-7f3a"
