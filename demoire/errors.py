@@ -1,7 +1,8 @@
 """The errors a user can meet, each with an exit status and a sentence that says the way out.
 
-The command line prints `str(error)` and exits with `error.exit_code`; nothing else decides either. `ImageError` is the
-exception that does not end a run: it sends one image into quarantine under its `reason`.
+The command line prints `str(error)` and exits with `error.exit_code`; nothing else decides either.
+`ImageError` is the exception that does not end a run: it sends one image into quarantine under its
+`reason`.
 """
 
 from typing import Literal
@@ -29,17 +30,23 @@ class DemoireError(Exception):
 
 
 class UsageError(DemoireError):
-    """Bad usage or bad input: a missing source, an unknown device, an unwritable destination. Exit status 2."""
+    """Bad usage or bad input: a missing source, an unknown device, an unwritable destination. Exit
+    status 2.
+    """
 
     exit_code = 2
 
 
 class StorageError(UsageError):
-    """A place that cannot be read or written: wrong credentials, no such bucket, no permission. Exit status 2."""
+    """A place that cannot be read or written: wrong credentials, no such bucket, no permission.
+    Exit status 2.
+    """
 
 
 class WeightsError(UsageError):
-    """Weights that are missing, damaged, of a newer format, or of another architecture. Exit status 2."""
+    """Weights that are missing, damaged, of a newer format, or of another architecture. Exit status
+    2.
+    """
 
 
 class ConfigError(UsageError):
@@ -47,7 +54,9 @@ class ConfigError(UsageError):
 
 
 class SourceChangedError(DemoireError):
-    """A source is no longer the object that was planned. Running the same command again plans it anew."""
+    """A source is no longer the object that was planned. Running the same command again plans it
+    anew.
+    """
 
 
 class StoppedError(DemoireError):
@@ -55,11 +64,15 @@ class StoppedError(DemoireError):
 
 
 class ProofError(DemoireError):
-    """The count at the end did not come out: planned differs from cleaned + copied + quarantined."""
+    """The count at the end did not come out: planned differs from cleaned + copied +
+    quarantined.
+    """
 
 
 class ImageError(DemoireError):
-    """One image that cannot be cleaned. The run goes on; the image is copied through and quarantined."""
+    """One image that cannot be cleaned. The run goes on; the image is copied through and
+    quarantined.
+    """
 
     def __init__(self, reason: QuarantineReason, message: str) -> None:
         super().__init__(message)

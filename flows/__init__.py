@@ -1,8 +1,8 @@
 """When and where: the `demoire` command and the Prefect flows.
 
-The settings below have to stand before Prefect or Ray is imported anywhere, hence here. Prefect's own limit of 20 s for
-its ephemeral server is too near to the 11 to 17 s that it takes; telemetry of both is off. Whoever sets these variables
-in the environment keeps the last word.
+The settings below have to stand before Prefect or Ray is imported anywhere, hence here. Prefect's
+own limit of 20 s for its ephemeral server is too near to the 11 to 17 s that it takes; telemetry of
+both is off. Whoever sets these variables in the environment keeps the last word.
 """
 
 import os

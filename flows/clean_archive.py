@@ -1,12 +1,16 @@
-"""The Prefect flow: discover -> plan -> waves -> publish -> report, the functions of the command line as tasks.
+"""The Prefect flow: discover -> plan -> waves -> publish -> report, the functions of the command
+line as tasks.
 
-The flow adds what a schedule needs and nothing else: each step seen by itself, retried on its own when the network or a
-machine fails, progress while it works, and at the end tables of the figures and of the sources, as artifacts. Between
-tasks pass URIs and small dataclasses, never pixels; results are kept in memory and not pickled anywhere. Parameters are
-stored by Prefect in plain sight, so they hold no credentials: those are in the environment of the process that runs the
-flow. That process is also Ray's driver: whatever ends it, a cancellation or a crash, ends its workers with it.
+The flow adds what a schedule needs and nothing else: each step seen by itself, retried on its own
+when the network or a machine fails, progress while it works, and at the end tables of the figures
+and of the sources, as artifacts. Between tasks pass URIs and small dataclasses, never pixels;
+results are kept in memory and not pickled anywhere. Parameters are stored by Prefect in plain
+sight, so they hold no credentials: those are in the environment of the process that runs the flow.
+That process is also Ray's driver: whatever ends it, a cancellation or a crash, ends its workers
+with it.
 
-Costs: some 15 s for an ephemeral server where PREFECT_API_URL names none, and a few tens of milliseconds a task.
+Costs: some 15 s for an ephemeral server where PREFECT_API_URL names none, and a few tens of
+milliseconds a task.
 """
 
 import functools
@@ -17,7 +21,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import flow, task
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 
 from demoire.errors import ProofError, SourceChangedError, StoppedError, StorageError, UsageError
@@ -37,7 +45,9 @@ Result = TypeVar("Result")
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
-    """What the user got wrong is as wrong a minute later, and a count as uneven; storage may have been the network."""
+    """What the user got wrong is as wrong a minute later, and a count as uneven; storage may have
+    been the network.
+    """
     try:
         state.result()
     except StorageError:
@@ -50,7 +60,9 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def as_task(function: Callable[..., Result]) -> Callable[..., Result]:
-    """One step of the job as a Prefect task of the same name, with retries and without stored results."""
+    """One step of the job as a Prefect task of the same name, with retries and without stored
+    results.
+    """
     wrapped = task(
         name=function.__name__,
         retries=RETRIES,
@@ -68,7 +80,9 @@ def as_task(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 class ProgressArtifacts:
-    """Called as work proceeds; keeps one progress artifact a phase, brought up to date every other second."""
+    """Called as work proceeds; keeps one progress artifact a phase, brought up to date every other
+    second.
+    """
 
     def __init__(self, also: Callable[[str, float, float], None] | None = None) -> None:
         self._also = also
@@ -84,23 +98,30 @@ class ProgressArtifacts:
         self._told = time.monotonic()
         percent = 100.0 * done / total if total else 100.0
         if phase not in self._artifacts:
-            created = create_progress_artifact(progress=percent, key=f"demoire-{phase}", description=phase)
+            created = create_progress_artifact(
+                progress=percent, key=f"demoire-{phase}", description=phase
+            )
             assert isinstance(created, UUID)
             self._artifacts[phase] = created
         else:
             update_progress_artifact(self._artifacts[phase], progress=percent)
 
 
-# Given by the command line, to be told of progress as well; it cannot be a parameter, since Prefect stores those.
+# Given by the command line, to be told of progress as well; it cannot be a parameter, since Prefect
+# stores those.
 _listener: Callable[[str, float, float], None] | None = None
 
 
 def run_flow(
-    src: str, dst: str, settings: CleanSettings, progress: Callable[[str, float, float], None] | None = None
+    src: str,
+    dst: str,
+    settings: CleanSettings,
+    progress: Callable[[str, float, float], None] | None = None,
 ) -> Summary:
     """Run the flow in this process, on the server of PREFECT_API_URL or an ephemeral one.
 
-    Raises what `run_job` raises; UsageError before Prefect sees anything where a URL carries credentials.
+    Raises what `run_job` raises; UsageError before Prefect sees anything where a URL carries
+    credentials.
     """
     global _listener
     for uri in (src, dst, settings.registry):
@@ -113,12 +134,17 @@ def run_flow(
         _listener = None
 
 
-@flow(name="clean-archive", flow_run_name="{src} -> {dst}", persist_result=False, validate_parameters=True)
+@flow(
+    name="clean-archive",
+    flow_run_name="{src} -> {dst}",
+    persist_result=False,
+    validate_parameters=True,
+)
 def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> Summary:
     """Clean an archive into its mirror, and prove the count.
 
-    src: folder, archive, URL or glob of them. dst: folder or URL. settings: those of `demoire clean`'s configuration
-    file. Run again after whatever happened, it finishes.
+    src: folder, archive, URL or glob of them. dst: folder or URL. settings: those of `demoire
+    clean`'s configuration file. Run again after whatever happened, it finishes.
     """
     job = (settings or CleanSettings()).clean_job(src, dst)
     summary = run_job(job, as_task, ProgressArtifacts(_listener))
@@ -138,7 +164,12 @@ def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> 
 
 def _source_row(source: SourceTotals) -> dict[str, Any]:
     facts = asdict(source)
-    return {**facts, "name": shown(source.name), "megapixels": round(source.megapixels, 2), "proved": source.proved}
+    return {
+        **facts,
+        "name": shown(source.name),
+        "megapixels": round(source.megapixels, 2),
+        "proved": source.proved,
+    }
 
 
 def _said(value: Any) -> str:

@@ -1,10 +1,12 @@
-"""The `demoire` command: where every command is known by name, and where every error becomes one sentence.
+"""The `demoire` command: where every command is known by name, and where every error becomes one
+sentence.
 
-Commands live in `flows.commands`; each imports what it needs inside its own function, so that `demoire --help` stays
-a matter of typer alone (0.1 s) although the program stands on torch, Ray and Prefect (several seconds together).
+Commands live in `flows.commands`; each imports what it needs inside its own function, so that
+`demoire --help` stays a matter of typer alone (0.1 s) although the program stands on torch, Ray and
+Prefect (several seconds together).
 
-Exit status: 0 all well; 1 finished, but something is in quarantine (with `--strict`); 2 bad usage or input; 3 failed;
-130 stopped by the keyboard.
+Exit status: 0 all well; 1 finished, but something is in quarantine (with `--strict`); 2 bad usage
+or input; 3 failed; 130 stopped by the keyboard.
 """
 
 import logging
@@ -51,7 +53,9 @@ def demoire(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (default: this process's own) and return its exit status; errors are printed, not raised."""
+    """Run one command line (default: this process's own) and return its exit status; errors are
+    printed, not raised.
+    """
     words, debug = _without_debug(list(sys.argv[1:] if arguments is None else arguments))
     _prepare_output(debug)
     try:
@@ -59,19 +63,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TyperException, errors.DemoireError) as error:
         return _tell(_sentence(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
-        return _tell("stopped; the same command again goes on where this one ended", INTERRUPTED, debug)
+        return _tell(
+            "stopped; the same command again goes on where this one ended", INTERRUPTED, debug
+        )
     except BrokenPipeError:
         _swallow_stdout()
         return 0
-    except Exception as error:  # the last fence: whatever it is, the user gets a sentence and a status
+    # the last fence: whatever it is, the user gets a sentence and a status
+    except Exception as error:
         known = _known_cause(error)
         if known is not None:
             return _tell(_sentence(known), known.exit_code, debug)
-        return _tell(f"unexpected {type(error).__name__}: {_short(str(error))}; run again with --debug", FAILED, debug)
+        return _tell(
+            f"unexpected {type(error).__name__}: {_short(str(error))}; run again with --debug",
+            FAILED,
+            debug,
+        )
 
 
 def _without_debug(words: list[str]) -> tuple[list[str], bool]:
-    """`--debug` may stand anywhere, since it is what one adds to the end of a line that has just failed."""
+    """`--debug` may stand anywhere, since it is what one adds to the end of a line that has just
+    failed.
+    """
     end = words.index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word != "--debug"]
     return kept + words[end:], len(kept) < end
@@ -79,17 +92,22 @@ def _without_debug(words: list[str]) -> tuple[list[str], bool]:
 
 def _prepare_output(debug: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # member names need not be Unicode; showing one must never end a run
+        # member names need not be Unicode; showing one must never end a run
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     level = logging.DEBUG if debug else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     for package in ("demoire", "pipelines", "flows"):
         logging.getLogger(package).setLevel(level)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if debug else "ERROR")
 
 
 def _known_cause(error: BaseException) -> errors.DemoireError | None:
-    """The error meant for the user inside one that Ray or Prefect wrapped on its way between processes."""
+    """The error meant for the user inside one that Ray or Prefect wrapped on its way between
+    processes.
+    """
     seen: set[int] = set()
     current: Any = error
     while current is not None and id(current) not in seen:
@@ -121,7 +139,9 @@ def _tell(sentence: str, status: int, debug: bool) -> int:
 
 
 def _swallow_stdout() -> None:
-    """The reader of a pipe went away, which is its right; without this Python complains once more at exit."""
+    """The reader of a pipe went away, which is its right; without this Python complains once more
+    at exit.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

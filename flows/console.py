@@ -1,7 +1,7 @@
 """What the commands show: tables and JSON on stdout, progress and remarks on stderr.
 
-JSON goes to stdout alone, so that it can be piped. Progress bars appear on long work only, and only where stderr is a
-terminal: a log file has no use for them.
+JSON goes to stdout alone, so that it can be piped. Progress bars appear on long work only, and only
+where stderr is a terminal: a log file has no use for them.
 """
 
 import json
@@ -15,7 +15,9 @@ import typer
 
 
 def emit_json(value: Any, *, indent: int | None = 2) -> None:
-    """One JSON document on stdout; dataclasses become objects, what JSON lacks (NaN, infinity) becomes null."""
+    """One JSON document on stdout; dataclasses become objects, what JSON lacks (NaN, infinity)
+    becomes null.
+    """
     typer.echo(json.dumps(_plain(value), indent=indent, allow_nan=False, default=str))
 
 
@@ -51,14 +53,22 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def cell(value: Any) -> str:
-    """A figure as a reader wants it: thousands parted, decimals by size, a dash for what is not known."""
+    """A figure as a reader wants it: thousands parted, decimals by size, a dash for what is not
+    known.
+    """
     if value is None or (isinstance(value, float) and value != value):
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 1000
+        else f"{value:.2f}"
+        if abs(value) >= 10
+        else f"{value:.3f}"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -87,19 +97,27 @@ class Bar:
         self._progress.update(self._task, **changes)
 
 
-_DOING = {"plan": "planning (sources)", "clean": "cleaning (images)", "publish": "publishing (sources)"}
+_DOING = {
+    "plan": "planning (sources)",
+    "clean": "cleaning (images)",
+    "publish": "publishing (sources)",
+}
 
 
 @contextmanager
 def phases_bar() -> Iterator[Callable[[str, float, float], None]]:
-    """A bar that follows a whole run: called with (phase, done, total), it shows the phase that is at work."""
+    """A bar that follows a whole run: called with (phase, done, total), it shows the phase that is
+    at work.
+    """
     with progress_bar("looking at the sources") as bar:
         yield lambda phase, done, total: bar(done, total, _DOING.get(phase, phase))
 
 
 @contextmanager
 def progress_bar(title: str, total: float | None = None) -> Iterator[Bar]:
-    """A bar with rate and time left on stderr where that is a terminal; else something callable that does nothing."""
+    """A bar with rate and time left on stderr where that is a terminal; else something callable
+    that does nothing.
+    """
     if not sys.stderr.isatty():
         yield Bar(None, None)
         return

@@ -1,7 +1,9 @@
-"""`demoire demo`: the main job on a drawn collection, through the Prefect flow, compared with the known truth.
+"""`demoire demo`: the main job on a drawn collection, through the Prefect flow, compared with the
+known truth.
 
-Nothing is fetched and nothing stands in: the collection is drawn (`pipelines.demo.collection`), the flow and its local
-Ray are those of every night, and the figures at the end are of the mirrored archives as they lie on disk. OUT gets
+Nothing is fetched and nothing stands in: the collection is drawn (`pipelines.demo.collection`), the
+flow and its local Ray are those of every night, and the figures at the end are of the mirrored
+archives as they lie on disk. OUT gets
 
     sample/            what was drawn: the collection, and the clean twins
     clean/             the mirror, with the report
@@ -18,7 +20,13 @@ from PIL import Image
 from flows import console
 from flows.clean_archive import run_flow
 from flows.settings import CleanSettings
-from pipelines.demo.collection import Collection, Comparison, compare_with_truth, draw_collection, read_pictures
+from pipelines.demo.collection import (
+    Collection,
+    Comparison,
+    compare_with_truth,
+    draw_collection,
+    read_pictures,
+)
 from pipelines.run import Summary
 
 PICTURE = "before-after.png"
@@ -43,10 +51,14 @@ def run_demo(out: Path, *, seed: int, device: str) -> Demo:
     """
     with console.progress_bar("drawing a sample collection") as bar:
         collection = draw_collection(out, seed, bar)
-    console.remark(f"drew {collection.images} images in {collection.folder}, {collection.with_moire} with moiré")
+    console.remark(
+        f"drew {collection.images} images in {collection.folder}, {collection.with_moire} with moiré"
+    )
     console.remark("cleaning them: a Prefect server and a Ray of this machine come up first")
     with console.phases_bar() as progress:
-        summary = run_flow(str(collection.folder), str(out / "clean"), CleanSettings(device=device), progress)
+        summary = run_flow(
+            str(collection.folder), str(out / "clean"), CleanSettings(device=device), progress
+        )
     comparisons = compare_with_truth(collection, out / "clean")
     demo = Demo(summary, tuple(comparisons), _draw_picture(collection, comparisons, out))
     _show(demo, collection)
@@ -91,7 +103,8 @@ def _draw_picture(collection: Collection, comparisons: Sequence[Comparison], out
     """The most improved picture of each kind: with moiré, cleaned, as it was drawn."""
     kinds = [kind for kind, _ in _by_kind(comparisons)[:-1]]
     chosen = [
-        max((c for c in comparisons if c.kind == kind), key=lambda c: c.psnr_after - c.psnr_before) for kind in kinds
+        max((c for c in comparisons if c.kind == kind), key=lambda c: c.psnr_after - c.psnr_before)
+        for kind in kinds
     ]
     rows = []
     for comparison in chosen:

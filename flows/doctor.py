@@ -1,7 +1,9 @@
-"""What this installation stands on, what is wrong with it, and what to do: versions, devices, weights, storage.
+"""What this installation stands on, what is wrong with it, and what to do: versions, devices,
+weights, storage.
 
-Every check answers for itself, so one that fails hides no other. Nothing is changed anywhere; only with `write` is a
-small object created in each place and deleted again, since one who may list need not be allowed to write.
+Every check answers for itself, so one that fails hides no other. Nothing is changed anywhere; only
+with `write` is a small object created in each place and deleted again, since one who may list need
+not be allowed to write.
 """
 
 import os
@@ -19,7 +21,17 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from demoire.errors import DemoireError
 from pipelines.names import shown
 
-_SHOWN = ("torch", "ray", "prefect", "pyarrow", "fsspec", "s3fs", "pillow", "opencv-python-headless", "tifffile")
+_SHOWN = (
+    "torch",
+    "ray",
+    "prefect",
+    "pyarrow",
+    "fsspec",
+    "s3fs",
+    "pillow",
+    "opencv-python-headless",
+    "tifffile",
+)
 _MEMORY_GB = 4  # a driver and one cleaning process
 _DISK_GB = 5  # archives are built in the temporary folder before they are put in place
 
@@ -58,8 +70,13 @@ def _guarded(name: str, check: Callable[[], str | Check]) -> Check:
         found = check()
     except DemoireError as error:
         return Check(name, "wrong", str(error))
-    except Exception as error:  # a broken installation fails in ways of its own; telling of them is the task here
-        return Check(name, f"{type(error).__name__}: {error}", "Install again with the versions of constraints.txt.")
+    # a broken installation fails in ways of its own; telling of them is the task here
+    except Exception as error:
+        return Check(
+            name,
+            f"{type(error).__name__}: {error}",
+            "Install again with the versions of constraints.txt.",
+        )
     return found if isinstance(found, Check) else Check(name, found)
 
 
@@ -70,7 +87,9 @@ def _package(name: str) -> Check:
         return Check(name, "not installed", f"pip install -c constraints.txt {name}")
     wanted = _wanted(name)
     if wanted and not _satisfies(found, wanted):
-        return Check(name, found, f"demoire needs {name}{wanted}: pip install -c constraints.txt {name}")
+        return Check(
+            name, found, f"demoire needs {name}{wanted}: pip install -c constraints.txt {name}"
+        )
     return Check(name, found)
 
 
@@ -96,7 +115,9 @@ def _memory() -> Check:
     memory = psutil.virtual_memory()
     finding = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free, {os.cpu_count()} processors"
     if memory.available < _MEMORY_GB * 2**30:
-        return Check("memory", finding, f"Free some: a run wants {_MEMORY_GB} GB, or lower --workers.")
+        return Check(
+            "memory", finding, f"Free some: a run wants {_MEMORY_GB} GB, or lower --workers."
+        )
     return Check("memory", finding)
 
 
@@ -105,21 +126,29 @@ def _disk() -> Check:
     free = shutil.disk_usage(folder).free / 2**30
     finding = f"{free:.1f} GB free in {folder}"
     if free < _DISK_GB:
-        return Check("disk", finding, "Free some, or set TMPDIR to a larger disk: archives are built there.")
+        return Check(
+            "disk", finding, "Free some, or set TMPDIR to a larger disk: archives are built there."
+        )
     return Check("disk", finding)
 
 
 def _prefect_server() -> Check:
     address = os.environ.get("PREFECT_API_URL")
     if not address:
-        return Check("prefect server", "none named; commands run without one, schedules start their own")
+        return Check(
+            "prefect server", "none named; commands run without one, schedules start their own"
+        )
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5):
             return Check("prefect server", f"{shown(address)} answers")
     except (OSError, ValueError, HTTPException) as error:
         # What a malformed address is answered with repeats it.
         what = str(error) if isinstance(error, OSError) else type(error).__name__
-        return Check("prefect server", f"{shown(address)}: {what}", "Start it, or correct or unset PREFECT_API_URL.")
+        return Check(
+            "prefect server",
+            f"{shown(address)}: {what}",
+            "Start it, or correct or unset PREFECT_API_URL.",
+        )
 
 
 def _device() -> str | Check:
@@ -129,7 +158,9 @@ def _device() -> str | Check:
     if names:
         return ", ".join(f"cuda:{number} {name}" for number, name in enumerate(names))
     if shutil.which("nvidia-smi"):
-        way_out = "There is an NVIDIA driver, but this torch does not see a GPU: install its CUDA build."
+        way_out = (
+            "There is an NVIDIA driver, but this torch does not see a GPU: install its CUDA build."
+        )
         return Check("device", f"CPU only, torch {torch.__version__}", way_out)
     return f"CPU only, {torch.get_num_threads()} threads"
 

@@ -1,9 +1,11 @@
-"""`demoire serve` and `demoire deploy`: the nightly cleanup of infra/prefect/prefect.yaml on a Prefect server.
+"""`demoire serve` and `demoire deploy`: the nightly cleanup of infra/prefect/prefect.yaml on a
+Prefect server.
 
-`serve` registers the deployment and runs what its schedule starts, from this process, until it is stopped; without
-PREFECT_API_URL it brings up a local server first, on 127.0.0.1. `deploy` creates the same deployment for a work pool
-and ends; a worker elsewhere runs it. One deployment file serves both, and is read here rather than by `prefect deploy`
-because an unset variable in it has to be an error before the night, not an empty source in it.
+`serve` registers the deployment and runs what its schedule starts, from this process, until it is
+stopped; without PREFECT_API_URL it brings up a local server first, on 127.0.0.1. `deploy` creates
+the same deployment for a work pool and ends; a worker elsewhere runs it. One deployment file serves
+both, and is read here rather than by `prefect deploy` because an unset variable in it has to be an
+error before the night, not an empty source in it.
 """
 
 import os
@@ -65,29 +67,37 @@ class DeploymentConfig(_Part):
 
 
 def read_deployment(file: Path, name: str | None = None) -> DeploymentConfig:
-    """The deployment of that name (default: the only one, or `nightly`), its `{{ $VARIABLE }}`s filled in.
+    """The deployment of that name (default: the only one, or `nightly`), its `{{ $VARIABLE }}`s
+    filled in.
 
     Raises:
-        ConfigError: the file is missing or malformed, has no such deployment, or names a variable that is not set.
-        UsageError: a place in it is of no known kind, or carries credentials.
+        ConfigError: the file is missing or malformed, has no such deployment, or names a variable
+        that is not set. UsageError: a place in it is of no known kind, or carries credentials.
     """
     try:
         entries = yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
         found = [DeploymentConfig.model_validate(_filled(entry, file)) for entry in entries]
     except FileNotFoundError:
-        raise ConfigError(f"There is no deployment file {file}; say with --file where it is.") from None
+        raise ConfigError(
+            f"There is no deployment file {file}; say with --file where it is."
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{file} is wrong at '{place}': {first['msg']}.") from None
     except yaml.MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
         line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "some line"
-        raise ConfigError(f"{file} is no Prefect deployment file: {error.problem} in {line}.") from None
+        raise ConfigError(
+            f"{file} is no Prefect deployment file: {error.problem} in {line}."
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is no Prefect deployment file: {error}.") from error
     for deployment in found:
         settings = deployment.parameters.get("settings") or {}
-        for target in (*(deployment.parameters.get(key) for key in ("src", "dst")), settings.get("registry")):
+        for target in (
+            *(deployment.parameters.get(key) for key in ("src", "dst")),
+            settings.get("registry"),
+        ):
             if isinstance(target, str):  # Prefect stores parameters in plain sight
                 open_place(target)
     wanted = name or (found[0].name if len(found) == 1 else "nightly")
@@ -103,7 +113,11 @@ def _filled(value: Any, file: Path) -> Any:
         return {key: _filled(item, file) for key, item in value.items()}
     if isinstance(value, list):
         return [_filled(item, file) for item in value]
-    return _VARIABLE.sub(lambda match: _variable(match.group(1), file), value) if isinstance(value, str) else value
+    return (
+        _VARIABLE.sub(lambda match: _variable(match.group(1), file), value)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _variable(name: str, file: Path) -> str:
@@ -126,16 +140,21 @@ def serve(deployment: DeploymentConfig, *, port: int) -> None:
 
 
 def deploy(deployment: DeploymentConfig, *, pool: str | None) -> str:
-    """Create (or update) the deployment on the server of PREFECT_API_URL for a work pool; returns its id.
+    """Create (or update) the deployment on the server of PREFECT_API_URL for a work pool; returns
+    its id.
 
     Raises:
         UsageError: no server is named, no pool is named, or the server does not answer.
     """
     if not os.environ.get("PREFECT_API_URL"):
-        raise UsageError("There is no Prefect server to deploy to; set PREFECT_API_URL, or use 'demoire serve' here.")
+        raise UsageError(
+            "There is no Prefect server to deploy to; set PREFECT_API_URL, or use 'demoire serve' here."
+        )
     name = pool or (deployment.work_pool.name if deployment.work_pool else None)
     if name is None:
-        raise UsageError(f"The deployment '{deployment.name}' names no work pool; say which with --pool.")
+        raise UsageError(
+            f"The deployment '{deployment.name}' names no work pool; say which with --pool."
+        )
     import httpx
     from prefect.exceptions import PrefectException
 
@@ -145,7 +164,9 @@ def deploy(deployment: DeploymentConfig, *, pool: str | None) -> str:
         return str(prepared.apply(work_pool_name=name))
     except (httpx.HTTPError, PrefectException) as error:
         address = shown(os.environ["PREFECT_API_URL"])
-        raise UsageError(f"The Prefect server at {address} did not take the deployment: {error}.") from error
+        raise UsageError(
+            f"The Prefect server at {address} did not take the deployment: {error}."
+        ) from error
 
 
 def _make_pool(name: str) -> None:
@@ -162,7 +183,9 @@ def _make_pool(name: str) -> None:
 
 
 def as_prefect(deployment: DeploymentConfig, *, pool: str | None = None) -> "RunnerDeployment":
-    """The deployment as Prefect's own object, which finds the flow by its module wherever demoire is installed."""
+    """The deployment as Prefect's own object, which finds the flow by its module wherever demoire
+    is installed.
+    """
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron, Interval, Schedule
     from prefect.types.entrypoint import EntrypointType
@@ -172,14 +195,18 @@ def as_prefect(deployment: DeploymentConfig, *, pool: str | None = None) -> "Run
     schedules: list[Schedule] = []
     for schedule in deployment.schedules:
         if schedule.cron:
-            schedules.append(Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active))
+            schedules.append(
+                Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active)
+            )
         elif schedule.interval:
             every = timedelta(seconds=schedule.interval)
             schedules.append(Interval(every, timezone=schedule.timezone, active=schedule.active))
     limit = None
     if deployment.concurrency_limit is not None:
         strategy = ConcurrencyLimitStrategy(deployment.concurrency_limit.collision_strategy)
-        limit = ConcurrencyLimitConfig(limit=deployment.concurrency_limit.limit, collision_strategy=strategy)
+        limit = ConcurrencyLimitConfig(
+            limit=deployment.concurrency_limit.limit, collision_strategy=strategy
+        )
     made = clean_archive.to_deployment(
         name=deployment.name,
         schedules=schedules or None,
@@ -189,7 +216,9 @@ def as_prefect(deployment: DeploymentConfig, *, pool: str | None = None) -> "Run
         tags=deployment.tags,
         entrypoint_type=EntrypointType.MODULE_PATH,
         work_pool_name=pool,
-        work_queue_name=deployment.work_pool.work_queue_name if pool and deployment.work_pool else None,
+        work_queue_name=deployment.work_pool.work_queue_name
+        if pool and deployment.work_pool
+        else None,
         job_variables=deployment.work_pool.job_variables if pool and deployment.work_pool else None,
     )
     return cast("RunnerDeployment", made)  # a coroutine only where an event loop runs already

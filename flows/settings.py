@@ -1,8 +1,10 @@
-"""What can be set for a run, checked once at the edge: flags and the file of `--config` become one typed object.
+"""What can be set for a run, checked once at the edge: flags and the file of `--config` become one
+typed object.
 
-The file is TOML with the very names of the flags (`max_megapixels = 200`); a flag wins over the file. An unknown key
-or a value out of range is an error that names it, because a setting that is silently ignored costs a night. Credentials
-are no settings: they stay in the environment, so that none can end in a plan, a report or a Prefect parameter.
+The file is TOML with the very names of the flags (`max_megapixels = 200`); a flag wins over the
+file. An unknown key or a value out of range is an error that names it, because a setting that is
+silently ignored costs a night. Credentials are no settings: they stay in the environment, so that
+none can end in a plan, a report or a Prefect parameter.
 """
 
 import json
@@ -32,21 +34,27 @@ class CleanSettings(BaseModel):
     threshold: float | None = Field(default=None, ge=0, le=1)
     detector: str = "detector"
     restorer: str = "restorer"
-    weights: tuple[str, ...] = ()  # names, shipped or of the registry; each takes the place of the model that it is
+    # names, shipped or of the registry; each takes the place of the model that it is
+    weights: tuple[str, ...] = ()
     registry: str | None = None  # None: that of DEMOIRE_REGISTRY, else this user's own
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     max_megapixels: float = Field(default=500, gt=0)
     max_side: int = Field(default=100_000, gt=0)
     threads: int = Field(default=0, ge=0)
     workers: int | None = Field(default=None, ge=1)
-    # The cluster is a fact of the place where a run starts (a worker's container), so that place may say it.
-    ray_address: str | None = Field(default_factory=lambda: os.environ.get("DEMOIRE_RAY_ADDRESS") or None)
+    # The cluster is a fact of the place where a run starts (a worker's container), so that place
+    # may say it.
+    ray_address: str | None = Field(
+        default_factory=lambda: os.environ.get("DEMOIRE_RAY_ADDRESS") or None
+    )
     sample: int | None = Field(default=None, ge=1)
 
     def cleaner_config(self) -> "CleanerConfig":
-        """What these settings ask of a Cleaner; weights of the registry are fetched, and named by their local copy.
+        """What these settings ask of a Cleaner; weights of the registry are fetched, and named by
+        their local copy.
 
-        Raises WeightsError for names that are not known, UsageError where two settings name one model.
+        Raises WeightsError for names that are not known, UsageError where two settings name one
+        model.
         """
         from demoire.cleaning.config import CleanerConfig
 
@@ -67,7 +75,9 @@ class CleanSettings(BaseModel):
     def clean_job(self, src: str, dst: str) -> "CleanJob":
         from pipelines.run import CleanJob
 
-        return CleanJob(src, dst, self.cleaner_config(), self.workers, self.ray_address, self.sample)
+        return CleanJob(
+            src, dst, self.cleaner_config(), self.workers, self.ray_address, self.sample
+        )
 
 
 def read_settings(file: Path | None, **flags: Any) -> CleanSettings:
@@ -85,9 +95,11 @@ def read_settings(file: Path | None, **flags: Any) -> CleanSettings:
 
 
 def keep_storage_options(options: Sequence[str]) -> None:
-    """Put `--storage-option KEY=VALUE` where the storage layer, and its workers on this machine, look for them.
+    """Put `--storage-option KEY=VALUE` where the storage layer, and its workers on this machine,
+    look for them.
 
-    They may be credentials, so they travel in the environment and never as a parameter of a job or a flow.
+    They may be credentials, so they travel in the environment and never as a parameter of a job or
+    a flow.
     """
     if not options:
         return
@@ -95,18 +107,23 @@ def keep_storage_options(options: Sequence[str]) -> None:
 
     from pipelines.storage.options import STORAGE_OPTIONS, read_storage_options
 
-    setproctitle("demoire")  # the command line is read by whoever lists processes, and by Ray into its table of jobs
+    # the command line is read by whoever lists processes, and by Ray into its table of jobs
+    setproctitle("demoire")
     kept = read_storage_options()
     for number, option in enumerate(options, start=1):
         key, equals, value = option.partition("=")
         if not equals or not key:
-            raise UsageError(f"--storage-option number {number} is not of the form KEY=VALUE, such as 'anon=true'.")
+            raise UsageError(
+                f"--storage-option number {number} is not of the form KEY=VALUE, such as 'anon=true'."
+            )
         kept[key] = _value(value)
     os.environ[STORAGE_OPTIONS] = json.dumps(kept)
 
 
 def _value(text: str) -> Any:
-    """What is JSON as JSON (true, 5, {...}), all else as text; text of digits only is written with double quotes."""
+    """What is JSON as JSON (true, 5, {...}), all else as text; text of digits only is written with
+    double quotes.
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -117,7 +134,9 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"The configuration file {file} does not exist; check the path given to --config.") from None
+        raise ConfigError(
+            f"The configuration file {file} does not exist; check the path given to --config."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {file} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:
@@ -134,6 +153,10 @@ def _validate(values: dict[str, Any], kind: type[UsageError], name: Any) -> Clea
             known = ", ".join(CleanSettings.model_fields)
             raise kind(f"Unknown setting {name(key)}; the settings are {known}.") from None
         if key == "device":
-            raise kind(f"There is no device {first['input']!r}; {name(key)} is auto, cpu, cuda or cuda:N.") from None
+            raise kind(
+                f"There is no device {first['input']!r}; {name(key)} is auto, cpu, cuda or cuda:N."
+            ) from None
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise kind(f"The value {first['input']!r} of {name(key)} is out of place: {message}.") from None
+        raise kind(
+            f"The value {first['input']!r} of {name(key)} is out of place: {message}."
+        ) from None

@@ -1,8 +1,10 @@
-"""The Prefect flow of training: simulate -> train -> evaluate -> register, the functions of the command line as tasks.
+"""The Prefect flow of training: simulate -> train -> evaluate -> register, the functions of the
+command line as tasks.
 
-A task that is tried again goes on where the last try ended: training from its last checkpoint, shards from the last one
-that is whole; so a retry costs minutes, not the night. The figures are left as tables, and links lead to the learning
-curve and the page of the evaluation on the machine that ran the flow.
+A task that is tried again goes on where the last try ended: training from its last checkpoint,
+shards from the last one that is whole; so a retry costs minutes, not the night. The figures are
+left as tables, and links lead to the learning curve and the page of the evaluation on the machine
+that ran the flow.
 """
 
 import csv
@@ -24,7 +26,8 @@ _MOST_ROWS = 200  # of the learning curve; curve.csv has them all
 def run_flow(job: TrainJob) -> Trained:
     """Run the flow in this process, on the server of PREFECT_API_URL or an ephemeral one.
 
-    Raises what `train_model` raises; UsageError before Prefect sees anything where a URL carries credentials.
+    Raises what `train_model` raises; UsageError before Prefect sees anything where a URL carries
+    credentials.
     """
     if job.registry is not None:
         open_place(job.registry)
@@ -33,21 +36,32 @@ def run_flow(job: TrainJob) -> Trained:
 
 @flow(name="train-model", flow_run_name="{job.config}", persist_result=False, log_prints=False)
 def train_model(job: TrainJob) -> Trained:
-    """Train by a configuration; where a name is given, evaluate on pairs of the test split and register what is better.
+    """Train by a configuration; where a name is given, evaluate on pairs of the test split and
+    register what is better.
 
     Raises DemoireError when the run was stopped before its first validation.
     """
     done = run_training(job, as_task)
     result = done.result
     if result.weights is None:
-        raise DemoireError(f"Training stopped at step {result.step}, before any validation; go on with --resume.")
+        raise DemoireError(
+            f"Training stopped at step {result.step}, before any validation; go on with --resume."
+        )
     weights = find_weights(str(result.weights))
     facts = [("sha256", weights.digest), ("step", str(result.step)), *_flat(result.figures)]
-    _table("trained-weights", facts, f"{weights.name}: {weights.architecture}, on images it was not trained on")
+    _table(
+        "trained-weights",
+        facts,
+        f"{weights.name}: {weights.architecture}, on images it was not trained on",
+    )
     _curve(job.out)
     if done.evaluation is not None:
         facts = [("registration", done.sentence()), *_flat(done.evaluation.figures)]
-        _table("evaluated-weights", facts, f"{weights.name} on pairs of the test split; all is in evaluation.html")
+        _table(
+            "evaluated-weights",
+            facts,
+            f"{weights.name} on pairs of the test split; all is in evaluation.html",
+        )
         _link("evaluation", job.out / "evaluation.html", "the evaluation, with pictures")
     return done
 
@@ -56,7 +70,9 @@ def _curve(out: Path) -> None:
     with (out / "curve.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file)]
     step = -(-len(rows) // _MOST_ROWS)
-    create_table_artifact(table=rows[::step], key="learning-curve", description=f"every {step}. row of curve.csv")
+    create_table_artifact(
+        table=rows[::step], key="learning-curve", description=f"every {step}. row of curve.csv"
+    )
     _link("learning-curve-picture", out / "curve.png", "the learning curve")
 
 
@@ -73,5 +89,9 @@ def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """{"a": {"b": 1}} as [("a.b", "1")]: an artifact's table has one level."""
     rows: list[tuple[str, str]] = []
     for name, value in figures.items():
-        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, str(value))]
+        rows += (
+            _flat(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else [(prefix + name, str(value))]
+        )
     return rows

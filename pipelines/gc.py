@@ -25,8 +25,9 @@ class Collected:
 def gc(dst: str) -> Collected:
     """Remove what published sources no longer need, and what nothing has named for a day.
 
-    A mirror that is lost afterwards is cleaned anew by the next run. Never touches what the committed units of an
-    unpublished source are made of, nor mirrors and reports. Raises UsageError if nothing was planned under DST.
+    A mirror that is lost afterwards is cleaned anew by the next run. Never touches what the
+    committed units of an unpublished source are made of, nor mirrors and reports. Raises UsageError
+    if nothing was planned under DST.
     """
     place, plan, ledger = open_place(dst), load_plan(dst), Ledger(dst)
     published = _published(place, plan)
@@ -37,7 +38,11 @@ def gc(dst: str) -> Collected:
     for unit in read_units(dst, plan.id):
         ids = lineage(unit, plan.fingerprint, deadly)
         (finished if unit.source.id in published else needed).update(ids)
-    named = {name for commit in map(ledger.read, needed & committed) for name in (commit.segment, commit.rows)}
+    named = {
+        name
+        for commit in map(ledger.read, needed & committed)
+        for name in (commit.segment, commit.rows)
+    }
     now, count, size = time.time(), 0, 0
     for entry in _ledger_objects(place):
         unit_id, old = entry.name.partition(".")[0], now - entry.mtime > _DAY

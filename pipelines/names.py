@@ -6,7 +6,9 @@ _PORT = re.compile(r":\d+$")
 
 
 def redact(text: str) -> str:
-    """`text` with the `user:password@` of a URL replaced by `***@`, a password with slashes in it too."""
+    """`text` with the `user:password@` of a URL replaced by `***@`, a password with slashes in it
+    too.
+    """
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
@@ -19,6 +21,10 @@ def redact(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """`name` as text that can be printed and encoded anywhere: no secret, no lone surrogate, no control character."""
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in redact(name))
+    """`name` as text that can be printed and encoded anywhere: no secret, no lone surrogate, no
+    control character.
+    """
+    printable = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in redact(name)
+    )
     return printable.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,7 +1,8 @@
 """The facts that travel between the steps of a run, as small frozen dataclasses.
 
-source -> member -> unit -> chain on the way in; report row on the way out. Parsing and checking happen where these are
-made; from there on their values are right by type. Nothing here touches storage.
+source -> member -> unit -> chain on the way in; report row on the way out. Parsing and checking
+happen where these are made; from there on their values are right by type. Nothing here touches
+storage.
 """
 
 import hashlib
@@ -32,7 +33,9 @@ class Source:
     @property
     def id(self) -> str:
         """Sixteen hex digits that name this source in the ledger; independent of its version."""
-        return hashlib.sha256(f"{self.kind}\0{self.uri}".encode(errors="surrogateescape")).hexdigest()[:16]
+        return hashlib.sha256(
+            f"{self.kind}\0{self.uri}".encode(errors="surrogateescape")
+        ).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class Member:
     position: int  # place in the source, from 0
     name: str  # as the source gives it; may hold surrogate escapes where it is not UTF-8
     kind: MemberKind
-    offset: int  # first byte of the payload in the source object; -1 where it cannot be read by range
+    # first byte of the payload in the source object; -1 where it cannot be read by range
+    offset: int
     length: int  # bytes of the payload as stored in the source (compressed, where it is)
     size: int  # bytes of the payload once decompressed
     compression: Compression
     version: str  # for a folder's file: etag, else size + mtime; '' inside an archive
-    megapixels: float  # decoded size, estimated from the encoded one where the header was not read; 0 if no image
+    # decoded size, estimated from the encoded one where the header was not read; 0 if no image
+    megapixels: float
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Unit:
     """The grain of work and of commitment: consecutive image members of one source.
 
     `id` is sha256 over source uri and version, member names and ranges, and the config fingerprint.
-    `generation` is 0 in a normal plan; `demoire retry` plans quarantined images again under the next number, and the
-    highest committed generation of an image is the one that is published.
+    `generation` is 0 in a normal plan; `demoire retry` plans quarantined images again under the
+    next number, and the highest committed generation of an image is the one that is published.
     """
 
     id: str
@@ -75,7 +80,9 @@ class Unit:
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One row of the report: one image, or one page of it. Field order is column order; names are a promise."""
+    """One row of the report: one image, or one page of it. Field order is column order; names are a
+    promise.
+    """
 
     source: str
     member: str
@@ -130,6 +137,9 @@ _ARROW: dict[Any, pa.DataType] = {
 }
 
 REPORT_SCHEMA = pa.schema(
-    [pa.field(f.name, _ARROW[f.type], nullable=f.type not in (str, int, float, datetime)) for f in fields(ReportRow)],
+    [
+        pa.field(f.name, _ARROW[f.type], nullable=f.type not in (str, int, float, datetime))
+        for f in fields(ReportRow)
+    ],
     metadata={"demoire.report": REPORT_VERSION},
 )

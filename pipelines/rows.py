@@ -47,7 +47,14 @@ def quarantined(member: Member, reason: str, origin: Origin) -> Outcome:
 _FACTS = ("width", "height", "mode", "bits", "dpi", "icc")
 
 
-_SCORES = ("moire_before", "moire_after", "moire_kind", "psnr_vs_input", "ssim_vs_input", "colour_shift")
+_SCORES = (
+    "moire_before",
+    "moire_after",
+    "moire_kind",
+    "psnr_vs_input",
+    "ssim_vs_input",
+    "colour_shift",
+)
 
 
 _STAGES = ("decode", "detect", "restore", "encode")
@@ -76,7 +83,9 @@ def _row(
         bytes_in=member.size if original is None else len(original),
         bytes_out=len(cleaned.data) if cleaned else member.size,
         sha256_in=digest_in,
-        sha256_out=sha256(cleaned.data).hexdigest() if cleaned and cleaned.status == "cleaned" else digest_in,
+        sha256_out=sha256(cleaned.data).hexdigest()
+        if cleaned and cleaned.status == "cleaned"
+        else digest_in,
         status=cleaned.status if cleaned else "quarantined",
         reason=cleaned.reason if cleaned else reason,
         tiles=cleaned.tiles if cleaned else 0,
@@ -120,4 +129,6 @@ def rows_to_parquet(rows: Sequence[ReportRow]) -> bytes:
 
 def rows_to_table(rows: Sequence[ReportRow]) -> pa.Table:
     """Report rows as a table of the report's schema."""
-    return pa.Table.from_pylist([{f.name: getattr(row, f.name) for f in fields(row)} for row in rows], REPORT_SCHEMA)
+    return pa.Table.from_pylist(
+        [{f.name: getattr(row, f.name) for f in fields(row)} for row in rows], REPORT_SCHEMA
+    )

@@ -1,12 +1,13 @@
 """The whole job: plan -> waves of cleaning -> publish -> report -> prove.
 
-`run_job` is what `demoire clean` does. It may be killed at any point and run again with the same job: units that are
-committed and sources that are published are passed over. Run again when all is done, it looks at the sources' versions
-and at the markers, and writes nothing. A source that changes while the job runs is planned anew, once all others are
-published. On SIGTERM or Ctrl-C the units in work are finished, and no others are begun.
+`run_job` is what `demoire clean` does. It may be killed at any point and run again with the same
+job: units that are committed and sources that are published are passed over. Run again when all is
+done, it looks at the sources' versions and at the markers, and writes nothing. A source that
+changes while the job runs is planned anew, once all others are published. On SIGTERM or Ctrl-C the
+units in work are finished, and no others are begun.
 
-Each step is a function of small values that can be called by itself; `step` wraps every call, so that a scheduler can
-make a task of each. The plain command passes none.
+Each step is a function of small values that can be called by itself; `step` wraps every call, so
+that a scheduler can make a task of each. The plain command passes none.
 """
 
 import json
@@ -25,7 +26,13 @@ import ray
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import DemoireError, SourceChangedError, UsageError
 from pipelines.clean.actor import Work
-from pipelines.clean.cluster import StorageEnvironment, is_death, own_error, ray_session, storage_environment
+from pipelines.clean.cluster import (
+    StorageEnvironment,
+    is_death,
+    own_error,
+    ray_session,
+    storage_environment,
+)
 from pipelines.clean.ledger import Ledger
 from pipelines.clean.stopping import stops_in_order
 from pipelines.clean.wave import WAVE_UNITS, clean_wave
@@ -62,7 +69,8 @@ _LOG = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Step = Callable[[Callable[..., Any]], Callable[..., Any]]
-Progress = Callable[[str, float, float], None]  # "plan" (sources), "clean" (images) or "publish" (sources); done, of
+# "plan" (sources), "clean" (images) or "publish" (sources); done, of
+Progress = Callable[[str, float, float], None]
 
 
 def plainly(function: Callable[..., Result]) -> Callable[..., Result]:
@@ -76,7 +84,9 @@ def in_silence(phase: str, done: float, total: float) -> None:
 
 @dataclass(frozen=True)
 class CleanJob:
-    """What is to be cleaned, where to, and how. Holds no credentials: those stay in the environment."""
+    """What is to be cleaned, where to, and how. Holds no credentials: those stay in the
+    environment.
+    """
 
     src: str
     dst: str
@@ -96,7 +106,9 @@ class CleanJob:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a job came to. The counts are of all that is published of it, `seconds` and `mps` of this run."""
+    """What a job came to. The counts are of all that is published of it, `seconds` and `mps` of
+    this run.
+    """
 
     run_id: str
     images: int
@@ -117,10 +129,12 @@ class WaveDone:
     """A wave as the loop over waves sees it."""
 
     left: int  # units before it
-    state: tuple[int, int] = (0, 0)  # (committed, deadly) units before it; something of it has to change every wave
+    # (committed, deadly) units before it; something of it has to change every wave
+    state: tuple[int, int] = (0, 0)
     megapixels: float = 0.0
     seconds: float = 0.0
-    changed: dict[str, str] = field(default_factory=dict)  # sources that are not what was planned: id -> what to say
+    # sources that are not what was planned: id -> what to say
+    changed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,8 +150,9 @@ class Worked:
 def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence) -> Summary:
     """Do the job, or what is left of it.
 
-    Raises UsageError and its kind for what the user can put right, ProofError if the count does not come out,
-    SourceChangedError if a source changes faster than it is planned, StoppedError if a signal asked to stop.
+    Raises UsageError and its kind for what the user can put right, ProofError if the count does not
+    come out, SourceChangedError if a source changes faster than it is planned, StoppedError if a
+    signal asked to stop.
     """
     start, run_id = time.monotonic(), _new_run_id()
     for again in range(_PLANS - 1, -1, -1):
@@ -168,19 +183,31 @@ def retry(
     step: Step = plainly,
     progress: Progress = in_silence,
 ) -> Summary:
-    """Clean once more what is in quarantine under DST (for `reason`, or all of it), and take it into the mirrors.
+    """Clean once more what is in quarantine under DST (for `reason`, or all of it), and take it
+    into the mirrors.
 
-    config: of this attempt; None: that of the run before. Raises UsageError if DST holds no finished run, or nothing is
-    in quarantine for that reason.
+    config: of this attempt; None: that of the run before. Raises UsageError if DST holds no
+    finished run, or nothing is in quarantine for that reason.
     """
     start, run_id = time.monotonic(), _new_run_id()
     place, latest = open_place(dst), load_plan(dst)
     chosen = list(_in_quarantine(place, latest, reason))
     if not chosen:
-        raise UsageError(f"Nothing{f' of reason {reason}' if reason else ''} is in quarantine under {place.full()}.")
+        raise UsageError(
+            f"Nothing{f' of reason {reason}' if reason else ''} is in quarantine under {place.full()}."
+        )
     before = _last_job(place)
-    job = CleanJob(latest.src, dst, config or before.config, workers or before.workers, ray_address, latest.sample)
-    markers = (read_marker(place, source_id) for source_id in {source_id for source_id, _ in chosen})
+    job = CleanJob(
+        latest.src,
+        dst,
+        config or before.config,
+        workers or before.workers,
+        ray_address,
+        latest.sample,
+    )
+    markers = (
+        read_marker(place, source_id) for source_id in {source_id for source_id, _ in chosen}
+    )
     generation = 1 + max(marker.generation for marker in markers if marker is not None)
     plan_id = make_retry_plan(dst, chosen, job.config.fingerprint(), generation).id
     worked = _work_off(job, plan_id, run_id, step, progress)
@@ -194,14 +221,18 @@ def retry(
 
 
 def plan_units(job: CleanJob, progress: Progress = in_silence) -> str:
-    """Look at the sources and plan what is to be done; the plan's id. The latest plan is kept where it still fits."""
+    """Look at the sources and plan what is to be done; the plan's id. The latest plan is kept where
+    it still fits.
+    """
     check_places(job.src, job.dst)
     place, fingerprint = open_place(job.dst), job.config.fingerprint()
     if job.sample is not None:
         _check_sample(place)
     elif (latest := _latest_plan(place)) is not None and _fits(latest, job, fingerprint):
         return latest.id
-    return make_plan(job.src, job.dst, fingerprint, job.sample, lambda done, of: progress("plan", done, of)).id
+    return make_plan(
+        job.src, job.dst, fingerprint, job.sample, lambda done, of: progress("plan", done, of)
+    ).id
 
 
 def clean_next_wave(
@@ -214,14 +245,17 @@ def clean_next_wave(
 ) -> WaveDone:
     """Clean what is left of a plan, at most one wave of it.
 
-    left_out: ids of sources that have changed. careful: find out what dies before any actor has a unit.
+    left_out: ids of sources that have changed. careful: find out what dies before any actor has a
+    unit.
     """
     ledger, plan, wave = Ledger(job.dst), load_plan(job.dst, plan_id), uuid4().hex
     committed = ledger.committed()
     deadly = ledger.poisonous(committed)
     state = len(committed), len(deadly)
     place = open_place(job.dst)
-    passed_over = left_out | {planned.source.id for planned in plan.sources if is_done(place, plan, planned)}
+    passed_over = left_out | {
+        planned.source.id for planned in plan.sources if is_done(place, plan, planned)
+    }
     units: list[Unit] = []
     left = images = 0
     for unit in _open_units(plan, passed_over, committed, deadly):
@@ -250,11 +284,18 @@ def clean_next_wave(
 
 
 def publish_sources(
-    job: CleanJob, plan_id: str, progress: Progress = in_silence, left_out: AbstractSet[str] = frozenset()
+    job: CleanJob,
+    plan_id: str,
+    progress: Progress = in_silence,
+    left_out: AbstractSet[str] = frozenset(),
 ) -> Worked:
-    """Publish all sources of a plan that are not published yet, several at a time, but for those left out."""
+    """Publish all sources of a plan that are not published yet, several at a time, but for those
+    left out.
+    """
     plan, place = load_plan(job.dst, plan_id), open_place(job.dst)
-    waiting = {planned.source.id for planned in plan.sources if not is_done(place, plan, planned)} - left_out
+    waiting = {
+        planned.source.id for planned in plan.sources if not is_done(place, plan, planned)
+    } - left_out
     done = len(plan.sources) - len(waiting)
     running: list[ray.ObjectRef] = []
     with ray_session(job.ray_address):
@@ -286,7 +327,9 @@ def prove_counts(dst: str, plan_id: str) -> Proof:
 
 
 def _work_off(job: CleanJob, plan_id: str, run_id: str, step: Step, progress: Progress) -> Worked:
-    """Waves until every unit is committed, then the mirrors; without the sources that turn out to have changed."""
+    """Waves until every unit is committed, then the mirrors; without the sources that turn out to
+    have changed.
+    """
     place, plan = open_place(job.dst), load_plan(job.dst, plan_id)
     if all(is_done(place, plan, planned) for planned in plan.sources):
         return Worked()
@@ -294,7 +337,9 @@ def _work_off(job: CleanJob, plan_id: str, run_id: str, step: Step, progress: Pr
     changed: dict[str, str] = {}
     before, idle = None, 0
     with ray_session(job.ray_address), stops_in_order():
-        while (wave := step(clean_next_wave)(job, plan_id, run_id, progress, changed.keys(), idle > 0)).left:
+        while (
+            wave := step(clean_next_wave)(job, plan_id, run_id, progress, changed.keys(), idle > 0)
+        ).left:
             megapixels, seconds = megapixels + wave.megapixels, seconds + wave.seconds
             idle = idle + 1 if wave.state == before and not wave.changed else 0
             before = wave.state
@@ -320,12 +365,22 @@ def _open_units(
 
 def _give_up(ledger: Ledger, unit: Unit, origin: Origin) -> None:
     """Quarantine the one image that kills whatever process touches it."""
-    _LOG.warning("%s in %s kills its process; it goes into quarantine.", unit.members[0].name, shown(unit.source.uri))
-    ledger.commit(unit, origin.attempt, [quarantined(member, "native_crash", origin) for member in unit.members])
+    _LOG.warning(
+        "%s in %s kills its process; it goes into quarantine.",
+        unit.members[0].name,
+        shown(unit.source.uri),
+    )
+    ledger.commit(
+        unit,
+        origin.attempt,
+        [quarantined(member, "native_crash", origin) for member in unit.members],
+    )
 
 
 def _by_source(plan: Plan, wanted: AbstractSet[str]) -> Iterator[tuple[SourcePlan, list[Unit]]]:
-    """The wanted sources of a plan with their units, which may be none, a source in memory at a time."""
+    """The wanted sources of a plan with their units, which may be none, a source in memory at a
+    time.
+    """
     groups = groupby(read_units(plan.dst, plan.id), lambda unit: unit.source.id)
     source_id, units = next(groups, ("", iter(())))
     for planned in plan.sources:
@@ -337,7 +392,9 @@ def _by_source(plan: Plan, wanted: AbstractSet[str]) -> Iterator[tuple[SourcePla
             yield planned, own
 
 
-def _publish(plan: Plan, planned: SourcePlan, units: list[Unit], environment: StorageEnvironment) -> None:
+def _publish(
+    plan: Plan, planned: SourcePlan, units: list[Unit], environment: StorageEnvironment
+) -> None:
     """Publish one source, in whatever process and on whatever machine."""
     environment.install()
     if plan.generation:
@@ -385,7 +442,9 @@ def _check_sample(place: Place) -> None:
     for entry in place.list(PUBLISHED):
         marker = read_marker(place, entry.name.removesuffix(".json"))
         if marker is not None and marker.sample is None:
-            raise UsageError(f"{place.full()} holds a whole cleaned collection: give a sample another DST.")
+            raise UsageError(
+                f"{place.full()} holds a whole cleaned collection: give a sample another DST."
+            )
 
 
 def _in_quarantine(place: Place, plan: Plan, reason: str | None) -> Iterator[tuple[str, int]]:
@@ -414,11 +473,17 @@ def _new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
 
 
-def _finish(job: CleanJob, plan_id: str, run_id: str, seconds: float, worked: Worked, step: Step) -> Summary:
-    """Prove the count, and note what the run came to; a run that had nothing to do leaves no note."""
+def _finish(
+    job: CleanJob, plan_id: str, run_id: str, seconds: float, worked: Worked, step: Step
+) -> Summary:
+    """Prove the count, and note what the run came to; a run that had nothing to do leaves no
+    note.
+    """
     proof = step(prove_counts)(job.dst, plan_id)
     place, plan = open_place(job.dst), load_plan(job.dst, plan_id)
-    markers = [marker for p in plan.sources if (marker := read_marker(place, p.source.id)) is not None]
+    markers = [
+        marker for p in plan.sources if (marker := read_marker(place, p.source.id)) is not None
+    ]
     cleaned = proof.cleaned or None
     summary = Summary(
         run_id=run_id,

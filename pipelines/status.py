@@ -1,7 +1,8 @@
 """How far a job under DST is, and what of its bookkeeping can go.
 
-Both read only what the run itself goes by: the plan, the commit markers, the published markers. `status` costs a
-listing of the markers, a small read for each unit of a source that is not published yet, and the reports' reasons.
+Both read only what the run itself goes by: the plan, the commit markers, the published markers.
+`status` costs a listing of the markers, a small read for each unit of a source that is not
+published yet, and the reports' reasons.
 """
 
 from collections import Counter
@@ -94,11 +95,17 @@ def _reported(place: Place, published: Iterable[str]) -> Counter[str]:
     reasons: Counter[str] = Counter()
     for source_id in published:
         table = read_report(place, source_id, ["status", "reason"])
-        reasons.update(row["reason"] or "unknown" for row in table.to_pylist() if row["status"] == "quarantined")
+        reasons.update(
+            row["reason"] or "unknown"
+            for row in table.to_pylist()
+            if row["status"] == "quarantined"
+        )
     return reasons
 
 
 def _committed(ledger: Ledger, unit_ids: Iterable[str]) -> Counter[str]:
     """Quarantine of committed units, by reason."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="status") as pool:
-        return sum((Counter(commit.reasons) for commit in pool.map(ledger.read, unit_ids)), Counter())
+        return sum(
+            (Counter(commit.reasons) for commit in pool.map(ledger.read, unit_ids)), Counter()
+        )

@@ -1,6 +1,8 @@
-"""What holds for all tests: no telemetry, few threads, Prefect's and Ray's state in a folder of the session's own.
+"""What holds for all tests: no telemetry, few threads, Prefect's and Ray's state in a folder of the
+session's own.
 
-The environment is set before anything heavy is imported, here and in the processes that tests start.
+The environment is set before anything heavy is imported, here and in the processes that tests
+start.
 """
 
 import os
@@ -27,7 +29,13 @@ os.environ |= {
 }
 _OUTSIDE = ("PREFECT_API_URL", "PREFECT_PROFILE", "RAY_ADDRESS")
 _SETTINGS = ("DEMOIRE_STORAGE_OPTIONS", "DEMOIRE_RAY_ADDRESS", "DEMOIRE_REGISTRY")
-_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL")
+_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_ENDPOINT_URL",
+)
 for _name in (*_OUTSIDE, *_SETTINGS, *_CREDENTIALS):
     os.environ.pop(_name, None)
 

@@ -1,8 +1,9 @@
 """Two S3 servers for tests, each used for what it is true to.
 
-`serve_s3` is rclone over a local folder: it checks signatures for real (a wrong key is refused), but ignores
-`If-None-Match`. `serve_moto` enforces conditional writes, but takes any key. Both listen on 127.0.0.1 only, and are
-stopped when the `with` block ends. `s3_variables` are the AWS variables that point a client at one of them.
+`serve_s3` is rclone over a local folder: it checks signatures for real (a wrong key is refused),
+but ignores `If-None-Match`. `serve_moto` enforces conditional writes, but takes any key. Both
+listen on 127.0.0.1 only, and are stopped when the `with` block ends. `s3_variables` are the AWS
+variables that point a client at one of them.
 
     with serve_s3(tmp_path, "a-key", "a-secret") as endpoint:      # each folder in tmp_path is a bucket
         for name, value in s3_variables(endpoint, "a-key", "a-secret").items():
@@ -42,9 +43,21 @@ def s3_variables(endpoint: str, key: str, secret: str) -> dict[str, str]:
 def serve_s3(folder: Path, key: str = "a-key", secret: str = "a-secret") -> Iterator[str]:
     """Serve `folder`, whose folders are the buckets, and yield the endpoint's URL."""
     rclone = _beside_python("rclone")
-    # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole core.
-    options = ["--config", "", "--dir-cache-time", "1ms", "--log-level", "ERROR", "--auth-key", f"{key},{secret}"]
-    with _serving(lambda port: [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", *options, str(folder)]) as url:
+    # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole
+    # core.
+    options = [
+        "--config",
+        "",
+        "--dir-cache-time",
+        "1ms",
+        "--log-level",
+        "ERROR",
+        "--auth-key",
+        f"{key},{secret}",
+    ]
+    with _serving(
+        lambda port: [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", *options, str(folder)]
+    ) as url:
         yield url
 
 
@@ -73,7 +86,9 @@ def _beside_python(program: str) -> str:
 @contextmanager
 def _serving(command_for: Callable[[int], list[str]]) -> Iterator[str]:
     port = free_port()
-    process = subprocess.Popen(command_for(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command_for(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         _wait_until_open(process, port)
         yield f"http://127.0.0.1:{port}"
@@ -89,7 +104,9 @@ def _serving(command_for: Callable[[int], list[str]]) -> Iterator[str]:
 def _wait_until_open(process: subprocess.Popen[bytes], port: int, patience: float = 60) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server stopped at once, with status {process.returncode}"
+        assert process.poll() is None, (
+            f"the server stopped at once, with status {process.returncode}"
+        )
         with socket.socket() as client:
             client.settimeout(1)
             if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -110,16 +127,19 @@ def serve_faults(
     *,
     late_lists: bool = False,
 ) -> Iterator[str]:
-    """A proxy before an S3 server that spoils its answers, the next of `faults` each (None: passed on well).
+    """A proxy before an S3 server that spoils its answers, the next of `faults` each (None: passed
+    on well).
 
-    `slow_down` is a 503 without asking the server; `reset` closes the connection in the middle of the answer's head;
-    `short_body` in the middle of its body; `other_range` sends the right number of bytes from elsewhere in the object;
-    `slow_body` stops for a while half way. With `late_lists` a list is as it was when it was asked for the last time.
-    injected: counts what was done; a fault that an answer cannot have (a body it does not have, say) is not.
+    `slow_down` is a 503 without asking the server; `reset` closes the connection in the middle of
+    the answer's head; `short_body` in the middle of its body; `other_range` sends the right number
+    of bytes from elsewhere in the object; `slow_body` stops for a while half way. With `late_lists`
+    a list is as it was when it was asked for the last time. injected: counts what was done; a fault
+    that an answer cannot have (a body it does not have, say) is not.
     """
     coming = iter(faults)
     lock = threading.Lock()
-    lists: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}  # by request: status, headers, body
+    # by request: status, headers, body
+    lists: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
     injected = Counter() if injected is None else injected
 
     class Proxy(BaseHTTPRequestHandler):

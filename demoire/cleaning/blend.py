@@ -16,28 +16,43 @@ _STRIPE = 32  # rows that are blended at a time, so that they stay in the cache
 
 
 def weights(tile: Tile, box: Box) -> NDArray[np.float32]:
-    """This tile's weight over a box within its reach, (h, w) 0..1, before the division by `coverage`."""
+    """This tile's weight over a box within its reach, (h, w) 0..1, before the division by
+    `coverage`.
+    """
     down = _ramp(tile.core.top, tile.core.bottom, box.top, box.bottom)
     return np.outer(down, _ramp(tile.core.left, tile.core.right, box.left, box.right))
 
 
 def _ramp(start: int, end: int, first: int, last: int) -> NDArray[np.float32]:
-    """Of each pixel first..last the share of a box of 2 * OVERLAP px around it that lies in start..end."""
+    """Of each pixel first..last the share of a box of 2 * OVERLAP px around it that lies in
+    start..end.
+    """
     centres = np.arange(first, last, dtype=np.float32) + 0.5
     return np.clip(
-        (np.minimum(centres + OVERLAP, end) - np.maximum(centres - OVERLAP, start)) / (2 * OVERLAP), 0, 1
+        (np.minimum(centres + OVERLAP, end) - np.maximum(centres - OVERLAP, start)) / (2 * OVERLAP),
+        0,
+        1,
     ).astype(np.float32)
 
 
 def coverage(grid: Grid, mask: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
     """Sum of all tiles' weights over `box`, (h, w): the flagged area blurred by the same box."""
-    down = np.stack([_ramp(a, b, box.top, box.bottom) for a, b in zip(grid.rows, grid.rows[1:], strict=False)])
-    across = np.stack([_ramp(a, b, box.left, box.right) for a, b in zip(grid.columns, grid.columns[1:], strict=False)])
+    down = np.stack(
+        [_ramp(a, b, box.top, box.bottom) for a, b in zip(grid.rows, grid.rows[1:], strict=False)]
+    )
+    across = np.stack(
+        [
+            _ramp(a, b, box.left, box.right)
+            for a, b in zip(grid.columns, grid.columns[1:], strict=False)
+        ]
+    )
     return down.T @ mask.astype(np.float32) @ across
 
 
 def fade(grid: Grid, mask: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
-    """How much of the change counts over `box`, (h, w): 0 in cells that are not flagged, 1 from FEATHER px inside."""
+    """How much of the change counts over `box`, (h, w): 0 in cells that are not flagged, 1 from
+    FEATHER px inside.
+    """
     around = box.grown(FEATHER + 1, grid.height, grid.width)
     rows = np.searchsorted(grid.rows, np.arange(around.top, around.bottom), side="right") - 1
     columns = np.searchsorted(grid.columns, np.arange(around.left, around.right), side="right") - 1
@@ -50,12 +65,17 @@ def fade(grid: Grid, mask: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
 
 
 def blend(
-    pixels: Pixels, grid: Grid, flagged: Iterable[int], tiles: Sequence[Tile], changes: Sequence[NDArray]
+    pixels: Pixels,
+    grid: Grid,
+    flagged: Iterable[int],
+    tiles: Sequence[Tile],
+    changes: Sequence[NDArray],
 ) -> Pixels:
     """The pixels with the restored tiles' changes added.
 
-    changes: for each tile what the restorer adds over the tile's `reach`, (h, w, C) float in units of full scale, such
-    as -0.5 for half of white less. Returns new pixels of the same shape and type.
+    changes: for each tile what the restorer adds over the tile's `reach`, (h, w, C) float in units
+    of full scale, such as -0.5 for half of white less. Returns new pixels of the same shape and
+    type.
     """
     mask = grid.mask(flagged)
     full = float(np.iinfo(pixels.dtype).max)

@@ -1,10 +1,13 @@
-"""Cleaner: an image file in, the cleaned file and its scores out. The one call that every layer above uses.
+"""Cleaner: an image file in, the cleaned file and its scores out. The one call that every layer
+above uses.
 
-The detector's score of the whole image decides whether anything happens at all; then the cells that reach its lower
-tile threshold are restored. What the restorer adds is added to the pixels as they were, so 16 bits stay 16 bits.
-Decode, model and encode of many images overlap (`demoire.cleaning.scheduler`).
+The detector's score of the whole image decides whether anything happens at all; then the cells that
+reach its lower tile threshold are restored. What the restorer adds is added to the pixels as they
+were, so 16 bits stay 16 bits. Decode, model and encode of many images overlap
+(`demoire.cleaning.scheduler`).
 
-Nothing that is wrong with one image is raised: it comes back as it was, `quarantined` with a reason.
+Nothing that is wrong with one image is raised: it comes back as it was, `quarantined` with a
+reason.
 """
 
 import os
@@ -31,7 +34,9 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class Models:
-    """The two networks and what the report calls them. Anything with the same calls will do for either."""
+    """The two networks and what the report calls them. Anything with the same calls will do for
+    either.
+    """
 
     detector: Detector  # .probabilities(x), .threshold, .tile_threshold
     restorer: nn.Module  # (N, 3, H, W) sRGB 0..1 -> the same; may declare .multiple and .halo, px
@@ -56,7 +61,9 @@ class Cleaner:
     Raises UsageError for a device that is not there, WeightsError for weights that cannot be used.
     """
 
-    def __init__(self, config: CleanerConfig = CleanerConfig(), models: Models | None = None) -> None:
+    def __init__(
+        self, config: CleanerConfig = CleanerConfig(), models: Models | None = None
+    ) -> None:
         device = find_device(config.device)
         torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
         cv2.setNumThreads(1)  # what uses it runs in several threads already
@@ -79,7 +86,11 @@ class Cleaner:
     def device_name(self) -> str:
         """Such as 'cpu' or 'cuda:0 NVIDIA H200'."""
         device = self._engine.device
-        return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+        return (
+            f"{device} {torch.cuda.get_device_name(device)}"
+            if device.type == "cuda"
+            else str(device)
+        )
 
     @property
     def threshold(self) -> float:
@@ -93,8 +104,9 @@ class Cleaner:
     def clean_many(self, items: Iterable[tuple[K, bytes]]) -> Iterator[tuple[K, Cleaned]]:
         """Clean many, in any order of completion; a key comes back with its result.
 
-        `items` is read by other threads, one at a time, as far ahead as memory allows. What it raises is raised here
-        after the results of what came before. The iterator may be closed at any time.
+        `items` is read by other threads, one at a time, as far ahead as memory allows. What it
+        raises is raised here after the results of what came before. The iterator may be closed at
+        any time.
         """
         return Stages(self._engine, self._rules, items).results()
 

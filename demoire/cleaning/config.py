@@ -1,4 +1,6 @@
-"""What decides how images are cleaned. Apart from the Cleaner, because whoever plans or reads needs no torch for it."""
+"""What decides how images are cleaned. Apart from the Cleaner, because whoever plans or reads needs
+no torch for it.
+"""
 
 import hashlib
 import json
@@ -17,7 +19,8 @@ class CleanerConfig:
     """What decides how images are cleaned. Raises UsageError for values out of range."""
 
     gate: Literal["auto", "off"] = "auto"  # off: every cell is restored, whatever the detector says
-    threshold: float | None = None  # image score from which an image is cleaned; None: the weights' own
+    # image score from which an image is cleaned; None: the weights' own
+    threshold: float | None = None
     detector: str = "detector"  # name of shipped weights, or path of a .safetensors file
     restorer: str = "restorer"  # the same, or path of a checkpoint (.pth, .pt)
     device: str = "auto"  # auto, cpu, cuda, cuda:N
@@ -30,12 +33,17 @@ class CleanerConfig:
         if self.gate not in ("auto", "off"):
             raise UsageError(f"There is no gate '{self.gate}'; use auto or off.")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UsageError(f"The threshold {self.threshold} is not a probability; use a number from 0 to 1.")
+            raise UsageError(
+                f"The threshold {self.threshold} is not a probability; use a number from 0 to 1."
+            )
         if self.tile < CELL or self.threads < 0 or min(self.max_megapixels, self.max_side) <= 0:
-            raise UsageError(f"tile is at least {CELL} px, threads at least 0, max_megapixels and max_side above 0.")
+            raise UsageError(
+                f"tile is at least {CELL} px, threads at least 0, max_megapixels and max_side above 0."
+            )
 
     def fingerprint(self) -> str:
-        """sha256, 64 hex digits, over all that can change the output; the device and the threads are not of it.
+        """sha256, 64 hex digits, over all that can change the output; the device and the threads
+        are not of it.
 
         Raises WeightsError when weights cannot be found.
         """

@@ -1,8 +1,8 @@
 """The two models on one device: batches of cells and tiles in, probabilities and changes out.
 
-Pixels come as they were decoded and are turned into floats on the device. Batches are bounded in pixels; one that does
-not fit the GPU's memory is halved and tried again, and the bound is remembered. Calls are taken one at a time, so an
-engine may be shared by threads.
+Pixels come as they were decoded and are turned into floats on the device. Batches are bounded in
+pixels; one that does not fit the GPU's memory is halved and tried again, and the bound is
+remembered. Calls are taken one at a time, so an engine may be shared by threads.
 """
 
 import logging
@@ -27,7 +27,9 @@ _HALO, _MULTIPLE = 64, 32  # of a restorer that does not declare its own
 
 
 def find_device(name: str) -> torch.device:
-    """The device of this name; "auto" is the first GPU if there is one, else the CPU. Raises UsageError."""
+    """The device of this name; "auto" is the first GPU if there is one, else the CPU. Raises
+    UsageError.
+    """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
@@ -37,7 +39,9 @@ def find_device(name: str) -> torch.device:
         raise UsageError(f"There is no device '{name}'; use auto, cpu, cuda or cuda:N.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(number or 0) >= count:
-        raise UsageError(f"The device {name} is not there ({count} GPUs are seen); use --device auto or cpu.")
+        raise UsageError(
+            f"The device {name} is not there ({count} GPUs are seen); use --device auto or cpu."
+        )
     return torch.device("cuda", int(number or 0))
 
 
@@ -52,9 +56,10 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 class Engine:
     """A detector and a restorer on a device.
 
-    On a GPU both compute in bfloat16, the restorer for 8-bit pictures alone, since 16-bit ones hold finer steps. On a
-    CPU that can, the restorer does too: 1.6 times the speed of one core, for a rounding error of 0.2 in 255 (RMS). The
-    detector stays with float32 there, so that a score is the same on all CPUs but for its last digits.
+    On a GPU both compute in bfloat16, the restorer for 8-bit pictures alone, since 16-bit ones hold
+    finer steps. On a CPU that can, the restorer does too: 1.6 times the speed of one core, for a
+    rounding error of 0.2 in 255 (RMS). The detector stays with float32 there, so that a score is
+    the same on all CPUs but for its last digits.
     """
 
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
@@ -63,7 +68,8 @@ class Engine:
         self.batch_pixels = _BATCH_PIXELS[device.type]
         self.judges_in_bfloat16 = device.type == "cuda"
         self.restores_in_bfloat16 = _multiplies_bfloat16(device)
-        self.restores_together = device.type != "cpu"  # where one tile keeps all threads busy, a batch gains nothing
+        # where one tile keeps all threads busy, a batch gains nothing
+        self.restores_together = device.type != "cpu"
         self.halo = int(getattr(restorer, "halo", _HALO))
         self.multiple = int(getattr(restorer, "multiple", _MULTIPLE))
         self._detector = detector
@@ -73,8 +79,8 @@ class Engine:
     def judge(self, cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Cells of (256, 256, 3) uint8 -> probabilities (N, 4) in the order of `detector.KINDS`.
 
-        A short batch is filled up: which cells meet in a batch depends on timing, and a network's last digits on the
-        batch's size, but a score must be the same in every run.
+        A short batch is filled up: which cells meet in a batch depends on timing, and a network's
+        last digits on the batch's size, but a score must be the same in every run.
         """
         found: list[NDArray[np.float32]] = []
         while len(found) < len(cells):
@@ -88,9 +94,9 @@ class Engine:
     def restore(self, tiles: Sequence[Tile], windows: Sequence[Pixels]) -> list[NDArray]:
         """What the restorer adds to each tile over its reach, (h, w, C), in units of full scale.
 
-        windows: the tiles' cuts, all of one shape (H, W, 1 or 3) and type. float16 for 8-bit windows, float32 for
-        16-bit. What is not finite stays so. Tiles are restored one by one, or in batches that are filled up, for the
-        same reason as in `judge`.
+        windows: the tiles' cuts, all of one shape (H, W, 1 or 3) and type. float16 for 8-bit
+        windows, float32 for 16-bit. What is not finite stays so. Tiles are restored one by one, or
+        in batches that are filled up, for the same reason as in `judge`.
         """
         found: list[NDArray] = []
         pixels = windows[0].shape[0] * windows[0].shape[1]
@@ -115,7 +121,9 @@ class Engine:
             self.batch_pixels //= 2
             torch.cuda.empty_cache()
             batch = batch[: (len(batch) + 1) // 2]
-            _LOG.warning("The device is out of memory: batches go down to %.2f MP.", self.batch_pixels / 1e6)
+            _LOG.warning(
+                "The device is out of memory: batches go down to %.2f MP.", self.batch_pixels / 1e6
+            )
 
     def _judge(self, cells: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         with torch.inference_mode(), self.autocast(self.judges_in_bfloat16):
@@ -135,7 +143,9 @@ class Engine:
             change = change.permute(0, 2, 3, 1)
             if narrow:
                 change = change.half()
-            return [change[i][tile.used].contiguous().cpu().numpy() for i, (tile, _) in enumerate(batch)]
+            return [
+                change[i][tile.used].contiguous().cpu().numpy() for i, (tile, _) in enumerate(batch)
+            ]
 
     def autocast(self, enabled: bool) -> torch.autocast:
         """Within it, layers on this device compute in bfloat16 where `enabled`."""

@@ -1,8 +1,10 @@
-"""Images at hand: files and folders named on the command line, cleaned or judged one by one without Ray or Prefect.
+"""Images at hand: files and folders named on the command line, cleaned or judged one by one without
+Ray or Prefect.
 
-Needs nothing above `demoire`, so it starts as fast as torch does. Names are kept: a file goes to DIR/NAME.EXT, a file
-found in a named folder to DIR/its path in that folder. What would be overwritten wrongly (an input by its own output,
-or two inputs by one name) is refused before anything is written.
+Needs nothing above `demoire`, so it starts as fast as torch does. Names are kept: a file goes to
+DIR/NAME.EXT, a file found in a named folder to DIR/its path in that folder. What would be
+overwritten wrongly (an input by its own output, or two inputs by one name) is refused before
+anything is written.
 """
 
 import os
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalImage:
-    """One image file, and its path relative to the folder that the user named (or its name alone)."""
+    """One image file, and its path relative to the folder that the user named (or its name
+    alone).
+    """
 
     path: Path
     relative: Path
@@ -38,7 +42,8 @@ class Judged:
 
 
 def find_images(paths: Sequence[Path]) -> list[LocalImage]:
-    """The named files as they are, and of named folders all files with an image's suffix, in order of name.
+    """The named files as they are, and of named folders all files with an image's suffix, in order
+    of name.
 
     Raises:
         UsageError: a path does not exist, or nothing was found at all.
@@ -46,7 +51,11 @@ def find_images(paths: Sequence[Path]) -> list[LocalImage]:
     found: list[LocalImage] = []
     for path in paths:
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+            files = sorted(
+                file
+                for file in path.rglob("*")
+                if file.suffix.lower() in _SUFFIXES and file.is_file()
+            )
             found += [LocalImage(file, file.relative_to(path)) for file in files]
         elif path.exists():
             found.append(LocalImage(path, Path(path.name)))
@@ -72,15 +81,23 @@ def plan_outputs(images: Sequence[LocalImage], out: Path) -> list[Path]:
     for image in images:
         target = out / image.relative
         if target.resolve() in inputs:
-            raise UsageError(f"{target} is an input and would be overwritten; choose another folder with -o.")
+            raise UsageError(
+                f"{target} is an input and would be overwritten; choose another folder with -o."
+            )
         if target in taken:
-            raise UsageError(f"{taken[target]} and {image.path} would both become {target}; clean them in two runs.")
+            raise UsageError(
+                f"{taken[target]} and {image.path} would both become {target}; clean them in two runs."
+            )
         taken[target] = image.path
     return list(taken)
 
 
-def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> Iterator[tuple[LocalImage, "Cleaned"]]:
-    """Clean the images into `out`, in order of completion; one that needs nothing arrives there byte for byte."""
+def fix_images(
+    images: Sequence[LocalImage], out: Path, cleaner: "Cleaner"
+) -> Iterator[tuple[LocalImage, "Cleaned"]]:
+    """Clean the images into `out`, in order of completion; one that needs nothing arrives there
+    byte for byte.
+    """
     targets = plan_outputs(images, out)
     payloads = ((number, read_image(image.path)) for number, image in enumerate(images))
     for number, cleaned in cleaner.clean_many(payloads):
@@ -89,7 +106,9 @@ def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> I
 
 
 def judge_images(images: Sequence[LocalImage], cleaner: "Cleaner") -> Iterator[Judged]:
-    """What the detector says, in the order given; an image that cannot be read is told as such, and the rest go on."""
+    """What the detector says, in the order given; an image that cannot be read is told as such, and
+    the rest go on.
+    """
     for image in images:
         try:
             yield Judged(image.path, cleaner.detect(read_image(image.path)), None)
@@ -123,4 +142,6 @@ def _write(target: Path, data: bytes, source: Path) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror or error}; choose another -o.") from error
+        raise UsageError(
+            f"{target} cannot be written: {error.strerror or error}; choose another -o."
+        ) from error

@@ -1,13 +1,16 @@
-"""How an image is cut into detector cells and restorer tiles, and how restored tiles go back without a seam.
+"""How an image is cut into detector cells and restorer tiles, and how restored tiles go back
+without a seam.
 
-Cells are the grain of judgement: a fixed grid of 256 px, so an image's cells depend on its size alone. A remainder
-below 64 px at the right and bottom belongs to the last cell instead of being one: a sliver mirrored until it fills
-256 px is periodic, and looks like moiré. Tiles are the grain of work: flagged cells that touch are covered by
-rectangles, because every tile pays for its halo (96 px around 512 px cost 1.9 times the core, around 1024 px 1.4).
+Cells are the grain of judgement: a fixed grid of 256 px, so an image's cells depend on its size
+alone. A remainder below 64 px at the right and bottom belongs to the last cell instead of being
+one: a sliver mirrored until it fills 256 px is periodic, and looks like moiré. Tiles are the grain
+of work: flagged cells that touch are covered by rectangles, because every tile pays for its halo
+(96 px around 512 px cost 1.9 times the core, around 1024 px 1.4).
 
-Each rectangle's weight is its own area blurred by a box, so wherever the area around is covered the weights sum to 1 by
-themselves, whatever the rectangles look like. Towards cells that are not flagged the change fades to nothing inside the
-flagged cell; pixels of other cells are those of the input, exactly.
+Each rectangle's weight is its own area blurred by a box, so wherever the area around is covered the
+weights sum to 1 by themselves, whatever the rectangles look like. Towards cells that are not
+flagged the change fades to nothing inside the flagged cell; pixels of other cells are those of the
+input, exactly.
 
 Blending runs at about 60 MP/s a core.
 """
@@ -65,7 +68,10 @@ class Box:
     def grown(self, by: int, height: int, width: int) -> "Box":
         """This box with a margin of `by` px, within an image of this size."""
         return Box(
-            max(self.top - by, 0), max(self.left - by, 0), min(self.bottom + by, height), min(self.right + by, width)
+            max(self.top - by, 0),
+            max(self.left - by, 0),
+            min(self.bottom + by, height),
+            min(self.right + by, width),
         )
 
 
@@ -101,7 +107,9 @@ class Grid:
 
     def box(self, cell: int) -> Box:
         row, column = divmod(cell, self.shape[1])
-        return Box(self.rows[row], self.columns[column], self.rows[row + 1], self.columns[column + 1])
+        return Box(
+            self.rows[row], self.columns[column], self.rows[row + 1], self.columns[column + 1]
+        )
 
     def mask(self, flagged: Iterable[int]) -> NDArray[np.bool_]:
         """(rows, columns), True for flagged cells."""
@@ -112,11 +120,15 @@ class Grid:
     def view(self, pixels: Pixels, cell: int) -> NDArray[np.uint8]:
         """What the detector sees of a cell: (256, 256, 3) uint8.
 
-        A smaller cell at the right or bottom is seen together with so much of its neighbour; only an image smaller than
-        a cell is continued by reflection, since what is mirrored looks more like moiré than it is.
+        A smaller cell at the right or bottom is seen together with so much of its neighbour; only
+        an image smaller than a cell is continued by reflection, since what is mirrored looks more
+        like moiré than it is.
         """
         box = self.box(cell)
-        top, left = min(box.top, max(0, self.height - CELL)), min(box.left, max(0, self.width - CELL))
+        top, left = (
+            min(box.top, max(0, self.height - CELL)),
+            min(box.left, max(0, self.width - CELL)),
+        )
         return as_rgb8(reflect_to(pixels[top : top + CELL, left : left + CELL], CELL, CELL))
 
 
@@ -127,9 +139,15 @@ def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:
 
 
 def reflect_to(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Continue (h, w, C) to (height, width, C) by reflection at the bottom and right, several times if need be."""
+    """Continue (h, w, C) to (height, width, C) by reflection at the bottom and right, several times
+    if need be.
+    """
     short = (height - pixels.shape[0], width - pixels.shape[1])
-    return np.pad(pixels, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect") if any(short) else pixels
+    return (
+        np.pad(pixels, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect")
+        if any(short)
+        else pixels
+    )
 
 
 @dataclass(frozen=True)
@@ -137,9 +155,12 @@ class Tile:
     """One piece of work for the restorer."""
 
     core: Box  # what this tile answers for: a rectangle of flagged cells
-    window: Box  # what the restorer sees: the core and its halo, within the image; starts on the restorer's grid
-    reach: Box  # what of the result is used: the core and its share of the overlap, within the image
-    shape: tuple[int, int]  # (height, width) of the window continued by reflection to the restorer's multiple
+    # what the restorer sees: the core and its halo, within the image; starts on the restorer's grid
+    window: Box
+    # what of the result is used: the core and its share of the overlap, within the image
+    reach: Box
+    # (height, width) of the window continued by reflection to the restorer's multiple
+    shape: tuple[int, int]
 
     def cut(self, pixels: Pixels) -> Pixels:
         """The restorer's input, (*shape, C) in the pixels' own type."""
@@ -151,10 +172,13 @@ class Tile:
         return self.reach.within(self.window)
 
 
-def plan_tiles(grid: Grid, flagged: Iterable[int], *, side: int, halo: int, multiple: int) -> tuple[Tile, ...]:
+def plan_tiles(
+    grid: Grid, flagged: Iterable[int], *, side: int, halo: int, multiple: int
+) -> tuple[Tile, ...]:
     """Tiles whose cores cover each flagged cell exactly once and no other cell.
 
-    side: px that a core has at most on each side, at least one cell. halo: px. multiple: px, divides the cell.
+    side: px that a core has at most on each side, at least one cell. halo: px. multiple: px,
+    divides the cell.
     """
     if CELL % multiple:
         raise ValueError(f"a grid of {multiple} px does not fit cells of {CELL} px")
@@ -170,7 +194,8 @@ def plan_tiles(grid: Grid, flagged: Iterable[int], *, side: int, halo: int, mult
 
 
 def _rectangles(mask: NDArray[np.bool_], most: int) -> list[tuple[int, int, int, int]]:
-    """Cover the True cells by rectangles of at most `most` cells a side: (top, left, bottom, right), half open.
+    """Cover the True cells by rectangles of at most `most` cells a side: (top, left, bottom,
+    right), half open.
 
     Greedy, row by row: as far right as it goes, then as far down as the whole width goes.
     """
@@ -183,7 +208,9 @@ def _rectangles(mask: NDArray[np.bool_], most: int) -> list[tuple[int, int, int,
         while right < mask.shape[1] and right - left < most and left_over[top, right]:
             right += 1
         bottom = top + 1
-        while bottom < mask.shape[0] and bottom - top < most and left_over[bottom, left:right].all():
+        while (
+            bottom < mask.shape[0] and bottom - top < most and left_over[bottom, left:right].all()
+        ):
             bottom += 1
         left_over[top:bottom, left:right] = False
         found.append((int(top), int(left), int(bottom), int(right)))

@@ -36,7 +36,9 @@ class _Job(Generic[K]):
     facts: ImageFacts | None = None
     picture: Picture | None = None
     error: ImageError | None = None
-    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, len(KINDS)), np.float32))
+    probabilities: NDArray[np.float32] = field(
+        default_factory=lambda: np.empty((0, len(KINDS)), np.float32)
+    )
     detection: Detection | None = None
     flagged: tuple[int, ...] = ()
     tiles: tuple[Tile, ...] = ()

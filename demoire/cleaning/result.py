@@ -26,7 +26,8 @@ class Cleaned:
 
     data: bytes
     status: Status
-    reason: str | None  # why quarantined, or why copied although it may have moiré; None for a plain copy
+    # why quarantined, or why copied although it may have moiré; None for a plain copy
+    reason: str | None
     facts: ImageFacts | None  # None where not even the header could be read
     moire_before: float | None  # None where the detector has not looked
     moire_after: float | None  # of the changed pixels before they are encoded; None unless cleaned

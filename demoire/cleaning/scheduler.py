@@ -1,12 +1,14 @@
 """Decode, model and encode of many images, overlapped.
 
-Decoding threads feed the model, which runs in the thread that asks for results, on batches of cells and tiles gathered
-across images; encoding threads blend, measure and write. What is decoded at one time is bounded in megapixels, so
-memory does not grow with the number of images: about 16 MB for each MP. No queue has a bound besides: every image in
-flight is in one place at a time, and the next is decoded when one has left.
+Decoding threads feed the model, which runs in the thread that asks for results, on batches of cells
+and tiles gathered across images; encoding threads blend, measure and write. What is decoded at one
+time is bounded in megapixels, so memory does not grow with the number of images: about 16 MB for
+each MP. No queue has a bound besides: every image in flight is in one place at a time, and the next
+is decoded when one has left.
 
-On a CPU the model and the encoding threads take turns, each with all cores: a layer is as slow as the slowest of the
-threads that share it, so one image that is encoded beside the model would hold up all of them.
+On a CPU the model and the encoding threads take turns, each with all cores: a layer is as slow as
+the slowest of the threads that share it, so one image that is encoded beside the model would hold
+up all of them.
 """
 
 import logging
@@ -37,7 +39,8 @@ from demoire.measure import likeness
 from demoire.moire import CELL, KINDS
 
 _LOG = logging.getLogger(__name__)
-_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # that decode, and beside a GPU as many that encode
+# that decode, and beside a GPU as many that encode
+_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))
 _CELLS_AT_ONCE = 64
 
 
@@ -48,7 +51,11 @@ def detect(engine: Engine, rules: Rules, data: bytes) -> Detection:
     cells = range(len(grid)) if _can_be_judged(picture) else range(0)
     found: list[NDArray[np.float32]] = []
     for start in range(0, len(cells), _CELLS_AT_ONCE):
-        found += list(engine.judge([grid.view(picture.pixels, i) for i in cells[start : start + _CELLS_AT_ONCE]]))
+        found += list(
+            engine.judge(
+                [grid.view(picture.pixels, i) for i in cells[start : start + _CELLS_AT_ONCE]]
+            )
+        )
     return _detection(np.array(found), rules)
 
 
@@ -63,7 +70,8 @@ class Stages(Generic[K]):
         self._exhausted = False
         self._source_error: Exception | None = None
         self._budget = _Budget(_IN_FLIGHT_MP[engine.device.type])
-        self._events: queue.SimpleQueue[_Job[K] | None] = queue.SimpleQueue()  # None: a decoding thread has ended
+        # None: a decoding thread has ended
+        self._events: queue.SimpleQueue[_Job[K] | None] = queue.SimpleQueue()
         self._cells: deque[tuple[_Job[K], int]] = deque()
         self._tiles: dict[tuple, deque[tuple[_Job[K], int]]] = {}  # by shape and type of the window
         self._takes_turns = engine.device.type == "cpu"
@@ -75,8 +83,12 @@ class Stages(Generic[K]):
 
     def results(self) -> Iterator[tuple[K, Cleaned]]:
         """Run, and give each result as soon as it is there."""
-        readers = [threading.Thread(target=self._read, name=f"demoire-decode-{i}") for i in range(_THREADS)]
-        with ThreadPoolExecutor(self._encoding_threads, thread_name_prefix="demoire-encode") as self._encoders:
+        readers = [
+            threading.Thread(target=self._read, name=f"demoire-decode-{i}") for i in range(_THREADS)
+        ]
+        with ThreadPoolExecutor(
+            self._encoding_threads, thread_name_prefix="demoire-encode"
+        ) as self._encoders:
             try:
                 for reader in readers:
                     reader.start()
@@ -108,7 +120,9 @@ class Stages(Generic[K]):
         self._events.put(None)
 
     def _next_job(self) -> _Job[K] | None:
-        """The next image, once there is room for its pixels; the lock keeps images in their order while they wait."""
+        """The next image, once there is room for its pixels; the lock keeps images in their order
+        while they wait.
+        """
         with self._feeding:
             if self._exhausted:
                 return None
@@ -121,7 +135,11 @@ class Stages(Generic[K]):
                 self._exhausted, self._source_error = True, error
                 return None
             job.error = self._tried(job, self._probe)
-            return job if self._budget.take(id(job), job.facts.megapixels if job.facts else 0.0) else None
+            return (
+                job
+                if self._budget.take(id(job), job.facts.megapixels if job.facts else 0.0)
+                else None
+            )
 
     def _decode(self, job: _Job[K]) -> None:
         start = time.perf_counter()
@@ -136,7 +154,9 @@ class Stages(Generic[K]):
         job.picture = decode(job.data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
 
     def _tried(self, job: _Job[K], step: Callable[[_Job[K]], None]) -> ImageError | None:
-        """What is wrong with the image, if anything is: no exception may end a thread that others wait for."""
+        """What is wrong with the image, if anything is: no exception may end a thread that others
+        wait for.
+        """
         try:
             step(job)
         except ImageError as error:
@@ -156,7 +176,9 @@ class Stages(Generic[K]):
             job.error = error
         except Exception as error:
             _LOG.exception("Image %r could not be put together.", job.key)
-            job.error = ImageError("cleaning_failed", f"The cleaned image could not be put together: {error}")
+            job.error = ImageError(
+                "cleaning_failed", f"The cleaned image could not be put together: {error}"
+            )
         job.changes.clear()
         job.spent("encode", time.perf_counter() - start)
         self._events.put(job)
@@ -168,13 +190,19 @@ class Stages(Generic[K]):
         new = blend(old, _grid_of(job.content), job.flagged, job.tiles, changes)
         if np.array_equal(old, new):
             return None
-        figures = likeness.psnr(old, new), likeness.ssim(old, new), likeness.colour_difference(old, new)
+        figures = (
+            likeness.psnr(old, new),
+            likeness.ssim(old, new),
+            likeness.colour_difference(old, new),
+        )
         return _Restored(new, encode(job.content, new), *figures)
 
     # In the thread that asks for results
 
     def _take_events(self, *, wait: bool) -> int:
-        """Take all events that are there, at least one if told to wait; returns how many decoding threads ended."""
+        """Take all events that are there, at least one if told to wait; returns how many decoding
+        threads ended.
+        """
         ended = 0
         while True:
             try:
@@ -206,7 +234,8 @@ class Stages(Generic[K]):
             self._copy(job, None)
         elif job.detection.tiles:
             job.in_model = len(job.flagged)
-            self._cells.extendleft((job, cell) for cell in job.flagged)  # first, so that the image can leave
+            # first, so that the image can leave
+            self._cells.extendleft((job, cell) for cell in job.flagged)
         else:
             self._conclude(job)
 
@@ -220,7 +249,11 @@ class Stages(Generic[K]):
             self._copy(job, picture.obstacle)
             return
         job.tiles = plan_tiles(
-            grid, job.flagged, side=rules.tile, halo=self._engine.halo, multiple=self._engine.multiple
+            grid,
+            job.flagged,
+            side=rules.tile,
+            halo=self._engine.halo,
+            multiple=self._engine.multiple,
         )
         job.in_model = len(job.tiles)
         for index, tile in enumerate(job.tiles):
@@ -234,7 +267,9 @@ class Stages(Generic[K]):
         return self._has_model_work() and not (self._takes_turns and self._encoding)
 
     def _start_encoding(self) -> None:
-        """Of all that waits; where turns are taken, once there is enough for all threads or nothing for the model."""
+        """Of all that waits; where turns are taken, once there is enough for all threads or nothing
+        for the model.
+        """
         waiting = self._restored_jobs
         if self._takes_turns and len(waiting) < self._encoding_threads and self._has_model_work():
             return
@@ -246,9 +281,17 @@ class Stages(Generic[K]):
     def _run_model(self) -> None:
         """One batch: of tiles if one is full, else of cells, else of what tiles there are."""
         size = self._engine.batch_pixels
-        full = next((group for group, tiles in self._tiles.items() if len(tiles) * _area(group) >= size), None)
+        full = next(
+            (group for group, tiles in self._tiles.items() if len(tiles) * _area(group) >= size),
+            None,
+        )
         if full is None and self._cells:
-            self._judge([self._cells.popleft() for _ in range(min(len(self._cells), max(1, size // CELL**2)))])
+            self._judge(
+                [
+                    self._cells.popleft()
+                    for _ in range(min(len(self._cells), max(1, size // CELL**2)))
+                ]
+            )
         elif self._tiles:
             group = full or next(iter(self._tiles))
             waiting = self._tiles[group]
@@ -283,7 +326,9 @@ class Stages(Generic[K]):
         start = time.perf_counter()
         tiles = [job.tiles[index] for job, index in batch]
         try:
-            windows = [tile.cut(job.content.pixels) for tile, (job, _) in zip(tiles, batch, strict=True)]
+            windows = [
+                tile.cut(job.content.pixels) for tile, (job, _) in zip(tiles, batch, strict=True)
+            ]
             changes = self._engine.restore(tiles, windows)
         except Exception as error:
             self._one_by_one(batch, self._restore, error)
@@ -293,19 +338,27 @@ class Stages(Generic[K]):
             job.spent("restore", share)
             job.changes[index] = change
             job.in_model -= 1
-            if not job.done and not _is_sound(change, job.content.pixels[job.tiles[index].reach.slices]):
-                self._give_back(job, ImageError("cleaning_failed", "The restorer gave no usable picture."))
+            if not job.done and not _is_sound(
+                change, job.content.pixels[job.tiles[index].reach.slices]
+            ):
+                self._give_back(
+                    job, ImageError("cleaning_failed", "The restorer gave no usable picture.")
+                )
             elif not job.done and not job.in_model:
                 self._restored_jobs.append(job)
 
     def _one_by_one(self, batch, run, error: Exception) -> None:  # type: ignore[no-untyped-def]
-        """Run a failed batch again singly, so that what is wrong with one image does not fall on the others."""
+        """Run a failed batch again singly, so that what is wrong with one image does not fall on
+        the others.
+        """
         if len(batch) > 1:
             for one in batch:
                 run([one])
             return
         _LOG.error("The model failed on image %r.", batch[0][0].key, exc_info=error)
-        self._give_back(batch[0][0], ImageError("cleaning_failed", f"The model failed on this image: {error}"))
+        self._give_back(
+            batch[0][0], ImageError("cleaning_failed", f"The model failed on this image: {error}")
+        )
 
     # The ends of the way
 
@@ -318,7 +371,9 @@ class Stages(Generic[K]):
         self._leave(job, "copied", reason)
 
     def _give_back(self, job: _Job[K], error: ImageError) -> None:
-        self._leave(job, "copied" if error.reason == "unsupported_format" else "quarantined", error.reason)
+        self._leave(
+            job, "copied" if error.reason == "unsupported_format" else "quarantined", error.reason
+        )
 
     def _leave(
         self,

@@ -12,11 +12,13 @@ from demoire.imaging.images import Picture
 from demoire.models.detector import image_score
 from demoire.moire import KINDS
 
-_SMALLEST = 32  # px; a picture with a shorter side shows nothing that could be told from its content
+# px; a picture with a shorter side shows nothing that could be told from its content
+_SMALLEST = 32
 
 
-# Beyond these no moiré goes, so the restorer has failed. Means over a tile, of full scale: of what is changed either
-# way, and of how much darker or brighter all becomes, as a part of how light it was and a little besides.
+# Beyond these no moiré goes, so the restorer has failed. Means over a tile, of full scale: of what
+# is changed either way, and of how much darker or brighter all becomes, as a part of how light it
+# was and a little besides.
 _MOST_CHANGE = 0.25
 
 
@@ -51,13 +53,24 @@ def _detection(probabilities: NDArray[np.float32], rules: Rules) -> Detection:
     if not len(probabilities):
         return Detection(0.0, KINDS[0], 0, ())
     moire, kind = image_score(probabilities, rules.threshold)
-    flagged = np.flatnonzero(1 - probabilities[:, 0] >= rules.tile_threshold) if moire >= rules.threshold else ()
+    flagged = (
+        np.flatnonzero(1 - probabilities[:, 0] >= rules.tile_threshold)
+        if moire >= rules.threshold
+        else ()
+    )
     return Detection(moire, kind, len(probabilities), tuple(int(cell) for cell in flagged))
 
 
 def _is_sound(change: NDArray, before: Pixels) -> bool:
-    """Whether what the restorer adds, (h, w, C) in units of full scale, may be right: neither NaN nor all black."""
+    """Whether what the restorer adds, (h, w, C) in units of full scale, may be right: neither NaN
+    nor all black.
+    """
     some = change[::_SAMPLED, ::_SAMPLED]
-    light = float(before[::_SAMPLED, ::_SAMPLED].mean(dtype=np.float64)) / np.iinfo(before.dtype).max
-    strong, shift = float(np.abs(change).mean(dtype=np.float32)), abs(float(some.mean(dtype=np.float32)))
+    light = (
+        float(before[::_SAMPLED, ::_SAMPLED].mean(dtype=np.float64)) / np.iinfo(before.dtype).max
+    )
+    strong, shift = (
+        float(np.abs(change).mean(dtype=np.float32)),
+        abs(float(some.mean(dtype=np.float32))),
+    )
     return strong < _MOST_CHANGE and shift <= _MOST_SHIFT * light + _SLIGHT  # False for NaN too

@@ -1,12 +1,14 @@
-"""Decoding that a bad file cannot turn against the process: risky decoders run in a child with bounds.
+"""Decoding that a bad file cannot turn against the process: risky decoders run in a child with
+bounds.
 
-What is risky says each codec (`is_risky`): the native decoders behind TIFF, WebP and 16-bit PNG, and JPEGs of so many
-scans that decoding takes for ever. Such a file goes to a child process, which may die of it, take too much memory or
-too much time; the file then has an ImageError, and the next one a new child. Everything else is decoded here.
+What is risky says each codec (`is_risky`): the native decoders behind TIFF, WebP and 16-bit PNG,
+and JPEGs of so many scans that decoding takes for ever. Such a file goes to a child process, which
+may die of it, take too much memory or too much time; the file then has an ImageError, and the next
+one a new child. Everything else is decoded here.
 
-Children are started when first needed (0.3 s), one for each thread that waits for one, and kept. Passing file and
-pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh memory at both ends; memory that both see was
-no faster. A child ends with its parent, however that ends.
+Children are started when first needed (0.3 s), one for each thread that waits for one, and kept.
+Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh memory at
+both ends; memory that both see was no faster. A child ends with its parent, however that ends.
 """
 
 import math
@@ -28,18 +30,23 @@ from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE, ImageFacts, Picture
 
 _SECONDS, _SECONDS_A_MEGAPIXEL = 30.0, 1.0  # the slowest decoder here does some 3 MP/s
-_MEMORY, _COPIES, _SAMPLES = 512 << 20, 4, 4  # bytes besides; of the file and of pixels of at most so many samples
+# bytes besides; of the file and of pixels of at most so many samples
+_MEMORY, _COPIES, _SAMPLES = 512 << 20, 4, 4
 
-# px apart; of full scale, mean: the coarsest JPEG of a photograph loses a fifth of it, another picture is twice as far
+# px apart; of full scale, mean: the coarsest JPEG of a photograph loses a fifth of it, another
+# picture is twice as far
 _SAMPLED, _CODING_LOSS = 4, 0.12
 
 _START = "import sys; sys.path[:] = {path!r}; from demoire.imaging.guard import _serve; _serve({descriptor})"
 
 
-def decode(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE) -> Picture:
+def decode(
+    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
+) -> Picture:
     """As `images.decode`, but safe from what the file may do to its decoder.
 
-    Raises ImageError: those of `images.decode`, `native_crash` (the decoder died of it) or `decoder_limit`.
+    Raises ImageError: those of `images.decode`, `native_crash` (the decoder died of it) or
+    `decoder_limit`.
     """
     facts = images.check(data, max_megapixels=max_megapixels, max_side=max_side)
     if not images.is_risky(data, facts):
@@ -52,7 +59,8 @@ def decode(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int
 
 
 def encode(picture: Picture, pixels: Pixels) -> bytes:
-    """As `images.encode`, but what was written is read again: a bad file may be such that no good one comes of it.
+    """As `images.encode`, but what was written is read again: a bad file may be such that no good
+    one comes of it.
 
     Raises ImageError `encode_failed`.
     """
@@ -61,7 +69,9 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
         facts = images.probe(data)
         written = decode(data, max_megapixels=math.inf, max_side=sys.maxsize).pixels
     except ImageError as error:
-        raise ImageError("encode_failed", f"The cleaned image could not be read again: {error}") from error
+        raise ImageError(
+            "encode_failed", f"The cleaned image could not be read again: {error}"
+        ) from error
     some = np.s_[::_SAMPLED, ::_SAMPLED]
     full = np.iinfo(pixels.dtype).max
     if facts != picture.facts or written.shape != pixels.shape or written.dtype != pixels.dtype:
@@ -95,10 +105,15 @@ class _Child:
             self._pipe.send((facts, _MEMORY + _COPIES * (len(data) + pixels)))
             self._pipe.send_bytes(data)
             if not self._pipe.poll(seconds):
-                raise ImageError("decoder_limit", f"The decoder was not done after {seconds:.0f} s; look at the file.")
+                raise ImageError(
+                    "decoder_limit",
+                    f"The decoder was not done after {seconds:.0f} s; look at the file.",
+                )
             return _receive(self._pipe)
         except (EOFError, OSError) as error:
-            raise ImageError("native_crash", "The decoder died of this file; look at it by hand.") from error
+            raise ImageError(
+                "native_crash", "The decoder died of this file; look at it by hand."
+            ) from error
 
     def end(self) -> None:
         self._pipe.close()
@@ -163,7 +178,9 @@ def _serve(descriptor: int) -> None:
 
 
 def _send(pipe: Connection, raster: Raster) -> None:
-    planes = [np.ascontiguousarray(plane) for plane in (raster.pixels, raster.alpha) if plane is not None]
+    planes = [
+        np.ascontiguousarray(plane) for plane in (raster.pixels, raster.alpha) if plane is not None
+    ]
     pipe.send((raster.obstacle, *((plane.shape, plane.dtype.str) for plane in planes)))
     for plane in planes:
         pipe.send_bytes(plane.reshape(-1).view(np.uint8).data)

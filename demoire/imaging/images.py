@@ -1,13 +1,14 @@
 """One image file in and out: decode it to pixels, encode changed pixels into the same file.
 
-A cleaned file is the original with other pixel data: size, orientation (pixels are never turned), DPI, colour profile,
-Exif, XMP, mode, bit depth and compression stay, because their bytes stay (see `demoire.imaging.codecs`). What cannot
-carry changed pixels faithfully has `Picture.obstacle`, and is copied.
+A cleaned file is the original with other pixel data: size, orientation (pixels are never turned),
+DPI, colour profile, Exif, XMP, mode, bit depth and compression stay, because their bytes stay (see
+`demoire.imaging.codecs`). What cannot carry changed pixels faithfully has `Picture.obstacle`, and
+is copied.
 
-Nothing but ImageError leaves this module for bad bytes (MemoryError where there is none left). Files are opened by the
-decoder that their first bytes name and by no other, and without Pillow's limit of pixels, which is a global of the
-process: the limits are checked on the header instead, before anything is decoded. A file that is cut short is never
-decoded in part.
+Nothing but ImageError leaves this module for bad bytes (MemoryError where there is none left).
+Files are opened by the decoder that their first bytes name and by no other, and without Pillow's
+limit of pixels, which is a global of the process: the limits are checked on the header instead,
+before anything is decoded. A file that is cut short is never decoded in part.
 
 JPEG decodes at about 60 and encodes at about 25 MP/s a core; PNG is slower, by its compression.
 """
@@ -38,22 +39,55 @@ from demoire.errors import ImageError, QuarantineReason
 from demoire.imaging.codecs import bmp, jpeg, png, tiff, webp
 from demoire.imaging.codecs.raster import CutShortError, Obstacle, Pixels, Raster
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib"}
+)
 # Recognised as images and kept count of, but copied as they are.
 UNSUPPORTED_SUFFIXES = frozenset(
-    {".gif", ".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif", ".psd", ".pdf", ".djvu", ".ico", ".tga"}
-    | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".emf", ".wmf"}
+    {
+        ".gif",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".jxl",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".psd",
+        ".pdf",
+        ".djvu",
+        ".ico",
+        ".tga",
+    }
+    | {
+        ".pbm",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".exr",
+        ".hdr",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".svg",
+        ".emf",
+        ".wmf",
+    }
 )
 
 MAX_MEGAPIXELS, MAX_SIDE = 500.0, 100_000  # what is decoded unless told otherwise; px
-# A file that unpacks to so many bytes, and so many times its own, is a trap, or a sheet so blank that nothing is lost
-# by leaving it be. Bytes a pixel by mode; else three, as what is judged is made RGB.
+# A file that unpacks to so many bytes, and so many times its own, is a trap, or a sheet so blank
+# that nothing is lost by leaving it be. Bytes a pixel by mode; else three, as what is judged is
+# made RGB.
 _BOMB_BYTES, _BOMB_RATIO = 128_000_000, 500
 _BYTES_A_PIXEL = {"1": 1 / 8, "L": 1.0, "LA": 2.0}
 
 Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP"]
 
-# What Pillow has to say of odd metadata concerns nobody here: not as a log, and not as an exception under `-W error`.
+# What Pillow has to say of odd metadata concerns nobody here: not as a log, and not as an exception
+# under `-W error`.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
@@ -86,7 +120,9 @@ class Picture:
 
     @property
     def pixels(self) -> Pixels:
-        """(H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over the full range. Not to be written to."""
+        """(H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over the full range. Not to be written
+        to.
+        """
         return self.raster.pixels
 
     @property
@@ -168,8 +204,11 @@ def probe(data: bytes) -> ImageFacts:
         raise _image_error(kind, data, error) from error
 
 
-def decode(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE) -> Picture:
-    """The whole picture, decoded in this process; `demoire.imaging.guard.decode` is for files that one does not know.
+def decode(
+    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
+) -> Picture:
+    """The whole picture, decoded in this process; `demoire.imaging.guard.decode` is for files that
+    one does not know.
 
     Raises ImageError: those of `check`, `truncated` or `decode_failed`.
     """
@@ -177,10 +216,13 @@ def decode(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int
     return Picture(facts, read(data, facts), data)
 
 
-def check(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE) -> ImageFacts:
+def check(
+    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
+) -> ImageFacts:
     """The facts in the header of a whole file, if it may be decoded.
 
-    Raises ImageError: those of `probe`, `too_large` (MP, or px of the longer side) or `compression_bomb`.
+    Raises ImageError: those of `probe`, `too_large` (MP, or px of the longer side) or
+    `compression_bomb`.
     """
     facts = probe(data)
     if facts.megapixels > max_megapixels:
@@ -190,7 +232,10 @@ def check(data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int 
         )
     side = max(facts.width, facts.height)
     if side > max_side:
-        raise ImageError("too_large", f"The image is {side} px long and the limit is {max_side}; raise --max-side.")
+        raise ImageError(
+            "too_large",
+            f"The image is {side} px long and the limit is {max_side}; raise --max-side.",
+        )
     decoded = 1e6 * facts.megapixels * _BYTES_A_PIXEL.get(facts.mode, 3.0) * max(1, facts.bits // 8)
     if decoded > max(_BOMB_BYTES, _BOMB_RATIO * len(data)):
         raise ImageError(
@@ -206,13 +251,18 @@ def is_risky(data: bytes, facts: ImageFacts) -> bool:
 
 
 def read(data: bytes, facts: ImageFacts) -> Raster:
-    """The pixels of a file whose header was checked. Raises ImageError: `truncated` or `decode_failed`."""
+    """The pixels of a file whose header was checked. Raises ImageError: `truncated` or
+    `decode_failed`.
+    """
     kind = _KINDS[facts.format]
-    # Another library in this process may have turned it on; a picture decoded in part must never replace a file.
+    # Another library in this process may have turned it on; a picture decoded in part must never
+    # replace a file.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         if kind.codec.is_cut_short(data):
-            raise ImageError("truncated", f"The {kind.name} file ends before its picture does; fetch it again.")
+            raise ImageError(
+                "truncated", f"The {kind.name} file ends before its picture does; fetch it again."
+            )
         image = _open(kind, data)
         raster = kind.codec.read(data, image)
     except (ImageError, MemoryError):
@@ -220,7 +270,9 @@ def read(data: bytes, facts: ImageFacts) -> Raster:
     except Exception as error:
         raise _image_error(kind, data, error) from error
     if raster.pixels.shape[:2] != (facts.height, facts.width):
-        raise ImageError("decode_failed", f"The {kind.name} file holds another size than its header says.")
+        raise ImageError(
+            "decode_failed", f"The {kind.name} file holds another size than its header says."
+        )
     return Raster(raster.pixels, raster.alpha, "multi_page") if facts.pages > 1 else raster
 
 
@@ -228,15 +280,25 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
     """The picture's own file with these pixels, of the same shape and type as `picture.pixels`.
 
     The same format, mode, bit depth, alpha, metadata and way of compression as `picture.source`.
-    Raises ImageError `encode_failed`; ValueError for a picture with an obstacle or pixels of another shape or type.
+    Raises ImageError `encode_failed`; ValueError for a picture with an obstacle or pixels of
+    another shape or type.
     """
-    if picture.obstacle or pixels.shape != picture.pixels.shape or pixels.dtype != picture.pixels.dtype:
-        raise ValueError(f"pixels {pixels.shape} {pixels.dtype} do not go into this picture ({picture.obstacle})")
+    if (
+        picture.obstacle
+        or pixels.shape != picture.pixels.shape
+        or pixels.dtype != picture.pixels.dtype
+    ):
+        raise ValueError(
+            f"pixels {pixels.shape} {pixels.dtype} do not go into this picture ({picture.obstacle})"
+        )
     try:
-        return _KINDS[picture.facts.format].codec.write(picture.source, picture.raster, np.ascontiguousarray(pixels))
+        return _KINDS[picture.facts.format].codec.write(
+            picture.source, picture.raster, np.ascontiguousarray(pixels)
+        )
     except Exception as error:
         raise ImageError(
-            "encode_failed", f"The cleaned image could not be written as {picture.facts.format} again: {error}"
+            "encode_failed",
+            f"The cleaned image could not be written as {picture.facts.format} again: {error}",
         ) from error
 
 
@@ -247,10 +309,15 @@ def _recognise(data: bytes) -> _Kind:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _WEBP
     if any(data.startswith(signature, place) for place, signature in _FOREIGN):
-        raise ImageError("unsupported_format", "The image is of a format that is not cleaned; it is copied as it is.")
+        raise ImageError(
+            "unsupported_format",
+            "The image is of a format that is not cleaned; it is copied as it is.",
+        )
     if not data:
         raise ImageError("truncated", "The file is empty; fetch it again.")
-    raise ImageError("not_an_image", "The bytes are not those of an image that is known; check what the file is.")
+    raise ImageError(
+        "not_an_image", "The bytes are not those of an image that is known; check what the file is."
+    )
 
 
 def _open(kind: _Kind, data: bytes) -> Image.Image:
@@ -289,7 +356,9 @@ def _facts(kind: _Kind, data: bytes, image: Image.Image) -> ImageFacts:
 def _webp_facts(data: bytes) -> ImageFacts:
     found = webp.header(data)
     mode = "RGBA" if found.alpha else "RGB"
-    return ImageFacts("WEBP", found.width, found.height, mode, 8, None, _profile_name(found.icc), found.frames)
+    return ImageFacts(
+        "WEBP", found.width, found.height, mode, 8, None, _profile_name(found.icc), found.frames
+    )
 
 
 def _bits(kind: _Kind, data: bytes, image: Image.Image) -> int:

@@ -1,8 +1,10 @@
-"""The honest rival: the best that a plain Gaussian blur could do, by an oracle that knows the truth.
+"""The honest rival: the best that a plain Gaussian blur could do, by an oracle that knows the
+truth.
 
-Moiré is mostly finer than the picture, so blurring alone gains many decibels on it. A model that does not beat the blur
-whose width was picked per image with the clean twin in hand has learnt nothing worth its cost. Nobody could run this
-rival on an archive: there is no truth there to pick the width by.
+Moiré is mostly finer than the picture, so blurring alone gains many decibels on it. A model that
+does not beat the blur whose width was picked per image with the clean twin in hand has learnt
+nothing worth its cost. Nobody could run this rival on an archive: there is no truth there to pick
+the width by.
 
 It costs about fifteen blurs, 0.15 s a megapixel on one core.
 """
@@ -18,12 +20,14 @@ _GOLDEN = (5**0.5 - 1) / 2
 _PRECISION = 0.02  # px; PSNR is flat at its top
 
 
-def oracle_blur(moire: NDArray[np.uint8], clean: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+def oracle_blur(
+    moire: NDArray[np.uint8], clean: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], float]:
     """The Gaussian blur of `moire` with the highest PSNR against `clean`, and its sigma in px.
 
-    moire, clean: (H, W, 3) uint8 of one shape. Sigma is sought from 0.3 to 8 px, first on a grid, then by golden
-    section between the best one's neighbours; 0 and the picture as it came where no blur brings it nearer.
-    Raises ValueError where the shapes differ.
+    moire, clean: (H, W, 3) uint8 of one shape. Sigma is sought from 0.3 to 8 px, first on a grid,
+    then by golden section between the best one's neighbours; 0 and the picture as it came where no
+    blur brings it nearer. Raises ValueError where the shapes differ.
     """
     if moire.shape != clean.shape:
         raise ValueError(f"the pictures are of different shapes: {moire.shape} and {clean.shape}")

@@ -10,7 +10,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 @dataclass(frozen=True)
 class DetectorFigures:
-    """How right a detector is on images whose truth is known; a ratio without a denominator is None."""
+    """How right a detector is on images whose truth is known; a ratio without a denominator is
+    None.
+    """
 
     n: int
     accuracy: float
@@ -18,12 +20,16 @@ class DetectorFigures:
     recall: float | None
     f1: float | None
     auc: float | None  # area under the ROC curve; None unless both classes are there
-    # (threshold, false positive rate, true positive rate), threshold falling; the corner (0, 0) is left out.
+    # (threshold, false positive rate, true positive rate), threshold falling; the corner (0, 0) is
+    # left out.
     roc: tuple[tuple[float, float, float], ...]
 
 
-def detector_figures(truth: Sequence[bool], scores: Sequence[float], threshold: float) -> DetectorFigures:
-    """Figures of scores (probability of moiré, 0..1) against the truth; `score >= threshold` says moiré.
+def detector_figures(
+    truth: Sequence[bool], scores: Sequence[float], threshold: float
+) -> DetectorFigures:
+    """Figures of scores (probability of moiré, 0..1) against the truth; `score >= threshold` says
+    moiré.
 
     Raises ValueError when there are none or their numbers differ.
     """
@@ -31,7 +37,11 @@ def detector_figures(truth: Sequence[bool], scores: Sequence[float], threshold: 
         raise ValueError(f"{len(truth)} truths and {len(scores)} scores give no figures")
     is_moire, score = np.asarray(truth, bool), np.asarray(scores, float)
     said = score >= threshold
-    right, wrong, missed = int((said & is_moire).sum()), int((said & ~is_moire).sum()), int((~said & is_moire).sum())
+    right, wrong, missed = (
+        int((said & is_moire).sum()),
+        int((said & ~is_moire).sum()),
+        int((~said & is_moire).sum()),
+    )
     both = bool(is_moire.any() and not is_moire.all())
     return DetectorFigures(
         n=len(score),
@@ -53,8 +63,11 @@ class ReliabilityBin:
     so: float  # share that has moiré, 0..1
 
 
-def reliability(truth: Sequence[bool], scores: Sequence[float], bins: int = 10) -> tuple[ReliabilityBin, ...]:
-    """What was said beside what is so, over equal steps of the score (probability of moiré); empty steps are left out.
+def reliability(
+    truth: Sequence[bool], scores: Sequence[float], bins: int = 10
+) -> tuple[ReliabilityBin, ...]:
+    """What was said beside what is so, over equal steps of the score (probability of moiré); empty
+    steps are left out.
 
     The reliability diagram of Niculescu-Mizil and Caruana, "Predicting Good Probabilities", 2005.
     """
@@ -69,7 +82,9 @@ def reliability(truth: Sequence[bool], scores: Sequence[float], bins: int = 10) 
 
 
 def calibration_error(reliability: Sequence[ReliabilityBin]) -> float:
-    """Expected calibration error: the mean distance between what is said and what is so (Guo et al., 2017)."""
+    """Expected calibration error: the mean distance between what is said and what is so (Guo et
+    al., 2017).
+    """
     count = sum(found.n for found in reliability)
     return sum(found.n * abs(found.said - found.so) for found in reliability) / max(1, count)
 
@@ -78,6 +93,10 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _roc(is_moire: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
+def _roc(
+    is_moire: NDArray[np.bool_], score: NDArray[np.float64]
+) -> tuple[tuple[float, float, float], ...]:
     points = list(zip(*roc_curve(is_moire, score), strict=True))
-    return tuple((float(threshold), float(false), float(true)) for false, true, threshold in points[1:])
+    return tuple(
+        (float(threshold), float(false), float(true)) for false, true, threshold in points[1:]
+    )

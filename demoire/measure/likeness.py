@@ -1,8 +1,8 @@
 """Figures: how alike two pictures are, and how right a detector is.
 
-All of a picture's figures take it as (H, W, 1 or 3) uint8 or uint16. They run on every cleaned image beside the model,
-so they work in stripes that stay in the cache; on one thread about 1000 (psnr), 40 (ssim) and 80 (colour_difference)
-MP/s.
+All of a picture's figures take it as (H, W, 1 or 3) uint8 or uint16. They run on every cleaned
+image beside the model, so they work in stripes that stay in the cache; on one thread about 1000
+(psnr), 40 (ssim) and 80 (colour_difference) MP/s.
 """
 
 import math
@@ -22,20 +22,28 @@ _BLOCK = 8  # px
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio over all samples, dB, the peak being the type's full range; infinite where equal."""
+    """Peak signal-to-noise ratio over all samples, dB, the peak being the type's full range;
+    infinite where equal.
+    """
     _check(a, b)
     error = sum(
-        cv2.norm(np.ascontiguousarray(a[i : i + _STRIPE]), np.ascontiguousarray(b[i : i + _STRIPE]), cv2.NORM_L2) ** 2
+        cv2.norm(
+            np.ascontiguousarray(a[i : i + _STRIPE]),
+            np.ascontiguousarray(b[i : i + _STRIPE]),
+            cv2.NORM_L2,
+        )
+        ** 2
         for i in range(0, len(a), _STRIPE)
     )
     return 10 * math.log10(_full(a) ** 2 * a.size / error) if error else math.inf
 
 
 def ssim(a: Pixels, b: Pixels) -> float:
-    """Structural similarity of the luma (BT.601), -1..1: Wang et al., "Image Quality Assessment", 2004.
+    """Structural similarity of the luma (BT.601), -1..1: Wang et al., "Image Quality Assessment",
+    2004.
 
-    Gaussian window of sigma 1.5 and 11 x 11 px, K1 0.01, K2 0.03; averaged over the places where the window lies within
-    the picture (over all places where it is smaller than the window).
+    Gaussian window of sigma 1.5 and 11 x 11 px, K1 0.01, K2 0.03; averaged over the places where
+    the window lies within the picture (over all places where it is smaller than the window).
     """
     _check(a, b)
     height, width = a.shape[:2]
@@ -70,9 +78,11 @@ def _luma(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def colour_difference(a: Pixels, b: Pixels) -> float:
-    """Mean CIEDE2000 between the averages of blocks of 8 x 8 px, read as sRGB; about 1 is just seen.
+    """Mean CIEDE2000 between the averages of blocks of 8 x 8 px, read as sRGB; about 1 is just
+    seen.
 
-    Averages, because it is asked whether colours stayed, and fine moiré has colours of its own in every pixel.
+    Averages, because it is asked whether colours stayed, and fine moiré has colours of its own in
+    every pixel.
     """
     _check(a, b)
     return float(np.mean(deltaE_ciede2000(_block_colours(a), _block_colours(b))))
@@ -93,4 +103,6 @@ def _full(pixels: Pixels) -> float:
 
 def _check(a: Pixels, b: Pixels) -> None:
     if a.shape != b.shape or a.dtype != b.dtype or a.ndim != 3:
-        raise ValueError(f"pictures of {a.shape} {a.dtype} and {b.shape} {b.dtype} cannot be compared")
+        raise ValueError(
+            f"pictures of {a.shape} {a.dtype} and {b.shape} {b.dtype} cannot be compared"
+        )

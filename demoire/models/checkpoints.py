@@ -1,7 +1,8 @@
-"""Named tensors out of the checkpoints that torch.save writes (.pth, .pt), without running code from them.
+"""Named tensors out of the checkpoints that torch.save writes (.pth, .pt), without running code
+from them.
 
-A checkpoint is a pickle. It is read by torch's restricted reader, which knows tensors and plain containers and nothing
-else; what asks for more is refused.
+A checkpoint is a pickle. It is read by torch's restricted reader, which knows tensors and plain
+containers and nothing else; what asks for more is refused.
 """
 
 import pickle
@@ -13,13 +14,16 @@ from torch import Tensor
 from demoire.errors import WeightsError
 
 SUFFIXES = (".pth", ".pt")
-# Under what training programs keep the weights beside their other state; the running mean is better than the last step.
+# Under what training programs keep the weights beside their other state; the running mean is better
+# than the last step.
 _INNER = ("params_ema", "params-ema", "state_dict", "model_state_dict", "params", "model", "net")
 _PREFIX = "module."  # of what was trained on several GPUs
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, on the CPU. Raises WeightsError for a file that holds none, or more."""
+    """The tensors of a checkpoint by name, on the CPU. Raises WeightsError for a file that holds
+    none, or more.
+    """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -37,4 +41,6 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         if tensors:
             prefix = _PREFIX if all(name.startswith(_PREFIX) for name in tensors) else ""
             return {name.removeprefix(prefix): value for name, value in tensors.items()}
-    raise WeightsError(f"{path} holds no weights by name; save the model's state_dict or name other weights.")
+    raise WeightsError(
+        f"{path} holds no weights by name; save the model's state_dict or name other weights."
+    )

@@ -1,9 +1,11 @@
-"""DMCNN: plain stacks of convolutions on five scales side by side, 1/1 to 1/16, upsampled and summed.
+"""DMCNN: plain stacks of convolutions on five scales side by side, 1/1 to 1/16, upsampled and
+summed.
 
-After "Moiré photo restoration using multiresolution convolutional neural networks" (Sun, Yu, Wang, 2018): each branch
-takes the first features of the branch above at half the size, thinks for itself, and climbs back to full size by
-transposed convolutions; no branch sees what another one found. The stack at full size is most of the cost. What differs
-from the paper: the sum is added to the input, so that an untrained network gives its input back.
+After "Moiré photo restoration using multiresolution convolutional neural networks" (Sun, Yu, Wang,
+2018): each branch takes the first features of the branch above at half the size, thinks for itself,
+and climbs back to full size by transposed convolutions; no branch sees what another one found. The
+stack at full size is most of the cost. What differs from the paper: the sum is added to the input,
+so that an untrained network gives its input back.
 
 The default has the paper's widths: 1.2 M parameters, 286 kMAC a pixel. Nothing is global.
 """
@@ -19,9 +21,12 @@ from demoire.models.layers import starting_at_zero
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DMCNNConfig:
-    """The structure of a DMCNN. Equal configurations make networks that can load each other's weights."""
+    """The structure of a DMCNN. Equal configurations make networks that can load each other's
+    weights.
+    """
 
-    widths: tuple[int, int, int, int, int] = (64, 64, 64, 64, 64)  # channels of the stacks at 1/1 to 1/16
+    # channels of the stacks at 1/1 to 1/16
+    widths: tuple[int, int, int, int, int] = (64, 64, 64, 64, 64)
     depth: PositiveInt = 5  # convolutions of each stack
     outer_width: PositiveInt = 32  # channels before and after the stacks
     architecture: Literal["dmcnn"] = "dmcnn"
@@ -34,7 +39,9 @@ class DMCNNConfig:
 
 
 def _conv(into: int, out: int, stride: int = 1) -> nn.Sequential:
-    """A convolution with its activation. Its first weights keep the size of what passes through a deep stack."""
+    """A convolution with its activation. Its first weights keep the size of what passes through a
+    deep stack.
+    """
     conv = nn.Conv2d(into, out, 3, stride=stride, padding=1)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return nn.Sequential(conv, nn.ReLU())
@@ -46,7 +53,9 @@ def _climb(width: int) -> nn.Sequential:
 
 
 class _Branch(nn.Module):
-    """One scale's stack and its way back up: (N, outer_width, H, W) -> (N, 3, 2^level H, 2^level W)."""
+    """One scale's stack and its way back up: (N, outer_width, H, W) -> (N, 3, 2^level H, 2^level
+    W).
+    """
 
     def __init__(self, level: int, width: int, config: DMCNNConfig) -> None:
         super().__init__()
@@ -61,10 +70,11 @@ class _Branch(nn.Module):
 
 
 class DMCNN(nn.Module):
-    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave 0..1 a little.
+    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave
+    0..1 a little.
 
-    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its surroundings on each
-    side.
+    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its
+    surroundings on each side.
     """
 
     multiple: ClassVar[int] = 16
@@ -75,8 +85,12 @@ class DMCNN(nn.Module):
         self.config = config = config or DMCNNConfig()
         outer = config.outer_width
         self.first = nn.Sequential(_conv(3, outer), _conv(outer, outer))
-        self.downs = nn.ModuleList(nn.Sequential(_conv(outer, outer, stride=2), _conv(outer, outer)) for _ in range(4))
-        self.branches = nn.ModuleList(_Branch(level, width, config) for level, width in enumerate(config.widths))
+        self.downs = nn.ModuleList(
+            nn.Sequential(_conv(outer, outer, stride=2), _conv(outer, outer)) for _ in range(4)
+        )
+        self.branches = nn.ModuleList(
+            _Branch(level, width, config) for level, width in enumerate(config.widths)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.first(x - 0.5)

@@ -1,18 +1,20 @@
-"""ESDNet, the published reference for demoiréing very large photographs, so that its checkpoints can be used here.
+"""ESDNet, the published reference for demoiréing very large photographs, so that its checkpoints
+can be used here.
 
-"Towards efficient and scale-robust ultra-high-definition image demoiréing" (Yu et al., ECCV 2022): encoder and decoder
-of three levels, 1/2 to 1/8, each with a dense block of dilated convolutions and one or two modules that look at the
-features at 1, 1/2 and 1/4 of their size by dense blocks of their own, and weigh the three against each other channel by
-channel. The parameters are named as in the published checkpoints, which load as they are; the structure is read from
-their shapes.
+"Towards efficient and scale-robust ultra-high-definition image demoiréing" (Yu et al., ECCV 2022):
+encoder and decoder of three levels, 1/2 to 1/8, each with a dense block of dilated convolutions and
+one or two modules that look at the features at 1, 1/2 and 1/4 of their size by dense blocks of
+their own, and weigh the three against each other channel by channel. The parameters are named as in
+the published checkpoints, which load as they are; the structure is read from their shapes.
 
-The weighing averages over the whole picture: a tile does not come out quite as the same place in the whole does, and
-neighbouring tiles differ a little where they are blended. Unlike the other architectures it gives the picture itself,
-not what is to be added to its input, so an untrained one gives nothing of use.
+The weighing averages over the whole picture: a tile does not come out quite as the same place in
+the whole does, and neighbouring tiles differ a little where they are blended. Unlike the other
+architectures it gives the picture itself, not what is to be added to its input, so an untrained one
+gives nothing of use.
 
-ESDNet (one module a level): 5.93 M parameters, 267 kMAC a pixel. ESDNet-L (two): 10.62 M, 439 kMAC. The heads of the
-two coarse levels serve the published training alone, which compares the picture at three sizes; here they are kept for
-the sake of the files, and neither run nor trained.
+ESDNet (one module a level): 5.93 M parameters, 267 kMAC a pixel. ESDNet-L (two): 10.62 M, 439 kMAC.
+The heads of the two coarse levels serve the published training alone, which compares the picture at
+three sizes; here they are kept for the sake of the files, and neither run nor trained.
 """
 
 import re
@@ -32,7 +34,9 @@ _MODULE_DILATIONS = (1, 2, 3, 2, 1)  # of a scale-aware module's
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ESDNetConfig:
-    """The structure of an ESDNet; the default is the published one, `modules=2` its large variant."""
+    """The structure of an ESDNet; the default is the published one, `modules=2` its large
+    variant.
+    """
 
     encoder_width: PositiveInt = 48  # channels at 1/2; twice and four times as many at 1/4 and 1/8
     encoder_growth: PositiveInt = 32  # channels that each convolution of a dense block adds
@@ -43,7 +47,9 @@ class ESDNetConfig:
 
 
 def _named(conv: nn.Conv2d, *after: nn.Module) -> nn.Sequential:
-    """The layers under the published name, which has a `conv` in it, and a number where an activation follows."""
+    """The layers under the published name, which has a `conv` in it, and a number where an
+    activation follows.
+    """
     return nn.Sequential(OrderedDict(conv=nn.Sequential(conv, *after) if after else conv))
 
 
@@ -52,7 +58,9 @@ def _conv_relu(into: int, out: int, dilation: int = 1) -> nn.Sequential:
 
 
 class _DenseBlock(nn.Module):
-    """Each convolution sees the input and all that was found before it: (N, width, H, W) -> the same."""
+    """Each convolution sees the input and all that was found before it: (N, width, H, W) -> the
+    same.
+    """
 
     def __init__(self, width: int, growth: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -63,12 +71,15 @@ class _DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.conv_layers:
-            x = torch.cat([layer(x), x], dim=1)  # the newest first: the order of the published weights
+            # the newest first: the order of the published weights
+            x = torch.cat([layer(x), x], dim=1)
         return self.conv_post(x)
 
 
 class _Fusion(nn.Module):
-    """Three tensors (N, width, H, W), each channel weighed by what all of them hold on average, and summed."""
+    """Three tensors (N, width, H, W), each channel weighed by what all of them hold on average, and
+    summed.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -80,7 +91,9 @@ class _Fusion(nn.Module):
     def forward(self, *scales: Tensor) -> Tensor:
         means = torch.cat([scale.mean(dim=(2, 3), keepdim=True) for scale in scales], dim=1)
         weights = self.excitation(F.relu(self.compress2(F.relu(self.compress1(means))))).sigmoid()
-        one, half, quarter = (x * weight for x, weight in zip(scales, weights.chunk(3, dim=1), strict=True))
+        one, half, quarter = (
+            x * weight for x, weight in zip(scales, weights.chunk(3, dim=1), strict=True)
+        )
         return one + half + quarter
 
 
@@ -89,7 +102,9 @@ def _resized(x: Tensor, factor: float) -> Tensor:
 
 
 class _ScaleAware(nn.Module):
-    """The published SAM: dense blocks at 1, 1/2 and 1/4 of the size, fused and added to the input, (N, width, H, W)."""
+    """The published SAM: dense blocks at 1, 1/2 and 1/4 of the size, fused and added to the input,
+    (N, width, H, W).
+    """
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -128,7 +143,9 @@ class _EncoderLevel(_Level):
 
 
 class _DecoderLevel(_Level):
-    """A level and its head, (N, width, H, W) -> a picture of twice the size, its pixels shuffled: (N, 12, H, W)."""
+    """A level and its head, (N, width, H, W) -> a picture of twice the size, its pixels shuffled:
+    (N, 12, H, W).
+    """
 
     def __init__(self, width: int, growth: int, modules: int) -> None:
         super().__init__(width, growth, modules)
@@ -174,10 +191,11 @@ class _Decoder(nn.Module):
 
 
 class ESDNet(nn.Module):
-    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave 0..1 a little.
+    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave
+    0..1 a little.
 
-    H and W have to be multiples of `multiple`. `halo` px of a tile's surroundings on each side are what its result
-    depends on most; all of the tile goes into the averages.
+    H and W have to be multiples of `multiple`. `halo` px of a tile's surroundings on each side are
+    what its result depends on most; all of the tile goes into the averages.
     """
 
     multiple: ClassVar[int] = 32
@@ -194,15 +212,27 @@ class ESDNet(nn.Module):
 
 
 def published_structure(tensors: Mapping[str, Tensor]) -> ESDNetConfig | None:
-    """The structure of the ESDNet that these named tensors are, by their shapes; None where they are no ESDNet."""
+    """The structure of the ESDNet that these named tensors are, by their shapes; None where they
+    are no ESDNet.
+    """
     told = (
         "encoder.conv_first.0.weight",
         "encoder.encoder_1.rdb.conv_layers.0.conv.0.weight",
         "decoder.preconv_1.conv.0.weight",
         "decoder.decoder_1.rdb.conv_layers.0.conv.0.weight",
     )
-    if not all(name in tensors and tensors[name].dim() == 4 and len(tensors[name]) for name in told):
+    if not all(
+        name in tensors and tensors[name].dim() == 4 and len(tensors[name]) for name in told
+    ):
         return None
-    encoder_width, encoder_growth, decoder_width, decoder_growth = (len(tensors[name]) for name in told)
-    modules = {found[1] for name in tensors if (found := re.match(r"encoder\.encoder_1\.sam_blocks\.(\d+)\.", name))}
-    return ESDNetConfig(encoder_width, encoder_growth, decoder_width, decoder_growth, max(1, len(modules)))
+    encoder_width, encoder_growth, decoder_width, decoder_growth = (
+        len(tensors[name]) for name in told
+    )
+    modules = {
+        found[1]
+        for name in tensors
+        if (found := re.match(r"encoder\.encoder_1\.sam_blocks\.(\d+)\.", name))
+    }
+    return ESDNetConfig(
+        encoder_width, encoder_growth, decoder_width, decoder_growth, max(1, len(modules))
+    )

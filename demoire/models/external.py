@@ -1,8 +1,9 @@
-"""Restorers of others: any published checkpoint that the library spandrel knows (the extra `[models]`).
+"""Restorers of others: any published checkpoint that the library spandrel knows (the extra
+`[models]`).
 
-spandrel recognises what network a checkpoint is for by the names and shapes of its tensors, and says what sizes of
-pictures it takes. Nothing else is known of it: how far it looks is guessed, and whether it takes moiré away is for
-`demoire evaluate` to say.
+spandrel recognises what network a checkpoint is for by the names and shapes of its tensors, and
+says what sizes of pictures it takes. Nothing else is known of it: how far it looks is guessed, and
+whether it takes moiré away is for `demoire evaluate` to say.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ _HALO = 64  # px at least; no checkpoint says how much it needs
 class External(nn.Module):
     """(N, 3, H, W) float32 sRGB 0..1 -> the same shape, 0..1, by a model that spandrel has loaded.
 
-    H and W have to be multiples of `multiple`; where that of the model does not divide a cell, each tile is continued
-    by reflection to what the model asks for. It runs in bfloat16 only where it is known to.
+    H and W have to be multiples of `multiple`; where that of the model does not divide a cell, each
+    tile is continued by reflection to what the model asks for. It runs in bfloat16 only where it is
+    known to.
     """
 
     def __init__(self, descriptor: Any) -> None:
@@ -38,14 +40,15 @@ class External(nn.Module):
         device = x.device.type
         narrow = torch.is_autocast_enabled(device) and self._descriptor.supports_bfloat16
         with torch.autocast(device, torch.bfloat16, enabled=narrow):
-            return torch.cat([self._descriptor(picture[None]) for picture in x])  # it takes one picture at a time
+            # it takes one picture at a time
+            return torch.cat([self._descriptor(picture[None]) for picture in x])
 
 
 def load_external(path: Path, tensors: Mapping[str, Tensor]) -> External:
     """The model that these tensors of `path` are for, with them.
 
-    Raises WeightsError where spandrel is not installed or does not know it, and for a model that does not give an RGB
-    picture of the same size for an RGB picture.
+    Raises WeightsError where spandrel is not installed or does not know it, and for a model that
+    does not give an RGB picture of the same size for an RGB picture.
     """
     try:
         import spandrel
@@ -60,12 +63,18 @@ def load_external(path: Path, tensors: Mapping[str, Tensor]) -> External:
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(dict(tensors))
     except spandrel.UnsupportedModelError as error:
-        raise WeightsError(f"spandrel does not know what {path} is for; name other weights.") from error
+        raise WeightsError(
+            f"spandrel does not know what {path} is for; name other weights."
+        ) from error
     except Exception as error:  # each of its architectures raises what it happens to raise
-        raise WeightsError(f"{path} is not whole: a part of the network that it seems to be for is missing.") from error
+        raise WeightsError(
+            f"{path} is not whole: a part of the network that it seems to be for is missing."
+        ) from error
     name = descriptor.architecture.name
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
-        raise WeightsError(f"{path} is for {name}, which wants a mask with each picture; name weights of a restorer.")
+        raise WeightsError(
+            f"{path} is for {name}, which wants a mask with each picture; name weights of a restorer."
+        )
     if descriptor.scale != 1:
         raise WeightsError(
             f"{path} is for {name}, which enlarges {descriptor.scale} times; name weights of a restorer."

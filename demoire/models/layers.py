@@ -1,8 +1,9 @@
-"""What the networks are built from: activations by name, the residual block, and the count of their cost.
+"""What the networks are built from: activations by name, the residual block, and the count of their
+cost.
 
-Plain convolutions only: depthwise convolutions and normalisation layers cost more time on a CPU than their
-multiplications say, and anything that averages over the whole picture would make a tile differ from the same place in
-the whole.
+Plain convolutions only: depthwise convolutions and normalisation layers cost more time on a CPU
+than their multiplications say, and anything that averages over the whole picture would make a tile
+differ from the same place in the whole.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 def activation_layer(name: Activation) -> nn.Module:
-    """A fresh layer of this activation. `simple_gate` takes twice the channels that it gives: see `fan_out`."""
+    """A fresh layer of this activation. `simple_gate` takes twice the channels that it gives: see
+    `fan_out`.
+    """
     return _ACTIVATIONS[name]()
 
 
@@ -51,8 +54,8 @@ def fan_out(width: int, activation: Activation) -> int:
 class ResidualBlock(nn.Module):
     """x + conv(act(conv(x))) at one width, (N, width, H, W) -> the same.
 
-    The second convolution starts at a tenth of its usual size, so that a deep stack starts near the identity and needs
-    no normalisation.
+    The second convolution starts at a tenth of its usual size, so that a deep stack starts near the
+    identity and needs no normalisation.
     """
 
     def __init__(self, width: int, kernel_size: int, activation: Activation) -> None:
@@ -77,14 +80,17 @@ def starting_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def down_layers(widths: Sequence[int]) -> nn.ModuleList:
-    """From each width to the next at half the size: (N, widths[i], H, W) -> (N, widths[i + 1], H/2, W/2)."""
+    """From each width to the next at half the size: (N, widths[i], H, W) -> (N, widths[i + 1], H/2,
+    W/2).
+    """
     return nn.ModuleList(nn.Conv2d(wide, deep, 2, stride=2) for wide, deep in pairwise(widths))
 
 
 def up_layers(widths: Sequence[int]) -> nn.ModuleList:
     """The way back: (N, widths[i + 1], H, W) -> (N, widths[i], 2H, 2W)."""
     return nn.ModuleList(
-        nn.Sequential(nn.Conv2d(deep, 4 * wide, 1), nn.PixelShuffle(2)) for wide, deep in pairwise(widths)
+        nn.Sequential(nn.Conv2d(deep, 4 * wide, 1), nn.PixelShuffle(2))
+        for wide, deep in pairwise(widths)
     )
 
 
@@ -96,7 +102,8 @@ def down_and_up(
     ups: nn.ModuleList,
     decoders: nn.ModuleList,
 ) -> Tensor:
-    """The way of a U-shaped network: encode and halve, level by level, and back, adding what each level had: one shape.
+    """The way of a U-shaped network: encode and halve, level by level, and back, adding what each
+    level had: one shape.
 
     All lists go from fine to coarse.
     """
@@ -112,19 +119,26 @@ def down_and_up(
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Within it, layers compute as their weights are stored, whatever `torch.autocast` around it says."""
-    known = torch.amp.is_autocast_available(device.type)  # it is not on "meta", where costs are counted
+    """Within it, layers compute as their weights are stored, whatever `torch.autocast` around it
+    says.
+    """
+    # it is not on "meta", where costs are counted
+    known = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def exact_float32(device: torch.device) -> None:
-    """From now on float32 means float32 on this device: by default a GPU's convolutions round it to ten bits (TF32)."""
+    """From now on float32 means float32 on this device: by default a GPU's convolutions round it to
+    ten bits (TF32).
+    """
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """Lay the convolutions' weights out channels last, in place: the faster way on CPUs and GPUs alike."""
+    """Lay the convolutions' weights out channels last, in place: the faster way on CPUs and GPUs
+    alike.
+    """
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -135,19 +149,26 @@ def channels_last(network: nn.Module) -> nn.Module:
 class Cost:
     """What a network costs."""
 
-    macs_per_pixel: float  # multiply-accumulates of all convolutions, linear layers and attention, per input pixel
+    # multiply-accumulates of all convolutions, linear layers and attention, per input pixel
+    macs_per_pixel: float
     parameters: int
 
 
 def network_cost(network: nn.Module, side: int = 256) -> Cost:
     """Count by running the layers' shapes alone, without data, on an input (1, 3, side, side).
 
-    side: px, a multiple of what the network asks for. Biases, activations and pooling are not counted, as is usual;
-    attention's two products are.
+    side: px, a multiple of what the network asks for. Biases, activations and pooling are not
+    counted, as is usual; attention's two products are.
     """
     tensors = dict(network.named_parameters()) | dict(network.named_buffers())
     parameters = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        torch.func.functional_call(network, parameters, (torch.empty(1, 3, side, side, device="meta"),))
-    # A floating-point operation is a multiplication or an addition: two of them are one multiply-accumulate.
-    return Cost(counter.get_total_flops() / 2 / side**2, sum(value.numel() for value in network.parameters()))
+        torch.func.functional_call(
+            network, parameters, (torch.empty(1, 3, side, side, device="meta"),)
+        )
+    # A floating-point operation is a multiplication or an addition: two of them are one
+    # multiply-accumulate.
+    return Cost(
+        counter.get_total_flops() / 2 / side**2,
+        sum(value.numel() for value in network.parameters()),
+    )

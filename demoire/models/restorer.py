@@ -1,12 +1,14 @@
 """The restorers: what all of them are, which there are, and how a configuration chooses one.
 
-Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without, that declares
+Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without,
+that declares
 
     multiple   px; H and W have to be multiples of it, and tiles are cut on its grid. It divides a detector cell's side
     halo       px of its surroundings that a tile needs on each side, so that neighbouring tiles agree
     config     its structure, whose field `architecture` names it
 
-`unet` is the default and the fastest. Costs, from 5 to 439 kMAC a pixel, are in the files of `demoire.models`.
+`unet` is the default and the fastest. Costs, from 5 to 439 kMAC a pixel, are in the files of
+`demoire.models`.
 """
 
 from dataclasses import asdict
@@ -35,12 +37,23 @@ __all__ = [
 
 Restorer = UNet | DMCNN | Transformer | ESDNet
 
-ARCHITECTURES: dict[str, type[Restorer]] = {"unet": UNet, "dmcnn": DMCNN, "transformer": Transformer, "esdnet": ESDNet}
+ARCHITECTURES: dict[str, type[Restorer]] = {
+    "unet": UNet,
+    "dmcnn": DMCNN,
+    "transformer": Transformer,
+    "esdnet": ESDNet,
+}
 
 
 def _architecture(config: Any) -> Any:
-    """What decides which kind of configuration this is: `architecture`, and where it is not said, the default."""
-    return config.get("architecture", "unet") if isinstance(config, dict) else getattr(config, "architecture", None)
+    """What decides which kind of configuration this is: `architecture`, and where it is not said,
+    the default.
+    """
+    return (
+        config.get("architecture", "unet")
+        if isinstance(config, dict)
+        else getattr(config, "architecture", None)
+    )
 
 
 RestorerConfig = Annotated[
@@ -63,7 +76,9 @@ def build_restorer(config: RestorerConfig) -> Restorer:
 
 
 def structure(config: RestorerConfig) -> dict[str, Any]:
-    """The fields of a configuration without the architecture's name, as a weights file holds them."""
+    """The fields of a configuration without the architecture's name, as a weights file holds
+    them.
+    """
     return {name: value for name, value in asdict(config).items() if name != "architecture"}
 
 

@@ -1,10 +1,11 @@
 """The default restorer: a U-shaped CNN on four scales, 1/4 to 1/32 of the picture.
 
-A 4 x 4 convolution of stride 4 takes in every pixel (it is a pixel unshuffle and its first mixing in one, five times as
-fast as the two apart on a CPU). Fine moiré is told from texture at 1/4; bands that are hundreds of pixels wide are seen
-at 1/32. The network says how much of each band of its input to take away where (`demoire.models.bands`), and what to
-add beside; both start at zero: what it does not know it leaves alone. There is no normalisation and nothing global: a
-tile with a halo comes out as the same place in the whole picture does.
+A 4 x 4 convolution of stride 4 takes in every pixel (it is a pixel unshuffle and its first mixing
+in one, five times as fast as the two apart on a CPU). Fine moiré is told from texture at 1/4; bands
+that are hundreds of pixels wide are seen at 1/32. The network says how much of each band of its
+input to take away where (`demoire.models.bands`), and what to add beside; both start at zero: what
+it does not know it leaves alone. There is no normalisation and nothing global: a tile with a halo
+comes out as the same place in the whole picture does.
 
 The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 kMAC and has 0.7 M.
 """
@@ -31,15 +32,21 @@ from demoire.models.layers import (
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class UNetConfig:
-    """The structure of a U-Net. Equal configurations make networks that can load each other's weights."""
+    """The structure of a U-Net. Equal configurations make networks that can load each other's
+    weights.
+    """
 
     widths: tuple[int, int, int, int] = (56, 96, 144, 160)  # channels at 1/4, 1/8, 1/16, 1/32
-    encoder_depths: tuple[int, int, int] = (1, 1, 1)  # residual blocks on the way down at 1/4, 1/8, 1/16
+    # residual blocks on the way down at 1/4, 1/8, 1/16
+    encoder_depths: tuple[int, int, int] = (1, 1, 1)
     middle_depth: int = 2  # residual blocks at 1/32
-    decoder_depths: tuple[int, int, int] = (2, 1, 1)  # residual blocks on the way up at 1/4, 1/8, 1/16
+    # residual blocks on the way up at 1/4, 1/8, 1/16
+    decoder_depths: tuple[int, int, int] = (2, 1, 1)
     kernel_size: int = 3
     activation: Activation = "relu"
-    bands: int = 3  # of the picture, of which the network says how much to take away where; see demoire.models.bands
+    # of the picture, of which the network says how much to take away where; see
+    # demoire.models.bands
+    bands: int = 3
     architecture: Literal["unet"] = "unet"
 
     @model_validator(mode="after")
@@ -48,7 +55,10 @@ class UNetConfig:
             raise ValueError("kernel_size has to be odd")
         if self.bands < 1:
             raise ValueError("bands has to be positive")
-        if min(self.widths) < 1 or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth) < 0:
+        if (
+            min(self.widths) < 1
+            or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth) < 0
+        ):
             raise ValueError("widths have to be positive and depths not negative")
         return self
 
@@ -57,14 +67,17 @@ FAST = UNetConfig(widths=(32, 48, 64, 96), encoder_depths=(0, 1, 1), decoder_dep
 
 
 def _blocks(count: int, width: int, config: UNetConfig) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width, config.kernel_size, config.activation) for _ in range(count)))
+    return nn.Sequential(
+        *(ResidualBlock(width, config.kernel_size, config.activation) for _ in range(count))
+    )
 
 
 class UNet(nn.Module):
-    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave 0..1 a little.
+    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave
+    0..1 a little.
 
-    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its surroundings on each
-    side.
+    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its
+    surroundings on each side.
     """
 
     multiple: ClassVar[int] = 32
@@ -75,18 +88,25 @@ class UNet(nn.Module):
         self.config = config = config or UNetConfig()
         widths = config.widths
         self.stem = nn.Conv2d(3, widths[0], CELL, stride=CELL)
-        self.encoders = nn.ModuleList(_blocks(config.encoder_depths[i], widths[i], config) for i in range(3))
+        self.encoders = nn.ModuleList(
+            _blocks(config.encoder_depths[i], widths[i], config) for i in range(3)
+        )
         self.downs = down_layers(widths)
         self.middle = _blocks(config.middle_depth, widths[3], config)
         self.ups = up_layers(widths)
-        self.decoders = nn.ModuleList(_blocks(config.decoder_depths[i], widths[i], config) for i in range(3))
+        self.decoders = nn.ModuleList(
+            _blocks(config.decoder_depths[i], widths[i], config) for i in range(3)
+        )
         last = nn.Conv2d(widths[0], CHANNELS, config.kernel_size, padding=config.kernel_size // 2)
         self.head = nn.Sequential(starting_at_zero(last), nn.PixelShuffle(CELL))
         self.bands = Bands(config.bands)
         self.energies = nn.Conv2d(3 * config.bands, widths[0], 3, padding=1)
         self.gains = starting_at_zero(nn.Conv2d(widths[0], CHANNELS * config.bands, 1))
-        # The squares of the picture as channels: a convolution does it faster than `pixel_unshuffle`.
-        self.register_buffer("squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False)
+        # The squares of the picture as channels: a convolution does it faster than
+        # `pixel_unshuffle`.
+        self.register_buffer(
+            "squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         with full_precision(x.device):  # pixels need more than the eight bits of bfloat16
@@ -94,7 +114,9 @@ class UNet(nn.Module):
             bands = self.bands(squares)
             strengths = energies(bands)
         features = self.stem(x - 0.5) + self.energies(strengths)
-        features = down_and_up(features, self.encoders, self.downs, self.middle, self.ups, self.decoders)
+        features = down_and_up(
+            features, self.encoders, self.downs, self.middle, self.ups, self.decoders
+        )
         result = squares + self.head[0](features)
         for gain, band in zip(self.gains(features).chunk(len(bands), dim=1), bands, strict=True):
             result = torch.addcmul(result, gain.to(band.dtype), band, value=-1)

@@ -1,11 +1,12 @@
 """Named weights with digests: shipped inside the package, or a file of one's own.
 
-A weights file is a safetensors file whose header says which architecture it is for, with which structure, and what was
-fitted and measured after training. Loading runs no code from the file. The shipped files are listed with their sha256
-in `weights_data/index.json`; a file that differs is refused, since the report of every cleaned image names that digest.
+A weights file is a safetensors file whose header says which architecture it is for, with which
+structure, and what was fitted and measured after training. Loading runs no code from the file. The
+shipped files are listed with their sha256 in `weights_data/index.json`; a file that differs is
+refused, since the report of every cleaned image names that digest.
 
-A restorer may also be a checkpoint of others (.pth, .pt), which says nothing of itself: what it is for is told by its
-tensors' names and shapes.
+A restorer may also be a checkpoint of others (.pth, .pt), which says nothing of itself: what it is
+for is told by its tensors' names and shapes.
 """
 
 import hashlib
@@ -28,7 +29,13 @@ from demoire.models.detector import Calibration, Detector, DetectorConfig
 from demoire.models.esdnet import published_structure
 from demoire.models.external import External, load_external
 from demoire.models.layers import channels_last
-from demoire.models.restorer import ARCHITECTURES, Restorer, build_restorer, restorer_config, structure
+from demoire.models.restorer import (
+    ARCHITECTURES,
+    Restorer,
+    build_restorer,
+    restorer_config,
+    structure,
+)
 
 FORMAT = "demoire-weights/1"
 DETECTOR = "detector-cnn"
@@ -42,7 +49,9 @@ _SHIPPED = Path(__file__).parents[1] / "weights_data"
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file that was found and whose header is sound. The numbers themselves are read on loading."""
+    """A weights file that was found and whose header is sound. The numbers themselves are read on
+    loading.
+    """
 
     name: str  # shipped name, or the file's own without suffix
     path: Path
@@ -81,19 +90,23 @@ def _header(path: Path) -> Mapping[str, str]:
         with safe_open(path, framework="pt") as file:
             header: Mapping[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no whole safetensors file; fetch it again or name other weights.") from error
+        raise WeightsError(
+            f"{path} is no whole safetensors file; fetch it again or name other weights."
+        ) from error
     if header.get("format") != FORMAT:
         found = header.get("format", "no format")
-        raise WeightsError(f"{path} says {found}, this version reads {FORMAT}; use weights that this version can read.")
+        raise WeightsError(
+            f"{path} says {found}, this version reads {FORMAT}; use weights that this version can read."
+        )
     return header
 
 
 def find_weights(name_or_path: str) -> Weights:
     """Find weights by shipped name or by path, and check their digest and header.
 
-    The path may be that of a checkpoint (.pth, .pt), whose tensors stand in for a header.
-    Raises WeightsError when there are none, when a shipped file was altered, or when the file is damaged or of another
-    format.
+    The path may be that of a checkpoint (.pth, .pt), whose tensors stand in for a header. Raises
+    WeightsError when there are none, when a shipped file was altered, or when the file is damaged
+    or of another format.
     """
     shipped = _read_index(_SHIPPED).get(name_or_path)
     path = _SHIPPED / shipped["file"] if shipped else Path(name_or_path)
@@ -110,13 +123,17 @@ def find_weights(name_or_path: str) -> Weights:
     name = name_or_path if shipped else path.stem
     if path.suffix in SUFFIXES:
         config = published_structure(read_checkpoint(path))
-        return Weights(name, path, digest, *((ESDNET, structure(config)) if config else (EXTERNAL, {})), {})
+        return Weights(
+            name, path, digest, *((ESDNET, structure(config)) if config else (EXTERNAL, {})), {}
+        )
     header = _header(path)
     try:
         config, metadata = json.loads(header["config"]), json.loads(header["metadata"])
         architecture = header["architecture"]
     except (KeyError, ValueError) as error:
-        raise WeightsError(f"The header of {path} is damaged; fetch the file again or name other weights.") from error
+        raise WeightsError(
+            f"The header of {path} is damaged; fetch the file again or name other weights."
+        ) from error
     return Weights(name, path, digest, architecture, config, metadata)
 
 
@@ -127,7 +144,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
     except SafetensorError as error:
-        raise WeightsError(f"The numbers in {path} are damaged; fetch the file again or name other weights.") from error
+        raise WeightsError(
+            f"The numbers in {path} are damaged; fetch the file again or name other weights."
+        ) from error
 
 
 def _misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
@@ -169,7 +188,8 @@ def _expect(weights: Weights, architectures: Collection[str], what: str) -> None
 
 
 def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detector:
-    """The detector of these weights with its calibration, in evaluation mode, channels last, on this device.
+    """The detector of these weights with its calibration, in evaluation mode, channels last, on
+    this device.
 
     Raises WeightsError for weights that are missing, damaged or not a detector's.
     """
@@ -177,7 +197,9 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
     _expect(weights, {DETECTOR}, "detector")
     known = {field.name for field in fields(Calibration)}
     try:
-        calibration = Calibration(**{key: float(value) for key, value in weights.metadata.items() if key in known})
+        calibration = Calibration(
+            **{key: float(value) for key, value in weights.metadata.items() if key in known}
+        )
         network = Detector(DetectorConfig(**weights.config), calibration)
     except (ValidationError, TypeError, ValueError) as error:
         raise WeightsError(
@@ -217,7 +239,9 @@ def _own(weights: Weights) -> Restorer:
 
 
 def _with_sorted_header(file: bytes) -> bytes:
-    """The same safetensors file with the header's keys in order: the library writes them in a random one."""
+    """The same safetensors file with the header's keys in order: the library writes them in a
+    random one.
+    """
     end = 8 + int.from_bytes(file[:8], "little")
     header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
@@ -226,7 +250,11 @@ def _with_sorted_header(file: bytes) -> bytes:
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Contiguous and on the CPU; counts stay what they are."""
-    return tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+    return (
+        tensor.detach()
+        .to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        .contiguous()
+    )
 
 
 def save_weights(
@@ -238,9 +266,11 @@ def save_weights(
     metadata: Mapping[str, Any],
     dtype: torch.dtype = torch.float32,
 ) -> Weights:
-    """Write a weights file in one step: the old one stays until the new one is whole. Equal input gives equal bytes.
+    """Write a weights file in one step: the old one stays until the new one is whole. Equal input
+    gives equal bytes.
 
-    config and metadata have to be JSON. dtype: what numbers are stored as; networks compute in float32 whatever it is.
+    config and metadata have to be JSON. dtype: what numbers are stored as; networks compute in
+    float32 whatever it is.
     """
     tensors = {name: _stored(value, dtype) for name, value in model.state_dict().items()}
     header = {
@@ -255,29 +285,43 @@ def save_weights(
 
 
 def register_weights(path: Path, name: str, registry: Path = _SHIPPED) -> Weights:
-    """Copy a sound weights file into a registry, by default the package's own, and note its digest under this name.
+    """Copy a sound weights file into a registry, by default the package's own, and note its digest
+    under this name.
 
-    Weights of that name that were there are replaced. Raises WeightsError when the file is not sound.
+    Weights of that name that were there are replaced. Raises WeightsError when the file is not
+    sound.
     """
     weights = find_weights(str(path))
     registry.mkdir(parents=True, exist_ok=True)
     file = name + path.suffix
     _write_in_one_step(registry / file, path.read_bytes())
     index = {**_read_index(registry), name: {"file": file, "sha256": weights.digest}}
-    _write_in_one_step(registry / _INDEX, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode())
+    _write_in_one_step(
+        registry / _INDEX, (json.dumps(index, indent=1, sort_keys=True) + "\n").encode()
+    )
     return find_weights(str(registry / file))
 
 
 def save_detector(network: Detector, path: Path, metadata: Mapping[str, Any]) -> Weights:
     """Write a detector with its structure and calibration; `metadata` adds to it."""
     facts = {**metadata, **asdict(network.calibration)}
-    return save_weights(network, path, architecture=DETECTOR, config=asdict(network.config), metadata=facts)
+    return save_weights(
+        network, path, architecture=DETECTOR, config=asdict(network.config), metadata=facts
+    )
 
 
 def save_restorer(network: Restorer, path: Path, metadata: Mapping[str, Any]) -> Weights:
     """Write a restorer with its structure.
 
-    Its numbers are stored as float16, in half the space: on validation pairs that costs 0.002 dB, 0.03 at most.
+    Its numbers are stored as float16, in half the space: on validation pairs that costs 0.002 dB,
+    0.03 at most.
     """
     architecture, config = f"restorer-{network.config.architecture}", structure(network.config)
-    return save_weights(network, path, architecture=architecture, config=config, metadata=metadata, dtype=torch.float16)
+    return save_weights(
+        network,
+        path,
+        architecture=architecture,
+        config=config,
+        metadata=metadata,
+        dtype=torch.float16,
+    )

@@ -1,7 +1,7 @@
 """Moiré by its physics: pairs with and without, for training and for tests.
 
-`simulate` is the one call. A pair depends on the scene, the size and the generator alone, so any pair can be made
-again. The kinds are those the detector tells apart.
+`simulate` is the one call. A pair depends on the scene, the size and the generator alone, so any
+pair can be made again. The kinds are those the detector tells apart.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,13 @@ from demoire.simulate.texture import photograph_texture
 Kind = Literal["none", "screen", "halftone", "texture"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-VISIBLE = 2.0  # strength from which a pattern is plain to see at 1:1; fainter ones drown in noise and compression
+# strength from which a pattern is plain to see at 1:1; fainter ones drown in noise and compression
+VISIBLE = 2.0
 _TRIES = 20
 
-_SIMULATORS: dict[str, Callable[[NDArray[np.uint8], int, np.random.Generator], tuple[Light, Light, Development]]] = {
+_SIMULATORS: dict[
+    str, Callable[[NDArray[np.uint8], int, np.random.Generator], tuple[Light, Light, Development]]
+] = {
     "screen": photograph_screen,
     "halftone": scan_print,
     "texture": photograph_texture,
@@ -50,16 +53,22 @@ class Pair:
 
 
 def _take_clean(scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A clean picture as archives hold them: as it is, or through the same cameras that the moiré went through."""
+    """A clean picture as archives hold them: as it is, or through the same cameras that the moiré
+    went through.
+    """
     crop = crop_scene(scene, size, rng)
     if rng.random() < 0.4:
         return crop
-    return expose(to_linear(crop), size, draw_development(rng, scanner=bool(rng.random() < 0.4)), rng)
+    return expose(
+        to_linear(crop), size, draw_development(rng, scanner=bool(rng.random() < 0.4)), rng
+    )
 
 
 @dataclass(frozen=True)
 class Capture:
-    """Light on a sensor with the pattern and without it, (S, S, 3), and what is to become of it; see `capture.py`."""
+    """Light on a sensor with the pattern and without it, (S, S, 3), and what is to become of it;
+    see `capture.py`.
+    """
 
     with_moire: Light
     without: Light
@@ -67,11 +76,15 @@ class Capture:
     strength: float  # as in Pair
 
 
-def draw_capture(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Capture:
-    """What `simulate` develops. Cameras and screens are drawn again until the pattern's strength is VISIBLE, twenty
-    times at most. Raises UsageError for an unknown kind."""
+def draw_capture(
+    kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator
+) -> Capture:
+    """What `simulate` develops. Cameras and screens are drawn again until the pattern's strength is
+    VISIBLE, twenty times at most. Raises UsageError for an unknown kind."""
     if kind not in _SIMULATORS:
-        raise UsageError(f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}.")
+        raise UsageError(
+            f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}."
+        )
     for _ in range(_TRIES):
         with_moire, without, development = _SIMULATORS[kind](scene, size, rng)
         strength = pattern_strength(with_moire, without, size, development)
@@ -83,10 +96,10 @@ def draw_capture(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random
 def simulate(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Pair:
     """Make one pair of `size` x `size` px out of a clean scene.
 
-    A pair of a kind with moiré shows it: cameras and screens are drawn again until the pattern's strength is VISIBLE,
-    twenty times at most (on a black scene nothing ever shows).
-    scene: (h, w, 3) uint8 sRGB, at least 32 px on each side. size: px, even, at least 32.
-    Raises UsageError for an unknown kind.
+    A pair of a kind with moiré shows it: cameras and screens are drawn again until the pattern's
+    strength is VISIBLE, twenty times at most (on a black scene nothing ever shows). scene: (h, w,
+    3) uint8 sRGB, at least 32 px on each side. size: px, even, at least 32. Raises UsageError for
+    an unknown kind.
     """
     if kind == "none":
         clean = _take_clean(scene, size, rng)

@@ -1,8 +1,9 @@
 """What a camera or scanner does to light on its way to a file: sensor, tone, resizing, compression.
 
-The three simulators differ in how moiré arises; what happens afterwards is shared and lives here. `develop` takes the
-light with and without the pattern through one and the same drawn `Development`, so that the target differs from the
-input by the moiré, the noise and the compression alone, never by geometry or tone.
+The three simulators differ in how moiré arises; what happens afterwards is shared and lives here.
+`develop` takes the light with and without the pattern through one and the same drawn `Development`,
+so that the target differs from the input by the moiré, the noise and the compression alone, never
+by geometry or tone.
 
 All light is float32, (H, W, 3), RGB, 0..1 unless it clips; linear, but for the
 scanner's. About 12 ms for a patch of 256 px on one core.
@@ -21,10 +22,14 @@ _LUT_SIZE = 4096
 _MOST_ENLARGED = 2.0  # times, of a scene smaller than its crop
 
 _SRGB_TO_LINEAR = np.where(
-    np.arange(256) / 255 <= 0.04045, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
+    np.arange(256) / 255 <= 0.04045,
+    np.arange(256) / 255 / 12.92,
+    ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4,
 ).astype(np.float32)
 
-_BAYER = (  # OpenCV's name, taken from the second row's second pair, then the channel at (0, 0), (0, 1), (1, 0), (1, 1)
+# OpenCV's name, taken from the second row's second pair, then the channel at (0, 0), (0, 1), (1,
+# 0), (1, 1)
+_BAYER = (
     ("BG", (0, 1, 1, 2)),
     ("GB", (1, 0, 2, 1)),
     ("RG", (2, 1, 1, 0)),
@@ -41,7 +46,8 @@ def to_linear(scene: Picture) -> Light:
 class Development:
     """One drawn set of camera and software settings."""
 
-    bayer: int | None  # which of the four Bayer layouts; None for a sensor with three colours at each pixel
+    # which of the four Bayer layouts; None for a sensor with three colours at each pixel
+    bayer: int | None
     edge_aware: bool  # demosaic by OpenCV's edge-aware method, else bilinear
     shot_noise: float  # variance per unit of light
     read_noise: float  # standard deviation in the dark
@@ -51,18 +57,23 @@ class Development:
     tone: NDArray[np.float32]  # light to sRGB 0..1, table of 4096
     sharpen: float  # unsharp mask amount
     sharpen_sigma: float
-    resampling: int  # OpenCV interpolation for the picture with moiré; the target is always area-averaged
+    # OpenCV interpolation for the picture with moiré; the target is always area-averaged
+    resampling: int
     jpeg: tuple[tuple[int, bool], ...]  # (quality, chroma at half size) of each JPEG on the way
 
 
 def draw_development(rng: np.random.Generator, *, scanner: bool = False) -> Development:
-    """Draw settings of a phone or camera, or of a flatbed scanner: three colours a pixel, little noise, and light that
-    is sRGB-encoded already (see halftone.py)."""
+    """Draw settings of a phone or camera, or of a flatbed scanner: three colours a pixel, little
+    noise, and light that is sRGB-encoded already (see halftone.py)."""
     contrast = rng.uniform(-0.12, 0.3)
     gamma = float(np.exp(rng.normal(0, 0.12)))
     black = rng.uniform(0, 0.03)
     light = np.linspace(0, 1, _LUT_SIZE)
-    srgb = light if scanner else np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    srgb = (
+        light
+        if scanner
+        else np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    )
     encoded = srgb**gamma
     curve = encoded + contrast * (encoded - 0.5) * encoded * (1 - encoded) * 4
     quality = [int(rng.integers(55, 98)) for _ in range(int(rng.choice([0, 1, 1, 1, 2])))]
@@ -77,13 +88,17 @@ def draw_development(rng: np.random.Generator, *, scanner: bool = False) -> Deve
         tone=np.clip(black + (1 - black) * curve, 0, 1).astype(np.float32),
         sharpen=float(rng.choice([0, rng.uniform(0.1, 1.2)])),
         sharpen_sigma=float(rng.uniform(0.6, 1.5)),
-        resampling=int(rng.choice([cv2.INTER_AREA, cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC])),
+        resampling=int(
+            rng.choice([cv2.INTER_AREA, cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+        ),
         jpeg=tuple((q, bool(rng.random() < 0.7)) for q in quality),
     )
 
 
 def draw_shrink(rng: np.random.Generator) -> float:
-    """How much smaller than the sensor the file is: 1 for half of all, else 0.4 to 1 (nobody stores all pixels)."""
+    """How much smaller than the sensor the file is: 1 for half of all, else 0.4 to 1 (nobody stores
+    all pixels).
+    """
     return 1.0 if rng.random() < 0.5 else float(rng.uniform(0.4, 1.0))
 
 
@@ -97,7 +112,9 @@ def _mosaic(light: Light, layout: int) -> NDArray[np.float32]:
 
 def _demosaic(raw: NDArray[np.float32], development: Development) -> Light:
     assert development.bayer is not None
-    code = f"COLOR_Bayer{_BAYER[development.bayer][0]}2RGB" + ("_EA" if development.edge_aware else "")
+    code = f"COLOR_Bayer{_BAYER[development.bayer][0]}2RGB" + (
+        "_EA" if development.edge_aware else ""
+    )
     bits = np.clip(raw * 32768 + 0.5, 0, 65535).astype(np.uint16)
     return cv2.demosaicing(bits, getattr(cv2, code)).astype(np.float32) / 32768
 
@@ -110,17 +127,27 @@ def _smooth_chroma(light: Light, sigma: float) -> Light:
 def _sensor(light: Light, development: Development, noise: NDArray[np.float32] | None) -> Light:
     seen = light if development.bayer is None else _mosaic(light, development.bayer)
     if noise is not None:
-        spread: Light = np.sqrt(development.shot_noise * np.maximum(seen, 0) + development.read_noise**2)
-        seen = np.add(seen, spread * (noise if development.bayer is None else noise[..., 0]), dtype=np.float32)
+        spread: Light = np.sqrt(
+            development.shot_noise * np.maximum(seen, 0) + development.read_noise**2
+        )
+        seen = np.add(
+            seen, spread * (noise if development.bayer is None else noise[..., 0]), dtype=np.float32
+        )
     colours = seen if development.bayer is None else _demosaic(seen, development)
     return _smooth_chroma(colours, development.denoise) if development.denoise else colours
 
 
-def _finish(light: Light, development: Development, size: int, resampling: int) -> NDArray[np.float32]:
-    """Vignetting, white balance, tone, resizing and sharpening: linear light to sRGB 0..1, (size, size, 3)."""
+def _finish(
+    light: Light, development: Development, size: int, resampling: int
+) -> NDArray[np.float32]:
+    """Vignetting, white balance, tone, resizing and sharpening: linear light to sRGB 0..1, (size,
+    size, 3).
+    """
     if development.vignette:
         axis = np.linspace(-1, 1, light.shape[0], dtype=np.float32) ** 2
-        light = light * (1 - development.vignette * 0.5 * (axis[:, None] + axis[None, :]))[..., None]
+        light = (
+            light * (1 - development.vignette * 0.5 * (axis[:, None] + axis[None, :]))[..., None]
+        )
     index = light * (np.asarray(development.gains, np.float32) * np.float32(_LUT_SIZE - 1))
     np.clip(index, 0, _LUT_SIZE - 1, out=index)
     picture = development.tone[(index + np.float32(0.5)).astype(np.int32)]
@@ -139,15 +166,24 @@ def _to_bytes(picture: NDArray[np.float32]) -> Picture:
 
 def _compress(picture: Picture, development: Development) -> Picture:
     for quality, half_chroma in development.jpeg:
-        sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if half_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        sampling = (
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+            if half_chroma
+            else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        )
         options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], options)
-        picture = np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
+        picture = np.ascontiguousarray(
+            np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1]
+        )
     return picture
 
 
-def pattern_strength(with_moire: Light, without: Light, size: int, development: Development) -> float:
-    """RMS difference that the pattern alone makes after the same sensor without noise, in units of 1/255 sRGB.
+def pattern_strength(
+    with_moire: Light, without: Light, size: int, development: Development
+) -> float:
+    """RMS difference that the pattern alone makes after the same sensor without noise, in units of
+    1/255 sRGB.
 
     Light and size as for `develop`.
     """
@@ -162,29 +198,41 @@ def pattern_strength(with_moire: Light, without: Light, size: int, development: 
 def develop(
     with_moire: Light, without: Light, size: int, development: Development, rng: np.random.Generator
 ) -> tuple[Picture, Picture]:
-    """Take the same scene's light, with the pattern and without it, to two sRGB pictures of `size` px.
+    """Take the same scene's light, with the pattern and without it, to two sRGB pictures of `size`
+    px.
 
-    Both inputs are (S, S, 3) linear light with S >= size. Returns the picture with moiré (sensor, noise, JPEG) and the
-    target (no sensor mosaic, no noise, no JPEG; same tone, geometry and sharpening).
+    Both inputs are (S, S, 3) linear light with S >= size. Returns the picture with moiré (sensor,
+    noise, JPEG) and the target (no sensor mosaic, no noise, no JPEG; same tone, geometry and
+    sharpening).
     """
     noise = rng.standard_normal(with_moire.shape, dtype=np.float32)
-    picture = _finish(_sensor(with_moire, development, noise), development, size, development.resampling)
+    picture = _finish(
+        _sensor(with_moire, development, noise), development, size, development.resampling
+    )
     target = _finish(without, development, size, cv2.INTER_AREA)
     return _compress(_to_bytes(picture), development), _to_bytes(target)
 
 
-def expose(without: Light, size: int, development: Development, rng: np.random.Generator) -> Picture:
-    """Photograph light that holds no pattern: what a clean picture from the same camera looks like."""
+def expose(
+    without: Light, size: int, development: Development, rng: np.random.Generator
+) -> Picture:
+    """Photograph light that holds no pattern: what a clean picture from the same camera looks
+    like.
+    """
     noise = rng.standard_normal(without.shape, dtype=np.float32)
     picture = _finish(_sensor(without, development, noise), development, size, cv2.INTER_AREA)
     return _compress(_to_bytes(picture), development)
 
 
-def crop_scene(scene: Picture, side: int, rng: np.random.Generator, *, least: float = 0.4) -> Picture:
-    """A square crop of `side` px out of a scene of any size, shown at `least` to 1 of its full extent or 1:1.
+def crop_scene(
+    scene: Picture, side: int, rng: np.random.Generator, *, least: float = 0.4
+) -> Picture:
+    """A square crop of `side` px out of a scene of any size, shown at `least` to 1 of its full
+    extent or 1:1.
 
-    A scene that is smaller than the crop is enlarged up to twofold, and what is missing then is mirrored: enlarged to
-    any size it would be so soft that a blur could do no harm, which no camera's picture is.
+    A scene that is smaller than the crop is enlarged up to twofold, and what is missing then is
+    mirrored: enlarged to any size it would be so soft that a blur could do no harm, which no
+    camera's picture is.
     """
     short = min(scene.shape[:2])
     extent = min(short, max(int(short * rng.uniform(least, 1.0)), min(side, short)))
@@ -198,4 +246,6 @@ def crop_scene(scene: Picture, side: int, rng: np.random.Generator, *, least: fl
     crop = scene[top : top + extent, left : left + extent]
     if extent == side:
         return crop
-    return cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC)
+    return cv2.resize(
+        crop, (side, side), interpolation=cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC
+    )

@@ -1,7 +1,8 @@
 """Labelled pairs on disk, for `demoire evaluate` and for eyes: what `demoire simulate` writes.
 
-Pair `i` depends on the seed, `i`, the kind, the size and the list of clean images alone, so any of them can be made
-again by itself. Names say kind, seed and number: several kinds and seeds share a folder without treading on each other.
+Pair `i` depends on the seed, `i`, the kind, the size and the list of clean images alone, so any of
+them can be made again by itself. Names say kind, seed and number: several kinds and seeds share a
+folder without treading on each other.
 """
 
 import csv
@@ -39,7 +40,9 @@ class Label:
 
 
 def read_scene(path: Path) -> Scene:
-    """Decode a clean image to (h, w, 3) uint8 sRGB. Raises UsageError for a file that is no image, or too small."""
+    """Decode a clean image to (h, w, 3) uint8 sRGB. Raises UsageError for a file that is no image,
+    or too small.
+    """
     scene = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if scene is None:
         raise UsageError(f"{path} cannot be read as an image; take it out of the folder.")
@@ -49,7 +52,9 @@ def read_scene(path: Path) -> Scene:
 
 
 def write_picture(path: Path, picture: Scene) -> None:
-    """Write (h, w, 3) uint8 sRGB in the format that the name says. Raises UsageError where it cannot be written."""
+    """Write (h, w, 3) uint8 sRGB in the format that the name says. Raises UsageError where it
+    cannot be written.
+    """
     try:
         written = cv2.imwrite(str(path), picture[..., ::-1])
     except cv2.error as error:
@@ -61,15 +66,22 @@ def write_picture(path: Path, picture: Scene) -> None:
 def clean_images(images: Path, split: Split | None = None) -> list[Path]:
     """The image files of a folder and its subfolders in a fixed order, or the one file given.
 
-    split: only those that training takes for this part of its data. Raises UsageError where there are none.
+    split: only those that training takes for this part of its data. Raises UsageError where there
+    are none.
     """
     if images.is_file():
         return [images]
     if not images.is_dir():
         raise UsageError(f"There is no folder {images}; give one with clean images.")
-    found = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    found = sorted(
+        path
+        for path in images.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
     if not found:
-        raise UsageError(f"{images} holds no images; give a folder of clean JPEG, PNG, TIFF, WebP or BMP files.")
+        raise UsageError(
+            f"{images} holds no images; give a folder of clean JPEG, PNG, TIFF, WebP or BMP files."
+        )
     chosen = [path for path in found if split in (None, split_of(path.name))]
     if not chosen:
         raise UsageError(f"None of the few images in {images} falls to {split}; give some dozens.")
@@ -83,7 +95,9 @@ def _draw(rng: np.random.Generator, kind: Kind, size: int) -> tuple[str, Scene]:
     return name, drawings[name](rng, side, side)
 
 
-def pair_scene(files: Sequence[Path], kind: Kind, size: int, rng: np.random.Generator) -> tuple[str, Scene]:
+def pair_scene(
+    files: Sequence[Path], kind: Kind, size: int, rng: np.random.Generator
+) -> tuple[str, Scene]:
     """The name of a pair's scene, and the scene; with no files it is drawn."""
     if not files:
         return _draw(rng, kind, size)
@@ -91,7 +105,9 @@ def pair_scene(files: Sequence[Path], kind: Kind, size: int, rng: np.random.Gene
     return path.name, read_scene(path)
 
 
-def make_pair(files: Sequence[Path], kind: Kind, size: int, seed: int, index: int) -> tuple[Pair, str]:
+def make_pair(
+    files: Sequence[Path], kind: Kind, size: int, seed: int, index: int
+) -> tuple[Pair, str]:
     """Pair `index` of a seed, and the name of its scene; with no files the scene is drawn."""
     rng = np.random.default_rng([seed, index])
     name, scene = pair_scene(files, kind, size, rng)
@@ -121,7 +137,9 @@ def _add_labels(path: Path, labels: Sequence[Label]) -> None:
 
 def _check(kind: str, count: int, size: int) -> None:
     if kind not in KINDS:
-        raise UsageError(f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(KINDS)}.")
+        raise UsageError(
+            f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(KINDS)}."
+        )
     if count < 1:
         raise UsageError(f"{count} pairs cannot be made; ask for one at least.")
     if size < _LEAST or size % 2:
@@ -138,13 +156,15 @@ def write_pairs(
     split: Split | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write `count` pairs as NAME_moire.png and NAME_clean.png (kind "none": NAME_only_clean.png), and labels.csv.
+    """Write `count` pairs as NAME_moire.png and NAME_clean.png (kind "none": NAME_only_clean.png),
+    and labels.csv.
 
     images: a folder of clean images or one image; None draws the scenes. size: side in px, even.
-    split: take only images of this part of training's data ("test": those that no network has seen). on_progress is
-    told how many are done, of how many. What else the folder holds stays; pairs made again replace themselves.
-    Returns the paths of the pictures with moiré (for "none", the clean ones).
-    Raises UsageError for an unknown kind, a folder without images, or a place that cannot be written.
+    split: take only images of this part of training's data ("test": those that no network has
+    seen). on_progress is told how many are done, of how many. What else the folder holds stays;
+    pairs made again replace themselves. Returns the paths of the pictures with moiré (for "none",
+    the clean ones). Raises UsageError for an unknown kind, a folder without images, or a place that
+    cannot be written.
     """
     _check(kind, count, size)
     files = clean_images(images, split) if images is not None else []
@@ -161,5 +181,7 @@ def write_pairs(
                 on_progress(index + 1, count)
         _add_labels(out / LABELS, labels)
     except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}); choose another folder.") from error
+        raise UsageError(
+            f"{out} cannot be written ({error.strerror}); choose another folder."
+        ) from error
     return written

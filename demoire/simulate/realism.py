@@ -1,16 +1,21 @@
-"""How simulated moiré compares with real moiré, in figures: spectra, wavelengths of colour bands, contrast.
+"""How simulated moiré compares with real moiré, in figures: spectra, wavelengths of colour bands,
+contrast.
 
-Pictures are cut into windows of 128 px, each taken apart into luma and chroma (BT.601) and transformed. Read off are
+Pictures are cut into windows of 128 px, each taken apart into luma and chroma (BT.601) and
+transformed. Read off are
 
-- the power spectrum over the wavelength, averaged over directions. It is given as energy an octave, in which the usual
-  fall of a picture's power with the square of the frequency is a level line: peaks are patterns;
-- the contrast in bands one octave wide: RMS in 1/255 sRGB of what varies with wavelengths of 2 to 4 px, 4 to 8 px...;
-- the wavelength of the colour bands: where, from 4 px on, chroma stands out the most from that of clean pictures.
-  Shorter waves are mosaic and noise.
+- the power spectrum over the wavelength, averaged over directions. It is given as energy an octave,
+  in which the usual fall of a picture's power with the square of the frequency is a level line:
+  peaks are patterns;
+- the contrast in bands one octave wide: RMS in 1/255 sRGB of what varies with wavelengths of 2 to 4
+  px, 4 to 8 px...;
+- the wavelength of the colour bands: where, from 4 px on, chroma stands out the most from that of
+  clean pictures. Shorter waves are mosaic and noise.
 
-Content is in all windows, and over all of them its edges outweigh any moiré. Moiré covers areas, edges do not: so what
-is given is the first quartile over a set's windows, about what its quietest quarter shows. Clean twins say what content
-is left in that. What is wider than half a window is not seen. About 4 ms a window.
+Content is in all windows, and over all of them its edges outweigh any moiré. Moiré covers areas,
+edges do not: so what is given is the first quartile over a set's windows, about what its quietest
+quarter shows. Clean twins say what content is left in that. What is wider than half a window is not
+seen. About 4 ms a window.
 """
 
 import json
@@ -34,12 +39,17 @@ _QUIET = 0.25  # quantile over the windows
 _LUMA = np.array([0.299, 0.587, 0.114])
 _CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # Cb, Cr
 _STEPS = 3  # an octave: with more, the longest waves would have steps without any frequency
-_OCTAVES = int(np.log2(_WINDOW)) - 2  # from 2 px up to half a window, beyond which it does not hold two waves
-_LIMITS = np.exp2(np.arange(_OCTAVES * _STEPS + 1) / _STEPS - 1 - _OCTAVES)  # cycles a pixel, rising up to 1/2
+# from 2 px up to half a window, beyond which it does not hold two waves
+_OCTAVES = int(np.log2(_WINDOW)) - 2
+# cycles a pixel, rising up to 1/2
+_LIMITS = np.exp2(np.arange(_OCTAVES * _STEPS + 1) / _STEPS - 1 - _OCTAVES)
 _SHORTEST_BAND = 4.0  # px, of a colour band
 
-WAVELENGTHS: tuple[float, ...] = tuple((1 / np.sqrt(_LIMITS[:-1] * _LIMITS[1:])).tolist())  # px, of the spectra
-BANDS: tuple[str, ...] = tuple(f"{2**octave}-{2 ** (octave + 1)} px" for octave in range(1, _OCTAVES + 1))
+# px, of the spectra
+WAVELENGTHS: tuple[float, ...] = tuple((1 / np.sqrt(_LIMITS[:-1] * _LIMITS[1:])).tolist())
+BANDS: tuple[str, ...] = tuple(
+    f"{2**octave}-{2 ** (octave + 1)} px" for octave in range(1, _OCTAVES + 1)
+)
 
 
 @dataclass(frozen=True)
@@ -58,12 +68,14 @@ class Realism:
 def measure(pictures: Sequence[Scene], clean: Realism | None = None) -> Realism:
     """The figures of pictures (h, w, 3) uint8 sRGB.
 
-    clean: those of clean pictures, which colour bands stand out from. Raises UsageError where no picture is of at least
-    128 px on both sides.
+    clean: those of clean pictures, which colour bands stand out from. Raises UsageError where no
+    picture is of at least 128 px on both sides.
     """
     windows = [window for picture in pictures for window in _windows(picture)]
     if not windows:
-        raise UsageError(f"Spectra are compared of pictures of at least {_WINDOW} px; give larger ones.")
+        raise UsageError(
+            f"Spectra are compared of pictures of at least {_WINDOW} px; give larger ones."
+        )
     luma, chroma = np.array([_energies(window) for window in windows]).transpose(1, 0, 2)
     energy = np.quantile(chroma, _QUIET, axis=0)
     return Realism(
@@ -81,7 +93,9 @@ def _windows(picture: Scene) -> list[Scene]:
     """Windows side by side, evenly chosen where there are too many."""
     corners = [range(0, side - _WINDOW + 1, _WINDOW) for side in picture.shape[:2]]
     places = [(y, x) for y in corners[0] for x in corners[1]]
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _MOST_WINDOWS)).round().astype(int))
+    chosen = np.unique(
+        np.linspace(0, len(places) - 1, min(len(places), _MOST_WINDOWS)).round().astype(int)
+    )
     return [picture[y : y + _WINDOW, x : x + _WINDOW] for y, x in (places[i] for i in chosen)]
 
 
@@ -93,7 +107,9 @@ def _energies(window: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _power(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Power (S, S) at every frequency of a plane, under a Hann window; its sum is the plane's variance."""
+    """Power (S, S) at every frequency of a plane, under a Hann window; its sum is the plane's
+    variance.
+    """
     side = len(plane)
     hann = np.hanning(side + 2)[1:-1]
     window = np.outer(hann, hann)
@@ -127,15 +143,22 @@ def write_json(sets: Mapping[str, Realism], path: Path) -> None:
 
     Raises UsageError where the file cannot be written.
     """
-    found = {"bands": BANDS, "wavelengths": WAVELENGTHS, "sets": {name: asdict(one) for name, one in sets.items()}}
+    found = {
+        "bands": BANDS,
+        "wavelengths": WAVELENGTHS,
+        "sets": {name: asdict(one) for name, one in sets.items()},
+    }
     try:
         path.write_text(json.dumps(found, indent=1), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from error
 
 
 def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
-    """Draw the sets' energies of luma and chroma over the wavelength, one colour a set; what is real is drawn bold.
+    """Draw the sets' energies of luma and chroma over the wavelength, one colour a set; what is
+    real is drawn bold.
 
     Raises UsageError where the file cannot be written.
     """
@@ -143,7 +166,9 @@ def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
     for axis, plane in zip(axes, ("luma", "chroma"), strict=True):
         for name, found in sets.items():
             label, width = f"{name} ({found.windows} windows)", 3.0 if name == "real" else 1.4
-            axis.loglog(WAVELENGTHS, getattr(found, f"{plane}_energy"), label=label, linewidth=width)
+            axis.loglog(
+                WAVELENGTHS, getattr(found, f"{plane}_energy"), label=label, linewidth=width
+            )
         axis.set_title(plane)
         axis.set_xlabel("wavelength, px")
         axis.set_xscale("log", base=2)
@@ -155,6 +180,8 @@ def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
     try:
         figure.savefig(path, format="png", dpi=90)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from error
     finally:
         plt.close(figure)

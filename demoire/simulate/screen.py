@@ -1,10 +1,11 @@
 """Photographs of screens: a camera's pixel grid beats with the screen's.
 
-Each screen pixel is a small texture of lit subpixels and black matrix; the camera looks at it through a homography,
-lens distortion and curvature, at 0.3 to 3 camera pixels per screen pixel, most often near whole-number ratios, where
-the beats grow into the wide coloured bands that real photographs show. The subpixel texture is blurred by the footprint
-of a sample before it is looked up, which gives the camera's own aliasing and none of the simulation's; that is why two
-samples a pixel are enough, and a patch of 256 px takes some 40 ms on one core.
+Each screen pixel is a small texture of lit subpixels and black matrix; the camera looks at it
+through a homography, lens distortion and curvature, at 0.3 to 3 camera pixels per screen pixel,
+most often near whole-number ratios, where the beats grow into the wide coloured bands that real
+photographs show. The subpixel texture is blurred by the footprint of a sample before it is looked
+up, which gives the camera's own aliasing and none of the simulation's; that is why two samples a
+pixel are enough, and a patch of 256 px takes some 40 ms on one core.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.simulate.capture import Development, Light, Picture, crop_scene, draw_development, draw_shrink, to_linear
+from demoire.simulate.capture import (
+    Development,
+    Light,
+    Picture,
+    crop_scene,
+    draw_development,
+    draw_shrink,
+    to_linear,
+)
 
 _TEXELS = 24  # texels across one screen pixel
-_RATIOS = (0.5, 2 / 3, 1.0, 1.0, 4 / 3, 1.5, 2.0, 2.0, 2.5, 3.0)  # camera pixels per screen pixel with slow beats
+# camera pixels per screen pixel with slow beats
+_RATIOS = (0.5, 2 / 3, 1.0, 1.0, 4 / 3, 1.5, 2.0, 2.0, 2.5, 3.0)
 
 Mask = NDArray[np.float32]
 
@@ -24,7 +34,9 @@ Mask = NDArray[np.float32]
 def _box(mask: Mask, channel: int, left: float, right: float, top: float, bottom: float) -> None:
     """Light one subpixel: the box in parts of the texture's side."""
     side = mask.shape[0]
-    mask[round(top * side) : round(bottom * side), round(left * side) : round(right * side), channel] = 1
+    mask[
+        round(top * side) : round(bottom * side), round(left * side) : round(right * side), channel
+    ] = 1
 
 
 def _stripes(rng: np.random.Generator) -> Mask:
@@ -51,7 +63,9 @@ def _chevrons(rng: np.random.Generator) -> Mask:
 
 
 def _pentile(rng: np.random.Generator) -> Mask:
-    """Diamond PenTile: green at each pixel, red and blue at every other one; the period is two pixels."""
+    """Diamond PenTile: green at each pixel, red and blue at every other one; the period is two
+    pixels.
+    """
     side = 2 * _TEXELS
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / _TEXELS
     mask = np.zeros((side, side, 3), np.float32)
@@ -75,7 +89,10 @@ def _led_wall(rng: np.random.Generator) -> Mask:
     spread = rng.uniform(0.0, 0.12)
     centres = ((-spread, 0.0), (0.0, spread), (spread, 0.0))
     radius = rng.uniform(0.2, 0.4)
-    return np.stack([((x - cx) ** 2 + (y - cy) ** 2 < radius**2).astype(np.float32) for cx, cy in centres], axis=2)
+    return np.stack(
+        [((x - cx) ** 2 + (y - cy) ** 2 < radius**2).astype(np.float32) for cx, cy in centres],
+        axis=2,
+    )
 
 
 def _paper_white(rng: np.random.Generator) -> Mask:
@@ -98,28 +115,39 @@ LAYOUTS: tuple[tuple[Callable[[np.random.Generator], Mask], float], ...] = (
 
 
 def _draw_mask(rng: np.random.Generator, footprint: float) -> tuple[Mask, int]:
-    """A subpixel texture of mean 1 in each channel, blurred by `footprint` screen pixels; and its period in pixels."""
+    """A subpixel texture of mean 1 in each channel, blurred by `footprint` screen pixels; and its
+    period in pixels.
+    """
     weights = [weight for _, weight in LAYOUTS]
     mask = LAYOUTS[int(rng.choice(len(LAYOUTS), p=weights))][0](rng)
-    glow = rng.uniform(0.0, 0.5)  # light that spreads in the panel's glass and fills the black matrix
+    # light that spreads in the panel's glass and fills the black matrix
+    glow = rng.uniform(0.0, 0.5)
     mask = glow * mask.mean(axis=(0, 1)) + (1 - glow) * mask
     side = mask.shape[0]
     blurred = np.tile(mask, (3, 3, 1))
-    blurred = cv2.GaussianBlur(blurred, (0, 0), max(footprint * _TEXELS, 0.3))[side : 2 * side, side : 2 * side]
+    blurred = cv2.GaussianBlur(blurred, (0, 0), max(footprint * _TEXELS, 0.3))[
+        side : 2 * side, side : 2 * side
+    ]
     return blurred / blurred.mean(axis=(0, 1)), side // _TEXELS
 
 
 def _draw_ratio(rng: np.random.Generator) -> float:
-    """Camera pixels per screen pixel: near a whole-number ratio for two in three, anything from 0.3 to 3 else."""
+    """Camera pixels per screen pixel: near a whole-number ratio for two in three, anything from 0.3
+    to 3 else.
+    """
     if rng.random() < 0.65:
-        return float(rng.choice(_RATIOS)) * float(np.exp(rng.normal(0, rng.choice([0.01, 0.04, 0.1]))))
+        return float(rng.choice(_RATIOS)) * float(
+            np.exp(rng.normal(0, rng.choice([0.01, 0.04, 0.1])))
+        )
     return float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
 
 
 def _coordinates(
     side: int, oversampling: int, ratio: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Screen pixel under each camera sample: u, v of shape (side * oversampling,) * 2, from the crop's centre."""
+    """Screen pixel under each camera sample: u, v of shape (side * oversampling,) * 2, from the
+    crop's centre.
+    """
     axis = (np.arange(side * oversampling, dtype=np.float32) + 0.5) / oversampling - side / 2
     x, y = axis[None, :], axis[:, None]
     far = (x**2 + y**2) / (side**2 / 2)
@@ -136,11 +164,14 @@ def _coordinates(
     return (u + shift[0]).astype(np.float32), (v + shift[1]).astype(np.float32)
 
 
-def photograph_screen(scene: Picture, size: int, rng: np.random.Generator) -> tuple[Light, Light, Development]:
+def photograph_screen(
+    scene: Picture, size: int, rng: np.random.Generator
+) -> tuple[Light, Light, Development]:
     """Photograph `scene` shown on a screen.
 
-    Returns the light on the sensor with and without the screen's subpixel structure, each (S, S, 3) linear with
-    S >= size, and the drawn settings under which `capture.develop` turns both into pictures.
+    Returns the light on the sensor with and without the screen's subpixel structure, each (S, S, 3)
+    linear with S >= size, and the drawn settings under which `capture.develop` turns both into
+    pictures.
     """
     development = draw_development(rng)
     shrink = draw_shrink(rng)
@@ -152,7 +183,9 @@ def photograph_screen(scene: Picture, size: int, rng: np.random.Generator) -> tu
     screen = to_linear(crop_scene(scene, max(32, int(side / ratio * 1.1)), rng))
     centre = screen.shape[0] / 2
     looks = cv2.INTER_NEAREST if ratio > 1.2 else cv2.INTER_LINEAR
-    plain = cv2.remap(screen, u + centre - 0.5, v + centre - 0.5, looks, borderMode=cv2.BORDER_REFLECT_101)
+    plain = cv2.remap(
+        screen, u + centre - 0.5, v + centre - 0.5, looks, borderMode=cv2.BORDER_REFLECT_101
+    )
     cells = period * _TEXELS
     column = (u * _TEXELS).astype(np.int32) % cells
     row = (v * _TEXELS).astype(np.int32) % cells
@@ -163,6 +196,10 @@ def photograph_screen(scene: Picture, size: int, rng: np.random.Generator) -> tu
 
     def gather(light: Light) -> Light:
         light = cv2.GaussianBlur(exposure * light + ambient, (0, 0), blur)
-        return cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA) if oversampling > 1 else light
+        return (
+            cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+            if oversampling > 1
+            else light
+        )
 
     return gather(lit), gather(plain), development

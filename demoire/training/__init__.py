@@ -1,4 +1,5 @@
-"""Training of the detector and the restorer on simulated moiré: `train(load_config("restorer"), images, out)`.
+"""Training of the detector and the restorer on simulated moiré: `train(load_config("restorer"),
+images, out)`.
 
 `demoire.training.search.search` runs many of them to find a structure and rates.
 """

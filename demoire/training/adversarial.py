@@ -1,16 +1,18 @@
-"""A discriminator to train the restorer against, so that what it gives has the sharpness of a clean picture.
+"""A discriminator to train the restorer against, so that what it gives has the sharpness of a clean
+picture.
 
-Pixel losses reward the mean of all pictures that might have been, which is blurred. The discriminator is a PatchGAN
-(Isola et al., 2017) with spectral normalisation (Miyato et al., 2018): a small CNN that says of every patch how much it
-looks like a clean picture. Its loss is relativistic (Jolicoeur-Martineau, 2018), patch by patch: it has to find the
-clean twin more real than the restored one, and the restorer wants it the other way round. The two twins show the same
+Pixel losses reward the mean of all pictures that might have been, which is blurred. The
+discriminator is a PatchGAN (Isola et al., 2017) with spectral normalisation (Miyato et al., 2018):
+a small CNN that says of every patch how much it looks like a clean picture. Its loss is
+relativistic (Jolicoeur-Martineau, 2018), patch by patch: it has to find the clean twin more real
+than the restored one, and the restorer wants it the other way round. The two twins show the same
 place, so what tells them apart is not what they show.
 
-It sees each with the input beside it. Alone, any detail that looks natural would please it, invented detail too; beside
-the input it can see what stood there, and what is left of the pattern.
+It sees each with the input beside it. Alone, any detail that looks natural would please it,
+invented detail too; beside the input it can see what stood there, and what is left of the pattern.
 
-It is part of the training and of its checkpoints, never of the weights. With the default widths a training step of the
-fast restorer takes three times as long as without.
+It is part of the training and of its checkpoints, never of the weights. With the default widths a
+training step of the fast restorer takes three times as long as without.
 """
 
 from collections.abc import Mapping
@@ -26,16 +28,21 @@ from demoire.training.config import DiscriminatorConfig
 
 
 class Discriminator(nn.Module):
-    """Input and candidate, each (N, 3, H, W) sRGB 0..1 -> (N, 1, H / 2^K, W / 2^K): how real each patch looks.
+    """Input and candidate, each (N, 3, H, W) sRGB 0..1 -> (N, 1, H / 2^K, W / 2^K): how real each
+    patch looks.
 
-    K is the number of widths; the values are any numbers. With the default three widths a patch is 38 px wide.
+    K is the number of widths; the values are any numbers. With the default three widths a patch is
+    38 px wide.
     """
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for narrow, wide in pairwise((6, *widths)):
-            layers += [spectral_norm(nn.Conv2d(narrow, wide, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+            layers += [
+                spectral_norm(nn.Conv2d(narrow, wide, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.2),
+            ]
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
 
     def forward(self, moire: Tensor, candidate: Tensor) -> Tensor:
@@ -43,22 +50,29 @@ class Discriminator(nn.Module):
 
 
 class Adversary:
-    """The discriminator with its optimizer: `loss` is its part of the restorer's, `step` trains it on the same batch.
+    """The discriminator with its optimizer: `loss` is its part of the restorer's, `step` trains it
+    on the same batch.
 
-    In its first `warmup_steps` steps it learns and adds nothing, since what it says at random would only do damage.
+    In its first `warmup_steps` steps it learns and adds nothing, since what it says at random would
+    only do damage.
     """
 
     def __init__(self, config: DiscriminatorConfig, device: str) -> None:
         self._warmup_steps = config.warmup_steps
         # In evaluation mode but for `step`: in training mode every look changes the norms a little.
         self._network = Discriminator(config.widths).to(device).eval()
-        # Rate and betas of Isola et al., 2017, section 3.3: a momentum of 0.9 makes the two chase each other.
-        self._optimizer = torch.optim.Adam(self._network.parameters(), config.learning_rate, betas=(0.5, 0.999))
+        # Rate and betas of Isola et al., 2017, section 3.3: a momentum of 0.9 makes the two chase
+        # each other.
+        self._optimizer = torch.optim.Adam(
+            self._network.parameters(), config.learning_rate, betas=(0.5, 0.999)
+        )
         self._steps = 0
         self._batch: tuple[Tensor, Tensor, Tensor] | None = None
 
     def loss(self, moire: Tensor, restored: Tensor, clean: Tensor) -> Tensor:
-        """How much less real than their twins the restored pictures look; all (N, 3, H, W) sRGB 0..1; a scalar."""
+        """How much less real than their twins the restored pictures look; all (N, 3, H, W) sRGB
+        0..1; a scalar.
+        """
         self._batch = moire, restored.detach(), clean
         if self._steps < self._warmup_steps:
             return restored.new_zeros(())
@@ -68,14 +82,16 @@ class Adversary:
         return loss
 
     def step(self) -> float:
-        """Train the discriminator on the pictures that `loss` has seen; its own loss, 0.69 where it cannot tell.
+        """Train the discriminator on the pictures that `loss` has seen; its own loss, 0.69 where it
+        cannot tell.
 
         A loss that is no finite number changes nothing; the caller has to look.
         """
         assert self._batch is not None
         moire, restored, clean = self._batch
         self._network.train()
-        both = self._network(torch.cat([moire, moire]), torch.cat([restored, clean]))  # under the same norms
+        # under the same norms
+        both = self._network(torch.cat([moire, moire]), torch.cat([restored, clean]))
         self._network.eval()
         of_restored, of_clean = both.chunk(2)
         loss = F.softplus(of_restored - of_clean).mean()

@@ -1,7 +1,7 @@
 """From logits to a decision: temperature, thresholds, and the figures that say what they are worth.
 
-The thresholds are chosen on clean data alone, from how rarely it may be touched; how much moiré is then found is what
-comes out, and is reported.
+The thresholds are chosen on clean data alone, from how rarely it may be touched; how much moiré is
+then found is what comes out, and is reported.
 """
 
 import math
@@ -26,15 +26,19 @@ from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, draw_scene, find_images
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
-_LOOKALIKES_TOUCHED = 0.03  # and this one of drawings made to be taken for moiré: archives hold few of them
+# and this one of drawings made to be taken for moiré: archives hold few of them
+_LOOKALIKES_TOUCHED = 0.03
 _LEAST_THRESHOLD = 0.5
-# Probabilities are fitted on as many clean tiles as others. In an image that was found nine tiles in ten hold moiré, by
-# which a tenth becomes even odds; and a clean tile that is restored changes by 1 in 255, one left out stays spoilt.
+# Probabilities are fitted on as many clean tiles as others. In an image that was found nine tiles
+# in ten hold moiré, by which a tenth becomes even odds; and a clean tile that is restored changes
+# by 1 in 255, one left out stays spoilt.
 _TILE_THRESHOLD = 0.1
 _DRAWN_SIDE = 3 * TILE
 _CAMERA_SIDE = 2 * TILE
-_MARGIN = 1e-4  # between a score and a threshold above it: in other batches scores differ in their last digits
-_FALSE_ALARMS = 0.05  # up to which the partial AUC looks: thresholds lie there, and the rest of the ROC is of no use
+# between a score and a threshold above it: in other batches scores differ in their last digits
+_MARGIN = 1e-4
+# up to which the partial AUC looks: thresholds lie there, and the rest of the ROC is of no use
+_FALSE_ALARMS = 0.05
 _BATCH = 32
 
 
@@ -47,18 +51,23 @@ def _tiles(picture: Scene) -> Tensor:
 
 @dataclass(frozen=True)
 class CleanPictures:
-    """Whole clean pictures, each as one tensor: its tiles (T, 3, 256, 256) uint8, or later their logits (T, 4)."""
+    """Whole clean pictures, each as one tensor: its tiles (T, 3, 256, 256) uint8, or later their
+    logits (T, 4).
+    """
 
     natural: tuple[Tensor, ...] = ()
     lookalikes: tuple[Tensor, ...] = ()  # drawn, most of them to be taken for moiré
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "CleanPictures":
         """The same pictures with the function applied to each."""
-        return CleanPictures(tuple(map(function, self.natural)), tuple(map(function, self.lookalikes)))
+        return CleanPictures(
+            tuple(map(function, self.natural)), tuple(map(function, self.lookalikes))
+        )
 
 
 def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> CleanPictures:
-    """The tiles of the validation images, as they are and through simulated cameras, and of drawn look-alikes.
+    """The tiles of the validation images, as they are and through simulated cameras, and of drawn
+    look-alikes.
 
     Whole pictures, since of four tiles one is taken for moiré almost four times as often as of one.
     source: of the validation pairs from `images`.
@@ -67,9 +76,14 @@ def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> Clea
     if natural:
         cameras = source.under(config.model_copy(update={"size": _CAMERA_SIDE, "drawn_clean": 0.0}))
         for number in range(config.validation_per_kind):
-            natural.append(cameras.simulated("none", np.random.default_rng([config.seed, 3, number]))[1])
+            natural.append(
+                cameras.simulated("none", np.random.default_rng([config.seed, 3, number]))[1]
+            )
     count = config.validation_per_kind if config.drawn_clean else 0
-    drawn = (draw_scene(_DRAWN_SIDE, True, np.random.default_rng([config.seed, 2, n])) for n in range(count))
+    drawn = (
+        draw_scene(_DRAWN_SIDE, True, np.random.default_rng([config.seed, 2, n]))
+        for n in range(count)
+    )
     return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))
 
 
@@ -78,7 +92,11 @@ def tile_logits(network: Detector, tiles: Tensor, device: str) -> Tensor:
     parts = []
     with torch.inference_mode():
         for first in range(0, len(tiles), _BATCH):
-            part = tiles[first : first + _BATCH].to(device).contiguous(memory_format=torch.channels_last)
+            part = (
+                tiles[first : first + _BATCH]
+                .to(device)
+                .contiguous(memory_format=torch.channels_last)
+            )
             parts.append(network(part.float().div_(255)).cpu())
     return torch.cat(parts)
 
@@ -111,9 +129,10 @@ def _scores(pictures: Sequence[Tensor], temperature: float) -> NDArray[np.float6
 def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibration:
     """Fit temperature and thresholds.
 
-    logits (N, 4) and kinds (N,) of labelled tiles; clean: the tiles' logits (T, 4) of whole clean pictures. The
-    threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles and natural pictures reach, and at most 3
-    in 100 drawn look-alikes. The tile threshold is the same for all.
+    logits (N, 4) and kinds (N,) of labelled tiles; clean: the tiles' logits (T, 4) of whole clean
+    pictures. The threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles and
+    natural pictures reach, and at most 3 in 100 drawn look-alikes. The tile threshold is the same
+    for all.
     """
     temperature = _temperature(logits, kinds)
     alone = 1 - _probabilities(logits[kinds == 0], temperature)[:, 0]
@@ -126,12 +145,16 @@ def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibratio
     return Calibration(temperature, threshold, _TILE_THRESHOLD)
 
 
-def detector_figures(logits: Tensor, kinds: Tensor, clean: CleanPictures, calibration: Calibration) -> dict[str, Any]:
-    """Accuracy, precision, recall, F1 at the threshold, AUC and ROC, confusion by kind, calibration error; as JSON.
+def detector_figures(
+    logits: Tensor, kinds: Tensor, clean: CleanPictures, calibration: Calibration
+) -> dict[str, Any]:
+    """Accuracy, precision, recall, F1 at the threshold, AUC and ROC, confusion by kind, calibration
+    error; as JSON.
 
-    `partial_auc` is the area under the ROC up to 5 false alarms in 100, scaled so that chance is 0.5 (McClish, 1989).
-    Each labelled tile counts as an image of one tile. `clean_touched` and `lookalikes_touched` are the shares of whole
-    clean pictures, natural and drawn, that reach the threshold.
+    `partial_auc` is the area under the ROC up to 5 false alarms in 100, scaled so that chance is
+    0.5 (McClish, 1989). Each labelled tile counts as an image of one tile. `clean_touched` and
+    `lookalikes_touched` are the shares of whole clean pictures, natural and drawn, that reach the
+    threshold.
     """
     probabilities = _probabilities(logits, calibration.temperature)
     moire = 1 - probabilities[:, 0]
@@ -152,11 +175,19 @@ def detector_figures(logits: Tensor, kinds: Tensor, clean: CleanPictures, calibr
         "lookalikes_touched": lookalikes.mean() if lookalikes.size else 0.0,
         "calibration_error": calibration_error(reliability(truth.tolist(), moire.tolist())),
     }
-    figures = {name: round(float(value), 5) if name != "n" else value for name, value in figures.items()}
+    figures = {
+        name: round(float(value), 5) if name != "n" else value for name, value in figures.items()
+    }
     false, true, _ = metrics.roc_curve(truth, moire)
-    figures["roc"] = {"false_positive_rate": false.round(5).tolist(), "true_positive_rate": true.round(5).tolist()}
-    confusion = metrics.confusion_matrix(kinds.numpy(), probabilities.argmax(axis=1), labels=range(len(KINDS)))
+    figures["roc"] = {
+        "false_positive_rate": false.round(5).tolist(),
+        "true_positive_rate": true.round(5).tolist(),
+    }
+    confusion = metrics.confusion_matrix(
+        kinds.numpy(), probabilities.argmax(axis=1), labels=range(len(KINDS))
+    )
     figures["confusion"] = {
-        kind: dict(zip(KINDS, row.tolist(), strict=True)) for kind, row in zip(KINDS, confusion, strict=True)
+        kind: dict(zip(KINDS, row.tolist(), strict=True))
+        for kind, row in zip(KINDS, confusion, strict=True)
     }
     return figures

@@ -19,7 +19,8 @@ from demoire.training.tasks import TrainingTask
 _CHECKPOINT = "checkpoint.pt"
 
 
-# What may change between a run and its resumption: it does not change the weights, but for the end of the run.
+# What may change between a run and its resumption: it does not change the weights, but for the end
+# of the run.
 _FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
 
 
@@ -76,7 +77,9 @@ def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
     except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
         raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
     if config != run.fingerprint:
-        raise UsageError(f"The run in {out} has another configuration; resume with its own, or choose another folder.")
+        raise UsageError(
+            f"The run in {out} has another configuration; resume with its own, or choose another folder."
+        )
     run.network.load_state_dict(state["network"])
     run.mean.load_state_dict(state["mean"])
     run.optimizer.load_state_dict(state["optimizer"])
@@ -88,6 +91,10 @@ def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
 
 
 def check_out(out: Path, resume: bool) -> None:
-    """Whether a run may write into `out`. Raises UsageError where it holds one that is not to be gone on with."""
+    """Whether a run may write into `out`. Raises UsageError where it holds one that is not to be
+    gone on with.
+    """
     if (out / _CHECKPOINT).exists() and not resume:
-        raise UsageError(f"{out} holds a run already; add --resume to go on with it, or choose another folder.")
+        raise UsageError(
+            f"{out} holds a run already; add --resume to go on with it, or choose another folder."
+        )

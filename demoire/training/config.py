@@ -1,7 +1,7 @@
 """What a training run is made of: a TOML file, checked on reading.
 
-A key that is not known is an error, not a shrug: a misspelt learning rate must not cost a night. The shipped
-configurations lie in `configs/` and are found by name.
+A key that is not known is an error, not a shrug: a misspelt learning rate must not cost a night.
+The shipped configurations lie in `configs/` and are found by name.
 """
 
 import json
@@ -43,23 +43,36 @@ class DataConfig(_Section):
 
     size: PositiveInt = 256  # side of a crop, px
     batch: PositiveInt = 8
-    mix: dict[Kind, NonNegativeFloat] = {"screen": 0.45, "halftone": 0.3, "texture": 0.15, "none": 0.1}
+    mix: dict[Kind, NonNegativeFloat] = {
+        "screen": 0.45,
+        "halftone": 0.3,
+        "texture": 0.15,
+        "none": 0.1,
+    }
     drawn: float = Field(0.15, ge=0, le=1)  # share of scenes that are drawn, not read
-    drawn_clean: float = Field(0.5, ge=0, le=1)  # the same among samples of kind "none": look-alikes and drawn scenes
-    twins: float = Field(0.0, ge=0, le=1)  # share of samples of kind "none" that are the clean twins of moiré pictures
-    originals: float = Field(0.0, ge=0, le=1)  # and of those that are crops of the images just as they are stored
-    scales: tuple[float, float] = (0.5, 1.25)  # a scene is resized by a factor between these before it is used
+    # the same among samples of kind "none": look-alikes and drawn scenes
+    drawn_clean: float = Field(0.5, ge=0, le=1)
+    # share of samples of kind "none" that are the clean twins of moiré pictures
+    twins: float = Field(0.0, ge=0, le=1)
+    # and of those that are crops of the images just as they are stored
+    originals: float = Field(0.0, ge=0, le=1)
+    # a scene is resized by a factor between these before it is used
+    scales: tuple[float, float] = (0.5, 1.25)
     flip: bool = True
     rotate: bool = True  # by multiples of 90 degrees
-    tone: float = Field(0.0, ge=0, le=0.5)  # spread of the logarithms of a random gain and gamma of each colour
+    # spread of the logarithms of a random gain and gamma of each colour
+    tone: float = Field(0.0, ge=0, le=0.5)
     seed: int = Field(0, ge=0)
     workers: int = Field(1, ge=0)  # processes that simulate; 0 simulates in the training process
-    shards: PositiveInt = 96  # of 256 pairs each, where pairs are simulated beforehand (`demoire train --shards`)
+    # of 256 pairs each, where pairs are simulated beforehand (`demoire train --shards`)
+    shards: PositiveInt = 96
     cache_megapixels: NonNegativeFloat = 1000.0  # decoded scenes kept in memory, 3 MB a megapixel
     visible: NonNegativeFloat = VISIBLE  # from this strength on a pair counts as moiré
-    invisible: NonNegativeFloat = 0.3  # below this strength a pair counts as clean; between, it is not used
+    # below this strength a pair counts as clean; between, it is not used
+    invisible: NonNegativeFloat = 0.3
     validation_per_kind: PositiveInt = 32
-    validation_clean: PositiveInt | None = None  # the same for kind "none", where it takes more to set a threshold
+    # the same for kind "none", where it takes more to set a threshold
+    validation_clean: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":
@@ -70,12 +83,16 @@ class DataConfig(_Section):
         if self.invisible > self.visible:
             raise ValueError("invisible must not be above visible")
         if self.twins + self.originals > 1:
-            raise ValueError("twins and originals are shares of the same samples; together at most 1")
+            raise ValueError(
+                "twins and originals are shares of the same samples; together at most 1"
+            )
         return self
 
 
 class Stage(_Section):
-    """A later part of training: what of the data changes from a step on. What is not said stays as it was before."""
+    """A later part of training: what of the data changes from a step on. What is not said stays as
+    it was before.
+    """
 
     after: PositiveInt  # steps
     size: PositiveInt | None = None
@@ -95,24 +112,29 @@ class OptimizerConfig(_Section):
     l1: NonNegativeFloat = 0.0
     l2: NonNegativeFloat = 1e-4  # decoupled weight decay with adamw
     clip_norm: NonNegativeFloat = 1.0  # of the gradient; 0 does not clip
-    ema: float = Field(0.999, ge=0, lt=1)  # decay of the running mean of the weights, which is what is kept
+    # decay of the running mean of the weights, which is what is kept
+    ema: float = Field(0.999, ge=0, lt=1)
 
 
 class RestorerLossConfig(_Section):
     """Weights of the parts of the restorer's loss."""
 
     pixel: Literal["charbonnier", "l1", "l2", "psnr"] = "charbonnier"
-    multi_scale: NonNegativeFloat = 1.0  # L1 on pictures averaged over squares of each of `scales`: the wide bands
+    # L1 on pictures averaged over squares of each of `scales`: the wide bands
+    multi_scale: NonNegativeFloat = 1.0
     scales: tuple[PositiveInt, ...] = Field((4, 16), min_length=1)  # px
     frequency: NonNegativeFloat = 0.0  # L1 between the spectra
-    colour: NonNegativeFloat = 0.0  # distance of blurred pictures in CIELAB's a* and b*: coloured bands
-    adversarial: NonNegativeFloat = 0.0  # how much less real than the truth a discriminator finds it; above 0 makes one
+    # distance of blurred pictures in CIELAB's a* and b*: coloured bands
+    colour: NonNegativeFloat = 0.0
+    # how much less real than the truth a discriminator finds it; above 0 makes one
+    adversarial: NonNegativeFloat = 0.0
 
 
 class DiscriminatorConfig(_Section):
     """What the restorer is trained against where `restorer_loss.adversarial` is above 0."""
 
-    widths: tuple[PositiveInt, ...] = Field((32, 64, 128), min_length=1)  # channels at 1/2, 1/4, 1/8 ...
+    # channels at 1/2, 1/4, 1/8 ...
+    widths: tuple[PositiveInt, ...] = Field((32, 64, 128), min_length=1)
     learning_rate: float = Field(2e-4, gt=0)  # constant; of Adam
     warmup_steps: int = Field(500, ge=0)  # in which it learns alone
 
@@ -146,7 +168,8 @@ def _form(options: object) -> str:
 
 # What a key may be in a search: one of a list, or anything in a range.
 SearchOptions = Annotated[
-    Annotated[list[Any], Field(min_length=1), Tag("choices")] | Annotated[SearchRange, Tag("range")],
+    Annotated[list[Any], Field(min_length=1), Tag("choices")]
+    | Annotated[SearchRange, Tag("range")],
     Discriminator(_form),
 ]
 
@@ -155,18 +178,22 @@ class TrainConfig(_Section):
     """One training run."""
 
     task: Task
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # the weights become OUT/NAME.safetensors
+    # the weights become OUT/NAME.safetensors
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     steps: PositiveInt
-    minutes: float | None = Field(None, gt=0)  # stop after so long with a checkpoint; `resume` goes on from there
+    # stop after so long with a checkpoint; `resume` goes on from there
+    minutes: float | None = Field(None, gt=0)
     restorer: RestorerConfig = UNetConfig()
     detector: DetectorConfig = DetectorConfig()
     data: DataConfig = DataConfig()
-    curriculum: tuple[Stage, ...] = ()  # `data` is what it begins with, and what validation pairs are made by
+    # `data` is what it begins with, and what validation pairs are made by
+    curriculum: tuple[Stage, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     detector_loss: DetectorLossConfig = DetectorLossConfig()
-    start_from: str | None = None  # weights to begin with, a shipped name or a path; a smaller U-Net's will do
+    # weights to begin with, a shipped name or a path; a smaller U-Net's will do
+    start_from: str | None = None
     seed: int = Field(0, ge=0)  # of the weights' first values
     device: str = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"  # of the network's layers while training
@@ -174,19 +201,23 @@ class TrainConfig(_Section):
     log_every: PositiveInt = 50  # steps
     validate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 500
-    patience: int = Field(0, ge=0)  # validations without a better one before stopping early; 0 never does
+    # validations without a better one before stopping early; 0 never does
+    patience: int = Field(0, ge=0)
     keep: Literal["best", "last"] = (
         "best"  # the weights of which validation; PSNR does not see what a discriminator does
     )
 
-    search: dict[str, SearchOptions] = {}  # by dotted path, what `demoire search` tries; `demoire train` passes it by
+    # by dotted path, what `demoire search` tries; `demoire train` passes it by
+    search: dict[str, SearchOptions] = {}
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
         step = ARCHITECTURES[self.restorer.architecture].multiple if self.task == "restorer" else 4
         begins = [stage.after for stage in self.curriculum]
         if begins != sorted(set(begins)) or (begins and begins[-1] >= self.steps):
-            raise ValueError("the stages of the curriculum have to follow one another, and begin before the last step")
+            raise ValueError(
+                "the stages of the curriculum have to follow one another, and begin before the last step"
+            )
         sizes = [data.size for _, _, data in self.stages()]
         if any(size % step for size in sizes):
             raise ValueError(f"data.size has to be a multiple of {step}")
@@ -201,12 +232,16 @@ class TrainConfig(_Section):
         data, begins = self.data, [0, *(stage.after for stage in self.curriculum)]
         found = [data]
         for stage in self.curriculum:
-            data = DataConfig.model_validate(data.model_dump() | stage.model_dump(exclude={"after"}, exclude_none=True))
+            data = DataConfig.model_validate(
+                data.model_dump() | stage.model_dump(exclude={"after"}, exclude_none=True)
+            )
             found.append(data)
         return list(zip(begins, [*begins[1:], self.steps], found, strict=True))
 
     def largest(self) -> DataConfig:
-        """The data of the stage with the largest crops, and each kind's largest share: what serves all of them."""
+        """The data of the stage with the largest crops, and each kind's largest share: what serves
+        all of them.
+        """
         stages = [data for _, _, data in self.stages()]
         kinds = {kind for data in stages for kind in data.mix}
         mix = {kind: max(data.mix.get(kind, 0.0) for data in stages) for kind in sorted(kinds)}
@@ -217,7 +252,9 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration {path} cannot be read; give a TOML file or a shipped name.") from error
+        raise ConfigError(
+            f"The configuration {path} cannot be read; give a TOML file or a shipped name."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
 
@@ -230,13 +267,16 @@ def shipped_configs() -> tuple[str, ...]:
 def load_config(name_or_path: str | Path) -> TrainConfig:
     """Read a configuration by shipped name ("restorer") or path.
 
-    Raises ConfigError for a file that is not there, is not TOML, has an unknown key or a value out of range.
+    Raises ConfigError for a file that is not there, is not TOML, has an unknown key or a value out
+    of range.
     """
     shipped = _SHIPPED / f"{name_or_path}.toml"
     path = shipped if str(name_or_path) in shipped_configs() else Path(name_or_path)
     if not path.is_file():
         names = ", ".join(shipped_configs())
-        raise ConfigError(f"There is no configuration {name_or_path}; give the path of a TOML file or one of {names}.")
+        raise ConfigError(
+            f"There is no configuration {name_or_path}; give the path of a TOML file or one of {names}."
+        )
     return _checked(_parse(path), f"the configuration {path}")
 
 
@@ -246,14 +286,17 @@ def _checked(values: Mapping[str, Any], source: str) -> TrainConfig:
     except ValidationError as error:
         first = error.errors()[0]
         # The chosen architecture's name is in the error's place, but not in the file's.
-        where = ".".join(str(part) for part in first["loc"] if part not in ARCHITECTURES) or "the file"
+        where = (
+            ".".join(str(part) for part in first["loc"] if part not in ARCHITECTURES) or "the file"
+        )
         unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
         what = "is not a known key; take it out" if unknown else first["msg"]
         raise ConfigError(f"In {source}, {where}: {what}.") from error
 
 
 def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with other values at dotted paths ("optimizer.learning_rate"), and nothing left to search.
+    """The configuration with other values at dotted paths ("optimizer.learning_rate"), and nothing
+    left to search.
 
     Raises ConfigError for a path that there is not, or a value out of range.
     """
@@ -270,12 +313,23 @@ def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 
 def to_toml(config: TrainConfig) -> str:
-    """The configuration as a file that `load_config` reads, with every value in it but what to search."""
-    return "\n".join(_toml_lines(config.model_dump(mode="json", exclude={"search"}, exclude_none=True))) + "\n"
+    """The configuration as a file that `load_config` reads, with every value in it but what to
+    search.
+    """
+    return (
+        "\n".join(
+            _toml_lines(config.model_dump(mode="json", exclude={"search"}, exclude_none=True))
+        )
+        + "\n"
+    )
 
 
 def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
-    lines = [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    lines = [
+        f"{_toml_key(key)} = {_toml_value(value)}"
+        for key, value in table.items()
+        if not isinstance(value, dict)
+    ]
     for key, value in table.items():
         if isinstance(value, dict):
             name = f"{path}{_toml_key(key)}"
@@ -284,9 +338,15 @@ def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
 
 
 def _toml_value(value: Any) -> str:
-    """Strings, numbers and truth values are written in TOML as in JSON; tables within lists in one line."""
+    """Strings, numbers and truth values are written in TOML as in JSON; tables within lists in one
+    line.
+    """
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml_value(inner)}" for key, inner in value.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{_toml_key(key)} = {_toml_value(inner)}" for key, inner in value.items())
+            + " }"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -1,12 +1,14 @@
 """Pairs for training, made as they are needed.
 
-Sample `i` of a run is drawn by a generator seeded with the run's seed and `i`, and by nothing else: any number of
-worker processes, and any resumed run, see the same samples in the same order. Scenes come from a folder of clean
-images, from the project's own drawings, or, already simulated, from shards (`demoire.training.shards`).
+Sample `i` of a run is drawn by a generator seeded with the run's seed and `i`, and by nothing else:
+any number of worker processes, and any resumed run, see the same samples in the same order. Scenes
+come from a folder of clean images, from the project's own drawings, or, already simulated, from
+shards (`demoire.training.shards`).
 
 Simulating a pair of 256 px takes 15 to 50 ms on one core: as long as training on it.
 
-Images are split into train, validation and test by a hash of their file names, so that no scene is in two of them.
+Images are split into train, validation and test by a hash of their file names, so that no scene is
+in two of them.
 """
 
 import signal
@@ -32,7 +34,8 @@ from demoire.training.shards import MadePair, Shards
 
 _TRIES = 20
 _LEAST_DRAWN = 256  # px: drawings need room for their parts
-_SCENE_SIDES = 3  # a scene is cut to at most so many crop sides before it is simulated: more would only cost time
+# a scene is cut to at most so many crop sides before it is simulated: more would only cost time
+_SCENE_SIDES = 3
 
 
 def find_images(folder: Path, split: Split) -> list[Path]:
@@ -44,10 +47,11 @@ def find_images(folder: Path, split: Split) -> list[Path]:
 
 
 class SceneStore:
-    """Decoded scenes of a list of files. Those that fit are decoded now, and shared with processes forked later.
+    """Decoded scenes of a list of files. Those that fit are decoded now, and shared with processes
+    forked later.
 
-    A scene is drawn as often as it is large: twenty page scans show as many different crops as hundreds of small
-    photographs, and chosen file by file they would hardly be seen.
+    A scene is drawn as often as it is large: twenty page scans show as many different crops as
+    hundreds of small photographs, and chosen file by file they would hardly be seen.
     """
 
     def __init__(self, paths: Sequence[Path], cache_megapixels: float) -> None:
@@ -78,7 +82,9 @@ def _area(path: Path) -> int:
         with Image.open(path) as image:
             return image.width * image.height
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} cannot be read as an image; take it out of the training folder.") from error
+        raise UsageError(
+            f"{path} cannot be read as an image; take it out of the training folder."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,9 @@ class Sample:
 
 
 def draw_scene(side: int, lookalikes: bool, rng: np.random.Generator) -> Scene:
-    """Draw a clean scene (side, side, 3) uint8, at least 256 px; with `lookalikes`, mostly what passes for moiré."""
+    """Draw a clean scene (side, side, 3) uint8, at least 256 px; with `lookalikes`, mostly what
+    passes for moiré.
+    """
     from demoire.simulate.scenes.lookalikes import LOOKALIKES
     from demoire.simulate.scenes.pages import SCENES
 
@@ -143,20 +151,29 @@ def _shares(config: DataConfig) -> NDArray[np.float64]:
 class PairSource:
     """Where the pairs of one split come from: `pair(kind, rng)` gives input, truth and strength.
 
-    images: a folder of clean images. shards: a folder of pairs of this split, which are then taken instead of being
-    simulated. Where none of a small folder's images falls to validation or test, drawn scenes take their place.
+    images: a folder of clean images. shards: a folder of pairs of this split, which are then taken
+    instead of being simulated. Where none of a small folder's images falls to validation or test,
+    drawn scenes take their place.
     """
 
-    def __init__(self, images: Path, split: Split, config: DataConfig, shards: Path | None = None) -> None:
+    def __init__(
+        self, images: Path, split: Split, config: DataConfig, shards: Path | None = None
+    ) -> None:
         self._config = config
         self._shards = Shards(shards, config.size) if shards is not None else None
         paths = find_images(images, split)
         if not paths and split == "train":
-            raise UsageError(f"None of the few images in {images} falls to training; give some dozens.")
-        self._scenes = SceneStore([] if self._shards and not config.originals else paths, config.cache_megapixels)
+            raise UsageError(
+                f"None of the few images in {images} falls to training; give some dozens."
+            )
+        self._scenes = SceneStore(
+            [] if self._shards and not config.originals else paths, config.cache_megapixels
+        )
 
     def under(self, config: DataConfig) -> "PairSource":
-        """The same images or shards under another configuration; crops of shards must be no larger."""
+        """The same images or shards under another configuration; crops of shards must be no
+        larger.
+        """
         other = copy(self)
         other._config = config
         return other
@@ -171,7 +188,11 @@ class PairSource:
             if share < self._config.twins + self._config.originals and len(self._scenes):
                 clean = self._original(rng)
                 return clean, clean, 0.0
-        return self.simulated(kind, rng) if self._shards is None else self._from_shards(self._shards, kind, rng)
+        return (
+            self.simulated(kind, rng)
+            if self._shards is None
+            else self._from_shards(self._shards, kind, rng)
+        )
 
     def simulated(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """As `pair`, and always simulated anew."""
@@ -179,28 +200,37 @@ class PairSource:
         return made.moire, made.clean, made.strength
 
     def scene(self, kind: Kind, rng: np.random.Generator) -> Scene:
-        """A clean scene (h, w, 3) uint8 sRGB, read or drawn, and prepared for simulating a pair of this kind."""
+        """A clean scene (h, w, 3) uint8 sRGB, read or drawn, and prepared for simulating a pair of
+        this kind.
+        """
         config = self._config
         drawn = config.drawn_clean if kind == "none" else config.drawn
         if len(self._scenes) and rng.random() >= drawn:
             return _prepare(self._scenes.draw(rng), config, rng)
-        # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré in earnest.
+        # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré
+        # in earnest.
         side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
         return draw_scene(side, kind == "none", rng)
 
     def _original(self, rng: np.random.Generator) -> Scene:
-        """A crop at 1:1: what is resized has lost the blocks and the sharpening that archives are full of."""
+        """A crop at 1:1: what is resized has lost the blocks and the sharpening that archives are
+        full of.
+        """
         size = self._config.size
         crop = _cut(self._scenes.draw(rng), size, size, rng)
         missing = size - crop.shape[0], size - crop.shape[1]
         crop = cv2.copyMakeBorder(crop, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT)
-        return np.ascontiguousarray(_turn(crop, self._config, int(rng.integers(4)), bool(rng.integers(2))))
+        return np.ascontiguousarray(
+            _turn(crop, self._config, int(rng.integers(4)), bool(rng.integers(2)))
+        )
 
     def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> MadePair:
         found, size = shards.draw(kind, rng), self._config.size
         place = _place(found.moire, size, size, rng)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        moire, clean = (_turn(one[place], self._config, turns, mirror) for one in (found.moire, found.clean))
+        moire, clean = (
+            _turn(one[place], self._config, turns, mirror) for one in (found.moire, found.clean)
+        )
         return moire, clean, found.strength
 
 
@@ -210,9 +240,13 @@ def _tensor(picture: Scene, curves: NDArray[np.uint8] | None) -> Tensor:
 
 
 class Samples(Dataset[Sample]):
-    """Samples by number, without end. For the detector doubtful pairs are drawn again and faint ones count as clean."""
+    """Samples by number, without end. For the detector doubtful pairs are drawn again and faint
+    ones count as clean.
+    """
 
-    def __init__(self, source: PairSource, task: Task, config: DataConfig, seed: Sequence[int]) -> None:
+    def __init__(
+        self, source: PairSource, task: Task, config: DataConfig, seed: Sequence[int]
+    ) -> None:
         self._source = source
         self._task = task
         self._config = config
@@ -232,7 +266,8 @@ class Samples(Dataset[Sample]):
                 continue
             curves = _tone_curves(self._config.tone, rng) if self._config.tone else None
             shown = _tensor(moire, curves)
-            # A clean picture is its own twin, and the detector looks at no twin: what is not used is not even read.
+            # A clean picture is its own twin, and the detector looks at no twin: what is not used
+            # is not even read.
             alone = kind == "none" or self._task == "detector"
             twin = shown if alone else _tensor(clean, curves)
             seen: Kind = "none" if strength < self._config.invisible else kind
@@ -263,15 +298,19 @@ class _BatchNumbers:
 
 
 def _leave_signals_to_the_training(worker: int) -> None:
-    """Ctrl-C and `kill` of a whole group reach the workers too: the training ends its step first, and then them."""
+    """Ctrl-C and `kill` of a whole group reach the workers too: the training ends its step first,
+    and then them.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def batches(samples: Samples, first: int, last: int, config: DataConfig) -> DataLoader[Sample]:
-    """The batches of the steps from `first` up to `last`, in order, the same for any number of workers.
+    """The batches of the steps from `first` up to `last`, in order, the same for any number of
+    workers.
 
-    OpenCV is set to one thread in this process: a worker forked from a process with its thread pool hangs.
+    OpenCV is set to one thread in this process: a worker forked from a process with its thread pool
+    hangs.
     """
     cv2.setNumThreads(1)
     return DataLoader(
@@ -286,7 +325,9 @@ def batches(samples: Samples, first: int, last: int, config: DataConfig) -> Data
 
 
 def validation_set(samples: Samples, config: DataConfig, seed: Sequence[int]) -> Sample:
-    """A fixed batch with `validation_per_kind` samples of each kind in the mix, and `validation_clean` clean ones."""
+    """A fixed batch with `validation_per_kind` samples of each kind in the mix, and
+    `validation_clean` clean ones.
+    """
     made: list[Sample] = []
     for place, kind in enumerate(KINDS):
         if config.mix.get(kind, 0.0) > 0:

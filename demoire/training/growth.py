@@ -1,8 +1,10 @@
-"""A wider or deeper U-Net that begins as an exact copy of a smaller one, so that no training is lost.
+"""A wider or deeper U-Net that begins as an exact copy of a smaller one, so that no training is
+lost.
 
-After "Net2Net: Accelerating Learning via Knowledge Transfer" (Chen, Goodfellow, Shlens, 2016), but with new channels at
-random: the channels of the smaller network keep their places and weights and do not listen to the new ones yet, and new
-blocks add nothing yet. What the new ones see they begin to say with the first steps.
+After "Net2Net: Accelerating Learning via Knowledge Transfer" (Chen, Goodfellow, Shlens, 2016), but
+with new channels at random: the channels of the smaller network keep their places and weights and
+do not listen to the new ones yet, and new blocks add nothing yet. What the new ones see they begin
+to say with the first steps.
 """
 
 import torch
@@ -12,7 +14,9 @@ from demoire.models.unet import UNet, UNetConfig
 
 
 def can_grow(smaller: UNetConfig, larger: UNetConfig) -> bool:
-    """Whether `larger` holds all of `smaller`. Gates pair channels that growing would tear apart."""
+    """Whether `larger` holds all of `smaller`. Gates pair channels that growing would tear
+    apart.
+    """
     if (smaller.kernel_size, smaller.activation) != (larger.kernel_size, larger.activation):
         return False
     return larger.activation != "simple_gate" and all(
@@ -21,12 +25,20 @@ def can_grow(smaller: UNetConfig, larger: UNetConfig) -> bool:
 
 
 def _sizes(config: UNetConfig) -> tuple[int, ...]:
-    return (*config.widths, *config.encoder_depths, config.middle_depth, *config.decoder_depths, config.bands)
+    return (
+        *config.widths,
+        *config.encoder_depths,
+        config.middle_depth,
+        *config.decoder_depths,
+        config.bands,
+    )
 
 
 @torch.no_grad()
 def grow(network: UNet, smaller: UNet) -> None:
-    """Make the network give what the smaller one gives. `can_grow` has to hold for their configurations."""
+    """Make the network give what the smaller one gives. `can_grow` has to hold for their
+    configurations.
+    """
     known = smaller.state_dict()
     for name, value in network.state_dict().items():  # which shares its memory with the network
         if name in known:
@@ -36,6 +48,8 @@ def grow(network: UNet, smaller: UNet) -> None:
 
 
 def _embed(small: Tensor, large: Tensor) -> None:
-    """Copy into the first places of each dimension; the first rows get nothing from what is beyond them."""
+    """Copy into the first places of each dimension; the first rows get nothing from what is beyond
+    them.
+    """
     large[: len(small)] = 0
     large[tuple(slice(side) for side in small.shape)] = small

@@ -1,9 +1,11 @@
-"""The training loop, one for both networks: it can be stopped at any step and goes on as if it had not been.
+"""The training loop, one for both networks: it can be stopped at any step and goes on as if it had
+not been.
 
-A checkpoint holds weights, optimizer, running mean and curve; the samples depend on their numbers alone; so a run that
-was cut and resumed ends with the same bits as one that was not (on one machine's CPU, with as many threads). The
-weights that are kept are the running mean's (EMA), at the best validation so far (or, with `keep = "last"`, at the last
-one); OUT has them from the first validation on:
+A checkpoint holds weights, optimizer, running mean and curve; the samples depend on their numbers
+alone; so a run that was cut and resumed ends with the same bits as one that was not (on one
+machine's CPU, with as many threads). The weights that are kept are the running mean's (EMA), at the
+best validation so far (or, with `keep = "last"`, at the last one); OUT has them from the first
+validation on:
 
     OUT/NAME.safetensors   the weights           OUT/curve.csv, curve.png   the learning curve
     OUT/metrics.json       their figures         OUT/tensorboard            the same as event files, see curves.py
@@ -35,7 +37,14 @@ from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.models.layers import channels_last, exact_float32
 from demoire.models.unet import UNet
 from demoire.models.weights import UNET, find_weights, load_restorer, read_weights
-from demoire.training.checkpoint import _CHECKPOINT, _load_checkpoint, _Run, _save_checkpoint, check_out, fingerprint
+from demoire.training.checkpoint import (
+    _CHECKPOINT,
+    _load_checkpoint,
+    _Run,
+    _save_checkpoint,
+    check_out,
+    fingerprint,
+)
 from demoire.training.config import TrainConfig
 from demoire.training.curves import draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
@@ -57,7 +66,8 @@ class TrainResult:
 
     weights: Path | None  # None when it was stopped before the first validation
     step: int
-    finished: bool  # all steps done, or stopped early by patience; False after the time limit or an interruption
+    # all steps done, or stopped early by patience; False after the time limit or an interruption
+    finished: bool
     score: float  # of the best validation: gain in dB, or partial AUC; -inf before the first one
     figures: dict[str, Any]
     seconds: float
@@ -95,7 +105,9 @@ def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | No
         _read_start(config, network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
-    run = _Run(network, mean, build_optimizer(network, config.optimizer), fingerprint(config, shards))
+    run = _Run(
+        network, mean, build_optimizer(network, config.optimizer), fingerprint(config, shards)
+    )
     if (out / _CHECKPOINT).exists():
         _load_checkpoint(run, task, out)
     return run
@@ -118,7 +130,12 @@ def _train_step(run: _Run, task: TrainingTask, batch: Any, config: TrainConfig) 
     run.optimizer.step()
     if task.adversary is not None:
         values["discriminator_loss"] = task.adversary.step()
-        _expect_number(values["discriminator_loss"], "discriminator's loss", run.step, "discriminator.learning_rate")
+        _expect_number(
+            values["discriminator_loss"],
+            "discriminator's loss",
+            run.step,
+            "discriminator.learning_rate",
+        )
     _update_mean(run, config.optimizer.ema)
     run.step += 1
     return values
@@ -137,7 +154,8 @@ def _said(figures: Mapping[str, float]) -> str:
 
 
 def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> float:
-    """Measure the running mean; keep its weights and figures if they are the best so far, or the last are wanted.
+    """Measure the running mean; keep its weights and figures if they are the best so far, or the
+    last are wanted.
 
     The score.
     """
@@ -148,7 +166,12 @@ def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> 
     run.best = max(run.best, found.score)
     if run.stale == 0 or config.keep == "last":
         run.figures = found.figures
-        facts = {"name": config.name, "step": run.step, "score": round(found.score, 5), "figures": found.figures}
+        facts = {
+            "name": config.name,
+            "step": run.step,
+            "score": round(found.score, 5),
+            "figures": found.figures,
+        }
         task.save(run.mean, out / f"{config.name}.safetensors", {"training": facts})
         unfinished = out / "metrics.json.part"
         unfinished.write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -161,7 +184,9 @@ def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> 
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT or SIGTERM has come; the step at hand is finished first."""
+    """Gives a function that says whether SIGINT or SIGTERM has come; the step at hand is finished
+    first.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
@@ -180,7 +205,9 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _progress(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
-    """Gives a function to call after each step with what to show: a bar on a terminal, else nothing (see the log)."""
+    """Gives a function to call after each step with what to show: a bar on a terminal, else nothing
+    (see the log).
+    """
     if not sys.stderr.isatty():
         yield lambda text: None
         return
@@ -194,7 +221,9 @@ def _batches(source: PairSource, config: TrainConfig, first: int) -> Iterator[Sa
     for number, (begin, end, data) in enumerate(config.stages()):
         if end > first:
             seed = (data.seed, number) if number else (data.seed,)
-            yield from batches(Samples(source.under(data), config.task, data, seed), max(begin, first), end, data)
+            yield from batches(
+                Samples(source.under(data), config.task, data, seed), max(begin, first), end, data
+            )
 
 
 def _steps(
@@ -206,7 +235,9 @@ def _steps(
     title: str,
     on_validation: OnValidation | None,
 ) -> bool:
-    """Train until the end, early stopping, the time limit or a signal; whether it was one of the first two."""
+    """Train until the end, early stopping, the time limit or a signal; whether it was one of the
+    first two.
+    """
     began = time.monotonic()
     recent: list[dict[str, float]] = []
     limit = math.inf if config.minutes is None else 60 * config.minutes
@@ -220,7 +251,14 @@ def _steps(
                 losses = {name: round(mean, 6) for name, mean in means.items()}
                 run.curve.append({"step": run.step, **losses, "seconds": round(seconds, 1)})
                 rate = learning_rate(run.step, config.steps, config.optimizer)
-                log.info("step %d/%d: %s, rate %.2e, %.0f s", run.step, config.steps, _said(losses), rate, seconds)
+                log.info(
+                    "step %d/%d: %s, rate %.2e, %.0f s",
+                    run.step,
+                    config.steps,
+                    _said(losses),
+                    rate,
+                    seconds,
+                )
                 recent = []
             last = run.step == config.steps
             if last or run.step % config.validate_every == 0:
@@ -234,13 +272,16 @@ def _steps(
             if last or early:
                 return True
             if stopped:
-                log.info("stopped at step %d of %d; resume goes on from there", run.step, config.steps)
+                log.info(
+                    "stopped at step %d of %d; resume goes on from there", run.step, config.steps
+                )
                 return False
     return True
 
 
 def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:
-    """Simulate the training pairs that the folder lacks, large enough for every stage of the curriculum.
+    """Simulate the training pairs that the folder lacks, large enough for every stage of the
+    curriculum.
 
     Raises UsageError where the folder cannot be written.
     """
@@ -249,7 +290,9 @@ def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:
         return  # before the scenes are decoded
     source = PairSource(images, "train", data)
     with _progress("simulating", data.shards) as show:
-        made = make_shards(shards, data.shards, source.simulated, data.mix, seed=data.seed, workers=data.workers)
+        made = make_shards(
+            shards, data.shards, source.simulated, data.mix, seed=data.seed, workers=data.workers
+        )
         for number in made:
             log.info("shard %d of %d is done", number + 1, data.shards)
             show("simulating")
@@ -267,13 +310,13 @@ def train(
 ) -> TrainResult:
     """Train by this configuration and write weights, figures, curve and checkpoints into `out`.
 
-    images: a folder of clean images (with subfolders). resume: go on from the checkpoint in `out`, if there is one.
-    shards: a folder of training pairs simulated beforehand, filled first where it is not full; None simulates while
-    training. Validation pairs are always simulated anew. title: of the progress bar, by default the configuration's
-    name.
-    Raises UsageError for a folder without images or an `out` that holds another run, WeightsError where the weights to
-    start from are missing, damaged or of another structure, DemoireError when the loss is no longer finite; the last
-    good checkpoint stays.
+    images: a folder of clean images (with subfolders). resume: go on from the checkpoint in `out`,
+    if there is one. shards: a folder of training pairs simulated beforehand, filled first where it
+    is not full; None simulates while training. Validation pairs are always simulated anew. title:
+    of the progress bar, by default the configuration's name. Raises UsageError for a folder without
+    images or an `out` that holds another run, WeightsError where the weights to start from are
+    missing, damaged or of another structure, DemoireError when the loss is no longer finite; the
+    last good checkpoint stays.
     """
     began = time.monotonic()
     if config.threads:
@@ -293,4 +336,6 @@ def train(
     finished = done or _steps(run, task, source, config, out, title or config.name, on_validation)
     path = out / f"{config.name}.safetensors"
     seconds = time.monotonic() - began
-    return TrainResult(path if run.figures else None, run.step, finished, run.best, run.figures, seconds)
+    return TrainResult(
+        path if run.figures else None, run.step, finished, run.best, run.figures, seconds
+    )

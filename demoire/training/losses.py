@@ -1,8 +1,9 @@
 """What training makes small.
 
-The restorer's loss looks at the pixels and, averaged over 4 and 16 px, at what is left of wide bands: these are faint
-in every single pixel and would hardly count otherwise. A part for the spectrum and one for coloured bands can be added.
-All take the sRGB values that people see, 0..1. What a discriminator says is in `demoire.training.adversarial`.
+The restorer's loss looks at the pixels and, averaged over 4 and 16 px, at what is left of wide
+bands: these are faint in every single pixel and would hardly count otherwise. A part for the
+spectrum and one for coloured bands can be added. All take the sRGB values that people see, 0..1.
+What a discriminator says is in `demoire.training.adversarial`.
 """
 
 import math
@@ -16,8 +17,10 @@ from demoire.training.config import DetectorLossConfig, RestorerLossConfig
 
 _CHARBONNIER_EPSILON = 1e-3
 _PSNR_EPSILON = 1e-5  # 50 dB: what is better already is not worth a step
-_CHROMA_EPSILON = 0.5  # of CIELAB's units, of which two are just seen; keeps the slope at zero finite
-_BLUR_SIGMA = 4.0  # px: coloured bands are wider, and the dots and subpixels that also have colour are narrower
+# of CIELAB's units, of which two are just seen; keeps the slope at zero finite
+_CHROMA_EPSILON = 0.5
+# px: coloured bands are wider, and the dots and subpixels that also have colour are narrower
+_BLUR_SIGMA = 4.0
 _BLUR_STRIDE = 4  # px: what has been blurred so much needs no more samples
 
 
@@ -27,35 +30,47 @@ def charbonnier(difference: Tensor) -> Tensor:
 
 
 def psnr_loss(difference: Tensor) -> Tensor:
-    """Mean over the pictures of the log10 of their mean squared error: minus a tenth of the PSNR, 0 at 50 dB and more.
+    """Mean over the pictures of the log10 of their mean squared error: minus a tenth of the PSNR, 0
+    at 50 dB and more.
 
-    Every decibel counts the same, in a picture that is nearly right as in one that is far off (after "Simple Baselines
-    for Image Restoration", Chen et al., 2022).
+    Every decibel counts the same, in a picture that is nearly right as in one that is far off
+    (after "Simple Baselines for Image Restoration", Chen et al., 2022).
     """
     error = difference.square().mean(dim=(1, 2, 3))
     return ((error + _PSNR_EPSILON) / _PSNR_EPSILON).log10().mean()
 
 
 def multi_scale_loss(difference: Tensor, scales: Sequence[int]) -> Tensor:
-    """Mean absolute difference of (N, 3, H, W) averaged over squares of each scale (px), summed over the scales."""
+    """Mean absolute difference of (N, 3, H, W) averaged over squares of each scale (px), summed
+    over the scales.
+    """
     return torch.stack([F.avg_pool2d(difference, scale).abs().mean() for scale in scales]).sum()
 
 
 def frequency_loss(difference: Tensor) -> Tensor:
-    """Mean magnitude of the spectrum of the difference (N, 3, H, W), orthonormal: its peaks count, however narrow."""
+    """Mean magnitude of the spectrum of the difference (N, 3, H, W), orthonormal: its peaks count,
+    however narrow.
+    """
     return torch.fft.rfft2(difference.contiguous(), norm="ortho").abs().mean()
 
 
 def _linear(pictures: Tensor) -> Tensor:
-    """sRGB 0..1 to linear light (IEC 61966-2-1); what lies beyond 0..1 goes on in the same curve."""
-    curve = ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4  # clamped: no power of a negative number in backward
+    """sRGB 0..1 to linear light (IEC 61966-2-1); what lies beyond 0..1 goes on in the same
+    curve.
+    """
+    # clamped: no power of a negative number in backward
+    curve = ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(pictures > 0.04045, curve, pictures / 12.92)
 
 
 def _chroma(linear: Tensor) -> Tensor:
     """CIELAB's a* and b* (N, 2, H, W) of linear RGB (N, 3, H, W) under D65 (CIE 15:2004)."""
     matrix = linear.new_tensor(
-        [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+        [
+            [0.412453, 0.357580, 0.180423],
+            [0.212671, 0.715160, 0.072169],
+            [0.019334, 0.119193, 0.950227],
+        ]
     )
     white = linear.new_tensor([0.95047, 1.0, 1.08883]).view(1, 3, 1, 1)
     xyz = torch.einsum("ij,njhw->nihw", matrix, linear) / white
@@ -65,7 +80,9 @@ def _chroma(linear: Tensor) -> Tensor:
 
 
 def _blurred(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, 3, ceil(H / 4), ceil(W / 4)): a Gaussian of 4 px, every fourth pixel of the result."""
+    """(N, 3, H, W) -> (N, 3, ceil(H / 4), ceil(W / 4)): a Gaussian of 4 px, every fourth pixel of
+    the result.
+    """
     radius = math.ceil(3 * _BLUR_SIGMA)
     places = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
     weights = torch.exp(-places.square() / (2 * _BLUR_SIGMA**2))
@@ -76,18 +93,23 @@ def _blurred(pictures: Tensor) -> Tensor:
 
 
 def colour_loss(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean distance in CIELAB's plane of a* and b*, over 100, of (N, 3, H, W) sRGB 0..1 seen from afar.
+    """Mean distance in CIELAB's plane of a* and b*, over 100, of (N, 3, H, W) sRGB 0..1 seen from
+    afar.
 
-    Seen from afar: blurred in linear light, as S-CIELAB does (Zhang and Wandell, 1996), so that coloured bands count
-    and the coloured dots of halftone, which the eye mixes, do not. Lightness is the other parts' matter. H and W have
-    to be above 12 px.
+    Seen from afar: blurred in linear light, as S-CIELAB does (Zhang and Wandell, 1996), so that
+    coloured bands count and the coloured dots of halftone, which the eye mixes, do not. Lightness
+    is the other parts' matter. H and W have to be above 12 px.
     """
     one, other = (_chroma(_blurred(_linear(pictures))) for pictures in (restored, clean))
-    return ((one - other).square().sum(dim=1) + _CHROMA_EPSILON**2).sqrt().sub(_CHROMA_EPSILON).mean() / 100
+    return ((one - other).square().sum(dim=1) + _CHROMA_EPSILON**2).sqrt().sub(
+        _CHROMA_EPSILON
+    ).mean() / 100
 
 
 def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -> Tensor:
-    """Scalar loss of (N, 3, H, W) sRGB 0..1 against the truth, without what a discriminator would add."""
+    """Scalar loss of (N, 3, H, W) sRGB 0..1 against the truth, without what a discriminator would
+    add.
+    """
     difference = restored - clean
     if config.pixel == "l2":
         loss = difference.square().mean()
@@ -107,7 +129,9 @@ def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -
 
 
 def detector_loss(logits: Tensor, kinds: Tensor, config: DetectorLossConfig) -> Tensor:
-    """Cross entropy of (N, 4) logits against (N,) kind indexes; focal (Lin et al., 2017) where gamma is above 0."""
+    """Cross entropy of (N, 4) logits against (N,) kind indexes; focal (Lin et al., 2017) where
+    gamma is above 0.
+    """
     each = F.cross_entropy(logits, kinds, reduction="none", label_smoothing=config.label_smoothing)
     if not config.focal_gamma:
         return each.mean()

@@ -1,9 +1,10 @@
 """How the weights move: the optimizers by name, and the learning rate of each step.
 
-Muon ("Muon: An optimizer for hidden layers in neural networks", Jordan et al., 2024) makes the step of a whole kernel
-orthogonal, so that no direction of it starves. Going on from the shipped restorer for 1,200 steps it gained twice what
-AdamW did on validation data, for 8 % more time. It is meant for matrices between layers; what sees pixels, biases,
-normalisation and fully connected layers stay with AdamW.
+Muon ("Muon: An optimizer for hidden layers in neural networks", Jordan et al., 2024) makes the step
+of a whole kernel orthogonal, so that no direction of it starves. Going on from the shipped restorer
+for 1,200 steps it gained twice what AdamW did on validation data, for 8 % more time. It is meant
+for matrices between layers; what sees pixels, biases, normalisation and fully connected layers stay
+with AdamW.
 """
 
 import math
@@ -19,7 +20,9 @@ _HIDDEN = 16  # channels a kernel has to take in to count as one between layers
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """The rate of step `step` of `steps`: linear warm-up, then a half cosine down to `final_share`, or constant."""
+    """The rate of step `step` of `steps`: linear warm-up, then a half cosine down to `final_share`,
+    or constant.
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "constant":
@@ -37,7 +40,8 @@ def _as_matrix(kernel: Tensor) -> Tensor:
 class MuonWithAdamW:
     """Muon for the kernels between layers, AdamW for all else; to its user one optimizer.
 
-    The kernels have to lie channels last, and stay where they are: Muon takes matrices, and gets views of them.
+    The kernels have to lie channels last, and stay where they are: Muon takes matrices, and gets
+    views of them.
     """
 
     def __init__(self, network: nn.Module, config: OptimizerConfig) -> None:
@@ -46,10 +50,14 @@ class MuonWithAdamW:
         self._matrices = [_as_matrix(kernel.data) for kernel in self._kernels]
         hidden = {id(kernel) for kernel in self._kernels}
         rest = [p for p in network.parameters() if id(p) not in hidden]
-        self._parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, rate, betas=_BETAS, weight_decay=decay)]
+        self._parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, rate, betas=_BETAS, weight_decay=decay)
+        ]
         if self._kernels:
             # Steps as long as AdamW's (Liu et al., 2025), so that both take one learning rate.
-            muon = torch.optim.Muon(self._matrices, rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            muon = torch.optim.Muon(
+                self._matrices, rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+            )
             self._parts.append(muon)
 
     @property

@@ -1,10 +1,11 @@
 """Pairs simulated beforehand, in files that training reads at random.
 
-Simulating costs as much as a training step of the default restorer and ten times as much as one of the detector, so
-where the same pairs serve several runs or several epochs it is done once: `make_shards` fills a folder, `Shards`
-reads it. Pair `i` of a folder depends on the seed, the mix and `i` alone, so shards are made side by side by several
-processes, and a cut run goes on where it stopped. A shard holds 256 pairs, of each kind the share that training draws
-of it, as two arrays (256, size, size, 3) uint8; it takes 100 MB at 256 px and some ten seconds of one core.
+Simulating costs as much as a training step of the default restorer and ten times as much as one of
+the detector, so where the same pairs serve several runs or several epochs it is done once:
+`make_shards` fills a folder, `Shards` reads it. Pair `i` of a folder depends on the seed, the mix
+and `i` alone, so shards are made side by side by several processes, and a cut run goes on where it
+stopped. A shard holds 256 pairs, of each kind the share that training draws of it, as two arrays
+(256, size, size, 3) uint8; it takes 100 MB at 256 px and some ten seconds of one core.
 """
 
 import csv
@@ -22,7 +23,8 @@ from demoire.simulate import KINDS, Kind
 
 PAIRS_PER_SHARD = 256
 
-# Input and truth, each (size, size, 3) uint8 sRGB, and the strength of the pattern as in simulate.Pair.
+# Input and truth, each (size, size, 3) uint8 sRGB, and the strength of the pattern as in
+# simulate.Pair.
 MadePair = tuple[NDArray[np.uint8], NDArray[np.uint8], float]
 
 
@@ -36,7 +38,9 @@ class ShardPair:
 
 
 class _ShardWriter(Dataset[int]):
-    """Writing as reading: item `number` is written by being asked for, by whichever worker process is free."""
+    """Writing as reading: item `number` is written by being asked for, by whichever worker process
+    is free.
+    """
 
     def __init__(
         self,
@@ -48,7 +52,9 @@ class _ShardWriter(Dataset[int]):
         self._out, self._make, self._seed = out, make, seed
         shares = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
         places = (np.arange(PAIRS_PER_SHARD) + 0.5) / PAIRS_PER_SHARD
-        self._kinds: list[Kind] = [KINDS[number] for number in np.searchsorted(shares / shares[-1], places)]
+        self._kinds: list[Kind] = [
+            KINDS[number] for number in np.searchsorted(shares / shares[-1], places)
+        ]
 
     def __getitem__(self, number: int) -> int:
         pairs: list[MadePair] = []
@@ -84,11 +90,11 @@ def make_shards(
     seed: int,
     workers: int,
 ) -> Iterable[int]:
-    """Fill `out` up to `count` shards, leaving those that are there; gives the number of each as it is done.
+    """Fill `out` up to `count` shards, leaving those that are there; gives the number of each as it
+    is done.
 
-    make: simulates one pair of a kind. mix: the shares of the kinds, of any sum. workers: processes that do it; 0 does
-    it in this one.
-    Raises UsageError where `out` cannot be written.
+    make: simulates one pair of a kind. mix: the shares of the kinds, of any sum. workers: processes
+    that do it; 0 does it in this one. Raises UsageError where `out` cannot be written.
     """
     cv2.setNumThreads(1)  # a worker forked from a process with OpenCV's thread pool hangs
     try:
@@ -96,7 +102,10 @@ def make_shards(
     except OSError as error:
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
     return DataLoader(
-        _ShardWriter(out, make, mix, seed), sampler=missing_shards(out, count), batch_size=None, num_workers=workers
+        _ShardWriter(out, make, mix, seed),
+        sampler=missing_shards(out, count),
+        batch_size=None,
+        num_workers=workers,
     )
 
 
@@ -118,7 +127,9 @@ class Shards:
                     self._places[kind].append((rows, place, float(strength)))  # type: ignore[index]  # written above
         stored = np.load(_array_file(files[0], "moire"), mmap_mode="r").shape[1]
         if stored < size:
-            raise UsageError(f"The shards in {folder} are of {stored} px and data.size is {size}: lower it.")
+            raise UsageError(
+                f"The shards in {folder} are of {stored} px and data.size is {size}: lower it."
+            )
 
     def draw(self, kind: Kind, rng: np.random.Generator) -> ShardPair:
         """One pair of this kind at random. Raises UsageError where there is none."""
@@ -128,7 +139,9 @@ class Shards:
                 "give another folder."
             )
         rows, place, strength = self._places[kind][int(rng.integers(len(self._places[kind])))]
-        moire, clean = (np.load(_array_file(rows, name), mmap_mode="r")[place] for name in ("moire", "clean"))
+        moire, clean = (
+            np.load(_array_file(rows, name), mmap_mode="r")[place] for name in ("moire", "clean")
+        )
         return ShardPair(moire, clean, strength)
 
 

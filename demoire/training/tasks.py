@@ -1,4 +1,5 @@
-"""The two things that are trained, each as: its network, its loss for a batch, its figures on validation data.
+"""The two things that are trained, each as: its network, its loss for a batch, its figures on
+validation data.
 
 The loop knows nothing of moiré; what differs between detector and restorer is here.
 """
@@ -55,9 +56,11 @@ def to_input(pictures: Tensor, device: str) -> Tensor:
 
 
 def _outputs(network: nn.Module, pictures: Tensor, config: TrainConfig) -> Tensor:
-    """What the network gives for a training batch, float32, its layers computed as `precision` says.
+    """What the network gives for a training batch, float32, its layers computed as `precision`
+    says.
 
-    Weights, gradients, loss and validation stay float32. On a CPU with bfloat16 instructions a step takes half as long.
+    Weights, gradients, loss and validation stay float32. On a CPU with bfloat16 instructions a step
+    takes half as long.
     """
     kind = torch.device(config.device).type
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
@@ -104,7 +107,9 @@ class RestorerTask:
         return loss
 
     def validate(self, network: nn.Module) -> Validation:
-        """PSNR before and after for each kind; the score is the mean gain over the kinds with moiré, in dB."""
+        """PSNR before and after for each kind; the score is the mean gain over the kinds with
+        moiré, in dB.
+        """
         before, after = [], []
         with torch.inference_mode():
             for part in _slices(len(self._held_out.kind), self._config.data.batch):
@@ -119,10 +124,16 @@ class RestorerTask:
             if of_kind.any():
                 pair = befores[of_kind].mean().item(), afters[of_kind].mean().item()
                 kinds[kind] = {"psnr_before": round(pair[0], 3), "psnr_after": round(pair[1], 3)}
-        gains = [row["psnr_after"] - row["psnr_before"] for kind, row in kinds.items() if kind != "none"]
+        gains = [
+            row["psnr_after"] - row["psnr_before"] for kind, row in kinds.items() if kind != "none"
+        ]
         score = float(np.mean(gains)) if gains else kinds["none"]["psnr_after"]
-        curve = {f"psnr_{kind}": row["psnr_after"] for kind, row in kinds.items()} | {"gain": round(score, 4)}
-        return Validation(score, curve, {"gain": round(score, 4), "kinds": kinds, "n": len(befores)})
+        curve = {f"psnr_{kind}": row["psnr_after"] for kind, row in kinds.items()} | {
+            "gain": round(score, 4)
+        }
+        return Validation(
+            score, curve, {"gain": round(score, 4), "kinds": kinds, "n": len(befores)}
+        )
 
     def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
         assert isinstance(network, Restorer)
@@ -149,7 +160,9 @@ class DetectorTask:
         return detector_loss(logits, batch.kind.to(device), self._config.detector_loss)
 
     def validate(self, network: nn.Module) -> Validation:
-        """Calibrates the network, then measures it; the score is the partial AUC, which the thresholds depend on."""
+        """Calibrates the network, then measures it; the score is the partial AUC, which the
+        thresholds depend on.
+        """
         assert isinstance(network, Detector)
         logits = tile_logits(network, self._held_out.moire, self._config.device)
         clean = self._clean.map(lambda tiles: tile_logits(network, tiles, self._config.device))
@@ -167,4 +180,7 @@ class DetectorTask:
         save_detector(network, path, metadata)
 
 
-TASKS: dict[str, type[RestorerTask] | type[DetectorTask]] = {"restorer": RestorerTask, "detector": DetectorTask}
+TASKS: dict[str, type[RestorerTask] | type[DetectorTask]] = {
+    "restorer": RestorerTask,
+    "detector": DetectorTask,
+}

@@ -1,1 +1,3 @@
-"""The commands of `demoire`, by what they work on: archives, images at hand, training, and the service around them."""
+"""The commands of `demoire`, by what they work on: archives, images at hand, training, and the
+service around them.
+"""

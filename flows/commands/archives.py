@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def clean(
     src: options.Src,
     dst: options.Dst,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop at the plan and its cost.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stop at the plan and its cost.")
+    ] = False,
     sample: options.Sample = None,
     device: options.Device = None,
     workers: options.Workers = None,
@@ -63,7 +65,8 @@ def clean(
             from demoire.cleaning.engine import find_device
             from pipelines.run import run_job
 
-            if settings.ray_address is None:  # on a cluster the devices are elsewhere, and are asked for there
+            # on a cluster the devices are elsewhere, and are asked for there
+            if settings.ray_address is None:
                 find_device(settings.device)
             summary = run_job(settings.clean_job(src, dst), progress=progress)
     show_summary(summary, as_json)
@@ -87,7 +90,9 @@ def plan(
     storage_option: options.StorageOption = None,
     as_json: options.AsJson = False,
 ) -> int:
-    """What would be done, and its cost; the manifest is in DST/_demoire/manifest, for `clean` to go by."""
+    """What would be done, and its cost; the manifest is in DST/_demoire/manifest, for `clean` to go
+    by.
+    """
     settings = read_settings(
         config,
         sample=sample,
@@ -120,7 +125,12 @@ def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
     cost = estimate(made, rate)
     if as_json:
         console.emit_json(
-            {"plan": made.id, **asdict(cost), "mps": rate, "images_done": done.images_done if done else 0}
+            {
+                "plan": made.id,
+                **asdict(cost),
+                "mps": rate,
+                "images_done": done.images_done if done else 0,
+            }
         )
         return 0
     rows = [
@@ -140,7 +150,9 @@ def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
     return 0
 
 
-def status(dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False) -> int:
+def status(
+    dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False
+) -> int:
     """Committed and planned, rate, time left, quarantine by reason."""
     keep_storage_options(storage_option or ())
     from pipelines.status import status as status_of
@@ -175,7 +187,9 @@ def report(dst: options.Dst, storage_option: options.StorageOption = None) -> in
 
 def retry(
     dst: options.Dst,
-    reason: Annotated[str | None, typer.Option(help="Only what is in quarantine for this reason.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only what is in quarantine for this reason.")
+    ] = None,
     device: options.Device = None,
     workers: options.Workers = None,
     config: options.Config = None,
@@ -203,7 +217,9 @@ def retry(
         "max_megapixels": max_megapixels,
         "max_side": max_side,
     }
-    settings = read_settings(config, workers=workers, ray_address=ray_address, registry=registry, **changes)
+    settings = read_settings(
+        config, workers=workers, ray_address=ray_address, registry=registry, **changes
+    )
     told = config is not None or any(value is not None for value in changes.values())
     keep_storage_options(storage_option or ())
     from pipelines.run import retry as run
@@ -221,7 +237,9 @@ def retry(
     return 1 if strict and summary.quarantined else 0
 
 
-def gc(dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False) -> int:
+def gc(
+    dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False
+) -> int:
     """Remove segments that are published, and what interrupted attempts left behind."""
     keep_storage_options(storage_option or ())
     from pipelines.gc import gc as collect
@@ -250,7 +268,9 @@ def show_summary(summary: "Summary", as_json: bool) -> None:
         ("moiré of the cleaned, before", summary.moire_before),
         ("moiré of the cleaned, after", summary.moire_after),
     ]
-    console.show_table(f"done in {console.duration(summary.seconds)}, count proved", ("what", "how much"), rows)
+    console.show_table(
+        f"done in {console.duration(summary.seconds)}, count proved", ("what", "how much"), rows
+    )
     typer.echo(f"report: {summary.report}")
 
 

@@ -1,4 +1,6 @@
-"""Commands for images at hand: fix, detect. No Ray, no Prefect: `demoire`, and the registry where --weights asks it."""
+"""Commands for images at hand: fix, detect. No Ray, no Prefect: `demoire`, and the registry where
+--weights asks it.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +15,17 @@ if TYPE_CHECKING:
     from demoire.cleaning.folder import LocalImage
     from demoire.cleaning.result import Cleaned
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files, or folders of them.")]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE", help="Image files, or folders of them.")
+]
 
 
 def fix(
     images: Images,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, DIR/NAME.EXT.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, DIR/NAME.EXT."),
+    ],
     gate: options.GateOption = None,
     threshold: options.Threshold = None,
     device: options.Device = None,
@@ -68,7 +75,9 @@ def _line(image: "LocalImage", cleaned: "Cleaned") -> str:
 
 
 def detect(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Image files, or folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Image files, or folders of them.")
+    ],
     as_json: options.AsJson = False,
     threshold: options.Threshold = None,
     device: options.Device = None,
@@ -81,8 +90,9 @@ def detect(
 ) -> int:
     """Say of each image how probable moiré is, and of which kind.
 
-    With --json one line an image: path, moire (0..1), kind (none, screen, halftone or texture), tiles (looked at). An
-    image that cannot be read gets a line with path and error; with --strict the exit status is then 1.
+    With --json one line an image: path, moire (0..1), kind (none, screen, halftone or texture),
+    tiles (looked at). An image that cannot be read gets a line with path and error; with --strict
+    the exit status is then 1.
     """
     settings = read_settings(
         None,

@@ -1,4 +1,6 @@
-"""Commands around the work: the demo, schedules and deployments, and what is wrong with this installation."""
+"""Commands around the work: the demo, schedules and deployments, and what is wrong with this
+installation.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +17,15 @@ _NIGHTLY = Path("infra/prefect/prefect.yaml")
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the demo's files.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the demo's files.")
+    ] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Another seed draws another collection.")] = 1,
     device: options.Device = None,
 ) -> int:
-    """Draw a sample collection, clean it through the Prefect flow on a local Ray, and compare with the known truth."""
+    """Draw a sample collection, clean it through the Prefect flow on a local Ray, and compare with
+    the known truth.
+    """
     from flows.demo import run_demo
 
     run_demo(out, seed=seed, device=device or "auto")
@@ -31,10 +35,14 @@ def demo(
 def serve(
     file: DeploymentFile = _NIGHTLY,
     name: DeploymentName = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the local server, where one is started.")] = 4200,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the local server, where one is started.")
+    ] = 4200,
     storage_option: options.StorageOption = None,
 ) -> int:
-    """Run the nightly cleanup on its schedule from here, on the Prefect server of PREFECT_API_URL or one of its own."""
+    """Run the nightly cleanup on its schedule from here, on the Prefect server of PREFECT_API_URL
+    or one of its own.
+    """
     keep_storage_options(storage_option or ())
     from flows.serve import read_deployment
     from flows.serve import serve as run
@@ -46,9 +54,13 @@ def serve(
 def deploy(
     file: DeploymentFile = _NIGHTLY,
     name: DeploymentName = None,
-    pool: Annotated[str | None, typer.Option(help="The work pool that runs it.", show_default="the file's")] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="The work pool that runs it.", show_default="the file's")
+    ] = None,
 ) -> int:
-    """Create the nightly cleanup as a deployment for a work pool, on the Prefect server of PREFECT_API_URL."""
+    """Create the nightly cleanup as a deployment for a work pool, on the Prefect server of
+    PREFECT_API_URL.
+    """
     from flows.serve import deploy as create
     from flows.serve import read_deployment
 
@@ -59,18 +71,27 @@ def deploy(
 
 
 def doctor(
-    places: Annotated[list[str] | None, typer.Argument(metavar="PLACE", help="Folders or URLs to try.")] = None,
+    places: Annotated[
+        list[str] | None, typer.Argument(metavar="PLACE", help="Folders or URLs to try.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Try to write to the places too.")] = False,
     storage_option: options.StorageOption = None,
     as_json: options.AsJson = False,
 ) -> int:
-    """Versions, devices, weights, storage access: what is wrong, and what to do. Exit status 3 if anything is."""
+    """Versions, devices, weights, storage access: what is wrong, and what to do. Exit status 3 if
+    anything is.
+    """
     keep_storage_options(storage_option or ())
     from flows.doctor import examine
 
     checks = list(examine(places or (), write=write))
     if as_json:
-        console.emit_json([{"name": c.name, "ok": c.ok, "finding": c.finding, "way_out": c.way_out} for c in checks])
+        console.emit_json(
+            [
+                {"name": c.name, "ok": c.ok, "finding": c.finding, "way_out": c.way_out}
+                for c in checks
+            ]
+        )
     else:
         for check in checks:
             typer.echo(f"{'ok   ' if check.ok else 'WRONG'} {check.name}: {check.finding}")

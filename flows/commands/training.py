@@ -15,35 +15,54 @@ from flows.settings import keep_storage_options, read_settings
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
 
-_SHOWN, _COMPARED = 6, 24  # pictures of each kind on a contact sheet, and those that its figures are of
+# pictures of each kind on a contact sheet, and those that its figures are of
+_SHOWN, _COMPARED = 6, 24
 
 
 def simulate(
-    clean: Annotated[str, typer.Argument(metavar="CLEAN", help="A folder of clean images, or 'drawn' for own scenes.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for NAME_moire.png and NAME_clean.png.")],
-    kind: Annotated[options.Kind, typer.Option(help="What makes the moiré; 'none' gives clean pictures only.")],
+    clean: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLEAN", help="A folder of clean images, or 'drawn' for own scenes."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for NAME_moire.png and NAME_clean.png.")
+    ],
+    kind: Annotated[
+        options.Kind, typer.Option(help="What makes the moiré; 'none' gives clean pictures only.")
+    ],
     count: Annotated[int, typer.Option(min=1, help="How many pairs.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pairs.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=4096, help="Side of the pairs in px.")] = 512,
     split: Annotated[
-        Split | None, typer.Option(help="Only images that training takes for this part of its data.")
+        Split | None,
+        typer.Option(help="Only images that training takes for this part of its data."),
     ] = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of all kinds too.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a contact sheet of all kinds too.")
+    ] = None,
     real: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Real pictures with moiré: a row of the sheet, and figures beside it."),
+        typer.Option(
+            metavar="DIR",
+            help="Real pictures with moiré: a row of the sheet, and figures beside it.",
+        ),
     ] = None,
 ) -> int:
     """Make labelled pairs: the same picture with simulated moiré and without.
 
-    With --sheet FILE.png --real DIR the simulated pictures are compared with real ones: FILE.json has contrasts, colour
-    wavelengths and spectra of each kind, of clean pictures and of the real ones, FILE-spectra.png shows the spectra.
+    With --sheet FILE.png --real DIR the simulated pictures are compared with real ones: FILE.json
+    has contrasts, colour wavelengths and spectra of each kind, of clean pictures and of the real
+    ones, FILE-spectra.png shows the spectra.
     """
     from demoire.simulate.pairs import write_pairs
 
     images = None if clean == DRAWN else Path(clean)
     if images is not None and not images.exists():
-        raise UsageError(f"{images} does not exist; name a folder of clean images, or '{DRAWN}' for drawn scenes.")
+        raise UsageError(
+            f"{images} does not exist; name a folder of clean images, or '{DRAWN}' for drawn scenes."
+        )
     if real is not None and sheet is None:
         raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
     with console.progress_bar("simulating", total=count) as bar:
@@ -60,7 +79,13 @@ def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) 
     from demoire.simulate.sheet import contact_sheet, gather
 
     with console.progress_bar("drawing the sheet") as bar:
-        gallery = gather(images, count=_SHOWN if real is None else _COMPARED, seed=seed, real=real, on_progress=bar)
+        gallery = gather(
+            images,
+            count=_SHOWN if real is None else _COMPARED,
+            seed=seed,
+            real=real,
+            on_progress=bar,
+        )
     write_picture(sheet, contact_sheet(gallery, _SHOWN))
     if real is None:
         return
@@ -75,27 +100,45 @@ def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) 
 
 
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file, or a shipped name such as restorer.")],
-    images: Annotated[Path, typer.Option("--images", metavar="DIR", help="Clean images to simulate moiré on.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="For checkpoints, curves and weights.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="TOML file, or a shipped name such as restorer.")
+    ],
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Clean images to simulate moiré on.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="For checkpoints, curves and weights."),
+    ],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")
+    ] = False,
     shards: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Simulate beforehand into this folder, for several epochs or runs."),
+        typer.Option(
+            metavar="DIR", help="Simulate beforehand into this folder, for several epochs or runs."
+        ),
     ] = None,
     register: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Evaluate on the test split, and register under this name what is better."),
+        typer.Option(
+            metavar="NAME",
+            help="Evaluate on the test split, and register under this name what is better.",
+        ),
     ] = None,
     registry: options.Registry = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each kind to evaluate on.")] = 20,
-    force: Annotated[bool, typer.Option("--force", help="Register what is no better than the newest too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Register what is no better than the newest too.")
+    ] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")] = False,
     storage_option: options.StorageOption = None,
 ) -> int:
-    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning curve.
+    """Train a detector or a restorer on simulated moiré; OUT gets weights, figures and learning
+    curve.
 
-    With --register the weights can then be used by --weights NAME, if they are better than those of that name.
+    With --register the weights can then be used by --weights NAME, if they are better than those of
+    that name.
     """
     keep_storage_options(storage_option or ())
     logging.getLogger("demoire").setLevel(logging.INFO)
@@ -108,7 +151,9 @@ def train(
         from pipelines.training.job import run_training as run
     done = run(job)
     result = done.result
-    typer.echo(f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}")
+    typer.echo(
+        f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}"
+    )
     if not result.finished:
         console.remark("stopped before the end; the same command with --resume goes on")
     elif done.evaluation is not None:
@@ -117,32 +162,68 @@ def train(
 
 
 def search(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="TOML file with [search], or a shipped name.")],
-    images: Annotated[Path, typer.Option("--images", metavar="DIR", help="Clean images to simulate moiré on.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="For best.toml, tables and the trials' runs.")
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="TOML file with [search], or a shipped name.")
     ],
-    trials: Annotated[int, typer.Option(min=1, help="How many there shall be in OUT at the end.")] = 20,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long; the same command goes on.")] = None,
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Clean images to simulate moiré on.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="For best.toml, tables and the trials' runs."
+        ),
+    ],
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many there shall be in OUT at the end.")
+    ] = 20,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so long; the same command goes on.")
+    ] = None,
     shards: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Simulate beforehand into this folder, once for all trials.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Simulate beforehand into this folder, once for all trials."
+        ),
     ] = None,
     max_kmac: Annotated[
         float | None, typer.Option(min=0, help="Refuse structures that cost more kMAC per pixel.")
     ] = None,
 ) -> int:
-    """Try structures and rates by many short trainings; OUT gets the best configuration, for 'demoire train'."""
+    """Try structures and rates by many short trainings; OUT gets the best configuration, for
+    'demoire train'.
+    """
     logging.getLogger("demoire").setLevel(logging.INFO)
     from demoire.training.config import load_config
     from demoire.training.search.search import search as run
 
-    found = run(load_config(config), images, out, trials=trials, minutes=minutes, shards=shards, max_kmac=max_kmac)
-    ranked = sorted(found.trials, key=lambda trial: (trial.state != "done", -(trial.score or 0), trial.number))
+    found = run(
+        load_config(config),
+        images,
+        out,
+        trials=trials,
+        minutes=minutes,
+        shards=shards,
+        max_kmac=max_kmac,
+    )
+    ranked = sorted(
+        found.trials, key=lambda trial: (trial.state != "done", -(trial.score or 0), trial.number)
+    )
     rows = [
-        (trial.number, trial.state, trial.score, trial.kmac, *(_exact(trial.shown(path)) for path in found.space))
+        (
+            trial.number,
+            trial.state,
+            trial.score,
+            trial.kmac,
+            *(_exact(trial.shown(path)) for path in found.space),
+        )
         for trial in ranked
     ]
-    console.show_table("the trials, the best first", ("trial", "state", "score", "kMAC a pixel", *found.space), rows)
+    console.show_table(
+        "the trials, the best first",
+        ("trial", "state", "score", "kMAC a pixel", *found.space),
+        rows,
+    )
     typer.echo(f"the best configuration is {found.config}")
     if not found.finished:
         console.remark("stopped before the end; the same command goes on")
@@ -155,10 +236,14 @@ def _exact(value: str | float | None) -> str | float | None:
 
 
 def evaluate(
-    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder of NAME_moire.EXT and NAME_clean.EXT.")],
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="Folder of NAME_moire.EXT and NAME_clean.EXT.")
+    ],
     as_json: options.AsJson = False,
     gate: options.GateOption = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")
+    ] = None,
     device: options.Device = None,
     detector: options.DetectorOption = None,
     restorer: options.RestorerOption = None,
@@ -166,9 +251,11 @@ def evaluate(
     registry: options.Registry = None,
     threshold: options.Threshold = None,
 ) -> int:
-    """Measure against the truth: PSNR, SSIM, CIEDE2000 before, after, and of the best blur; the detector's figures.
+    """Measure against the truth: PSNR, SSIM, CIEDE2000 before, after, and of the best blur; the
+    detector's figures.
 
-    NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector alone.
+    NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector
+    alone.
     """
     settings = read_settings(
         None,
@@ -204,35 +291,53 @@ def _show_figures(figures: Mapping[str, Any]) -> None:
         columns = (
             "kind",
             "n",
-            *(f"{name} {when}" for name in ("PSNR", "SSIM") for when in ("before", "after", "blur")),
+            *(
+                f"{name} {when}"
+                for name in ("PSNR", "SSIM")
+                for when in ("before", "after", "blur")
+            ),
             *("ΔE before", "ΔE after"),  # the blur's is in the JSON: a terminal is no wider
         )
         title = "means over the pairs; PSNR in dB, ΔE: CIEDE2000; blur: the best one, chosen by the truth"
         console.show_table(title, columns, rows)
     detector = [(name, value) for name, value in figures["detector"].items()]
-    detector += [("threshold", figures["threshold"]), ("clean images touched", figures["clean_touched"])]
+    detector += [
+        ("threshold", figures["threshold"]),
+        ("clean images touched", figures["clean_touched"]),
+    ]
     detector.append(("calibration error", figures["calibration"]["error"]))
     console.show_table("the detector", ("figure", "value"), detector)
     said = list(next(iter(figures["confusion"].values())))
     rows = [(kind, *counts.values()) for kind, counts in figures["confusion"].items()]
     console.show_table("images by kind, and by what they were said to be", ("kind", *said), rows)
     if figures["strengths"]:
-        rows = [(f"from {found['from']:g}", found["n"], found["found"]) for found in figures["strengths"]]
-        console.show_table("moiré found, by the RMS of the pattern in 1/255", ("strength", "images", "found"), rows)
+        rows = [
+            (f"from {found['from']:g}", found["n"], found["found"])
+            for found in figures["strengths"]
+        ]
+        console.show_table(
+            "moiré found, by the RMS of the pattern in 1/255", ("strength", "images", "found"), rows
+        )
 
 
 def _measures(means: Mapping[str, Any]) -> list[Any]:
-    measures = [means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")]
+    measures = [
+        means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")
+    ]
     return [*measures, means["ciede2000_before"], means["ciede2000_after"]]
 
 
 def weights(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="All versions of this name alone.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="All versions of this name alone.")
+    ] = None,
     registry: options.Registry = None,
     storage_option: options.StorageOption = None,
     as_json: options.AsJson = False,
 ) -> int:
-    """List the weights that --weights takes: what is shipped, and the newest version of each registered name."""
+    """List the weights that --weights takes: what is shipped, and the newest version of each
+    registered name.
+    """
     keep_storage_options(storage_option or ())
     from pipelines.training.registry import Registry, score_text, shipped
 
@@ -240,12 +345,21 @@ def weights(
     if name is None:
         found += [newest for known in place.names() if (newest := place.newest(known)) is not None]
     else:
-        found = [version for version in found if version.name == name] or place.versions(place.find(name).name)
+        found = [version for version in found if version.name == name] or place.versions(
+            place.find(name).name
+        )
     if as_json:
         console.emit_json(found)
         return 0
     rows = [
-        (v.name, v.model, v.number or "shipped", v.digest[:12], score_text(v.model, v.score), v.registered_at or None)
+        (
+            v.name,
+            v.model,
+            v.number or "shipped",
+            v.digest[:12],
+            score_text(v.model, v.score),
+            v.registered_at or None,
+        )
         for v in found
     ]
     columns = ("name", "model", "version", "digest", "figure", "registered at")
@@ -260,8 +374,12 @@ def bench(
     weights: options.Weights = None,
     registry: options.Registry = None,
 ) -> int:
-    """Measure this machine: the models alone, every stage alone, and the whole job end to end. About two minutes."""
-    settings = read_settings(None, device=device, restorer=restorer, weights=weights, registry=registry)
+    """Measure this machine: the models alone, every stage alone, and the whole job end to end.
+    About two minutes.
+    """
+    settings = read_settings(
+        None, device=device, restorer=restorer, weights=weights, registry=registry
+    )
     from pipelines.bench.bench import bench as run
 
     with console.progress_bar("measuring") as bar:
@@ -272,7 +390,10 @@ def bench(
     rates = [("restorer alone", figures["model_mps"]), ("fast restorer alone", figures["fast_mps"])]
     rates.append(("detector alone", figures["detector_mps"]))
     rates += [(f"stage {stage}", mps) for stage, mps in figures["ceilings"].items()]
-    rates += [("the whole job", figures["end_to_end_mps"]), ("  could be at best", figures["possible_mps"])]
+    rates += [
+        ("the whole job", figures["end_to_end_mps"]),
+        ("  could be at best", figures["possible_mps"]),
+    ]
     rates.append(("a plain script", figures["script_mps"]))
     console.show_table("megapixels a second", ("what", "MP/s"), rates)
     rest = [

@@ -1,16 +1,18 @@
-"""How fast this machine is: the models alone, every stage alone, the whole job, and the script that one would write.
+"""How fast this machine is: the models alone, every stage alone, the whole job, and the script that
+one would write.
 
-The whole job is the real one, `run_job` over a drawn collection in a temporary folder, half of whose pictures have
-moiré. Its rate counts the time of cleaning, from the moment a worker begins the first unit until the last one is
-committed: Ray's start and the loading of models (some 15 s) are left out, since a night's archive does not feel them,
-as are planning and publishing, which the model does not wait for. How large the collection is follows from what the
-stages could do, so that the job takes about as long on any machine.
+The whole job is the real one, `run_job` over a drawn collection in a temporary folder, half of
+whose pictures have moiré. Its rate counts the time of cleaning, from the moment a worker begins the
+first unit until the last one is committed: Ray's start and the loading of models (some 15 s) are
+left out, since a night's archive does not feel them, as are planning and publishing, which the
+model does not wait for. How large the collection is follows from what the stages could do, so that
+the job takes about as long on any machine.
 
-Its rate is set against what its stages could do at best on the same pictures (`possible_mps`), of which the detector
-may pick more or less than half. Where all share the CPU that is the time of all stages together, each as fast as it is
-alone; with a GPU, the slower of CPU and GPU, since they overlap. What is measured one after another is comparable only
-where nothing else runs: the load that the bench found tells. Takes about two minutes on two cores, most of it the job
-and the script.
+Its rate is set against what its stages could do at best on the same pictures (`possible_mps`), of
+which the detector may pick more or less than half. Where all share the CPU that is the time of all
+stages together, each as fast as it is alone; with a GPU, the slower of CPU and GPU, since they
+overlap. What is measured one after another is comparable only where nothing else runs: the load
+that the bench found tells. Takes about two minutes on two cores, most of it the job and the script.
 """
 
 import contextlib
@@ -49,26 +51,29 @@ _GLANCE = 0.1  # seconds between two looks at the workers' memory
 
 
 def bench(
-    config: CleanerConfig = CleanerConfig(), extent: Extent = Extent(), on_progress: Progress | None = None
+    config: CleanerConfig = CleanerConfig(),
+    extent: Extent = Extent(),
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The figures of this machine, as `demoire bench --json` prints them. Rates are MP/s of image.
 
-    "model_mps", "fast_mps", "detector_mps": the networks alone on batches of their usual shape: the configuration's
-    restorer, the fast one (with random weights), the detector. "ceilings": each of `ceilings.STAGES` alone.
-    "end_to_end_mps": the whole job over the time of cleaning. "possible_mps": what the ceilings allow for that job.
-    "efficiency": the former over the latter. "script_mps": one process, one whole picture after another.
-    "peak_rss_mb": most that Ray's workers held together at one moment of the job; pages they share count in each.
-    "job": images, cleaned, megapixels and seconds (of cleaning), and "shares", to judge these by; see `Shares`.
-    "machine": cpu, cores, load (processes that ran or waited in the minute before), memory_gb, device, torch, ray,
-    python and system.
-    Raises UsageError for a device that is not there or a temporary folder that cannot be written, WeightsError for
-    weights that cannot be used.
+    "model_mps", "fast_mps", "detector_mps": the networks alone on batches of their usual shape: the
+    configuration's restorer, the fast one (with random weights), the detector. "ceilings": each of
+    `ceilings.STAGES` alone. "end_to_end_mps": the whole job over the time of cleaning.
+    "possible_mps": what the ceilings allow for that job. "efficiency": the former over the latter.
+    "script_mps": one process, one whole picture after another. "peak_rss_mb": most that Ray's
+    workers held together at one moment of the job; pages they share count in each. "job": images,
+    cleaned, megapixels and seconds (of cleaning), and "shares", to judge these by; see `Shares`.
+    "machine": cpu, cores, load (processes that ran or waited in the minute before), memory_gb,
+    device, torch, ray, python and system. Raises UsageError for a device that is not there or a
+    temporary folder that cannot be written, WeightsError for weights that cannot be used.
     """
     tell = on_progress or (lambda done, parts, what: None)
     load, _, _ = os.getloadavg()
     device = find_device(config.device)
     models = load_models(config, device)
-    cleaner = Cleaner(config, models)  # which also gives torch the threads that the job's cleaner has
+    # which also gives torch the threads that the job's cleaner has
+    cleaner = Cleaner(config, models)
     engine = Engine(models.detector, models.restorer, device)
     with _temporary_folder() as folder:
         tell(0, _PARTS, "drawing pictures")
@@ -77,18 +82,28 @@ def bench(
         tell(1, _PARTS, "the models alone")
         networks = _network_rates(models, engine, config.tile, extent.seconds)
         tell(2, _PARTS, "every stage alone")
-        rounds = math.ceil(2 * _cores() / len(pictures))  # two pictures a core, so that none is idle
+        # two pictures a core, so that none is idle
+        rounds = math.ceil(2 * _cores() / len(pictures))
         write_archive(folder / "stages" / "box.tar", pictures, rounds)
-        ceilings = measure_ceilings(folder / "stages", folder / "commits", engine, config.tile, extent.seconds)
+        ceilings = measure_ceilings(
+            folder / "stages", folder / "commits", engine, config.tile, extent.seconds
+        )
         tell(3, _PARTS, "the whole job")
         archive = folder / "collection" / "box.tar"
         possible = possible_rate(ceilings, shares, overlapped=device.type == "cuda")
         rounds = math.ceil(extent.job_seconds * possible / (len(pictures) * extent.megapixels))
         write_archive(archive, pictures, rounds)
-        job = _run(archive.parent, folder / "out", config, lambda share: tell(3 + share, _PARTS, "the whole job"))
+        job = _run(
+            archive.parent,
+            folder / "out",
+            config,
+            lambda share: tell(3 + share, _PARTS, "the whole job"),
+        )
         tell(4, _PARTS, "the script")
         script = Script(models, engine, config, cleaner.threshold)
-        script_mps = rate(lambda: script.clean(archive, folder / "script.tar", len(pictures)), extent.seconds)
+        script_mps = rate(
+            lambda: script.clean(archive, folder / "script.tar", len(pictures)), extent.seconds
+        )
     return {
         **networks,
         "ceilings": ceilings,
@@ -114,7 +129,8 @@ class Shares:
 
     cleaned: float  # of the images: these are encoded and committed
     judged_again: float  # of the cells, after they were restored
-    restored: float  # of the restorer's work on every cell, halos included: single cells cost more than their area
+    # of the restorer's work on every cell, halos included: single cells cost more than their area
+    restored: float
 
     @staticmethod
     def of(pictures: Sequence[bytes], cleaner: Cleaner, engine: Engine) -> "Shares":
@@ -125,8 +141,18 @@ class Shares:
             work = Work.of(picture, engine, cleaner.config.tile)
             everything = range(len(work.grid))
             chosen = everything if cleaner.config.gate == "off" else cleaner.detect(data).flagged
-            tiles = plan_tiles(work.grid, chosen, side=cleaner.config.tile, halo=engine.halo, multiple=engine.multiple)
-            cleaned, flagged, cells = cleaned + bool(chosen), flagged + len(chosen), cells + len(everything)
+            tiles = plan_tiles(
+                work.grid,
+                chosen,
+                side=cleaner.config.tile,
+                halo=engine.halo,
+                multiple=engine.multiple,
+            )
+            cleaned, flagged, cells = (
+                cleaned + bool(chosen),
+                flagged + len(chosen),
+                cells + len(everything),
+            )
             restored, whole = restored + _area(tiles), whole + _area(work.tiles)
         return Shares(cleaned / len(pictures), flagged / cells, restored / whole)
 
@@ -139,8 +165,8 @@ def _area(tiles: Sequence[Tile]) -> int:
 def possible_rate(ceilings: Mapping[str, float], shares: Shares, *, overlapped: bool) -> float:
     """MP/s that a job cannot exceed whose stages are as fast as they are alone.
 
-    ceilings: MP/s of each stage. overlapped: whether the models run beside the other stages, on a GPU, instead of
-    taking turns with them.
+    ceilings: MP/s of each stage. overlapped: whether the models run beside the other stages, on a
+    GPU, instead of taking turns with them.
     """
     models = (1 + shares.judged_again) / ceilings["detect"] + shares.restored / ceilings["restore"]
     reading = 1 / ceilings["fetch"] + 1 / ceilings["decode"]
@@ -206,7 +232,9 @@ def _run(src: Path, dst: Path, config: CleanerConfig, tell: Callable[[float], No
 
 @contextlib.contextmanager
 def _watched_memory() -> Iterator[list[float]]:
-    """The MB that Ray's workers hold, looked at again and again during the block; complete after it."""
+    """The MB that Ray's workers hold, looked at again and again during the block; complete after
+    it.
+    """
     seen: list[float] = []
     ended = threading.Event()
 
@@ -224,7 +252,9 @@ def _watched_memory() -> Iterator[list[float]]:
 
 
 def _workers_mb() -> float:
-    """MB that the worker processes of this process's Ray hold now; Ray names them so that they can be told."""
+    """MB that the worker processes of this process's Ray hold now; Ray names them so that they can
+    be told.
+    """
     held = 0
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error, IndexError):  # it may have ended meanwhile

@@ -1,8 +1,10 @@
-"""Every stage of cleaning alone, as fast as this machine can do it: what no arrangement of them can exceed.
+"""Every stage of cleaning alone, as fast as this machine can do it: what no arrangement of them can
+exceed.
 
-Each figure is megapixels of image a second, with all cores (or the GPU) given to that stage and everything it needs at
-hand. The stages are the pipeline's own functions on the pipeline's own shapes of work, so that a figure falls when one
-of them becomes slower. Restoring and encoding take every tile as flagged.
+Each figure is megapixels of image a second, with all cores (or the GPU) given to that stage and
+everything it needs at hand. The stages are the pipeline's own functions on the pipeline's own
+shapes of work, so that a figure falls when one of them becomes slower. Restoring and encoding take
+every tile as flagged.
 """
 
 import itertools
@@ -38,13 +40,20 @@ _PASSES = 3  # at least, after one that is not counted
 _PICTURES = 4  # that a pass over the models takes
 
 
-def measure_ceilings(collection: Path, out: Path, engine: Engine, tile: int, seconds: float) -> dict[str, float]:
+def measure_ceilings(
+    collection: Path, out: Path, engine: Engine, tile: int, seconds: float
+) -> dict[str, float]:
     """MP/s of each of `STAGES` over the images of a collection, about `seconds` spent on each.
 
     out: an empty folder, where commits go. tile: px, the side of the restorer's tiles.
     """
     units = _units(collection)
-    files = [data for unit in units for _, data in read_members(unit.source, unit.members) if isinstance(data, bytes)]
+    files = [
+        data
+        for unit in units
+        for _, data in read_members(unit.source, unit.members)
+        if isinstance(data, bytes)
+    ]
     sample = [Work.of(decode(data), engine, tile) for data in files[:_PICTURES]]
     cores = len(os.sched_getaffinity(0))
     turns = -(-2 * cores // len(sample))  # so that no core is without a picture to encode
@@ -65,8 +74,8 @@ def measure_ceilings(collection: Path, out: Path, engine: Engine, tile: int, sec
 def rate(work: Callable[[], float], seconds: float) -> float:
     """Megapixels a second of `work`, which returns the megapixels it did.
 
-    It is run once to warm up, then at least three times and for about `seconds`; the median of the runs counts, since
-    a machine's neighbours disturb some of them.
+    It is run once to warm up, then at least three times and for about `seconds`; the median of the
+    runs counts, since a machine's neighbours disturb some of them.
     """
     work()
     rates: list[float] = []
@@ -79,11 +88,18 @@ def rate(work: Callable[[], float], seconds: float) -> float:
 
 
 def network_rate(
-    network: nn.Module, shape: tuple[int, int, int], device: torch.device, seconds: float, *, bfloat16: bool = False
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    seconds: float,
+    *,
+    bfloat16: bool = False,
 ) -> float:
     """MP/s of a network alone on (batch, height, width) inputs that lie on the device."""
     batch, height, width = shape
-    x = torch.rand(batch, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
+    x = torch.rand(batch, 3, height, width, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
 
     def forward() -> float:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -96,10 +112,14 @@ def network_rate(
 
 
 def restorer_rate(network: nn.Module, engine: Engine, tile: int, seconds: float) -> float:
-    """MP/s of a restorer alone on the engine's device, in batches of inner tiles; `tile` as in `measure_ceilings`."""
+    """MP/s of a restorer alone on the engine's device, in batches of inner tiles; `tile` as in
+    `measure_ceilings`.
+    """
     side = tile + 2 * engine.halo  # a multiple of what the restorer asks for, as both parts are
     shape = (max(1, engine.batch_pixels // side**2), side, side)
-    return network_rate(network, shape, engine.device, seconds, bfloat16=engine.restores_in_bfloat16)
+    return network_rate(
+        network, shape, engine.device, seconds, bfloat16=engine.restores_in_bfloat16
+    )
 
 
 def detector_rate(network: nn.Module, engine: Engine, seconds: float) -> float:
@@ -119,7 +139,9 @@ class Work:
     @staticmethod
     def of(picture: Picture, engine: Engine, tile: int) -> "Work":
         grid = Grid(*picture.pixels.shape[:2])
-        tiles = plan_tiles(grid, range(len(grid)), side=tile, halo=engine.halo, multiple=engine.multiple)
+        tiles = plan_tiles(
+            grid, range(len(grid)), side=tile, halo=engine.halo, multiple=engine.multiple
+        )
         return Work(picture, grid, tiles)
 
     @property
@@ -153,7 +175,11 @@ class Work:
 
 
 def _units(collection: Path) -> list[Unit]:
-    return [unit for source in discover(str(collection)) for unit in plan_members(source, index(source), "ceiling")]
+    return [
+        unit
+        for source in discover(str(collection))
+        for unit in plan_members(source, index(source), "ceiling")
+    ]
 
 
 def _fetched(unit: Unit) -> float:

@@ -39,7 +39,8 @@ class Extent:
 def draw_pictures(extent: Extent) -> list[bytes]:
     """The pictures as JPEG files, every second one with moiré; always the same ones.
 
-    Moiré is simulated on a third of the width and continued by reflection, since simulating takes seconds a megapixel.
+    Moiré is simulated on a third of the width and continued by reflection, since simulating takes
+    seconds a megapixel.
     """
     height, width = extent.width * 2 // 3, extent.width
     side = width // 6 * 2
@@ -52,7 +53,9 @@ def draw_pictures(extent: Extent) -> list[bytes]:
             continue
         kind = _MOIRE[number // 2 % len(_MOIRE)]
         patch = simulate(kind, SCENES[name](rng, side, side), side, rng).moire
-        files.append(_jpeg(np.pad(patch, ((0, height - side), (0, width - side), (0, 0)), mode="symmetric")))
+        files.append(
+            _jpeg(np.pad(patch, ((0, height - side), (0, width - side), (0, 0)), mode="symmetric"))
+        )
     return files
 
 
@@ -67,7 +70,9 @@ def write_archive(path: Path, pictures: Sequence[bytes], rounds: int) -> None:
     try:
         path.parent.mkdir(parents=True)
         with tarfile.open(path, "w") as archive:
-            for number, data in enumerate(itertools.chain.from_iterable(itertools.repeat(pictures, rounds))):
+            for number, data in enumerate(
+                itertools.chain.from_iterable(itertools.repeat(pictures, rounds))
+            ):
                 entry = tarfile.TarInfo(f"{number:06d}.jpg")
                 entry.size = len(data)
                 archive.addfile(entry, io.BytesIO(data))

@@ -21,10 +21,11 @@ from pipelines.bench.collection import _jpeg
 
 @dataclass(frozen=True)
 class Script:
-    """What one would write instead: Pillow and torch, one whole picture after another, nothing overlapped.
+    """What one would write instead: Pillow and torch, one whole picture after another, nothing
+    overlapped.
 
-    It has the same weights, in the same layout and precision, and judges by the same rule; it keeps no metadata,
-    measures nothing and proves nothing.
+    It has the same weights, in the same layout and precision, and judges by the same rule; it keeps
+    no metadata, measures nothing and proves nothing.
     """
 
     models: Models
@@ -53,7 +54,10 @@ class Script:
         """(H, W, 3) without moiré, None where there was none."""
         engine, (height, width) = self.engine, pixels.shape[:2]
         with torch.inference_mode():
-            x = torch.from_numpy(pixels.copy()).to(engine.device).permute(2, 0, 1)[None].float() / 255
+            x = (
+                torch.from_numpy(pixels.copy()).to(engine.device).permute(2, 0, 1)[None].float()
+                / 255
+            )
             if self.config.gate == "auto" and not self._has_moire(x):
                 return None
             x = _padded(x, engine.multiple).contiguous(memory_format=torch.channels_last)
@@ -66,7 +70,9 @@ class Script:
         cells = _padded(x, TILE).unfold(2, TILE, TILE).unfold(3, TILE, TILE)
         cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
         with self.engine.autocast(self.engine.judges_in_bfloat16):
-            found = self.models.detector.probabilities(cells.contiguous(memory_format=torch.channels_last))
+            found = self.models.detector.probabilities(
+                cells.contiguous(memory_format=torch.channels_last)
+            )
         return image_score(found.float().cpu().numpy())[0] >= self.threshold
 
 

@@ -1,7 +1,9 @@
-"""How fast this machine cleans, told in some seconds: what the hours of a dry run are reckoned with.
+"""How fast this machine cleans, told in some seconds: what the hours of a dry run are reckoned
+with.
 
-Two of the bench's pictures, one of them with moiré, go through the whole Cleaner a few times; `demoire bench` measures
-the same and more with care, in two minutes. Once a run has worked under DST, its own rate is better than either.
+Two of the bench's pictures, one of them with moiré, go through the whole Cleaner a few times;
+`demoire bench` measures the same and more with care, in two minutes. Once a run has worked under
+DST, its own rate is better than either.
 """
 
 import time
@@ -12,11 +14,13 @@ from demoire.cleaning.config import CleanerConfig
 from pipelines.bench.collection import Extent, draw_pictures
 
 _DRAWN = Extent(pictures=2, width=1200)
-_AT_ONCE = 4  # pictures in the first look, which also warms up; the second takes as many as fit the time
+# pictures in the first look, which also warms up; the second takes as many as fit the time
+_AT_ONCE = 4
 
 
 def cleaning_rate(config: CleanerConfig, seconds: float = 4.0) -> float:
-    """Megapixels a second of one process with all cores (or one GPU), half of the pictures with moiré.
+    """Megapixels a second of one process with all cores (or one GPU), half of the pictures with
+    moiré.
 
     Raises UsageError or WeightsError where the configuration cannot be used here.
     """

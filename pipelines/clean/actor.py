@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What every worker of a wave has to know. Travels as an argument, since `environment` holds credentials."""
+    """What every worker of a wave has to know. Travels as an argument, since `environment` holds
+    credentials.
+    """
 
     dst: str
     config: CleanerConfig
     fingerprint: str
     run_id: str
     wave: str
-    careful: bool = False  # note each unit before it is read, too: something dies that the actors know nothing of
+    # note each unit before it is read, too: something dies that the actors know nothing of
+    careful: bool = False
     weights: tuple[KeptWeights, ...] = ()  # those of the configuration that lie under DST
     environment: StorageEnvironment = field(default_factory=storage_environment)
 
@@ -44,18 +47,23 @@ _FETCHED = pa.schema(
         ("payloads", pa.list_(pa.large_binary())),  # null where there is only a reason
         ("reasons", pa.list_(pa.string())),
         ("milliseconds", pa.float64()),  # that the unit's bytes took, together
-        ("changed", pa.string()),  # what to say of a source that is not what was planned; null if it is
+        # what to say of a source that is not what was planned; null if it is
+        ("changed", pa.string()),
     ]
 )
 
 
 def fetch(batch: pa.Table, work: Work) -> Iterator[pa.Table]:
-    """One chain in, its units with their payloads out, one table of one row each; one only where the source changed."""
+    """One chain in, its units with their payloads out, one table of one row each; one only where
+    the source changed.
+    """
     work.environment.install()
     ledger = Ledger(work.dst)
     for pickled in batch.column("chain").to_pylist():
         chain: tuple[Unit, ...] = pickle.loads(pickled)
-        payloads = read_members(chain[0].source, [member for unit in chain for member in unit.members])
+        payloads = read_members(
+            chain[0].source, [member for unit in chain for member in unit.members]
+        )
         for unit in chain:
             start = time.perf_counter()
             if work.careful:
@@ -67,7 +75,9 @@ def fetch(batch: pa.Table, work: Work) -> Iterator[pa.Table]:
                 yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
                 break
             row["payloads"] = [None if isinstance(data, ImageError) else data for data in found]
-            row["reasons"] = [data.reason if isinstance(data, ImageError) else None for data in found]
+            row["reasons"] = [
+                data.reason if isinstance(data, ImageError) else None for data in found
+            ]
             row["milliseconds"] = 1e3 * (time.perf_counter() - start)
             yield pa.Table.from_pylist([row], _FETCHED)
 
@@ -83,12 +93,19 @@ class Fetched:
 
     @staticmethod
     def from_row(unit: Unit, table: pa.Table) -> "Fetched":
-        payloads, reasons = (tuple(table.column(name)[0].as_py()) for name in ("payloads", "reasons"))
+        payloads, reasons = (
+            tuple(table.column(name)[0].as_py()) for name in ("payloads", "reasons")
+        )
         return Fetched(unit, payloads, reasons, table.column("milliseconds")[0].as_py())
 
 
 _DONE = pa.schema(
-    [("source", pa.string()), ("changed", pa.string()), ("images", pa.int64()), ("megapixels", pa.float64())]
+    [
+        ("source", pa.string()),
+        ("changed", pa.string()),
+        ("images", pa.int64()),
+        ("megapixels", pa.float64()),
+    ]
 )
 
 
@@ -97,7 +114,8 @@ class CleaningActor:
 
     def __init__(self, work: Work, gate: ActorHandle, threads: int, device: str) -> None:
         work.environment.install()
-        if device.startswith("cuda:"):  # the card that was asked for, whichever Ray would have given
+        # the card that was asked for, whichever Ray would have given
+        if device.startswith("cuda:"):
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
         from demoire.cleaning.cleaner import Cleaner
@@ -111,7 +129,10 @@ class CleaningActor:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """A batch of one row, as `fetch` gives it."""
         unit: Unit = pickle.loads(batch.column("unit")[0].as_py())
-        row: dict[str, Any] = {"source": unit.source.id, "changed": batch.column("changed")[0].as_py()}
+        row: dict[str, Any] = {
+            "source": unit.source.id,
+            "changed": batch.column("changed")[0].as_py(),
+        }
         if row["changed"] is None:
             with unit_in_work(self._gate):
                 commit = self._done(Fetched.from_row(unit, batch))
@@ -120,7 +141,8 @@ class CleaningActor:
 
     def _done(self, fetched: Fetched) -> Commit:
         unit = fetched.unit
-        if self._ledger.has(unit.id):  # by a run beside this one, or by the attempt that died right after
+        # by a run beside this one, or by the attempt that died right after
+        if self._ledger.has(unit.id):
             return self._ledger.read(unit.id)
         attempt = self._ledger.start(unit, self._work.wave)
         origin = Origin(
@@ -147,5 +169,7 @@ def clean_unit(cleaner: "Cleaner", fetched: Fetched, origin: Origin) -> list[Out
         original = fetched.payloads[index]
         assert original is not None
         row = _row(members[index], origin, cleaned, original)
-        outcomes[index] = Outcome(members[index], row, cleaned.data if cleaned.status == "cleaned" else None)
+        outcomes[index] = Outcome(
+            members[index], row, cleaned.data if cleaned.status == "cleaned" else None
+        )
     return [outcomes[index] for index in range(len(members))]

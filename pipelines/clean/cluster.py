@@ -1,10 +1,13 @@
-"""Ray as this project uses it: on this machine unless told of a cluster, quiet, and sized so that nothing starves.
+"""Ray as this project uses it: on this machine unless told of a cluster, quiet, and sized so that
+nothing starves.
 
-Three kinds of place to work on. A Ray that already runs in this process is used as it is. `ray_address` connects to a
-cluster. Otherwise a Ray of this machine is started and ended with the run; it costs about three seconds.
+Three kinds of place to work on. A Ray that already runs in this process is used as it is.
+`ray_address` connects to a cluster. Otherwise a Ray of this machine is started and ended with the
+run; it costs about three seconds.
 
-Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`) as an argument, in an object that Ray does not look
-into. A runtime environment would be the usual way, but Ray's agents log it in full, secrets included.
+Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`) as an argument, in an object
+that Ray does not look into. A runtime environment would be the usual way, but Ray's agents log it
+in full, secrets included.
 """
 
 import logging
@@ -33,7 +36,8 @@ _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
 
 @contextmanager
 def ray_session(ray_address: str | None = None) -> Iterator[None]:
-    """Ray for the block: the one that runs here already, the cluster at `ray_address`, or one of this machine.
+    """Ray for the block: the one that runs here already, the cluster at `ray_address`, or one of
+    this machine.
 
     Raises UsageError when the cluster cannot be reached.
     """
@@ -44,7 +48,8 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         _check_reachable(ray_address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings would land in the user's terminal
+    # its warnings would land in the user's terminal
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         with _silent_stderr():  # and so would its remark that the level was set
             ray.init(
@@ -53,7 +58,8 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except Exception as error:  # Ray raises nothing more special when its own processes do not come up
+    # Ray raises nothing more special when its own processes do not come up
+    except Exception as error:
         if ray_address is not None:
             raise _no_cluster(ray_address) from error
         raise DemoireError(
@@ -68,7 +74,9 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Nothing written to the process's standard error for the block, by native code either; errors are raised still."""
+    """Nothing written to the process's standard error for the block, by native code either; errors
+    are raised still.
+    """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -97,8 +105,11 @@ def _no_cluster(ray_address: str) -> UsageError:
 
 @contextmanager
 def quiet_data_context() -> Iterator[None]:
-    """Ray Data for the block without bars and reports of its own, and with a block for every row."""
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors are raised as well; no need of tracebacks
+    """Ray Data for the block without bars and reports of its own, and with a block for every
+    row.
+    """
+    # its errors are raised as well; no need of tracebacks
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -122,11 +133,14 @@ class Pool:
 
 
 def plan_pool(device: str, workers: int | None, threads: int) -> Pool:
-    """The actors for the nodes that Ray has now: one a GPU, or where there is none one for about four cores.
+    """The actors for the nodes that Ray has now: one a GPU, or where there is none one for about
+    four cores.
 
     Raises UsageError if a GPU is asked for and there is none.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    nodes = [
+        node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")
+    ]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if device.startswith("cuda") and not gpus:
         raise UsageError(f"There is no device {device} here: use --device cpu, or auto.")
@@ -156,7 +170,9 @@ class StorageEnvironment:
 
 def storage_environment() -> StorageEnvironment:
     """Those of this process."""
-    return StorageEnvironment({n: value for n, value in os.environ.items() if n.startswith(_STORAGE_VARIABLES)})
+    return StorageEnvironment(
+        {n: value for n, value in os.environ.items() if n.startswith(_STORAGE_VARIABLES)}
+    )
 
 
 def own_error(error: BaseException) -> DemoireError | None:
@@ -166,7 +182,9 @@ def own_error(error: BaseException) -> DemoireError | None:
         # What Ray raises may be a DemoireError by type as well, but its text is a traceback.
         if isinstance(seen, DemoireError) and not isinstance(seen, RayTaskError):
             # Ray Data appends lines of advice about its own settings; ours are of one line.
-            seen.args = tuple(part.partition("\n")[0] if isinstance(part, str) else part for part in seen.args)
+            seen.args = tuple(
+                part.partition("\n")[0] if isinstance(part, str) else part for part in seen.args
+            )
             return seen
         cause = seen.cause if isinstance(seen, RayTaskError) else None
         seen = cause if isinstance(cause, BaseException) else seen.__cause__

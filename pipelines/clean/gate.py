@@ -1,4 +1,5 @@
-"""The gate of a wave: workers pass it with every unit, so that a run which is to stop knows when nothing is in work.
+"""The gate of a wave: workers pass it with every unit, so that a run which is to stop knows when
+nothing is in work.
 
 One small Ray actor, asked once before a unit and told once after it: a millisecond each.
 """
@@ -41,7 +42,9 @@ def open_gate() -> ActorHandle:
 
 @contextmanager
 def unit_in_work(gate: ActorHandle) -> Iterator[None]:
-    """Pass the gate for the block. Behind a closed one nobody comes back: the run ends, and its workers with it."""
+    """Pass the gate for the block. Behind a closed one nobody comes back: the run ends, and its
+    workers with it.
+    """
     while not ray.get(gate.enter.remote()):
         time.sleep(_LOOK_AGAIN)
     try:

@@ -5,12 +5,14 @@
     DST/_demoire/rows/<unit>.<n>-<t>.parquet    its report rows
     DST/_demoire/commits/<unit>.json            the marker; created exclusively, and only it makes the unit exist
 
-A crash between any two of these writes leaves objects that nothing names: the unit is simply done again. Two writers of
-one unit end with one marker, which names the objects of one of them; the other's are orphans. The token `t` keeps
-writers apart even on a store that ignores exclusive creation, where two may hold the same attempt number.
+A crash between any two of these writes leaves objects that nothing names: the unit is simply done
+again. Two writers of one unit end with one marker, which names the objects of one of them; the
+other's are orphans. The token `t` keeps writers apart even on a store that ignores exclusive
+creation, where two may hold the same attempt number.
 
-A unit that kills its process is found by its attempts and halved (`pieces`): the halves are units with ids of their own
-that follow from the whole's, so nothing about the split has to be written down.
+A unit that kills its process is found by its attempts and halved (`pieces`): the halves are units
+with ids of their own that follow from the whole's, so nothing about the split has to be written
+down.
 
 Costs four small requests and two writes a unit. Listing the markers is a request a thousand units.
 """
@@ -35,10 +37,13 @@ from pipelines.rows import Outcome, rows_to_parquet
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Entry, Place
 
-ATTEMPTS, SEGMENTS, ROWS, COMMITS = (f"{BOOKKEEPING}/{name}" for name in ("attempts", "segments", "rows", "commits"))
+ATTEMPTS, SEGMENTS, ROWS, COMMITS = (
+    f"{BOOKKEEPING}/{name}" for name in ("attempts", "segments", "rows", "commits")
+)
 
-# Ray starts a unit a second time in one wave only if the process died of the first, or with it; the driver's own death
-# leaves one attempt a wave. That may be the unit's fault as well (it took all memory), but only repetition says so.
+# Ray starts a unit a second time in one wave only if the process died of the first, or with it; the
+# driver's own death leaves one attempt a wave. That may be the unit's fault as well (it took all
+# memory), but only repetition says so.
 DEATHS_IN_A_WAVE, ATTEMPTS_IN_ALL = 2, 5
 
 
@@ -73,14 +78,20 @@ class Commit:
     @staticmethod
     def from_json(data: bytes) -> "Commit":
         facts = json.loads(data)
-        return Commit(**{**facts, "payloads": tuple(Payload(*values) for values in facts["payloads"])})
+        return Commit(
+            **{**facts, "payloads": tuple(Payload(*values) for values in facts["payloads"])}
+        )
 
     def to_json(self) -> bytes:
-        return json.dumps({**asdict(self), "payloads": [astuple(payload) for payload in self.payloads]}).encode()
+        return json.dumps(
+            {**asdict(self), "payloads": [astuple(payload) for payload in self.payloads]}
+        ).encode()
 
 
 class Ledger:
-    """The ledger under DST. Holds nothing but the place: any number of processes may use it at once."""
+    """The ledger under DST. Holds nothing but the place: any number of processes may use it at
+    once.
+    """
 
     def __init__(self, dst: str) -> None:
         self.dst = dst
@@ -98,12 +109,16 @@ class Ledger:
         return attempt
 
     def commit(self, unit: Unit, attempt: int, outcomes: Sequence[Outcome]) -> Commit:
-        """Write segment and rows, then the marker: this attempt's, or that of another one that came first."""
+        """Write segment and rows, then the marker: this attempt's, or that of another one that came
+        first.
+        """
         name = f"{unit.id}.{attempt}-{uuid4().hex[:8]}"
         payloads, segment = _segment(outcomes)
         if segment:
             self.place.write(f"{SEGMENTS}/{name}.bin", segment)
-        self.place.write(f"{ROWS}/{name}.parquet", rows_to_parquet([outcome.row for outcome in outcomes]))
+        self.place.write(
+            f"{ROWS}/{name}.parquet", rows_to_parquet([outcome.row for outcome in outcomes])
+        )
         statuses = Counter(outcome.row.status for outcome in outcomes)
         commit = Commit(
             unit_id=unit.id,
@@ -117,7 +132,11 @@ class Ledger:
             copied=statuses["copied"],
             quarantined=statuses["quarantined"],
             megapixels=sum((o.row.width or 0) * (o.row.height or 0) for o in outcomes) / 1e6,
-            reasons=dict(Counter(o.row.reason or "unknown" for o in outcomes if o.row.status == "quarantined")),
+            reasons=dict(
+                Counter(
+                    o.row.reason or "unknown" for o in outcomes if o.row.status == "quarantined"
+                )
+            ),
             committed_at=_now(),
         )
         if self.place.create(f"{COMMITS}/{unit.id}.json", commit.to_json()):
@@ -157,7 +176,11 @@ class Ledger:
     def poisonous(self, committed: AbstractSet[str]) -> set[str]:
         """The ids of the units that keep dying, apart from those that are committed by now."""
         counts = Counter(_unit_of(entry) for entry in self.place.list(ATTEMPTS))
-        tried = {unit_id: count for unit_id, count in counts.items() if count > 1 and unit_id not in committed}
+        tried = {
+            unit_id: count
+            for unit_id, count in counts.items()
+            if count > 1 and unit_id not in committed
+        }
         return {unit_id for unit_id, count in tried.items() if self._is_poisonous(unit_id, count)}
 
     def _is_poisonous(self, unit_id: str, count: int) -> bool:

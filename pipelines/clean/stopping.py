@@ -1,8 +1,10 @@
-"""Stopping in good order: on SIGTERM or Ctrl-C what is in work is finished, nothing else is begun, and the run ends.
+"""Stopping in good order: on SIGTERM or Ctrl-C what is in work is finished, nothing else is begun,
+and the run ends.
 
-Signals belong to the process, and so does what is known here of them; only its main thread is told of any. A second
-signal ends the run at once, which loses nothing either: what was not committed is done again by the next run. Ray puts
-a handler of its own in place when it starts, which aborts the process: this one has to come after it.
+Signals belong to the process, and so does what is known here of them; only its main thread is told
+of any. A second signal ends the run at once, which loses nothing either: what was not committed is
+done again by the next run. Ray puts a handler of its own in place when it starts, which aborts the
+process: this one has to come after it.
 """
 
 import signal
@@ -26,7 +28,9 @@ class _Drain:
         self.asked = False
 
     def begin(self) -> None:
-        """Wait in another thread, since this one may be anywhere in code that is not reentrant; then stop this one."""
+        """Wait in another thread, since this one may be anywhere in code that is not reentrant;
+        then stop this one.
+        """
         self.asked = True
         threading.Thread(target=self._run, name="drain", daemon=True).start()
 
@@ -48,13 +52,17 @@ _drain: _Drain | None = None
 
 def _stop(number: int, frame: FrameType | None) -> None:
     if _drain is None or _drain.asked:
-        raise StoppedError("Stopped as asked; what is committed stays, run the same command again to go on.")
+        raise StoppedError(
+            "Stopped as asked; what is committed stays, run the same command again to go on."
+        )
     _drain.begin()
 
 
 @contextmanager
 def stops_in_order() -> Iterator[None]:
-    """For the block SIGTERM and SIGINT raise StoppedError, in a `draining` block after what that waits for."""
+    """For the block SIGTERM and SIGINT raise StoppedError, in a `draining` block after what that
+    waits for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -68,7 +76,9 @@ def stops_in_order() -> Iterator[None]:
 
 @contextmanager
 def draining(wait: Callable[[], None]) -> Iterator[None]:
-    """For the block a first signal calls `wait`, in a thread of its own, and only then raises StoppedError."""
+    """For the block a first signal calls `wait`, in a thread of its own, and only then raises
+    StoppedError.
+    """
     global _drain
     _drain = mine = _Drain(wait)
     try:

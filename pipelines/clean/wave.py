@@ -4,13 +4,14 @@
     fetch           CPU tasks; encoded bytes, by coalesced ranges; one row and one block a unit
     CleaningActor   holds the models; cleans a unit and commits it; gives back a row of counts
 
-Decoded pixels never leave an actor and cleaned bytes go straight to the ledger, so what travels through Ray's object
-store is what was read once. Whatever dies, only commit markers count: a wave that ends early is simply followed by
-another one over what is not committed.
+Decoded pixels never leave an actor and cleaned bytes go straight to the ledger, so what travels
+through Ray's object store is what was read once. Whatever dies, only commit markers count: a wave
+that ends early is simply followed by another one over what is not committed.
 
-Measured on Ray 2.60, hence so: actors restart for ever but a unit is tried twice only (`max_task_retries=1`; with a
-finite `max_restarts` the pool wedges); fetch and actors claim different resources, or they would be fused into one
-operator; Ray Data's own tolerance of errors drops whole blocks and is not used.
+Measured on Ray 2.60, hence so: actors restart for ever but a unit is tried twice only
+(`max_task_retries=1`; with a finite `max_restarts` the pool wedges); fetch and actors claim
+different resources, or they would be fused into one operator; Ray Data's own tolerance of errors
+drops whole blocks and is not used.
 """
 
 import logging
@@ -56,18 +57,22 @@ class Wave:
     megapixels: float = 0.0
     seconds: float = 0.0
     death: str = ""  # what died, where the wave ended early
-    changed: dict[str, str] = field(default_factory=dict)  # sources that are not what was planned: id -> what to say
+    # sources that are not what was planned: id -> what to say
+    changed: dict[str, str] = field(default_factory=dict)
 
 
 UnitDone = Callable[[int, float], None]  # images, megapixels of one more unit
 
 
-def clean_wave(units: Sequence[Unit], work: Work, workers: int | None = None, done: UnitDone | None = None) -> Wave:
+def clean_wave(
+    units: Sequence[Unit], work: Work, workers: int | None = None, done: UnitDone | None = None
+) -> Wave:
     """Clean and commit these units, at most `WAVE_UNITS`, on the Ray that runs.
 
-    Units of a source that has changed are passed over. Comes back early, with `death` set, if a process died twice of
-    the same unit; what is committed stays committed. Raises StorageError, UsageError or WeightsError from wherever in
-    the wave they arose, StoppedError after the units in work are committed.
+    Units of a source that has changed are passed over. Comes back early, with `death` set, if a
+    process died twice of the same unit; what is committed stays committed. Raises StorageError,
+    UsageError or WeightsError from wherever in the wave they arose, StoppedError after the units in
+    work are committed.
     """
     start = time.monotonic()
     counts = [0, 0, 0.0]
@@ -105,7 +110,9 @@ def chains(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
     return [tuple(group) for _, group in groupby(units, key)]
 
 
-def _results(rows: Sequence[tuple[Unit, ...]], work: Work, pool: Pool, gate: ActorHandle) -> Iterator[dict[str, Any]]:
+def _results(
+    rows: Sequence[tuple[Unit, ...]], work: Work, pool: Pool, gate: ActorHandle
+) -> Iterator[dict[str, Any]]:
     with quiet_data_context():
         items = [{"chain": pickle.dumps(chain)} for chain in rows]
         planned = ray.data.from_items(items, override_num_blocks=len(items))

@@ -1,8 +1,10 @@
-"""Weights on their way to the workers: kept under DST by digest, and read from there by each worker that starts.
+"""Weights on their way to the workers: kept under DST by digest, and read from there by each worker
+that starts.
 
-Shipped weights are on every node under their name. A file, or what a registry gave, is on the machine where the run
-started and perhaps nowhere else; DST is the one place that every worker reaches. What is kept there also says, long
-after, what an archive was cleaned with. A few megabytes, written once; read once by each worker.
+Shipped weights are on every node under their name. A file, or what a registry gave, is on the
+machine where the run started and perhaps nowhere else; DST is the one place that every worker
+reaches. What is kept there also says, long after, what an archive was cleaned with. A few
+megabytes, written once; read once by each worker.
 """
 
 from collections.abc import Iterator
@@ -56,8 +58,11 @@ def keep_weights(dst: str, config: CleanerConfig) -> tuple[KeptWeights, ...]:
 
 
 @contextmanager
-def local_weights(dst: str, config: CleanerConfig, kept: tuple[KeptWeights, ...]) -> Iterator[CleanerConfig]:
-    """The configuration with its weights as files of this machine, for as long as the block takes to load them.
+def local_weights(
+    dst: str, config: CleanerConfig, kept: tuple[KeptWeights, ...]
+) -> Iterator[CleanerConfig]:
+    """The configuration with its weights as files of this machine, for as long as the block takes
+    to load them.
 
     Raises WeightsError where what lies under DST is not what was kept there.
     """

@@ -1,9 +1,11 @@
-"""The sample collection of `demoire demo`: archives as they come out of a cellar, drawn by the project's own code.
+"""The sample collection of `demoire demo`: archives as they come out of a cellar, drawn by the
+project's own code.
 
-Two tar archives, a zip and a folder of loose files: photographs, pages, user interfaces and look-alikes, half of them
-with simulated moiré, in five file formats, among text and XML files, one truncated JPEG and one text that calls itself
-.jpg. The clean twins lie apart, so that what the cleaning did can be told in figures. Every byte depends on the seed
-alone, modification times included. Some 30 s on one core.
+Two tar archives, a zip and a folder of loose files: photographs, pages, user interfaces and
+look-alikes, half of them with simulated moiré, in five file formats, among text and XML files, one
+truncated JPEG and one text that calls itself .jpg. The clean twins lie apart, so that what the
+cleaning did can be told in figures. Every byte depends on the seed alone, modification times
+included. Some 30 s on one core.
 """
 
 import contextlib
@@ -137,7 +139,9 @@ def _draw_moire(rng: np.random.Generator, kind: Kind) -> tuple[str, Scene, Scene
 
 
 def _members(container: str, truth: Path, rng: np.random.Generator) -> Iterator[tuple[str, bytes, Truth | None]]:
-    """The files of one container in order: name, content and, for a picture with moiré, where its twin is."""
+    """The files of one container in order: name, content and, for a picture with moiré, where its
+    twin is.
+    """
     yield "README.txt", f"{container}: drawn samples, half of them with moire.\n".encode(), None
     for number in range(_IMAGES_EACH):
         folder, suffix = "1890s" if number < _IMAGES_EACH // 2 else "1900s", str(rng.choice(_SUFFIXES))
@@ -189,7 +193,9 @@ def _write(path: Path, files: list[tuple[str, bytes]]) -> None:
 
 
 def _drawn_before(out: Path, seed: int) -> Collection | None:
-    """The collection of this seed if OUT holds it. Raises UsageError where OUT holds something else."""
+    """The collection of this seed if OUT holds it. Raises UsageError where OUT holds something
+    else.
+    """
     folder, truth = out / _SAMPLE / "collection", out / _SAMPLE / "truth"
     if not (out / _SAMPLE).exists():
         return None
@@ -203,10 +209,12 @@ def _drawn_before(out: Path, seed: int) -> Collection | None:
 
 
 def draw_collection(out: Path, seed: int = 7, on_progress: Callable[[int, int], None] | None = None) -> Collection:
-    """Draw the collection into OUT/sample/collection and its truth beside it, or find them there, drawn before.
+    """Draw the collection into OUT/sample/collection and its truth beside it, or find them there,
+    drawn before.
 
-    OUT/sample appears whole or not at all: it is drawn as OUT/drawing first. on_progress is told how many files are
-    done, of how many. Raises UsageError where OUT holds something else already, or cannot be written.
+    OUT/sample appears whole or not at all: it is drawn as OUT/drawing first. on_progress is told
+    how many files are done, of how many. Raises UsageError where OUT holds something else already,
+    or cannot be written.
     """
     if (before := _drawn_before(out, seed)) is not None:
         return before
@@ -261,7 +269,8 @@ def _read_member(root: Path, source: str, member: str) -> Scene:
 def compare_with_truth(collection: Collection, cleaned: Path) -> list[Comparison]:
     """PSNR of each picture with moiré against its clean twin, before and after cleaning.
 
-    cleaned: the folder that mirrors the collection. Raises UsageError where a cleaned picture is missing.
+    cleaned: the folder that mirrors the collection. Raises UsageError where a cleaned picture is
+    missing.
     """
     comparisons: list[Comparison] = []
     for twin in _twins(collection):
@@ -272,7 +281,9 @@ def compare_with_truth(collection: Collection, cleaned: Path) -> list[Comparison
 
 
 def read_pictures(collection: Collection, cleaned: Path, comparison: Comparison) -> tuple[Scene, Scene, Scene]:
-    """A compared picture with moiré, cleaned, and its clean twin. Raises as `compare_with_truth`."""
+    """A compared picture with moiré, cleaned, and its clean twin. Raises as
+    `compare_with_truth`.
+    """
     place = comparison.source, comparison.member
     return _pictures(collection, cleaned, next(t for t in _twins(collection) if (t.source, t.member) == place))
 

@@ -1,9 +1,11 @@
-"""Quality against the truth: the cleaner over labelled pairs, beside the best blur that an oracle could pick.
+"""Quality against the truth: the cleaner over labelled pairs, beside the best blur that an oracle
+could pick.
 
-A folder holds NAME_moire.EXT with its exact twin NAME_clean.EXT, and for the detector alone NAME_only_moire.EXT and
-NAME_only_clean.EXT; other files are passed by, folders in it are not entered. What is measured is what a user gets: the
-cleaned file decoded again, as 8-bit RGB. The cleaner runs in this process, with its own overlapped stages; measuring
-costs about half a second a megapixel beside it, most of it the oracle's blurs.
+A folder holds NAME_moire.EXT with its exact twin NAME_clean.EXT, and for the detector alone
+NAME_only_moire.EXT and NAME_only_clean.EXT; other files are passed by, folders in it are not
+entered. What is measured is what a user gets: the cleaned file decoded again, as 8-bit RGB. The
+cleaner runs in this process, with its own overlapped stages; measuring costs about half a second a
+megapixel beside it, most of it the oracle's blurs.
 
 The folder is checked before anything is cleaned, so that one that is not in order says so at once.
 """
@@ -39,7 +41,8 @@ MORE_MEASURES = ("ciede2000_before", "ciede2000_after", "ciede2000_blur", "blur_
 SAME = 100.0  # dB, for pictures that are equal to the bit: infinity is no JSON and has no mean
 
 
-STRENGTHS = (0.0, 4.0, 8.0, 16.0)  # where the classes of strength begin, RMS of the pattern in 1/255
+# where the classes of strength begin, RMS of the pattern in 1/255
+STRENGTHS = (0.0, 4.0, 8.0, 16.0)
 
 Progress = Callable[[int, int], None]  # images done, of how many
 
@@ -67,19 +70,24 @@ class Labelled:
         return self.kind != KINDS[0]
 
 
-def evaluate_pairs(folder: Path, cleaner: Cleaner, on_progress: Progress | None = None) -> dict[str, Any]:
-    """The figures of a cleaner over a folder of labelled images, as `demoire evaluate --json` prints them.
+def evaluate_pairs(
+    folder: Path, cleaner: Cleaner, on_progress: Progress | None = None
+) -> dict[str, Any]:
+    """The figures of a cleaner over a folder of labelled images, as `demoire evaluate --json`
+    prints them.
 
-    "pairs": by name, each with PSNR (dB; 100 where equal) and SSIM _before, _after and _blur, then CIEDE2000, the
-    oracle's sigma (px), status and kind. "mean": the means of these, None without pairs. "detector": accuracy,
-    precision, recall, f1, auc and n over all labelled images, at the cleaner's threshold; what has no meaning is None,
-    as auc where there is one class only. Beside them "kinds": the means by the kinds that labels.csv names;
-    "threshold"; "clean_touched": the share of clean images that reach it; "images": each one's score and the kind that
-    it was said to be; "roc": (threshold, false positive rate, true positive rate); "confusion": by true kind ("moire"
-    where labels.csv has none), how many images were said to be of each; "strengths": of the images with moiré whose
-    strength labels.csv has, for each class the strength it begins "from", n and how many were "found"; "calibration":
-    the expected "error" of the scores as probabilities, and its "bins": n, said (mean score) and so (share with moiré).
-    Raises UsageError for a folder that is empty or not in order, naming the file.
+    "pairs": by name, each with PSNR (dB; 100 where equal) and SSIM _before, _after and _blur, then
+    CIEDE2000, the oracle's sigma (px), status and kind. "mean": the means of these, None without
+    pairs. "detector": accuracy, precision, recall, f1, auc and n over all labelled images, at the
+    cleaner's threshold; what has no meaning is None, as auc where there is one class only. Beside
+    them "kinds": the means by the kinds that labels.csv names; "threshold"; "clean_touched": the
+    share of clean images that reach it; "images": each one's score and the kind that it was said to
+    be; "roc": (threshold, false positive rate, true positive rate); "confusion": by true kind
+    ("moire" where labels.csv has none), how many images were said to be of each; "strengths": of
+    the images with moiré whose strength labels.csv has, for each class the strength it begins
+    "from", n and how many were "found"; "calibration": the expected "error" of the scores as
+    probabilities, and its "bins": n, said (mean score) and so (share with moiré). Raises UsageError
+    for a folder that is empty or not in order, naming the file.
     """
     found = read_folder(folder)
     total = len(found.pairs) * 2 + len(found.only_moire) + len(found.only_clean)
@@ -94,7 +102,11 @@ def evaluate_pairs(folder: Path, cleaner: Cleaner, on_progress: Progress | None 
     labels = _labels(folder)
     for pair, cleaned in _clean(found.pairs, cleaner):
         pairs.append(
-            {"name": pair.name, **_measure(pair, cleaned), **_outcome(cleaned, labels.get(pair.name, {}).get("kind"))}
+            {
+                "name": pair.name,
+                **_measure(pair, cleaned),
+                **_outcome(cleaned, labels.get(pair.name, {}).get("kind")),
+            }
         )
         take(pair.moire, _said_in_passing(cleaned) or _judge(pair.moire, cleaner))
     pairs.sort(key=lambda pair: pair["name"])
@@ -102,9 +114,17 @@ def evaluate_pairs(folder: Path, cleaner: Cleaner, on_progress: Progress | None 
     clean = [*(pair.clean for pair in found.pairs), *found.only_clean]
     for path in [*found.only_moire, *clean]:
         take(path, _judge(path, cleaner))
-    labelled = [Labelled(path, _true_kind(path, labels), said[path], _strength(path, labels)) for path in moire]
+    labelled = [
+        Labelled(path, _true_kind(path, labels), said[path], _strength(path, labels))
+        for path in moire
+    ]
     labelled += [Labelled(path, KINDS[0], said[path]) for path in clean]
-    return {"pairs": pairs, "mean": _means(pairs), **_detector(labelled, cleaner.threshold), "kinds": _by_kind(pairs)}
+    return {
+        "pairs": pairs,
+        "mean": _means(pairs),
+        **_detector(labelled, cleaner.threshold),
+        "kinds": _by_kind(pairs),
+    }
 
 
 def _clean(pairs: Sequence[PairFiles], cleaner: Cleaner) -> Iterator[tuple[PairFiles, Cleaned]]:
@@ -149,7 +169,8 @@ def _judge(path: Path, cleaner: Cleaner) -> Said:
 
 def _means(pairs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     return {
-        key: sum(pair[key] for pair in pairs) / len(pairs) if pairs else None for key in (*MEASURES, *MORE_MEASURES)
+        key: sum(pair[key] for pair in pairs) / len(pairs) if pairs else None
+        for key in (*MEASURES, *MORE_MEASURES)
     }
 
 
@@ -170,13 +191,21 @@ def _detector(labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
         "threshold": threshold,
         "clean_touched": touched / len(clean) if clean else None,
         "images": [
-            {"name": image.path.name, "moire": image.moire, "score": image.said.score, "kind": image.said.kind}
+            {
+                "name": image.path.name,
+                "moire": image.moire,
+                "score": image.said.score,
+                "kind": image.said.kind,
+            }
             for image in labelled
         ],
         "roc": [list(point) for point in roc],
         "confusion": _confusion(labelled),
         "strengths": _by_strength(labelled, threshold),
-        "calibration": {"error": calibration_error(bins), "bins": [asdict(found) for found in bins]},
+        "calibration": {
+            "error": calibration_error(bins),
+            "bins": [asdict(found) for found in bins],
+        },
     }
 
 
@@ -192,6 +221,12 @@ def _by_strength(labelled: Sequence[Labelled], threshold: float) -> list[dict[st
     classes: dict[float, list[bool]] = {begin: [] for begin in STRENGTHS}
     for image in labelled:
         if image.strength is not None:
-            begin = max((begin for begin in STRENGTHS if begin <= image.strength), default=STRENGTHS[0])
+            begin = max(
+                (begin for begin in STRENGTHS if begin <= image.strength), default=STRENGTHS[0]
+            )
             classes[begin].append(image.said.score >= threshold)
-    return [{"from": begin, "n": len(found), "found": sum(found)} for begin, found in classes.items() if found]
+    return [
+        {"from": begin, "n": len(found), "found": sum(found)}
+        for begin, found in classes.items()
+        if found
+    ]

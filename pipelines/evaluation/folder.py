@@ -44,7 +44,9 @@ class LabelledFolder:
 
 
 def read_folder(folder: Path) -> LabelledFolder:
-    """What a folder of labelled images holds. Raises UsageError, naming the file, where it is not in order."""
+    """What a folder of labelled images holds. Raises UsageError, naming the file, where it is not
+    in order.
+    """
     roles = _roles(folder)
     pairs = []
     for name in sorted(roles["moire"].keys() | roles["clean"].keys()):
@@ -57,7 +59,9 @@ def read_folder(folder: Path) -> LabelledFolder:
             )
         _check_sizes(moire, clean)
         pairs.append(PairFiles(name, moire, clean))
-    only_moire, only_clean = (tuple(path for _, path in sorted(roles[role].items())) for role in _ONLY)
+    only_moire, only_clean = (
+        tuple(path for _, path in sorted(roles[role].items())) for role in _ONLY
+    )
     if not pairs and not only_moire and not only_clean:
         raise UsageError(
             f"{_said(folder)} holds no labelled images: it takes NAME_moire.EXT with NAME_clean.EXT, which "
@@ -70,16 +74,25 @@ _ONLY: tuple[Role, Role] = ("only_moire", "only_clean")
 
 
 def _roles(folder: Path) -> dict[Role, dict[str, Path]]:
-    roles: dict[Role, dict[str, Path]] = {"only_moire": {}, "only_clean": {}, "moire": {}, "clean": {}}
+    roles: dict[Role, dict[str, Path]] = {
+        "only_moire": {},
+        "only_clean": {},
+        "moire": {},
+        "clean": {},
+    }
     if not folder.is_dir():
-        raise UsageError(f"{_said(folder)} is no folder: give one that holds NAME_moire.EXT and NAME_clean.EXT.")
+        raise UsageError(
+            f"{_said(folder)} is no folder: give one that holds NAME_moire.EXT and NAME_clean.EXT."
+        )
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.stem)
         if match is None or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
         same = roles[match["role"]].setdefault(match["name"], path)  # type: ignore[index]  # the pattern's four
         if same != path:
-            raise UsageError(f"{_said(same)} and {path.name} are of one name: take one of them out of the folder.")
+            raise UsageError(
+                f"{_said(same)} and {path.name} are of one name: take one of them out of the folder."
+            )
     return roles
 
 
@@ -113,7 +126,9 @@ def _rgb(path: Path) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> UsageError:
     reason = error.reason.replace("_", " ") if isinstance(error, ImageError) else "no access"
-    return UsageError(f"{_said(path)} cannot be read ({reason}): mend it or take it out of the folder.")
+    return UsageError(
+        f"{_said(path)} cannot be read ({reason}): mend it or take it out of the folder."
+    )
 
 
 def _said(path: Path | None) -> str:

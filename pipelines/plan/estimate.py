@@ -10,7 +10,9 @@ _WRITES_A_UNIT, _WRITES_A_SOURCE = 4, 3  # attempt, segment, rows, marker; archi
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan costs, all told: cleaning, and publishing, which reads every source again and writes its mirror."""
+    """What a plan costs, all told: cleaning, and publishing, which reads every source again and
+    writes its mirror.
+    """
 
     sources: int
     units: int
@@ -23,9 +25,13 @@ class Estimate:
 
 
 def estimate(plan: Plan, mps: float) -> Estimate:
-    """What the plan will cost on a machine that cleans `mps` megapixels a second (`demoire bench`)."""
+    """What the plan will cost on a machine that cleans `mps` megapixels a second (`demoire
+    bench`).
+    """
     copies = sum(planned.source.size for planned in plan.sources)
-    reads = sum(planned.reads + 1 + planned.source.size // COALESCE_LIMIT for planned in plan.sources)
+    reads = sum(
+        planned.reads + 1 + planned.source.size // COALESCE_LIMIT for planned in plan.sources
+    )
     writes = _WRITES_A_UNIT * plan.units + _WRITES_A_SOURCE * len(plan.sources)
     return Estimate(
         sources=len(plan.sources),

@@ -39,7 +39,12 @@ _MEMBER = pa.struct(
 
 
 _UNITS = pa.schema(
-    [("id", pa.string()), ("source", pa.int64()), ("generation", pa.int64()), ("members", pa.list_(_MEMBER))]
+    [
+        ("id", pa.string()),
+        ("source", pa.int64()),
+        ("generation", pa.int64()),
+        ("members", pa.list_(_MEMBER)),
+    ]
 )
 
 
@@ -74,7 +79,8 @@ class SourcePlan:
     megapixels: float  # of the images, estimated
     bytes: int  # of the images, as stored
     reads: int  # ranged reads that fetch them
-    damaged: str | None = None  # why the archive cannot be indexed: it is copied as it is, and has one row
+    # why the archive cannot be indexed: it is copied as it is, and has one row
+    damaged: str | None = None
 
     @property
     def rows(self) -> int:
@@ -83,7 +89,9 @@ class SourcePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A manifest's totals. Generation 0 is a run over everything; `retry` plans have higher ones."""
+    """A manifest's totals. Generation 0 is a run over everything; `retry` plans have higher
+    ones.
+    """
 
     id: str
     src: str
@@ -123,12 +131,16 @@ def load_plan(dst: str, plan_id: str | None = None) -> Plan:
     place = open_place(dst)
     if plan_id is None:
         if not place.exists(LATEST):
-            raise UsageError(f"{place.full()} holds no plan: run `demoire clean SRC DST` or `demoire plan` first.")
+            raise UsageError(
+                f"{place.full()} holds no plan: run `demoire clean SRC DST` or `demoire plan` first."
+            )
         plan_id = str(json.loads(place.read(LATEST))["plan"])
     with place.open(f"{MANIFEST}/{plan_id}.sources.parquet") as file:
         table = pq.read_table(file, schema=_SOURCES)
         facts = json.loads(pq.read_schema(file).metadata[b"demoire.plan"])
-    return Plan(dst=place.uri, sources=tuple(_source_plan(row) for row in table.to_pylist()), **facts)
+    return Plan(
+        dst=place.uri, sources=tuple(_source_plan(row) for row in table.to_pylist()), **facts
+    )
 
 
 def read_units(dst: str, plan_id: str) -> Iterator[Unit]:
@@ -148,7 +160,9 @@ def _write_sources(file: Path, plan: Plan) -> None:
         | {"uri": _binary(planned.source.uri), "path": _binary(planned.source.path)}
         for planned in plan.sources
     ]
-    facts = {f.name: getattr(plan, f.name) for f in fields(Plan) if f.name not in ("dst", "sources")}
+    facts = {
+        f.name: getattr(plan, f.name) for f in fields(Plan) if f.name not in ("dst", "sources")
+    }
     schema = _SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
 
@@ -156,11 +170,16 @@ def _write_sources(file: Path, plan: Plan) -> None:
 def _source_plan(row: dict[str, Any]) -> SourcePlan:
     facts = {f.name: row[f.name] for f in fields(Source)}
     source = Source(**{**facts, "uri": _text(row["uri"]), "path": _text(row["path"])})
-    return SourcePlan(source, **{f.name: row[f.name] for f in fields(SourcePlan) if f.name != "source"})
+    return SourcePlan(
+        source, **{f.name: row[f.name] for f in fields(SourcePlan) if f.name != "source"}
+    )
 
 
 def _unit_row(unit: Unit, source: int) -> dict[str, Any]:
-    members = [{**{f.name: getattr(m, f.name) for f in fields(Member)}, "name": _binary(m.name)} for m in unit.members]
+    members = [
+        {**{f.name: getattr(m, f.name) for f in fields(Member)}, "name": _binary(m.name)}
+        for m in unit.members
+    ]
     return {"id": unit.id, "source": source, "generation": unit.generation, "members": members}
 
 

@@ -1,13 +1,15 @@
 """The plan: sources -> units, written down as a manifest, and what it will cost.
 
-A unit is at most 32 consecutive images of one source, 96 MB encoded and 400 MP decoded; one larger image is a unit of
-its own. Its id is a digest of what goes in (source version, members, ranges, config fingerprint), so planning the same
-collection twice gives the same ids, and whatever is committed already is known by them.
+A unit is at most 32 consecutive images of one source, 96 MB encoded and 400 MP decoded; one larger
+image is a unit of its own. Its id is a digest of what goes in (source version, members, ranges,
+config fingerprint), so planning the same collection twice gives the same ids, and whatever is
+committed already is known by them.
 
-The manifest is Parquet under DST/_demoire/manifest: `<plan>.parquet` with a row a unit, `<plan>.sources.parquet` with a
-row a source, and `latest.json`, which names the last plan. Names are binary, because a member's name need not be UTF-8.
-Sources are indexed by a few threads and written in order as they come: memory holds the members of about ten sources
-and one row a source. Planning costs the index (see `pipelines.sources.read`) and two small writes.
+The manifest is Parquet under DST/_demoire/manifest: `<plan>.parquet` with a row a unit,
+`<plan>.sources.parquet` with a row a source, and `latest.json`, which names the last plan. Names
+are binary, because a member's name need not be UTF-8. Sources are indexed by a few threads and
+written in order as they come: memory holds the members of about ten sources and one row a source.
+Planning costs the index (see `pipelines.sources.read`) and two small writes.
 """
 
 import hashlib
@@ -44,29 +46,40 @@ from pipelines.sources.members import DamagedArchiveError
 from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
 
-_INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)  # an index waits for storage more than it computes
+# an index waits for storage more than it computes
+_INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)
 
 
 Progress = Callable[[int, int], None]  # sources indexed, of how many
 
 
 def make_plan(
-    src: str, dst: str, fingerprint: str, sample: int | None = None, progress: Progress | None = None
+    src: str,
+    dst: str,
+    fingerprint: str,
+    sample: int | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
-    """Discover, index and write the manifest; the same collection and fingerprint give the same plan.
+    """Discover, index and write the manifest; the same collection and fingerprint give the same
+    plan.
 
-    `sample`: plan only so many images, chosen evenly over all of them (by digest: the same ones each time), and only
-    the sources that hold them. Raises UsageError if SRC holds nothing.
+    `sample`: plan only so many images, chosen evenly over all of them (by digest: the same ones
+    each time), and only the sources that hold them. Raises UsageError if SRC holds nothing.
     """
     sources = discover(src)
     indexed = _indexed(sources, progress)
     if sample is not None:
         indexed = iter(_sampled(indexed, sample))
-    return _write(indexed, Plan("", src, open_place(dst).uri, fingerprint, sample, 0, ()), latest=True)
+    return _write(
+        indexed, Plan("", src, open_place(dst).uri, fingerprint, sample, 0, ()), latest=True
+    )
 
 
-def make_retry_plan(dst: str, images: Iterable[tuple[str, int]], fingerprint: str, generation: int) -> Plan:
-    """A plan for some images of the latest plan, given as (source id, position), under the next generation.
+def make_retry_plan(
+    dst: str, images: Iterable[tuple[str, int]], fingerprint: str, generation: int
+) -> Plan:
+    """A plan for some images of the latest plan, given as (source id, position), under the next
+    generation.
 
     It does not become the latest plan. Images that the latest plan does not hold are passed over.
     """
@@ -77,9 +90,17 @@ def make_retry_plan(dst: str, images: Iterable[tuple[str, int]], fingerprint: st
     chosen: dict[str, list[Member]] = {}
     for unit in read_units(dst, latest.id):
         positions = wanted.get(unit.source.id, set())
-        chosen.setdefault(unit.source.id, []).extend(m for m in unit.members if m.position in positions)
-    found = ((p.source, chosen[p.source.id], None) for p in latest.sources if chosen.get(p.source.id))
-    return _write(found, replace(latest, fingerprint=fingerprint, generation=generation, sources=()), latest=False)
+        chosen.setdefault(unit.source.id, []).extend(
+            m for m in unit.members if m.position in positions
+        )
+    found = (
+        (p.source, chosen[p.source.id], None) for p in latest.sources if chosen.get(p.source.id)
+    )
+    return _write(
+        found,
+        replace(latest, fingerprint=fingerprint, generation=generation, sources=()),
+        latest=False,
+    )
 
 
 _Indexed = tuple[Source, list[Member], str | None]  # members, or why there are none
@@ -109,7 +130,9 @@ def _index_one(source: Source) -> _Indexed:
 
 
 def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:
-    """The `count` images with the smallest digests of where they stand; the heap keeps the largest of them on top."""
+    """The `count` images with the smallest digests of where they stand; the heap keeps the largest
+    of them on top.
+    """
     heap: list[tuple[int, int, Member]] = []
     sources: list[Source] = []
     for source, members, _ in indexed:
@@ -125,12 +148,17 @@ def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:
     chosen: dict[int, list[Member]] = {}
     for _, number, member in heap:
         chosen.setdefault(number, []).append(member)
-    return [(sources[i], sorted(chosen[i], key=lambda member: member.position), None) for i in sorted(chosen)]
+    return [
+        (sources[i], sorted(chosen[i], key=lambda member: member.position), None)
+        for i in sorted(chosen)
+    ]
 
 
 def _write(indexed: Iterable[_Indexed], plan: Plan, *, latest: bool) -> Plan:
     """Write the manifest of these sources; the plan with its id and totals."""
-    digest = hashlib.sha256(json.dumps([plan.src, plan.fingerprint, plan.sample, plan.generation]).encode())
+    digest = hashlib.sha256(
+        json.dumps([plan.src, plan.fingerprint, plan.sample, plan.generation]).encode()
+    )
     planned: list[SourcePlan] = []
     place = open_place(plan.dst)
     with local_temporary() as units_file, local_temporary() as sources_file:
@@ -155,7 +183,9 @@ def _write(indexed: Iterable[_Indexed], plan: Plan, *, latest: bool) -> Plan:
     return plan
 
 
-def _totals(source: Source, members: Sequence[Member], units: Sequence[Unit], damaged: str | None) -> SourcePlan:
+def _totals(
+    source: Source, members: Sequence[Member], units: Sequence[Unit], damaged: str | None
+) -> SourcePlan:
     kinds = [member.kind for member in members]
     return SourcePlan(
         source=source,
@@ -174,4 +204,8 @@ def _reads(unit: Unit) -> int:
     if unit.source.kind == "folder":
         return len(unit.members)
     spans = [(member.offset, member.length) for member in unit.members]
-    return 1 if unit.source.kind == "tar.gz" else sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))
+    return (
+        1
+        if unit.source.kind == "tar.gz"
+        else sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))
+    )

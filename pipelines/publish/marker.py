@@ -43,8 +43,12 @@ def read_marker(place: Place, source_id: str) -> Published | None:
     return Published(**json.loads(place.read(path))) if place.exists(path) else None
 
 
-def is_published(place: Place, source: Source, fingerprint: str, sample: int | None) -> Published | None:
-    """The marker of a source, if it is of this very version and configuration and the mirror is still there."""
+def is_published(
+    place: Place, source: Source, fingerprint: str, sample: int | None
+) -> Published | None:
+    """The marker of a source, if it is of this very version and configuration and the mirror is
+    still there.
+    """
     marker = read_marker(place, source.id)
     if marker is None:
         return None

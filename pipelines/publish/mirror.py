@@ -1,10 +1,12 @@
 """A source's mirror under DST: the same archive or folder, with the cleaned images in their places.
 
-An archive is spliced (`pipelines.sources.splice`) into a local temporary file, looked through, and appears in one step.
-Where nothing was cleaned, and where the archive is damaged, its mirror is its own bytes. A folder's files are written
-one by one, each in one step; links, devices and names that leave the folder are not followed and not written.
+An archive is spliced (`pipelines.sources.splice`) into a local temporary file, looked through, and
+appears in one step. Where nothing was cleaned, and where the archive is damaged, its mirror is its
+own bytes. A folder's files are written one by one, each in one step; links, devices and names that
+leave the folder are not followed and not written.
 
-Locally a mirror keeps its source's modification time and permissions. Costs one read and one write of the source.
+Locally a mirror keeps its source's modification time and permissions. Costs one read and one write
+of the source.
 """
 
 import gzip
@@ -44,7 +46,8 @@ class Mirror:
     size: int  # bytes
     files: int  # objects; 1 for an archive
     withheld: int = 0  # of a folder: links, devices, unsafe names
-    refused: frozenset[int] = frozenset()  # positions of what was cleaned but cannot be put in its place
+    # positions of what was cleaned but cannot be put in its place
+    refused: frozenset[int] = frozenset()
 
 
 class CleanedPayloads:
@@ -52,7 +55,9 @@ class CleanedPayloads:
 
     def __init__(self, ledger: Ledger, commits: Sequence[Commit]) -> None:
         self._ledger = ledger
-        self._places = {payload.position: (commit, payload) for commit in commits for payload in commit.payloads}
+        self._places = {
+            payload.position: (commit, payload) for commit in commits for payload in commit.payloads
+        }
         self._name, self._segment = "", b""
         self._reading = threading.Lock()
 
@@ -76,16 +81,26 @@ class CleanedPayloads:
 
 
 def mirror_archive(
-    source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member], count: int | None
+    source: Source,
+    place: Place,
+    cleaned: CleanedPayloads,
+    members: Mapping[int, Member],
+    count: int | None,
 ) -> Mirror:
-    """Write an archive's mirror. members: the planned ones by position; count: of all in it, None where not known."""
+    """Write an archive's mirror. members: the planned ones by position; count: of all in it, None
+    where not known.
+    """
     with _buffered(open_place(source.uri).open("", version=source.version)) as reader:
         changed = [members[position] for position in cleaned.positions]
         return _write_archive(source, reader, place, cleaned, changed, count)
 
 
-def patch_archive(source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]) -> Mirror:
-    """Put further cleaned payloads into a mirror that is there already, and leave what else is in it."""
+def patch_archive(
+    source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]
+) -> Mirror:
+    """Put further cleaned payloads into a mirror that is there already, and leave what else is in
+    it.
+    """
     with _buffered(place.open(source.path)) as reader:
         if source.kind == "tar":
             changed = tar_places(reader, cleaned.positions)
@@ -95,13 +110,19 @@ def patch_archive(source: Source, place: Place, cleaned: CleanedPayloads, member
 
 
 def mirror_folder(source: Source, place: Place, cleaned: CleanedPayloads) -> Mirror:
-    """Write a folder's mirror. Raises SourceChangedError if a file is no longer what was planned."""
+    """Write a folder's mirror. Raises SourceChangedError if a file is no longer what was
+    planned.
+    """
     members = index(source)
     safe = [member for member in members if member.kind != "unsafe"]
-    return Mirror(_write_files(source, place, cleaned, safe), len(safe), withheld=len(members) - len(safe))
+    return Mirror(
+        _write_files(source, place, cleaned, safe), len(safe), withheld=len(members) - len(safe)
+    )
 
 
-def patch_folder(source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]) -> None:
+def patch_folder(
+    source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]
+) -> None:
     """Write some more cleaned files into a folder's mirror."""
     _write_files(source, place, cleaned, [members[position] for position in cleaned.positions])
 
@@ -130,7 +151,11 @@ def _write_archive(
 
 
 def _splice(
-    kind: SourceKind, reader: BinaryIO, local: Path, changed: Sequence[Member], cleaned: CleanedPayloads
+    kind: SourceKind,
+    reader: BinaryIO,
+    local: Path,
+    changed: Sequence[Member],
+    cleaned: CleanedPayloads,
 ) -> set[int]:
     with local.open("wb") as out:
         if kind == "zip":
@@ -139,16 +164,25 @@ def _splice(
 
 
 def _is_sound(
-    kind: SourceKind, local: Path, changed: Mapping[int, Member], cleaned: CleanedPayloads, count: int | None
+    kind: SourceKind,
+    local: Path,
+    changed: Mapping[int, Member],
+    cleaned: CleanedPayloads,
+    count: int | None,
 ) -> bool:
-    """Whether the archive as it was written has all its members, the changed ones under their names and new sizes."""
+    """Whether the archive as it was written has all its members, the changed ones under their names
+    and new sizes.
+    """
     found = members = 0
     try:
         with local.open("rb") as file:
             for member in _members(kind, file):
                 members += 1
                 if (wanted := changed.get(member.position)) is not None:
-                    found += (member.name, member.size) == (wanted.name, cleaned.length(member.position))
+                    found += (member.name, member.size) == (
+                        wanted.name,
+                        cleaned.length(member.position),
+                    )
     except DamagedArchiveError:
         return False
     return found == len(changed) and count in (None, members)
@@ -161,7 +195,9 @@ def _members(kind: SourceKind, file: BinaryIO) -> Iterator[Member]:
     return (member for member, _ in tar_members(stream, by_range=False))
 
 
-def _write_files(source: Source, place: Place, cleaned: CleanedPayloads, members: Sequence[Member]) -> int:
+def _write_files(
+    source: Source, place: Place, cleaned: CleanedPayloads, members: Sequence[Member]
+) -> int:
     """Write these files of a folder, the cleaned ones as such; bytes written."""
     origin, _ = folder_of(source)
     target = place.child(source.path)
@@ -171,7 +207,10 @@ def _write_files(source: Source, place: Place, cleaned: CleanedPayloads, members
             if member.position in cleaned.positions:
                 local.write_bytes(cleaned(member.position))
             else:
-                with origin.open(member.name, version=member.version) as reader, local.open("wb") as out:
+                with (
+                    origin.open(member.name, version=member.version) as reader,
+                    local.open("wb") as out,
+                ):
                     shutil.copyfileobj(reader, out, _COPIED_AT_ONCE)
             _keep_times(origin, member.name, target, local)
             return local.stat().st_size
@@ -181,8 +220,14 @@ def _write_files(source: Source, place: Place, cleaned: CleanedPayloads, members
 
 
 def _buffered(file: BinaryIO) -> BinaryIO:
-    """What reads by ranges may give fewer bytes than asked for, like any raw file; this one does not."""
-    return cast(BinaryIO, io.BufferedReader(file, _COPIED_AT_ONCE)) if isinstance(file, io.RawIOBase) else file
+    """What reads by ranges may give fewer bytes than asked for, like any raw file; this one does
+    not.
+    """
+    return (
+        cast(BinaryIO, io.BufferedReader(file, _COPIED_AT_ONCE))
+        if isinstance(file, io.RawIOBase)
+        else file
+    )
 
 
 def _keep_times(origin: Place, path: str, target: Place, local: Path) -> None:
@@ -191,6 +236,7 @@ def _keep_times(origin: Place, path: str, target: Place, local: Path) -> None:
         return
     if isinstance(origin, LocalPlace):
         shutil.copystat(Path(origin.uri, path) if path else Path(origin.uri), local)
-        local.chmod(stat.S_IMODE(local.stat().st_mode) | stat.S_IRUSR)  # another's file may have been read as a guest
+        # another's file may have been read as a guest
+        local.chmod(stat.S_IMODE(local.stat().st_mode) | stat.S_IRUSR)
     elif (entry := origin.stat(path)) is not None:
         os.utime(local, (entry.mtime, entry.mtime))

@@ -27,7 +27,8 @@ class Proof:
 
 
 def prove(plan: Plan) -> Proof:
-    """Count what is under DST against the plan: the rows of each report, and whether each mirror is there.
+    """Count what is under DST against the plan: the rows of each report, and whether each mirror is
+    there.
 
     Raises ProofError naming the sources that differ.
     """
@@ -39,11 +40,15 @@ def prove(plan: Plan) -> Proof:
         if marker is None:
             wrong.append(f"{source_name(planned.source)} (its mirror is not there)")
             continue
-        counts = Counter(read_report(place, planned.source.id, ["status"]).column("status").to_pylist())
+        counts = Counter(
+            read_report(place, planned.source.id, ["status"]).column("status").to_pylist()
+        )
         if counts.total() != planned.rows or counts != Counter(
             cleaned=marker.cleaned, copied=marker.copied, quarantined=marker.quarantined
         ):
-            wrong.append(f"{source_name(planned.source)} (planned {planned.rows}, found {counts.total()})")
+            wrong.append(
+                f"{source_name(planned.source)} (planned {planned.rows}, found {counts.total()})"
+            )
         total += counts + Counter(files=marker.files)
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""

@@ -1,10 +1,13 @@
-"""Publishing: when all units of a source are committed, its mirror, its report, its marker; and the proof at the end.
+"""Publishing: when all units of a source are committed, its mirror, its report, its marker; and the
+proof at the end.
 
-First the mirror (`pipelines.publish.mirror`), then DST/_demoire/report/<source>.parquet with the previews beside it,
-and last the marker DST/_demoire/published/<source>.json. As long as the marker fits the source and the mirror is there,
-nothing is done again; whatever died in between is done again with the same result.
+First the mirror (`pipelines.publish.mirror`), then DST/_demoire/report/<source>.parquet with the
+previews beside it, and last the marker DST/_demoire/published/<source>.json. As long as the marker
+fits the source and the mirror is there, nothing is done again; whatever died in between is done
+again with the same result.
 
-Costs one read and one write of the source, and for the previews about 30 ms a megapixel of at most twenty images.
+Costs one read and one write of the source, and for the previews about 30 ms a megapixel of at most
+twenty images.
 """
 
 import heapq
@@ -21,7 +24,14 @@ from pipelines.names import shown
 from pipelines.plan.manifest import SourcePlan
 from pipelines.plan.units import halves, make_unit
 from pipelines.publish.marker import PUBLISHED, Published, read_marker
-from pipelines.publish.mirror import CleanedPayloads, Mirror, mirror_archive, mirror_folder, patch_archive, patch_folder
+from pipelines.publish.mirror import (
+    CleanedPayloads,
+    Mirror,
+    mirror_archive,
+    mirror_folder,
+    patch_archive,
+    patch_folder,
+)
 from pipelines.publish.table import _Report
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
 from pipelines.report.previews import PREVIEWS, SHOWN, Preview, preview_pair
@@ -36,11 +46,16 @@ UNREADABLE, UNSAFE = "unreadable", "unsafe_name"
 
 
 def publish_source(
-    planned: SourcePlan, units: Sequence[Unit], dst: str, fingerprint: str, sample: int | None = None
+    planned: SourcePlan,
+    units: Sequence[Unit],
+    dst: str,
+    fingerprint: str,
+    sample: int | None = None,
 ) -> Published:
     """Publish a source whose units, all of them given here, are committed.
 
-    Raises SourceChangedError if it is no longer what was planned, DemoireError if a unit is not committed.
+    Raises SourceChangedError if it is no longer what was planned, DemoireError if a unit is not
+    committed.
     """
     source, place, ledger = planned.source, open_place(dst), Ledger(dst)
     done = [(unit, commit) for unit in units for commit in _commits(ledger, unit, fingerprint)]
@@ -59,15 +74,20 @@ def publish_source(
     return marker
 
 
-def publish_retry(planned: SourcePlan, units: Sequence[Unit], dst: str, fingerprint: str, generation: int) -> Published:
-    """Take what a retry made of some images into a source's mirror and report; all else in them stays.
+def publish_retry(
+    planned: SourcePlan, units: Sequence[Unit], dst: str, fingerprint: str, generation: int
+) -> Published:
+    """Take what a retry made of some images into a source's mirror and report; all else in them
+    stays.
 
     It is the mirror that is written anew, not the source: this needs nothing of what `gc` removes.
     """
     source, place, ledger = planned.source, open_place(dst), Ledger(dst)
     before = read_marker(place, source.id)
     if before is None:
-        raise DemoireError(f"{shown(source.uri)} is not published yet: run `demoire clean` before a retry.")
+        raise DemoireError(
+            f"{shown(source.uri)} is not published yet: run `demoire clean` before a retry."
+        )
     done = [(unit, commit) for unit in units for commit in _commits(ledger, unit, fingerprint)]
     cleaned = CleanedPayloads(ledger, [commit for _, commit in done])
     members = {member.position: member for unit in units for member in unit.members}
@@ -91,16 +111,26 @@ def _commits(ledger: Ledger, unit: Unit, fingerprint: str) -> list[Commit]:
     if ledger.has(unit.id):
         return [ledger.read(unit.id)]
     if len(unit.members) == 1:
-        raise DemoireError(f"{shown(unit.source.uri)} is not wholly cleaned yet: run the same command again.")
-    return [commit for half in halves(unit, fingerprint) for commit in _commits(ledger, half, fingerprint)]
+        raise DemoireError(
+            f"{shown(unit.source.uri)} is not wholly cleaned yet: run the same command again."
+        )
+    return [
+        commit
+        for half in halves(unit, fingerprint)
+        for commit in _commits(ledger, half, fingerprint)
+    ]
 
 
 def _tables(ledger: Ledger, done: Iterable[tuple[Unit, Commit]]) -> Iterator[pa.Table]:
-    """The rows of each commit, under the unit that was planned: that it was halved on the way is nobody's matter."""
+    """The rows of each commit, under the unit that was planned: that it was halved on the way is
+    nobody's matter.
+    """
     place = REPORT_SCHEMA.get_field_index("unit_id")
     for unit, commit in done:
         rows = ledger.rows(commit)
-        yield rows.set_column(place, REPORT_SCHEMA.field(place), pa.array([unit.id] * rows.num_rows))
+        yield rows.set_column(
+            place, REPORT_SCHEMA.field(place), pa.array([unit.id] * rows.num_rows)
+        )
 
 
 def _uncleaned(planned: SourcePlan, fingerprint: str) -> Iterator[pa.Table]:
@@ -117,18 +147,29 @@ def _uncleaned(planned: SourcePlan, fingerprint: str) -> Iterator[pa.Table]:
 
 
 def _previews(
-    source: Source, chosen: Sequence[tuple[float, int]], members: Mapping[int, Member], cleaned: CleanedPayloads
+    source: Source,
+    chosen: Sequence[tuple[float, int]],
+    members: Mapping[int, Member],
+    cleaned: CleanedPayloads,
 ) -> list[Preview]:
     """Before and after of the chosen images (PSNR, position) that are at hand."""
     psnr = {position: value for value, position in chosen if position in cleaned.positions}
     found = []
-    for member, before in read_members(source, [members[position] for position in sorted(psnr)]) if psnr else ():
+    for member, before in (
+        read_members(source, [members[position] for position in sorted(psnr)]) if psnr else ()
+    ):
         try:
-            pair = preview_pair(before, cleaned(member.position)) if isinstance(before, bytes) else None
+            pair = (
+                preview_pair(before, cleaned(member.position))
+                if isinstance(before, bytes)
+                else None
+            )
         except (ImageError, ValueError):
             continue
         if pair is not None:
-            found.append(Preview(source_name(source), as_text(member.name), 0, psnr[member.position], *pair))
+            found.append(
+                Preview(source_name(source), as_text(member.name), 0, psnr[member.position], *pair)
+            )
     return found
 
 
@@ -151,7 +192,9 @@ def _read_previews(place: Place, source: Source) -> list[Preview]:
         return [Preview(**row) for row in pq.read_table(file).to_pylist()]
 
 
-def _marker(planned: SourcePlan, mirror: Mirror, report: _Report, fingerprint: str, sample: int | None) -> Published:
+def _marker(
+    planned: SourcePlan, mirror: Mirror, report: _Report, fingerprint: str, sample: int | None
+) -> Published:
     return Published(
         source_id=planned.source.id,
         path=as_text(planned.source.path),

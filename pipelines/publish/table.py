@@ -30,12 +30,14 @@ class _Report:
 
     place: Place
     source: Source
-    refused: AbstractSet[int]  # positions whose cleaned payload has not found its way into the mirror
+    # positions whose cleaned payload has not found its way into the mirror
+    refused: AbstractSet[int]
     statuses: Counter[str] = field(default_factory=Counter)
     megapixels: float = 0.0
     moire_before: float = 0.0
     moire_after: float = 0.0
-    most_changed: list[tuple[float, int]] = field(default_factory=list)  # (PSNR, position), at most SHOWN
+    # (PSNR, position), at most SHOWN
+    most_changed: list[tuple[float, int]] = field(default_factory=list)
 
     def write(self, tables: Iterable[pa.Table]) -> None:
         """Write these rows, a table in memory at a time."""
@@ -48,7 +50,9 @@ class _Report:
             self.place.put_file(local, f"{REPORT}/{self.source.id}.parquet")
 
     def replace(self, rows: pa.Table) -> None:
-        """Write the table that is there again, with these rows in the places of those of the same images."""
+        """Write the table that is there again, with these rows in the places of those of the same
+        images.
+        """
         before = read_report(self.place, self.source.id).cast(REPORT_SCHEMA)
         fresh = pc.index_in(before["image_id"], rows["image_id"]).to_pylist()
         both = pa.concat_tables([before, rows])
@@ -62,7 +66,9 @@ class _Report:
             return table
         null = pa.scalar(None)
         changes = {"status": "quarantined", "reason": "encode_failed", "tiles_restored": 0}
-        changes |= {name: null for name in ("moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")}
+        changes |= {
+            name: null for name in ("moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")
+        }
         changes |= {"bytes_out": table["bytes_in"], "sha256_out": table["sha256_in"]}
         for name, value in changes.items():
             place = table.schema.get_field_index(name)
@@ -80,7 +86,9 @@ class _Report:
         self.moire_after += pc.sum(cleaned["moire_after"]).as_py() or 0.0
         changes = [
             (psnr, int(name.rpartition("/")[2]))
-            for psnr, name in zip(cleaned["psnr_vs_input"].to_pylist(), cleaned["image_id"].to_pylist(), strict=True)
+            for psnr, name in zip(
+                cleaned["psnr_vs_input"].to_pylist(), cleaned["image_id"].to_pylist(), strict=True
+            )
             if psnr is not None and np.isfinite(psnr)
         ]
         self.most_changed = heapq.nsmallest(SHOWN, [*self.most_changed, *changes])

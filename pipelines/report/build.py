@@ -1,8 +1,10 @@
-"""The report of a run: what was done to an archive, as a page for people and a JSON file for programs.
+"""The report of a run: what was done to an archive, as a page for people and a JSON file for
+programs.
 
-`build_report` can be called at any time, by the run or by `demoire report`: it reads only what publishing left under
-DST/_demoire/report, and writes `index.html` and `summary.json` there, each in one step. It costs one pass over the
-report tables (about two seconds a million images) and at most forty small pictures.
+`build_report` can be called at any time, by the run or by `demoire report`: it reads only what
+publishing left under DST/_demoire/report, and writes `index.html` and `summary.json` there, each in
+one step. It costs one pass over the report tables (about two seconds a million images) and at most
+forty small pictures.
 """
 
 import json
@@ -36,7 +38,8 @@ _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
 
 
 def build_report(dst: str) -> str:
-    """Write DST/_demoire/report/index.html and summary.json from the report tables there; the page's full path.
+    """Write DST/_demoire/report/index.html and summary.json from the report tables there; the
+    page's full path.
 
     Raises UsageError if nothing was planned or published under DST.
     """
@@ -59,16 +62,23 @@ def build_report(dst: str) -> str:
 
 
 def _worst_first(sources: list[SourceTotals]) -> list[SourceTotals]:
-    """Those whose count does not come out, then by name; where not all are shown, those with quarantine come first."""
+    """Those whose count does not come out, then by name; where not all are shown, those with
+    quarantine come first.
+    """
     crowded = len(sources) > _MOST_SOURCES
-    return sorted(sources, key=lambda source: (source.proved, crowded and not source.quarantined, source.name))
+    return sorted(
+        sources, key=lambda source: (source.proved, crowded and not source.quarantined, source.name)
+    )
 
 
 def _charts(summary: Summary) -> dict[str, Histogram]:
     return {
         "judged": histogram([("images", "all", summary.judged.tolist())], logarithmic=True),
         "cleaned": histogram(
-            [("before", "before", summary.before.tolist()), ("after", "after", summary.after.tolist())]
+            [
+                ("before", "before", summary.before.tolist()),
+                ("after", "after", summary.after.tolist()),
+            ]
         ),
     }
 
@@ -77,7 +87,12 @@ def _stages(summary: Summary) -> list[dict[str, str | float]]:
     """The parts of the strip that shows where the time went."""
     whole = sum(summary.seconds.values())
     return [
-        {"name": name, "style": f"stage-{n}", "value": value, "text": f"{figure(value, 1)} s, {share(value, whole)}"}
+        {
+            "name": name,
+            "style": f"stage-{n}",
+            "value": value,
+            "text": f"{figure(value, 1)} s, {share(value, whole)}",
+        }
         for n, (name, value) in enumerate(summary.seconds.items(), start=1)
     ]
 

@@ -1,8 +1,9 @@
 """Pages that a person reads: one file each, with nothing outside it.
 
-Styles and charts are inline, pictures are data: URIs, and a content policy in the page itself forbids scripts and any
-request, so a page can be mailed, archived, or opened from a bucket years later. What a page shows comes from archives
-that strangers filled: everything is escaped by the template engine, and names go through `shown` first.
+Styles and charts are inline, pictures are data: URIs, and a content policy in the page itself
+forbids scripts and any request, so a page can be mailed, archived, or opened from a bucket years
+later. What a page shows comes from archives that strangers filled: everything is escaped by the
+template engine, and names go through `shown` first.
 """
 
 import math
@@ -45,10 +46,13 @@ class Histogram:
     ticks: tuple[Tick, ...]
 
 
-def histogram(named: Sequence[tuple[str, str, Sequence[int]]], *, logarithmic: bool = False) -> Histogram:
+def histogram(
+    named: Sequence[tuple[str, str, Sequence[int]]], *, logarithmic: bool = False
+) -> Histogram:
     """The histogram of (name, style, counts) series over the same steps.
 
-    Logarithmic heights show one image beside a million; a single image is still seen, none is no bar.
+    Logarithmic heights show one image beside a million; a single image is still seen, none is no
+    bar.
     """
     top = max((count for _, _, counts in named for count in counts), default=0)
     limit = max(top, 1) if logarithmic else _nice(max(top, 1))
@@ -56,9 +60,16 @@ def histogram(named: Sequence[tuple[str, str, Sequence[int]]], *, logarithmic: b
     def height(count: int) -> float:
         return math.log10(count + 1) / math.log10(limit + 1) if logarithmic else count / limit
 
-    marks = [10**power for power in range(len(str(limit)))] if logarithmic else sorted({limit // 2, limit} - {0})
+    marks = (
+        [10**power for power in range(len(str(limit)))]
+        if logarithmic
+        else sorted({limit // 2, limit} - {0})
+    )
     ticks = tuple(Tick(figure(mark), height(mark)) for mark in marks if height(mark) <= 1)
-    drawn = (Series(name, style, tuple(counts), tuple(map(height, counts))) for name, style, counts in named)
+    drawn = (
+        Series(name, style, tuple(counts), tuple(map(height, counts)))
+        for name, style, counts in named
+    )
     return Histogram(tuple(drawn), ticks)
 
 
@@ -85,7 +96,9 @@ def size(count: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A share in per cent; what is more than nothing never reads as 0 %, less than all never as 100 %."""
+    """A share in per cent; what is more than nothing never reads as 0 %, less than all never as 100
+    %.
+    """
     if not whole:
         return DASH
     percent = 100 * part / whole
@@ -107,7 +120,9 @@ def jpeg_uri(jpeg: bytes) -> str:
 
 
 def render(template: str, **facts: Any) -> bytes:
-    """The page as UTF-8. What a template names and nobody gave is an error, never an empty place."""
+    """The page as UTF-8. What a template names and nobody gave is an error, never an empty
+    place.
+    """
     page = _environment().get_template(template).render(**facts)
     # A lone surrogate that slipped past `shown` must not cost a whole report.
     return page.encode("utf-8", "backslashreplace")

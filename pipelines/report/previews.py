@@ -1,8 +1,8 @@
 """Small before/after pictures of the most changed images, cut where they changed most.
 
-Publishing a source keeps at most twenty pairs of it in `report/previews/<source>.parquet`; the report shows the twenty
-most changed of all. To choose them only the column of figures is read, so a report over ten thousand sources reads a
-few megabytes of pictures at most.
+Publishing a source keeps at most twenty pairs of it in `report/previews/<source>.parquet`; the
+report shows the twenty most changed of all. To choose them only the column of figures is read, so a
+report over ten thousand sources reads a few megabytes of pictures at most.
 """
 
 import heapq
@@ -41,9 +41,10 @@ class Preview:
 def preview_pair(before: bytes, after: bytes) -> tuple[bytes, bytes]:
     """The same crop of an image before and after cleaning, as two JPEGs.
 
-    before, after: encoded images of one size, of any format that is cleaned. The crop is at most 288 x 288 px, in the
-    image's own pixels, around the place that changed most. Costs about 30 ms a megapixel, most of it decoding.
-    Raises ImageError for what cannot be decoded, ValueError where the sizes differ.
+    before, after: encoded images of one size, of any format that is cleaned. The crop is at most
+    288 x 288 px, in the image's own pixels, around the place that changed most. Costs about 30 ms a
+    megapixel, most of it decoding. Raises ImageError for what cannot be decoded, ValueError where
+    the sizes differ.
     """
     one, other = rgb(before), rgb(after)
     if one.shape != other.shape:
@@ -52,12 +53,20 @@ def preview_pair(before: bytes, after: bytes) -> tuple[bytes, bytes]:
     return jpeg(one[rows, columns]), jpeg(other[rows, columns])
 
 
-def most_changed(one: NDArray[np.uint8], other: NDArray[np.uint8], side: int = SIDE) -> tuple[slice, slice]:
-    """Rows and columns of the `side` px square in which two pictures (H, W, 3) differ most, in sum of differences."""
+def most_changed(
+    one: NDArray[np.uint8], other: NDArray[np.uint8], side: int = SIDE
+) -> tuple[slice, slice]:
+    """Rows and columns of the `side` px square in which two pictures (H, W, 3) differ most, in sum
+    of differences.
+    """
     height, width = one.shape[:2]
     tall, wide = min(side, height), min(side, width)
     difference = cv2.absdiff(one, other).sum(axis=2, dtype=np.float32)
-    small = cv2.resize(difference, (max(1, width // _GRAIN), max(1, height // _GRAIN)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        difference,
+        (max(1, width // _GRAIN), max(1, height // _GRAIN)),
+        interpolation=cv2.INTER_AREA,
+    )
     window = (max(1, wide // _GRAIN), max(1, tall // _GRAIN))
     sums = cv2.boxFilter(small, -1, window, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     sums = sums[: small.shape[0] - window[1] + 1, : small.shape[1] - window[0] + 1]
@@ -67,7 +76,9 @@ def most_changed(one: NDArray[np.uint8], other: NDArray[np.uint8], side: int = S
 
 
 def rgb(data: bytes) -> NDArray[np.uint8]:
-    """An encoded image as (H, W, 3) uint8, as stored: its orientation tag is not applied. Raises ImageError."""
+    """An encoded image as (H, W, 3) uint8, as stored: its orientation tag is not applied. Raises
+    ImageError.
+    """
     pixels = decode(data).pixels
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
@@ -93,7 +104,11 @@ def most_changed_previews(place: Place, count: int = SHOWN) -> list[Preview]:
     by_file: dict[str, list[int]] = {}
     for _, path, row in chosen:
         by_file.setdefault(path, []).append(row)
-    found = {(path, row): preview for path, rows in by_file.items() for row, preview in _read(place, path, rows)}
+    found = {
+        (path, row): preview
+        for path, rows in by_file.items()
+        for row, preview in _read(place, path, rows)
+    }
     return [found[path, row] for _, path, row in chosen]
 
 
@@ -104,7 +119,9 @@ def _figures(place: Place) -> Iterator[tuple[float, str, int]]:
             continue
         with place.open(entry.path) as file:
             figures = pq.read_table(file, columns=["psnr_vs_input"]).column(0).to_pylist()
-        yield from ((value, entry.path, row) for row, value in enumerate(figures) if value is not None)
+        yield from (
+            (value, entry.path, row) for row, value in enumerate(figures) if value is not None
+        )
 
 
 def _read(place: Place, path: str, rows: list[int]) -> Iterator[tuple[int, Preview]]:

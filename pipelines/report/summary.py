@@ -1,7 +1,7 @@
 """The report tables into one summary, read batch by batch.
 
-Memory holds a row a source and a bounded number of quarantined members, never the images' rows. A million rows take
-about two seconds.
+Memory holds a row a source and a bounded number of quarantined members, never the images' rows. A
+million rows take about two seconds.
 """
 
 from collections import Counter
@@ -28,8 +28,27 @@ _ORIGINS = ("weights_digest", "config_fingerprint", "run_id", "host", "device")
 _MEANS = ("moire_before", "moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")
 _REFERENCES = ("psnr_vs_reference", "ssim_vs_reference")
 _COLUMNS = (
-    *("source", "member", "page", "width", "height", "bytes_in", "bytes_out", "status", "reason", "moire_kind"),
-    *("tiles", "tiles_restored", "finished_at", *_MEANS, *_REFERENCES, *_ORIGINS, *(f"ms_{name}" for name in STAGES)),
+    *(
+        "source",
+        "member",
+        "page",
+        "width",
+        "height",
+        "bytes_in",
+        "bytes_out",
+        "status",
+        "reason",
+        "moire_kind",
+    ),
+    *(
+        "tiles",
+        "tiles_restored",
+        "finished_at",
+        *_MEANS,
+        *_REFERENCES,
+        *_ORIGINS,
+        *(f"ms_{name}" for name in STAGES),
+    ),
 )
 _BATCH = 16_384
 _MOST_ORIGINS = 20
@@ -40,7 +59,8 @@ class SourceTotals:
     """One source: how many images of it came out how."""
 
     name: str
-    planned: int | None = None  # rows it must have by the latest plan; None if that plan does not hold it
+    # rows it must have by the latest plan; None if that plan does not hold it
+    planned: int | None = None
     images: int = 0
     cleaned: int = 0
     copied: int = 0
@@ -88,11 +108,15 @@ class Summary:
     kinds: Counter[str] = field(default_factory=Counter)  # of the cleaned images
     quarantine: Counter[str] = field(default_factory=Counter)  # by reason
     listed: dict[str, list[QuarantinedMember]] = field(default_factory=dict)
-    judged: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))  # all images by moire_before
+    # all images by moire_before
+    judged: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     before: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))  # the cleaned ones
     after: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
-    means: dict[str, Mean] = field(default_factory=lambda: {name: Mean() for name in (*_MEANS, *_REFERENCES)})
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))  # all workers together
+    means: dict[str, Mean] = field(
+        default_factory=lambda: {name: Mean() for name in (*_MEANS, *_REFERENCES)}
+    )
+    # all workers together
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     tiles: int = 0
     tiles_restored: int = 0
     origins: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in _ORIGINS})
@@ -117,7 +141,11 @@ class Summary:
     @property
     def unplanned(self) -> int:
         """Images of sources that the latest plan does not hold: they came with earlier runs."""
-        return sum(source.images for source in self.sources if source.planned is None) if self.planned else 0
+        return (
+            sum(source.images for source in self.sources if source.planned is None)
+            if self.planned
+            else 0
+        )
 
 
 def summarise(place: Place) -> Summary:
@@ -143,7 +171,9 @@ def summarise(place: Place) -> Summary:
             summary.sources.append(totals)
     for missing in planned.values():  # planned, and not published yet
         if missing.rows:
-            summary.sources.append(SourceTotals(missing.source.path or missing.source.uri, planned=missing.rows))
+            summary.sources.append(
+                SourceTotals(missing.source.path or missing.source.uri, planned=missing.rows)
+            )
     summary.sources.sort(key=lambda source: source.name)
     return summary
 
@@ -179,7 +209,9 @@ def _add(summary: Summary, totals: SourceTotals, batch: pa.RecordBatch) -> None:
     statuses = _counts(batch.column("status"))
     for status in _STATUSES:
         setattr(totals, status, getattr(totals, status) + statuses.get(status, 0))
-    pixels = pc.multiply(pc.cast(batch.column("width"), pa.float64()), pc.cast(batch.column("height"), pa.float64()))
+    pixels = pc.multiply(
+        pc.cast(batch.column("width"), pa.float64()), pc.cast(batch.column("height"), pa.float64())
+    )
     totals.megapixels += _sum(pixels) / 1e6
     totals.bytes_in += int(_sum(batch.column("bytes_in")))
     totals.bytes_out += int(_sum(batch.column("bytes_out")))
@@ -205,7 +237,10 @@ def _add_moire(summary: Summary, batch: pa.RecordBatch) -> None:
 
 
 def _add_quarantine(summary: Summary, quarantined: pa.RecordBatch) -> None:
-    rows = zip(*(quarantined.column(name).to_pylist() for name in ("reason", "source", "member", "page")), strict=True)
+    rows = zip(
+        *(quarantined.column(name).to_pylist() for name in ("reason", "source", "member", "page")),
+        strict=True,
+    )
     for reason, source, member, page in rows:
         reason = reason or "unknown"
         summary.quarantine[reason] += 1
@@ -226,7 +261,11 @@ def _add_origins(summary: Summary, batch: pa.RecordBatch) -> None:
 
 
 def _counts(column: pa.Array) -> Mapping[str, int]:
-    return {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist() if row["values"] is not None}
+    return {
+        row["values"]: row["counts"]
+        for row in pc.value_counts(column).to_pylist()
+        if row["values"] is not None
+    }
 
 
 def _sum(column: pa.Array) -> float:

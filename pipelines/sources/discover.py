@@ -39,7 +39,9 @@ def discover(src: str) -> list[Source]:
             continue
         folder, name = _split_safely(entry.path)
         if kind := _archive(entry.kind, name):
-            archives.append(Source(_join(base.uri, entry.path), entry.path, kind, entry.version, entry.size))
+            archives.append(
+                Source(_join(base.uri, entry.path), entry.path, kind, entry.version, entry.size)
+            )
         else:
             folders.setdefault((folder, among), _Tally()).add(name, entry)
     loose = [tally.source(base, folder, among) for (folder, among), tally in folders.items()]
@@ -64,7 +66,9 @@ class _Tally:
 
     def add(self, name: str, entry: Entry) -> None:
         facts = f"{name}\0{entry.kind}\0{entry.version}".encode("utf-8", "surrogateescape")
-        self.digest = (self.digest + int.from_bytes(hashlib.sha256(facts).digest(), "big")) % (1 << 256)
+        self.digest = (self.digest + int.from_bytes(hashlib.sha256(facts).digest(), "big")) % (
+            1 << 256
+        )
         self.size += entry.size
 
     @property
@@ -81,7 +85,9 @@ def _single(place: Place, entry: Entry) -> Source:
     if kind := _archive(entry.kind, name):
         return Source(place.uri, name, kind, entry.version, entry.size)
     if entry.kind != "file" or not is_image_name(name):
-        raise UsageError(f"{shown(place.uri)} is neither a folder, an archive (tar, tar.gz, zip) nor an image.")
+        raise UsageError(
+            f"{shown(place.uri)} is neither a folder, an archive (tar, tar.gz, zip) nor an image."
+        )
     tally = _Tally()
     tally.add(name, entry)
     return Source(f"{folder}/{glob.escape(name)}", "", "folder", tally.version, entry.size)
@@ -97,18 +103,26 @@ def _join(base: str, path: str) -> str:
 
 def _is_hidden(path: str) -> bool:
     folders = path.split("/")[:-1]
-    return any(part == BOOKKEEPING or (part.startswith(".") and part.strip(".")) for part in folders)
+    return any(
+        part == BOOKKEEPING or (part.startswith(".") and part.strip(".")) for part in folders
+    )
 
 
 def _split_safely(path: str) -> tuple[str, str]:
-    """Folder and name; a bucket's '..', '.' and empty folders belong to the name, which is unsafe then."""
+    """Folder and name; a bucket's '..', '.' and empty folders belong to the name, which is unsafe
+    then.
+    """
     parts = path.split("/")
-    unsafe = next((i for i, part in enumerate(parts[:-1]) if part in ("", ".", "..")), len(parts) - 1)
+    unsafe = next(
+        (i for i, part in enumerate(parts[:-1]) if part in ("", ".", "..")), len(parts) - 1
+    )
     return "/".join(parts[:unsafe]), "/".join(parts[unsafe:])
 
 
 def _matcher(pattern: str) -> Callable[[str], tuple[bool, str]]:
-    """Says of a path whether the glob takes it in, and by which glob over the names in its folder ('' for all)."""
+    """Says of a path whether the glob takes it in, and by which glob over the names in its folder
+    ('' for all).
+    """
     if not pattern:
         return lambda path: (True, "")
     expression = compile_pattern(glob_translate(pattern.rstrip("/")))
@@ -130,4 +144,8 @@ def _loose(place: Place) -> Iterator[tuple[str, Entry]]:
             yield entry.path, entry
         stray = stray or (entry.kind == "folder" and entry.name in ("", ".", ".."))
     if stray:  # only a bucket has such; their objects are this folder's, under unsafe names
-        yield from ((entry.path, entry) for entry in place.list() if entry.path.split("/")[0] in ("", ".", ".."))
+        yield from (
+            (entry.path, entry)
+            for entry in place.list()
+            if entry.path.split("/")[0] in ("", ".", "..")
+        )

@@ -14,7 +14,9 @@ from pipelines.sources.tar import rewrite_tar, tar_places
 from pipelines.storage.local import local_temporary
 
 
-def rewrite_tar_gz(source: BinaryIO, out: BinaryIO, members: Collection[Member], payload_of: PayloadOf) -> set[int]:
+def rewrite_tar_gz(
+    source: BinaryIO, out: BinaryIO, members: Collection[Member], payload_of: PayloadOf
+) -> set[int]:
     """As `rewrite_tar` for a compressed one. Its gzip header (time, name, system) stays."""
     source.seek(0)
     header = _gzip_header(source)
@@ -46,7 +48,9 @@ class _GzipWriter:
         return len(data)
 
     def finish(self) -> None:
-        self._out.write(self._packer.flush() + struct.pack("<2I", self._checksum, self._size & 0xFFFFFFFF))
+        self._out.write(
+            self._packer.flush() + struct.pack("<2I", self._checksum, self._size & 0xFFFFFFFF)
+        )
 
 
 def _gzip_header(source: BinaryIO) -> bytes:
@@ -71,13 +75,15 @@ def _until_zero(source: BinaryIO) -> bytes:
     return bytes(text)
 
 
-# What unpacks to so many times its size, and to so many bytes, is a trap: an image is quarantined as compression_bomb,
-# a tar.gz is taken for damaged.
+# What unpacks to so many times its size, and to so many bytes, is a trap: an image is quarantined
+# as compression_bomb, a tar.gz is taken for damaged.
 BOMB_RATIO, BOMB_MEMBER, BOMB_STREAM = 200, 64 << 20, 4 << 30
 
 
 class BoundedGzip(gzip.GzipFile):
-    """A gzip stream that stops being read once it has unpacked to far more than its size. Raises OSError then."""
+    """A gzip stream that stops being read once it has unpacked to far more than its size. Raises
+    OSError then.
+    """
 
     def __init__(self, file: BinaryIO, packed: int) -> None:
         super().__init__(fileobj=file)

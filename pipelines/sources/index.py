@@ -13,7 +13,14 @@ from pipelines.names import shown
 from pipelines.records import Member, Source
 from pipelines.sources.discover import _archive, _loose, _Tally, folder_of
 from pipelines.sources.gzip_stream import BoundedGzip
-from pipelines.sources.members import PROBE_BYTES, PROBES, DamagedArchiveError, is_unsafe_name, member_kind, suffix_of
+from pipelines.sources.members import (
+    PROBE_BYTES,
+    PROBES,
+    DamagedArchiveError,
+    is_unsafe_name,
+    member_kind,
+    suffix_of,
+)
 from pipelines.sources.tar import tar_members
 from pipelines.sources.zip import inflate, zip_members, zip_payload_start, zip_span
 from pipelines.storage.open import open_place
@@ -29,18 +36,25 @@ _TYPICAL_OTHER = 2.5e-6
 def index(source: Source) -> list[Member]:
     """All members of a source in order, with megapixels estimated.
 
-    Raises SourceChangedError if it is no longer what was discovered, DamagedArchiveError if it does not check out.
+    Raises SourceChangedError if it is no longer what was discovered, DamagedArchiveError if it does
+    not check out.
     """
     try:
         if source.kind == "tar.gz":
             return _index_stream(source)
-        members = {"folder": _folder_members, "tar": _tar_members, "zip": _zip_members}[source.kind](source)
+        members = {"folder": _folder_members, "tar": _tar_members, "zip": _zip_members}[
+            source.kind
+        ](source)
     except DamagedArchiveError as error:
         raise DamagedArchiveError(
             f"{shown(source.uri)} is damaged ({shown(str(error))}): it is copied as it is, unpack or repair it to have "
             "its images cleaned."
         ) from error
-    images = [member for member in members if member.kind == "image" and member.offset >= 0 and member.length]
+    images = [
+        member
+        for member in members
+        if member.kind == "image" and member.offset >= 0 and member.length
+    ]
     sizes = {member.position: _probed(_head(source, member)) for member in _spread(images, PROBES)}
     return _with_megapixels(members, sizes)
 
@@ -58,7 +72,9 @@ def _folder_members(source: Source) -> list[Member]:
     for position, (name, entry) in enumerate(sorted(found, key=lambda item: item[0])):
         unsafe = entry.kind != "file" or "/" in name or is_unsafe_name(name)
         kind = "unsafe" if unsafe else member_kind(name, plain=True)
-        members.append(Member(position, name, kind, 0, entry.size, entry.size, "stored", entry.version, 0.0))
+        members.append(
+            Member(position, name, kind, 0, entry.size, entry.size, "stored", entry.version, 0.0)
+        )
     return members
 
 
@@ -73,11 +89,16 @@ def _zip_members(source: Source) -> list[Member]:
 
 
 def _index_stream(source: Source) -> list[Member]:
-    """The index of a tar.gz; headers are probed on the way: all at first, then every second, fourth... image."""
+    """The index of a tar.gz; headers are probed on the way: all at first, then every second,
+    fourth... image.
+    """
     members: list[Member] = []
     sizes: dict[int, float | None] = {}
     images, stride = 0, 1
-    with open_place(source.uri).open("", version=source.version) as file, BoundedGzip(file, source.size) as stream:
+    with (
+        open_place(source.uri).open("", version=source.version) as file,
+        BoundedGzip(file, source.size) as stream,
+    ):
         for member, start in tar_members(cast(BinaryIO, stream), by_range=False):
             members.append(member)
             if member.kind != "image" or not member.length:
@@ -113,12 +134,18 @@ def _head(source: Source, member: Member) -> bytes:
         return place.read(member.name, 0, min(PROBE_BYTES, member.length), version=member.version)
     place = open_place(source.uri)
     if source.kind == "tar":
-        return place.read("", member.offset, min(PROBE_BYTES, member.length), version=source.version)
+        return place.read(
+            "", member.offset, min(PROBE_BYTES, member.length), version=source.version
+        )
     span = place.read("", member.offset, min(PROBE_BYTES, zip_span(member)), version=source.version)
     try:
         start = zip_payload_start(span, member)
         packed = span[start : start + member.length]
-        return packed if member.compression == "stored" else inflate(packed, min(member.size, PROBE_BYTES))
+        return (
+            packed
+            if member.compression == "stored"
+            else inflate(packed, min(member.size, PROBE_BYTES))
+        )
     except (ImageError, zlib.error):
         return b""
 
@@ -130,9 +157,13 @@ def _spread(members: Sequence[Member], count: int) -> list[Member]:
 
 
 def _with_megapixels(members: Iterable[Member], sizes: dict[int, float | None]) -> list[Member]:
-    """Images whose header was read have its megapixels; the others those of as many bytes of their own format."""
+    """Images whose header was read have its megapixels; the others those of as many bytes of their
+    own format.
+    """
     members = list(members)
-    known = [(member, size) for member in members if (size := sizes.get(member.position)) is not None]
+    known = [
+        (member, size) for member in members if (size := sizes.get(member.position)) is not None
+    ]
     totals: dict[str, tuple[float, int]] = {}
     for member, size in known:
         for key in (suffix_of(member.name), ""):
@@ -146,4 +177,7 @@ def _with_megapixels(members: Iterable[Member], sizes: dict[int, float | None]) 
         rate = rates.get(suffix) or rates.get("") or _TYPICAL.get(suffix, _TYPICAL_OTHER)
         return exact.get(member.position, member.size * rate)
 
-    return [replace(member, megapixels=estimate(member)) if member.kind == "image" else member for member in members]
+    return [
+        replace(member, megapixels=estimate(member)) if member.kind == "image" else member
+        for member in members
+    ]

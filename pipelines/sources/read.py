@@ -1,19 +1,23 @@
 """Sources: what SRC holds, the members of each, and their bytes.
 
-`discover` lists archives and folders of loose files under SRC (a folder, a bucket prefix, a glob, one archive, one
-image). `index` lists the members of one. `read_members` gives the payloads of some of them, by few ranged reads.
+`discover` lists archives and folders of loose files under SRC (a folder, a bucket prefix, a glob,
+one archive, one image). `index` lists the members of one. `read_members` gives the payloads of some
+of them, by few ranged reads.
 
 Ways of saying it that others rely on:
-- A folder source's uri is its folder, '/', and a glob over the names in it ('' for all): '/box/', '/box/*.jpg'.
-  `folder_of` takes it apart. An archive's uri is the archive.
-- In a zip, `Member.offset` is where its local header begins (the directory does not say where the payload does).
-- `Member.offset` is -1 where no range can be read: all of a tar.gz, and zip members that are encrypted or of an
-  uncommon method (an ImageError when read).
-- `unsafe` members are image-named but not cleaned: names that leave their folder, sparse files, and in folders links
-  and devices of any name. They have a row in the report, quarantined as `unsafe_name`.
+- A folder source's uri is its folder, '/', and a glob over the names in it ('' for all): '/box/',
+  '/box/*.jpg'. `folder_of` takes it apart. An archive's uri is the archive.
+- In a zip, `Member.offset` is where its local header begins (the directory does not say where the
+  payload does).
+- `Member.offset` is -1 where no range can be read: all of a tar.gz, and zip members that are
+  encrypted or of an uncommon method (an ImageError when read).
+- `unsafe` members are image-named but not cleaned: names that leave their folder, sparse files, and
+  in folders links and devices of any name. They have a row in the report, quarantined as
+  `unsafe_name`.
 
-Costs: the index of a tar reads one small range a member, a zip's one or two in all, a tar.gz everything. To estimate
-megapixels, the headers of at most 32 images a source are read (64 KB each); the rest are judged by bytes a pixel.
+Costs: the index of a tar reads one small range a member, a zip's one or two in all, a tar.gz
+everything. To estimate megapixels, the headers of at most 32 images a source are read (64 KB each);
+the rest are judged by bytes a pixel.
 """
 
 import gzip
@@ -38,10 +42,12 @@ from pipelines.storage.place import Place, changed
 def read_members(
     source: Source, members: Sequence[Member], *, check_version: bool = True
 ) -> Iterator[tuple[Member, bytes | ImageError]]:
-    """The unpacked payload of each member, in the order given; an ImageError where it cannot be had.
+    """The unpacked payload of each member, in the order given; an ImageError where it cannot be
+    had.
 
-    A tar.gz is read once from its beginning: its members must be given in order. At most 32 MB are read ahead (or one
-    member, if larger). Raises SourceChangedError if the source is no longer the version that was planned.
+    A tar.gz is read once from its beginning: its members must be given in order. At most 32 MB are
+    read ahead (or one member, if larger). Raises SourceChangedError if the source is no longer the
+    version that was planned.
     """
     if source.kind == "tar.gz":
         yield from _read_stream(source, members, check_version)
@@ -54,7 +60,9 @@ def read_members(
 
 
 def _read_image(stream: gzip.GzipFile, size: int) -> bytes | ImageError:
-    """The next `size` bytes; of very many, only if they begin like an image: a trap of zeros is small while packed."""
+    """The next `size` bytes; of very many, only if they begin like an image: a trap of zeros is
+    small while packed.
+    """
     head = stream.read(min(size, PROBE_BYTES))
     if size > BOMB_MEMBER:
         try:
@@ -67,11 +75,19 @@ def _read_image(stream: gzip.GzipFile, size: int) -> bytes | ImageError:
 
 def _checked(member: Member) -> ImageError | None:
     if member.size > LARGEST_MEMBER:
-        return ImageError("too_large", f"Member {member.position} is of {member.size} bytes: too many to be cleaned.")
+        return ImageError(
+            "too_large",
+            f"Member {member.position} is of {member.size} bytes: too many to be cleaned.",
+        )
     if member.size > max(BOMB_MEMBER, BOMB_RATIO * member.length):
-        return ImageError("compression_bomb", f"Member {member.position} unpacks to {member.size} bytes: a trap.")
+        return ImageError(
+            "compression_bomb", f"Member {member.position} unpacks to {member.size} bytes: a trap."
+        )
     if member.offset < 0:
-        return ImageError("unreadable", f"Member {member.position} is encrypted, or compressed in an uncommon way.")
+        return ImageError(
+            "unreadable",
+            f"Member {member.position} is encrypted, or compressed in an uncommon way.",
+        )
     return None
 
 
@@ -121,7 +137,8 @@ def _ranges(place: Place, version: str | None, spans: Sequence[tuple[int, int]])
 def _unzip(place: Place, version: str | None, member: Member, span: bytes) -> bytes | ImageError:
     try:
         needed = zip_payload_start(span, member) + zip_span(member)
-        if zip_payload_start(span, member) > zip_span(member) - member.length:  # an uncommonly long extra field
+        # an uncommonly long extra field
+        if zip_payload_start(span, member) > zip_span(member) - member.length:
             span = place.read("", member.offset, needed, version=version)
         return zip_payload(span, member)
     except ImageError as error:
@@ -152,5 +169,10 @@ def _read_stream(
     except (DamagedArchiveError, EOFError, zlib.error, gzip.BadGzipFile):
         pass
     while wanted is not None:
-        yield wanted, ImageError("unreadable", f"Member {wanted.position} cannot be read out of its archive.")
+        yield (
+            wanted,
+            ImageError(
+                "unreadable", f"Member {wanted.position} cannot be read out of its archive."
+            ),
+        )
         wanted = next(waiting, None)

@@ -12,19 +12,29 @@ from pipelines.sources.splice import PayloadOf, _Edit, _Replacement, _splice
 _BLOCK, _RECORD = 512, 20 * 512
 
 
-def rewrite_tar(source: BinaryIO, out: BinaryIO, members: Collection[Member], payload_of: PayloadOf) -> set[int]:
-    """Copy a tar with new payloads for these members, whose offsets are those in `source`; the positions refused."""
+def rewrite_tar(
+    source: BinaryIO, out: BinaryIO, members: Collection[Member], payload_of: PayloadOf
+) -> set[int]:
+    """Copy a tar with new payloads for these members, whose offsets are those in `source`; the
+    positions refused.
+    """
     refused: set[int] = set()
-    edits = (_tar_edit(member, payload_of, refused) for member in sorted(members, key=lambda member: member.offset))
+    edits = (
+        _tar_edit(member, payload_of, refused)
+        for member in sorted(members, key=lambda member: member.offset)
+    )
     read, written = _splice(source, out, edits)
-    if read % _RECORD == 0:  # tapes were written in whole records, and some readers still count on it
+    # tapes were written in whole records, and some readers still count on it
+    if read % _RECORD == 0:
         out.write(bytes(-written % _RECORD))
     return refused
 
 
 def tar_places(file: BinaryIO, positions: Collection[int]) -> list[Member]:
     """The members of a tar at these positions, with their offsets in it."""
-    return [member for member, _ in tar_members(file, by_range=True) if member.position in positions]
+    return [
+        member for member, _ in tar_members(file, by_range=True) if member.position in positions
+    ]
 
 
 def _tar_edit(member: Member, payload_of: PayloadOf, refused: set[int]) -> _Edit:
@@ -53,7 +63,9 @@ def _with_size(header: bytes, size: int) -> bytes:
 
 
 def _octal_like(field: bytes, number: int) -> bytes:
-    """The number in place of a field's own, with as many digits, filled and ended in the same way."""
+    """The number in place of a field's own, with as many digits, filled and ended in the same
+    way.
+    """
     before = field.rstrip(b" \0")
     digits = (b"%o" % number).rjust(len(before), b" " if before[:1] == b" " else b"0")
     return digits + field[len(digits) :]
@@ -76,7 +88,15 @@ def tar_members(file: BinaryIO, *, by_range: bool) -> Iterator[tuple[Member, int
         ) as tar:
             yield from _tar_members(tar, by_range)
             _check_end(file, tar.offset)
-    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, RecursionError, OverflowError) as error:
+    except (
+        tarfile.TarError,
+        EOFError,
+        zlib.error,
+        OSError,
+        ValueError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise DamagedArchiveError(str(error)) from error
 
 
@@ -90,7 +110,10 @@ def _tar_members(tar: tarfile.TarFile, by_range: bool) -> Iterator[tuple[Member,
         if kind == "image" and info.sparse is not None:
             kind = "unsafe"
         offset = info.offset_data if by_range else -1
-        yield Member(position, info.name, kind, offset, info.size, info.size, "stored", "", 0.0), info.offset_data
+        yield (
+            Member(position, info.name, kind, offset, info.size, info.size, "stored", "", 0.0),
+            info.offset_data,
+        )
         tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header it has seen
         position += 1
 

@@ -1,4 +1,6 @@
-"""Zip archives: their members and payloads, and writing one anew with every other byte as it was."""
+"""Zip archives: their members and payloads, and writing one anew with every other byte as it
+was.
+"""
 
 import bisect
 import io
@@ -36,15 +38,19 @@ _ZIP64_EXTRA, _MOST_32 = 1, 0xFFFFFFFF
 _DESCRIPTOR_FLAG, _DESCRIPTOR_SIZES = 0x8, (12, 16, 20, 24)
 
 
-def rewrite_zip(source: BinaryIO, out: BinaryIO, positions: Collection[int], payload_of: PayloadOf) -> set[int]:
-    """Copy a zip with new payloads for the members at these places of its directory; the positions refused.
+def rewrite_zip(
+    source: BinaryIO, out: BinaryIO, positions: Collection[int], payload_of: PayloadOf
+) -> set[int]:
+    """Copy a zip with new payloads for the members at these places of its directory; the positions
+    refused.
 
     Where all are refused, `out` is of no use: the directory may contradict itself.
     """
     rewriting = _ZipRewriting(source, payload_of)
     try:
         _splice(source, out, rewriting.edits(positions))
-    except (struct.error, EOFError):  # zipfile is content with directories that do not end where they should
+    # zipfile is content with directories that do not end where they should
+    except (struct.error, EOFError):
         return set(positions)
     return rewriting.refused
 
@@ -66,7 +72,8 @@ class _ZipRewriting:
     payload_of: PayloadOf
     refused: set[int] = field(default_factory=set)
     changed: dict[int, _Packed] = field(default_factory=dict)  # by position
-    shifts: list[tuple[int, int]] = field(default_factory=list)  # (end in the source, bytes more since the beginning)
+    # (end in the source, bytes more since the beginning)
+    shifts: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         with zipfile.ZipFile(self.source) as archive:
@@ -83,8 +90,12 @@ class _ZipRewriting:
             reach = max(reach, info.header_offset + _LOCAL.size + info.compress_size)
 
     def edits(self, positions: Collection[int]) -> Iterator[_Edit]:
-        self.refused.update(position for position in positions if self.infos[position].header_offset in self.shared)
-        for position in sorted(set(positions) - self.refused, key=lambda position: self.infos[position].header_offset):
+        self.refused.update(
+            position for position in positions if self.infos[position].header_offset in self.shared
+        )
+        for position in sorted(
+            set(positions) - self.refused, key=lambda position: self.infos[position].header_offset
+        ):
             yield self._member(position)
         yield _Edit(self.directory, self._directory)
 
@@ -97,7 +108,9 @@ class _ZipRewriting:
             if len(head) < _LOCAL.size or head[:4] != b"PK\3\4":
                 self.refused.add(position)
                 return None
-            signature, version, flags, method, time, date, _, _, _, name_length, extra_length = _LOCAL.unpack(head)
+            signature, version, flags, method, time, date, _, _, _, name_length, extra_length = (
+                _LOCAL.unpack(head)
+            )
             name, extra = source.read(name_length), source.read(extra_length)
             end = info.header_offset + len(head) + name_length + extra_length + info.compress_size
             if end > after or method != info.compress_type:
@@ -110,7 +123,15 @@ class _ZipRewriting:
             sizes = zlib.crc32(payload), len(packed), len(payload)
             extra = _without_zip64(extra)
             fixed = _LOCAL.pack(
-                signature, version, flags & ~_DESCRIPTOR_FLAG, method, time, date, *sizes, name_length, len(extra)
+                signature,
+                version,
+                flags & ~_DESCRIPTOR_FLAG,
+                method,
+                time,
+                date,
+                *sizes,
+                name_length,
+                len(extra),
             )
             data = fixed + name + extra + packed
             self.changed[position] = _Packed(*sizes)
@@ -132,12 +153,18 @@ class _ZipRewriting:
             if position == 0:  # bytes before the archive that its own offsets do not count
                 ahead = info.header_offset - _stated_offset(fixed, extra)
             offset = info.header_offset + self._shift(info.header_offset) - ahead
-            known = self.changed.get(position) or _Packed(fixed[7], info.compress_size, info.file_size)
-            entries.append(_entry(fixed, name, extra, comment, known, offset, position in self.changed))
+            known = self.changed.get(position) or _Packed(
+                fixed[7], info.compress_size, info.file_size
+            )
+            entries.append(
+                _entry(fixed, name, extra, comment, known, offset, position in self.changed)
+            )
         directory = b"".join(entries)
         start = self.directory + self._shift(self.directory) - ahead
         tail = source.read()
-        return _Replacement(directory + _end(tail, len(entries), len(directory), start), source.tell())
+        return _Replacement(
+            directory + _end(tail, len(entries), len(directory), start), source.tell()
+        )
 
 
 def _deflated(payload: bytes) -> bytes:
@@ -171,14 +198,24 @@ def _stated_offset(fixed: tuple, extra: bytes) -> int:
 
 
 def _entry(
-    fixed: tuple, name: bytes, extra: bytes, comment: bytes, known: _Packed, offset: int, changed: bool
+    fixed: tuple,
+    name: bytes,
+    extra: bytes,
+    comment: bytes,
+    known: _Packed,
+    offset: int,
+    changed: bool,
 ) -> bytes:
-    """An entry of the directory; sizes and offset stand in a zip64 field where they did, or are beyond 32 bits."""
+    """An entry of the directory; sizes and offset stand in a zip64 field where they did, or are
+    beyond 32 bits.
+    """
     signature, made_by, version, flags, method, time, date = fixed[:7]
     disk, internal, external = fixed[13:16]
     numbers, before = (known.size, known.packed, offset), (fixed[9], fixed[8], fixed[16])
     wide = [_MOST_32 in (old, min(new, _MOST_32)) for new, old in zip(numbers, before, strict=True)]
-    size, packed, offset = (_MOST_32 if far else number for number, far in zip(numbers, wide, strict=True))
+    size, packed, offset = (
+        _MOST_32 if far else number for number, far in zip(numbers, wide, strict=True)
+    )
     if any(wide):
         far_numbers = [number for number, far in zip(numbers, wide, strict=True) if far]
         extra = _with_zip64(extra, far_numbers, before.count(_MOST_32))
@@ -188,11 +225,15 @@ def _entry(
     flags = flags & ~_DESCRIPTOR_FLAG if changed else flags
     facts = (signature, made_by, version, flags, method, time, date, known.checksum, packed, size)
     lengths = (len(name), len(extra), len(comment))
-    return _CENTRAL.pack(*facts, *lengths, disk, internal, external, offset) + name + extra + comment
+    return (
+        _CENTRAL.pack(*facts, *lengths, disk, internal, external, offset) + name + extra + comment
+    )
 
 
 def _with_zip64(extra: bytes, numbers: list[int], before: int) -> bytes:
-    """Extra fields with a zip64 field of these numbers, in the place of one that held `before` numbers, or first."""
+    """Extra fields with a zip64 field of these numbers, in the place of one that held `before`
+    numbers, or first.
+    """
     fields = list(_extras(extra))
     place = next((place for place, (kind, _) in enumerate(fields) if kind == _ZIP64_EXTRA), -1)
     rest = fields.pop(place)[1][4 + 8 * before :] if place >= 0 else b""
@@ -202,18 +243,26 @@ def _with_zip64(extra: bytes, numbers: list[int], before: int) -> bytes:
 
 
 def _end(tail: bytes, count: int, size: int, start: int) -> bytes:
-    """What stands behind the directory, for its new size and place: zip64 record and locator, end record, comment."""
+    """What stands behind the directory, for its new size and place: zip64 record and locator, end
+    record, comment.
+    """
     at = tail.rfind(b"PK\5\6")
     wide, (*facts, small, near, comment_length) = tail[:at], _END.unpack_from(tail, at)
     if wide or max(size, start) >= _MOST_32:
-        known = _END64.unpack_from(wide)[:6] if wide else (b"PK\6\6", _END64.size - 12, 45, 45, 0, 0)
+        known = (
+            _END64.unpack_from(wide)[:6] if wide else (b"PK\6\6", _END64.size - 12, 45, 45, 0, 0)
+        )
         wide = _END64.pack(*known, count, count, size, start)
         wide += _END64_LOCATOR.pack(b"PK\6\7", 0, start + size, 1)
-    small, near = (_MOST_32 if old == _MOST_32 else min(new, _MOST_32) for old, new in ((small, size), (near, start)))
+    small, near = (
+        _MOST_32 if old == _MOST_32 else min(new, _MOST_32)
+        for old, new in ((small, size), (near, start))
+    )
     return wide + _END.pack(*facts, small, near, comment_length) + tail[at + _END.size :]
 
 
-_LARGEST_SAID = 1 << 50  # bytes; a zip may say up to 2**64, of which no sum fits a column of the manifest
+# bytes; a zip may say up to 2**64, of which no sum fits a column of the manifest
+_LARGEST_SAID = 1 << 50
 
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -234,14 +283,22 @@ _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
 def zip_members(file: BinaryIO) -> Iterator[Member]:
     """The members in the order of the zip's directory. Raises DamagedArchiveError.
 
-    A member's `offset` is that of its local header, whose size only reading it tells; -1 where the payload cannot be
-    had: encrypted, compressed by another method than deflate, or said to lie beyond the archive's end.
+    A member's `offset` is that of its local header, whose size only reading it tells; -1 where the
+    payload cannot be had: encrypted, compressed by another method than deflate, or said to lie
+    beyond the archive's end.
     """
     try:
         with zipfile.ZipFile(cast(IO[bytes], _Bounded(file))) as archive:
             infos = archive.infolist()
         size = file.seek(0, io.SEEK_END)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, struct.error, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        ValueError,
+        struct.error,
+        NotImplementedError,
+    ) as error:
         raise DamagedArchiveError(str(error)) from error
     if not infos and size > _EMPTY_ZIP + len(archive.comment):
         raise DamagedArchiveError(f"its directory is empty, and yet it is of {size} bytes")
@@ -251,7 +308,10 @@ def zip_members(file: BinaryIO) -> Iterator[Member]:
         linked = stat.S_ISLNK(info.external_attr >> 16)
         folder = info.filename.endswith("/")  # ZipInfo.is_dir fails on an empty name
         kind = member_kind(info.filename, plain=not folder and not linked)
-        common = not info.flag_bits & _ENCRYPTED and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        common = not info.flag_bits & _ENCRYPTED and info.compress_type in (
+            zipfile.ZIP_STORED,
+            zipfile.ZIP_DEFLATED,
+        )
         inside = 0 <= info.header_offset <= info.header_offset + info.compress_size <= size
         yield Member(
             position,
@@ -267,12 +327,22 @@ def zip_members(file: BinaryIO) -> Iterator[Member]:
 
 
 def zip_span(member: Member) -> int:
-    """Bytes from the local header on that hold the member, but for an uncommonly long extra field."""
-    return _LOCAL_HEADER.size + len(member.name.encode(errors="replace")) + _LOCAL_EXTRA + member.length + _DESCRIPTOR
+    """Bytes from the local header on that hold the member, but for an uncommonly long extra
+    field.
+    """
+    return (
+        _LOCAL_HEADER.size
+        + len(member.name.encode(errors="replace"))
+        + _LOCAL_EXTRA
+        + member.length
+        + _DESCRIPTOR
+    )
 
 
 def zip_payload_start(span: bytes, member: Member) -> int:
-    """Where in the bytes from the local header on the payload begins. Raises ImageError: unreadable."""
+    """Where in the bytes from the local header on the payload begins. Raises ImageError:
+    unreadable.
+    """
     if len(span) < _LOCAL_HEADER.size or span[:4] != b"PK\3\4":
         raise _unreadable(member, "its local header is not there")
     *_, name_length, extra_length = _LOCAL_HEADER.unpack_from(span)
@@ -280,7 +350,8 @@ def zip_payload_start(span: bytes, member: Member) -> int:
 
 
 def zip_payload(span: bytes, member: Member) -> bytes:
-    """The unpacked payload from the bytes of local header, payload and descriptor. Raises ImageError: unreadable.
+    """The unpacked payload from the bytes of local header, payload and descriptor. Raises
+    ImageError: unreadable.
 
     Never unpacks more than the size that the directory declares; checks size and checksum.
     """
@@ -308,4 +379,6 @@ def inflate(packed: bytes, size: int) -> bytes:
 
 
 def _unreadable(member: Member, why: str) -> ImageError:
-    return ImageError("unreadable", f"Member {member.position} cannot be read out of its archive: {why}.")
+    return ImageError(
+        "unreadable", f"Member {member.position} cannot be read out of its archive: {why}."
+    )

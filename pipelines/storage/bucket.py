@@ -1,12 +1,14 @@
 """The S3 half of `pipelines.storage.place`: buckets of any S3-compatible store, through s3fs.
 
-s3fs gives the client, its event loop and its regions; this module gives what a nightly run needs on top: every answer
-is checked (version, range, number of bytes) and asked for again when it does not check out, throttling and broken
-connections are waited for (up to about half a minute; much shorter before the store has answered once, so that a wrong
-endpoint is told soon), and every failure becomes one sentence without secrets.
+s3fs gives the client, its event loop and its regions; this module gives what a nightly run needs on
+top: every answer is checked (version, range, number of bytes) and asked for again when it does not
+check out, throttling and broken connections are waited for (up to about half a minute; much shorter
+before the store has answered once, so that a wrong endpoint is told soon), and every failure
+becomes one sentence without secrets.
 
-Exclusive creation asks the store for it (`If-None-Match: *`). A store that ignores the header would overwrite silently,
-so existence is checked first: that is the last resort there, with a window of some milliseconds.
+Exclusive creation asks the store for it (`If-None-Match: *`). A store that ignores the header would
+overwrite silently, so existence is checked first: that is the last resort there, with a window of
+some milliseconds.
 """
 
 import asyncio
@@ -93,7 +95,9 @@ class BucketPlace(Place):
         if not self._key(path):
             return None
         try:
-            head = self._ask(path, "read", lambda fs: fs.call_s3("head_object", **self._object(path)))
+            head = self._ask(
+                path, "read", lambda fs: fs.call_s3("head_object", **self._object(path))
+            )
         except _MissingError:
             return None
         return Entry(path, head["ContentLength"], _etag(head), head["LastModified"].timestamp())
@@ -107,7 +111,8 @@ class BucketPlace(Place):
         while True:
             page = self._ask(path, "list", lambda fs: fs.call_s3("list_objects_v2", **request))
             for found in page.get("Contents", ()):
-                if not (found["Key"].endswith("/") and found["Size"] == 0):  # a store's marker for a folder
+                # a store's marker for a folder
+                if not (found["Key"].endswith("/") and found["Size"] == 0):
                     modified = found["LastModified"].timestamp()
                     yield Entry(found["Key"][inside:], found["Size"], _etag(found), modified)
             for folder in page.get("CommonPrefixes", ()):
@@ -116,14 +121,18 @@ class BucketPlace(Place):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
-    def read(self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None) -> bytes:
+    def read(
+        self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
+    ) -> bytes:
         if length == 0:
             return b""
 
         async def get(fs: s3fs.S3FileSystem) -> bytes:
             request = self._object(path)
             if offset or length is not None:
-                request["Range"] = f"bytes={offset}-" + ("" if length is None else str(offset + length - 1))
+                request["Range"] = f"bytes={offset}-" + (
+                    "" if length is None else str(offset + length - 1)
+                )
             answer = await fs._call_s3("get_object", **request)
             async with answer["Body"] as body:
                 if version is not None and _etag(answer) != version:
@@ -131,7 +140,9 @@ class BucketPlace(Place):
                 data = cast(bytes, await body.read())
             if len(data) != answer["ContentLength"] or (length is not None and len(data) > length):
                 raise _BadAnswerError
-            if "Range" in request and not answer.get("ContentRange", "").startswith(f"bytes {offset}-"):
+            if "Range" in request and not answer.get("ContentRange", "").startswith(
+                f"bytes {offset}-"
+            ):
                 raise _BadAnswerError
             return data
 
@@ -167,13 +178,18 @@ class BucketPlace(Place):
     def create(self, path: str, data: bytes) -> bool:
         if self.exists(path):
             return False
-        writer = uuid4().hex  # tells a repeated request of ours, whose first answer was lost, from another's
+        # tells a repeated request of ours, whose first answer was lost, from another's
+        writer = uuid4().hex
         request = {**self._object(path), "Body": data, "Metadata": {"demoire-writer": writer}}
         try:
-            self._ask(path, "write", lambda fs: fs.call_s3("put_object", IfNoneMatch="*", **request))
+            self._ask(
+                path, "write", lambda fs: fs.call_s3("put_object", IfNoneMatch="*", **request)
+            )
         except _TakenError:
             try:
-                head = self._ask(path, "read", lambda fs: fs.call_s3("head_object", **self._object(path)))
+                head = self._ask(
+                    path, "read", lambda fs: fs.call_s3("head_object", **self._object(path))
+                )
             except _MissingError:  # taken by a write that then failed
                 return self.create(path, data)
             return bool(head.get("Metadata", {}).get("demoire-writer") == writer)
@@ -192,9 +208,13 @@ class BucketPlace(Place):
         return self.uri.split("/")[2]
 
     def _key(self, path: str) -> str:
-        key = "/".join(part for part in (self.uri.partition("://")[2].partition("/")[2], path) if part)
+        key = "/".join(
+            part for part in (self.uri.partition("://")[2].partition("/")[2], path) if part
+        )
         if not key.isprintable() and any("\ud800" <= character <= "\udfff" for character in key):
-            raise StorageError(f"{self.full(path)} is not UTF-8, which a bucket's names must be: rename it.")
+            raise StorageError(
+                f"{self.full(path)} is not UTF-8, which a bucket's names must be: rename it."
+            )
         return key
 
     def _object(self, path: str) -> dict[str, Any]:
@@ -202,7 +222,8 @@ class BucketPlace(Place):
 
     def _address(self, path: str) -> str:
         key = self._key(path)
-        if "?versionId=" in key or key.endswith("/"):  # s3fs would take these for something else than a name
+        # s3fs would take these for something else than a name
+        if "?versionId=" in key or key.endswith("/"):
             raise StorageError(f"{self.full(path)} is a name that cannot be written: rename it.")
         return f"{self._bucket}/{key}"
 
@@ -215,12 +236,22 @@ class BucketPlace(Place):
                 answer = request(client.fs)
             except (SourceChangedError, StorageError):
                 raise
-            except (OSError, ClientError, BotoCoreError, *_TRANSIENT_ERRORS, _BadAnswerError) as error:
+            except (
+                OSError,
+                ClientError,
+                BotoCoreError,
+                *_TRANSIENT_ERRORS,
+                _BadAnswerError,
+            ) as error:
                 attempt += 1
-                # An endpoint that never was there is most likely mistyped; botocore has tried it three times by itself.
-                patience = 1 if isinstance(error, ConnectionError) and not client.answered else _ATTEMPTS
+                # An endpoint that never was there is most likely mistyped; botocore has tried it
+                # three times by itself.
+                patience = (
+                    1 if isinstance(error, ConnectionError) and not client.answered else _ATTEMPTS
+                )
                 if not _is_transient(error) or attempt >= patience:
-                    # `from None`: what the store says may hold a key, and the endpoint's URL a password.
+                    # `from None`: what the store says may hold a key, and the endpoint's URL a
+                    # password.
                     raise _explained(error, self.full(path), verb) from None
                 time.sleep(min(0.1 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1))
             else:
@@ -245,17 +276,25 @@ class _NotOfferedError(StorageError):
 
 
 def _client() -> _Client:
-    aws = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    aws = tuple(
+        sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+    )
     return _connect(os.getpid(), os.environ.get(STORAGE_OPTIONS, ""), aws)
 
 
 @lru_cache(maxsize=4)
 def _connect(process: int, options: str, aws: tuple[tuple[str, str], ...]) -> _Client:
-    """One client a process and set of credentials: a forked child must not use its parent's event loop."""
+    """One client a process and set of credentials: a forked child must not use its parent's event
+    loop.
+    """
     named = {name for name, _ in aws}
-    config: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 3}, "read_timeout": 60}
+    config: dict[str, Any] = {
+        "retries": {"mode": "standard", "total_max_attempts": 3},
+        "read_timeout": 60,
+    }
     for name in ("request_checksum_calculation", "response_checksum_validation"):
-        if f"AWS_{name.upper()}" not in named:  # the default asks clones of S3 for what they do not have
+        # the default asks clones of S3 for what they do not have
+        if f"AWS_{name.upper()}" not in named:
             config[name] = "when_required"
     chosen = read_storage_options()
     named_endpoints = (
@@ -266,11 +305,17 @@ def _connect(process: int, options: str, aws: tuple[tuple[str, str], ...]) -> _C
     for endpoint in filter(None, named_endpoints):
         if "@" in endpoint:
             shortened = endpoint.rpartition("@")[2]
-            raise ConfigError(f"The endpoint at {shortened} carries credentials: take them out, {_CHECK_KEYS}.")
+            raise ConfigError(
+                f"The endpoint at {shortened} carries credentials: take them out, {_CHECK_KEYS}."
+            )
         if not endpoint.startswith(("http://", "https://")):
-            raise ConfigError(f"The endpoint {endpoint} is no URL: write it like https://{endpoint}.")
+            raise ConfigError(
+                f"The endpoint {endpoint} is no URL: write it like https://{endpoint}."
+            )
     config |= chosen.pop("config_kwargs", {})
-    fs = s3fs.S3FileSystem(**chosen, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
+    fs = s3fs.S3FileSystem(
+        **chosen, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True
+    )
     fs.retries = 2
     return _Client(fs)
 
@@ -295,7 +340,10 @@ def _is_transient(error: BaseException) -> bool:
     code, status = _refusal(error)
     if code or status:
         return code in _TRANSIENT_CODES or (status >= 500 and status != 501)
-    return isinstance(error, (_BadAnswerError, *_TRANSIENT_ERRORS)) or type(error) in (OSError, ConnectionResetError)
+    return isinstance(error, (_BadAnswerError, *_TRANSIENT_ERRORS)) or type(error) in (
+        OSError,
+        ConnectionResetError,
+    )
 
 
 def _explained(error: BaseException, place: str, verb: str) -> StorageError:
@@ -310,17 +358,27 @@ def _explained(error: BaseException, place: str, verb: str) -> StorageError:
     if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
         return _TakenError(f"{cannot}: it exists already.")
     if code in ("NotImplemented", "501"):
-        return _NotOfferedError(f"{cannot}: the store does not offer this ({code}), use another store.")
+        return _NotOfferedError(
+            f"{cannot}: the store does not offer this ({code}), use another store."
+        )
     if code in _WRONG_KEYS:
         return StorageError(f"{cannot}: the store refused the credentials ({code}), {_CHECK_KEYS}.")
     if isinstance(error, PermissionError) or status in (401, 403):
-        return StorageError(f"{cannot}: access denied ({code or status}), {_CHECK_KEYS} and what they may do there.")
+        return StorageError(
+            f"{cannot}: access denied ({code or status}), {_CHECK_KEYS} and what they may do there."
+        )
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return StorageError(f"{cannot}: no AWS credentials found, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+        return StorageError(
+            f"{cannot}: no AWS credentials found, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
     if isinstance(error, ConnectionError):
         endpoint = shown(redact(os.environ.get("AWS_ENDPOINT_URL", "the store")))
-        return StorageError(f"{cannot}: {endpoint} cannot be reached, check AWS_ENDPOINT_URL and the network.")
+        return StorageError(
+            f"{cannot}: {endpoint} cannot be reached, check AWS_ENDPOINT_URL and the network."
+        )
     if isinstance(error, _BadAnswerError):
-        return StorageError(f"{cannot}: the store keeps answering with other bytes than asked for, try again later.")
+        return StorageError(
+            f"{cannot}: the store keeps answering with other bytes than asked for, try again later."
+        )
     what = code or type(error).__name__
     return StorageError(f"{cannot}: the store failed ({what}), run the same command again later.")

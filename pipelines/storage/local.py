@@ -57,10 +57,13 @@ class LocalPlace(Place):
                 else:
                     yield Entry(inner, 0, "", 0.0, "folder")
                 continue
-            with self._explaining(inner, "read"), suppress(FileNotFoundError):  # gone since it was listed
+            # gone since it was listed
+            with self._explaining(inner, "read"), suppress(FileNotFoundError):
                 yield _entry(inner, item.stat(follow_symlinks=False), link_of=item)
 
-    def read(self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None) -> bytes:
+    def read(
+        self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
+    ) -> bytes:
         with self._explaining(path, "read"), self.open(path, version=version) as file:
             file.seek(offset)
             return file.read(-1 if length is None else length)
@@ -69,7 +72,8 @@ class LocalPlace(Place):
         with self._explaining(path, "read"):
             try:
                 # O_NONBLOCK: a pipe under that name must not hang the run.
-                file = open(os.open(self._path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+                handle = os.open(self._path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                file = open(handle, "rb")  # noqa: SIM115
             except (FileNotFoundError, NotADirectoryError):
                 if version is not None:
                     raise changed(self.full(path)) from None
@@ -88,7 +92,11 @@ class LocalPlace(Place):
             local.write_bytes(data)
 
     def put_file(self, local: Path | str, path: str) -> None:
-        with self.new_file(path) as temporary, open(local, "rb") as reader, temporary.open("wb") as writer:
+        with (
+            self.new_file(path) as temporary,
+            open(local, "rb") as reader,
+            temporary.open("wb") as writer,
+        ):
             shutil.copyfileobj(reader, writer, _COPY_BLOCK)
 
     @contextmanager
@@ -113,7 +121,8 @@ class LocalPlace(Place):
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
                     raise
-                # A file system without hard links. Exclusive still; a crash here may leave a short object.
+                # A file system without hard links. Exclusive still; a crash here may leave a short
+                # object.
                 try:
                     with open(target, "xb") as file:
                         file.write(data)
@@ -134,7 +143,8 @@ class LocalPlace(Place):
         temporary = Path(folder, f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}")
         with self._explaining(path, "write"):
             os.makedirs(folder, exist_ok=True)
-            # 0666 less the umask, like any file a user makes; tempfile's 0600 would lock others out of the archive.
+            # 0666 less the umask, like any file a user makes; tempfile's 0600 would lock others out
+            # of the archive.
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         try:
             yield temporary
@@ -144,7 +154,9 @@ class LocalPlace(Place):
 
     def _path(self, path: str) -> str:
         if "\0" in path or path.startswith("/") or ".." in path.split("/"):
-            raise StorageError(f"'{shown(path)}' would lie outside {shown(self.uri)}: it is not touched, rename it.")
+            raise StorageError(
+                f"'{shown(path)}' would lie outside {shown(self.uri)}: it is not touched, rename it."
+            )
         return os.path.join(self.uri, path) if path else self.uri
 
     @contextmanager
@@ -152,7 +164,9 @@ class LocalPlace(Place):
         try:
             yield
         except OSError as error:
-            raise StorageError(f"Cannot {verb} {self.full(path)}: {_local_reason(error)}.") from error
+            raise StorageError(
+                f"Cannot {verb} {self.full(path)}: {_local_reason(error)}."
+            ) from error
 
 
 _LOCAL_REASONS = {
@@ -170,7 +184,9 @@ _LOCAL_REASONS = {
 
 
 def _local_reason(error: OSError) -> str:
-    return _LOCAL_REASONS.get(error.errno or 0, f"{error.strerror or type(error).__name__}, check the disk")
+    return _LOCAL_REASONS.get(
+        error.errno or 0, f"{error.strerror or type(error).__name__}, check the disk"
+    )
 
 
 def _version(status: os.stat_result) -> str:
@@ -181,7 +197,10 @@ def _entry(path: str, status: os.stat_result, link_of: "os.DirEntry[str] | None"
     kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "special"
     if stat.S_ISLNK(status.st_mode):
         assert link_of is not None
-        target, folder = os.path.realpath(link_of.path), os.path.realpath(os.path.dirname(link_of.path))
+        target, folder = (
+            os.path.realpath(link_of.path),
+            os.path.realpath(os.path.dirname(link_of.path)),
+        )
         if os.path.isfile(target) and target.startswith(folder.rstrip("/") + "/"):
             return _entry(path, os.stat(target))
         kind = "link"
@@ -202,7 +221,9 @@ def _sync(path: str | Path) -> None:
 
 @contextmanager
 def local_temporary() -> Iterator[Path]:
-    """An empty local file, gone at the end of the block. Raises StorageError where there is no room for it."""
+    """An empty local file, gone at the end of the block. Raises StorageError where there is no room
+    for it.
+    """
     folder = tempfile.gettempdir()
     name = ""
     try:

@@ -36,11 +36,14 @@ def open_place(uri: str) -> Place:
         if not bucket:
             raise UsageError(f"{uri} names no bucket: write s3://BUCKET/PREFIX.")
         return BucketPlace(f"s3://{bucket}/{prefix.strip('/')}".rstrip("/"))
-    raise UsageError(f"{redact(uri)} is of a kind that is not supported: use a local path or an s3:// URL.")
+    raise UsageError(
+        f"{redact(uri)} is of a kind that is not supported: use a local path or an s3:// URL."
+    )
 
 
 def split_glob(src: str) -> tuple[Place, str]:
-    """SRC as the place up to its first wildcard, and the pattern from there on ('' if there is none).
+    """SRC as the place up to its first wildcard, and the pattern from there on ('' if there is
+    none).
 
     A name that exists as it stands is no pattern, whatever characters are in it.
     """
@@ -54,10 +57,11 @@ def split_glob(src: str) -> tuple[Place, str]:
 
 
 def check_places(src: str, dst: str) -> None:
-    """Whether a run from SRC to DST can begin; DST is made and one small object written there and deleted.
+    """Whether a run from SRC to DST can begin; DST is made and one small object written there and
+    deleted.
 
-    Raises UsageError or StorageError: SRC missing or empty, SRC and DST the same or one inside the other, DST not
-    writable, credentials refused.
+    Raises UsageError or StorageError: SRC missing or empty, SRC and DST the same or one inside the
+    other, DST not writable, credentials refused.
     """
     source, pattern = split_glob(src)
     destination = open_place(dst)
@@ -74,16 +78,26 @@ def check_places(src: str, dst: str) -> None:
 def _check_apart(source: Place, pattern: str, destination: Place, src: str, dst: str) -> None:
     inner, outer = _components(source), _components(destination)
     if inner == outer and not pattern:
-        raise UsageError(f"SRC and DST are both {shown(src)}: choose another DST, nothing is overwritten.")
+        raise UsageError(
+            f"SRC and DST are both {shown(src)}: choose another DST, nothing is overwritten."
+        )
     if inner[: len(outer)] == outer:
-        raise UsageError(f"SRC {shown(src)} lies inside DST {shown(dst)}: choose a DST apart from it.")
+        raise UsageError(
+            f"SRC {shown(src)} lies inside DST {shown(dst)}: choose a DST apart from it."
+        )
     below = outer[len(inner) :]
     if outer[: len(inner)] == inner and (not pattern or _could_match(below, pattern.split("/"))):
-        raise UsageError(f"DST {shown(dst)} lies inside SRC {shown(src)}: choose a DST apart from it.")
+        raise UsageError(
+            f"DST {shown(dst)} lies inside SRC {shown(src)}: choose a DST apart from it."
+        )
 
 
 def _components(place: Place) -> list[str]:
-    return (os.path.realpath(place.uri) if isinstance(place, LocalPlace) else place.uri).rstrip("/").split("/")
+    return (
+        (os.path.realpath(place.uri) if isinstance(place, LocalPlace) else place.uri)
+        .rstrip("/")
+        .split("/")
+    )
 
 
 def _could_match(folders: list[str], patterns: list[str]) -> bool:

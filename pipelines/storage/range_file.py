@@ -11,8 +11,9 @@ from pipelines.storage.place import Place
 class RangeFile(io.RawIOBase):
     """A seekable, read-only file over ranged reads of a place.
 
-    A jump (to the next tar header, behind a big payload) costs one small request; reading on from where the last
-    request ended doubles its size, up to a limit. So an index of big members moves few bytes, and a copy few requests.
+    A jump (to the next tar header, behind a big payload) costs one small request; reading on from
+    where the last request ended doubles its size, up to a limit. So an index of big members moves
+    few bytes, and a copy few requests.
     """
 
     SMALLEST, LARGEST, KEPT = 32 << 10, 8 << 20, 3
@@ -36,14 +37,18 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        position = (
+            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        )
         if position < 0:
             raise OSError(errno.EINVAL, "cannot seek before the beginning")
         self._position = position
         return position
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Fills the whole buffer unless the file ends: callers such as tarfile take less for a cut file."""
+        """Fills the whole buffer unless the file ends: callers such as tarfile take less for a cut
+        file.
+        """
         view = memoryview(buffer).cast("B")
         done = 0
         while done < len(view) and self._position < self._size:
@@ -65,6 +70,8 @@ class RangeFile(io.RawIOBase):
         self.requests += 1
         self.bytes_read += len(block)
         if len(block) != length:
-            raise StorageError(f"{self._place.full(self._path)} gave {len(block)} bytes of {length}: try again later.")
+            raise StorageError(
+                f"{self._place.full(self._path)} gave {len(block)} bytes of {length}: try again later."
+            )
         self._blocks = [*self._blocks[1 - self.KEPT :], (position, block)]
         return position, block

@@ -1,12 +1,13 @@
 """From training to use: simulate -> train -> evaluate -> register.
 
-`run_training` is what `demoire train` does. Evaluation is on pairs of the test split, by a seed of their own, which
-neither training nor its validation ever saw. The newest version that the registry holds under the name is measured on
-the same pairs, and only what is better takes its place; what is worse than doing nothing takes no place at all. A run
-that was cut goes on from its last checkpoint, and one that had only to be registered measures anew and registers.
+`run_training` is what `demoire train` does. Evaluation is on pairs of the test split, by a seed of
+their own, which neither training nor its validation ever saw. The newest version that the registry
+holds under the name is measured on the same pairs, and only what is better takes its place; what is
+worse than doing nothing takes no place at all. A run that was cut goes on from its last checkpoint,
+and one that had only to be registered measures anew and registers.
 
-Each step is a function of small values, as in `pipelines.run`: `step` wraps every call, so that a scheduler can make a
-task of each. OUT gets, beside what training leaves there:
+Each step is a function of small values, as in `pipelines.run`: `step` wraps every call, so that a
+scheduler can make a task of each. OUT gets, beside what training leaves there:
 
     OUT/pairs            the pairs            OUT/evaluation.json, evaluation.html   what the weights reach on them
 """
@@ -30,7 +31,8 @@ from pipelines.evaluation.page import evaluate_page
 from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
 
 SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]
-LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}  # what leaving the pictures alone, and guessing, reach
+# what leaving the pictures alone, and guessing, reach
+LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}
 
 _SIZE = 512  # px
 
@@ -39,13 +41,16 @@ Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What is to be trained, and what becomes of it. Holds no credentials: those stay in the environment."""
+    """What is to be trained, and what becomes of it. Holds no credentials: those stay in the
+    environment.
+    """
 
     config: str  # shipped name or TOML file
     images: Path  # clean ones
     out: Path
     resume: bool = False
-    shards: Path | None = None  # folder of training pairs, filled first; None simulates while training
+    # folder of training pairs, filled first; None simulates while training
+    shards: Path | None = None
     register: str | None = None  # name in the registry; None: neither evaluated nor registered
     registry: str | None = None  # folder or URL; None: see Registry
     pairs: int = 20  # of each kind, to evaluate on
@@ -54,7 +59,9 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the weights reach on the evaluation's pairs, and the version that they are to replace on the same."""
+    """What the weights reach on the evaluation's pairs, and the version that they are to replace on
+    the same.
+    """
 
     figures: dict[str, Any]
     score: float
@@ -87,7 +94,8 @@ class Trained:
 def run_training(job: TrainJob, step: Step = lambda function: function) -> Trained:
     """Do the job, or what is left of it.
 
-    Raises UsageError and its kind for what the user can put right, before anything is trained; what `train` raises.
+    Raises UsageError and its kind for what the user can put right, before anything is trained; what
+    `train` raises.
     """
     model = check_job(job)
     if job.shards is not None:
@@ -111,7 +119,8 @@ def run_training(job: TrainJob, step: Step = lambda function: function) -> Train
 
 
 def check_job(job: TrainJob) -> Model:
-    """What would fail only after the night: the folder, the name, the registry, the test split. Returns the model.
+    """What would fail only after the night: the folder, the name, the registry, the test split.
+    Returns the model.
 
     Raises UsageError, ConfigError or StorageError.
     """
@@ -143,12 +152,16 @@ def simulate_pairs(job: TrainJob) -> Path:
 
 
 def train_weights(job: TrainJob) -> TrainResult:
-    """Train, or go on from the checkpoint in OUT; whether that may be gone on with was checked at the beginning."""
+    """Train, or go on from the checkpoint in OUT; whether that may be gone on with was checked at
+    the beginning.
+    """
     return train(load_config(job.config), job.images, job.out, resume=True, shards=job.shards)
 
 
 def evaluate_weights(job: TrainJob, weights: Path) -> Evaluation:
-    """Measure the weights, and the version that they are to replace, on the same pairs; a page goes into OUT."""
+    """Measure the weights, and the version that they are to replace, on the same pairs; a page goes
+    into OUT.
+    """
     assert job.register is not None
     registry = Registry(job.registry)
     newest, folder = registry.newest(job.register), job.out / "pairs"
@@ -165,7 +178,9 @@ def evaluate_weights(job: TrainJob, weights: Path) -> Evaluation:
 
 
 def register_weights(job: TrainJob, weights: Path, evaluation: Evaluation) -> Registered | None:
-    """Make the weights the newest version; None where another one was registered since the evaluation."""
+    """Make the weights the newest version; None where another one was registered since the
+    evaluation.
+    """
     assert job.register is not None
     pairs = {"seed": SEED, "a_kind": job.pairs, "size": _SIZE, "split": "test"}
     return Registry(job.registry).register(
@@ -178,7 +193,9 @@ def register_weights(job: TrainJob, weights: Path, evaluation: Evaluation) -> Re
 
 
 def _cleaner(job: TrainJob, weights: Path) -> Cleaner:
-    """A cleaner with these weights; a restorer sees every tile, whatever the shipped detector says of it."""
+    """A cleaner with these weights; a restorer sees every tile, whatever the shipped detector says
+    of it.
+    """
     config = load_config(job.config)
     settings = CleanerConfig(device=config.device, threads=config.threads)
     if config.task == "restorer":

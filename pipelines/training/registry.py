@@ -1,15 +1,17 @@
-"""The registry of weights: a folder or bucket that holds every version of what was trained, under names.
+"""The registry of weights: a folder or bucket that holds every version of what was trained, under
+names.
 
     REGISTRY/NAME/000001.json           a version: its digest, structure, training configuration and figures
     REGISTRY/NAME/DIGEST.safetensors    the weights, named by their sha256
 
-A version exists once its JSON does, and that is created exclusively, after the weights: a reader sees all of it or
-nothing. Of two who register at once each gets a number of its own or is told to look again, so neither is lost and
-"better than the newest" is said of the newest. `NAME` is the newest version, `NAME@abcd` the newest one whose digest
-begins with abcd. Nothing is ever overwritten.
+A version exists once its JSON does, and that is created exclusively, after the weights: a reader
+sees all of it or nothing. Of two who register at once each gets a number of its own or is told to
+look again, so neither is lost and "better than the newest" is said of the newest. `NAME` is the
+newest version, `NAME@abcd` the newest one whose digest begins with abcd. Nothing is ever
+overwritten.
 
-The names of shipped weights win and cannot be registered, so no name means two things. Weights are used from a local
-copy, which is named by its digest and checked against it each time.
+The names of shipped weights win and cannot be registered, so no name means two things. Weights are
+used from a local copy, which is named by its digest and checked against it each time.
 """
 
 import json
@@ -31,7 +33,8 @@ REGISTRY = "DEMOIRE_REGISTRY"  # environment: folder or URL of the registry
 
 Model = Literal["detector", "restorer"]
 
-SCORES: dict[Model, str] = {"restorer": "gain", "detector": "auc"}  # names of the figures that versions compare by
+# names of the figures that versions compare by
+SCORES: dict[Model, str] = {"restorer": "gain", "detector": "auc"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"\d{6,}\.json")
@@ -69,9 +72,11 @@ class Registered:
 
 
 class Registry:
-    """The registry at a local path or URL; None: that of DEMOIRE_REGISTRY, else a folder of this user's own.
+    """The registry at a local path or URL; None: that of DEMOIRE_REGISTRY, else a folder of this
+    user's own.
 
-    Every call may raise StorageError; making one raises UsageError for a URL of another kind or with credentials.
+    Every call may raise StorageError; making one raises UsageError for a URL of another kind or
+    with credentials.
     """
 
     def __init__(self, uri: str | None = None) -> None:
@@ -85,7 +90,9 @@ class Registry:
 
     def names(self) -> list[str]:
         """All names that have a folder, in order."""
-        return sorted(entry.name for entry in self._place.list(recursive=False) if entry.kind == "folder")
+        return sorted(
+            entry.name for entry in self._place.list(recursive=False) if entry.kind == "folder"
+        )
 
     def versions(self, name: str) -> list[Registered]:
         """All versions of a name, the newest last; none where there is no such name."""
@@ -97,7 +104,9 @@ class Registry:
         return self._read(paths[-1]) if paths else None
 
     def find(self, reference: str) -> Registered:
-        """The version that NAME or NAME@DIGEST-PREFIX means. Raises WeightsError when there is none."""
+        """The version that NAME or NAME@DIGEST-PREFIX means. Raises WeightsError when there is
+        none.
+        """
         name, _, prefix = reference.partition("@")
         if not prefix:
             newest = self.newest(name) if _NAME.fullmatch(name) else None
@@ -114,11 +123,15 @@ class Registry:
                 f"The registry {self.uri} has no {shown(reference)}; 'demoire weights {shown(name)}' lists what it has."
             )
         if len({version.digest for version in found}) > 1:
-            raise WeightsError(f"{shown(reference)} fits several versions; give more digits of the digest.")
+            raise WeightsError(
+                f"{shown(reference)} fits several versions; give more digits of the digest."
+            )
         return found[-1]
 
     def fetch(self, version: Registered) -> Path:
-        """The weights as a local file, whole. Raises WeightsError where the registry's own differ from their digest."""
+        """The weights as a local file, whole. Raises WeightsError where the registry's own differ
+        from their digest.
+        """
         cache = _user_folder("XDG_CACHE_HOME", ".cache", "weights")
         local = Path(cache, _weights_name(version.digest))
         if not local.is_file() or sha256(local.read_bytes()).hexdigest() != version.digest:
@@ -134,12 +147,18 @@ class Registry:
     def check_name(self, name: str, model: Model) -> None:
         """Whether such a model can be registered under this name. Raises UsageError."""
         if not _NAME.fullmatch(name):
-            raise UsageError(f"{shown(name)} is no name for weights: use letters, digits, dots, dashes and underlines.")
+            raise UsageError(
+                f"{shown(name)} is no name for weights: use letters, digits, dots, dashes and underlines."
+            )
         if name in shipped_weights():
-            raise UsageError(f"{name} is the name of weights that are shipped: register under another one.")
+            raise UsageError(
+                f"{name} is the name of weights that are shipped: register under another one."
+            )
         newest = self.newest(name)
         if newest is not None and newest.model != model:
-            raise UsageError(f"{name} is a {newest.model} in {self.uri}: choose another name for a {model}.")
+            raise UsageError(
+                f"{name} is a {newest.model} in {self.uri}: choose another name for a {model}."
+            )
 
     def register(
         self,
@@ -150,7 +169,8 @@ class Registry:
         training: Mapping[str, Any],
         figures: Mapping[str, Any],
     ) -> Registered | None:
-        """Make these weights the newest version of a name; None if `after` is not the newest one any more.
+        """Make these weights the newest version of a name; None if `after` is not the newest one
+        any more.
 
         Raises UsageError for a name that cannot be had.
         """
@@ -169,17 +189,26 @@ class Registry:
         if not self._place.exists(version.file):
             self._place.put_file(weights.path, version.file)
         record = json.dumps(asdict(version), indent=1, sort_keys=True) + "\n"
-        return version if self._place.create(f"{name}/{version.number:06d}.json", record.encode()) else None
+        return (
+            version
+            if self._place.create(f"{name}/{version.number:06d}.json", record.encode())
+            else None
+        )
 
     def _version_paths(self, name: str) -> list[str]:
         entries = self._place.list(name, recursive=False)
-        return sorted((e.path for e in entries if _VERSION.fullmatch(e.name)), key=lambda path: (len(path), path))
+        return sorted(
+            (e.path for e in entries if _VERSION.fullmatch(e.name)),
+            key=lambda path: (len(path), path),
+        )
 
     def _read(self, path: str) -> Registered:
         try:
             version = Registered(**json.loads(self._place.read(path)))
         except (ValueError, TypeError) as error:
-            raise WeightsError(f"{self._place.full(path)} is no record of this version's: choose another.") from error
+            raise WeightsError(
+                f"{self._place.full(path)} is no record of this version's: choose another."
+            ) from error
         if not _DIGEST.fullmatch(version.digest) or version.name != path.partition("/")[0]:
             raise WeightsError(
                 f"{self._place.full(path)} names weights that cannot be its own: choose another version."
@@ -188,7 +217,9 @@ class Registry:
 
 
 def score_text(model: Model, score: float | None) -> str:
-    """The figure by which versions are compared, as it is read: a restorer's gain in dB, a detector's AUC."""
+    """The figure by which versions are compared, as it is read: a restorer's gain in dB, a
+    detector's AUC.
+    """
     if score is None:
         return "-"
     return f"{score:+.2f} dB" if model == "restorer" else f"AUC {score:.4f}"
@@ -220,7 +251,8 @@ def _as_registered(weights: Weights) -> Registered:
 
 
 def find_models(references: Sequence[str], registry: str | None = None) -> dict[Model, str]:
-    """By model, what a CleanerConfig takes for these names: a shipped name, or the path of a local copy.
+    """By model, what a CleanerConfig takes for these names: a shipped name, or the path of a local
+    copy.
 
     Raises WeightsError for a name that is not known, UsageError for two of the same model.
     """
@@ -228,7 +260,9 @@ def find_models(references: Sequence[str], registry: str | None = None) -> dict[
     for reference in references:
         model, weights = _find_model(reference, registry)
         if model in found:
-            raise UsageError(f"{' and '.join(map(shown, references))} name two of the model {model}: give one of each.")
+            raise UsageError(
+                f"{' and '.join(map(shown, references))} name two of the model {model}: give one of each."
+            )
         found[model] = weights
     return found
 
@@ -238,7 +272,9 @@ def _find_model(reference: str, registry: str | None) -> tuple[Model, str]:
     if name in shipped_weights():
         weights = find_weights(name)
         if not weights.digest.startswith(prefix):
-            raise WeightsError(f"The shipped weights {name} are {weights.digest[:12]}, not {shown(prefix)}.")
+            raise WeightsError(
+                f"The shipped weights {name} are {weights.digest[:12]}, not {shown(prefix)}."
+            )
         return model_of(weights), name
     place = Registry(registry)
     version = place.find(reference)

@@ -1,4 +1,6 @@
-"""The walls of the house: imports point down, flows -> pipelines -> demoire, and the lower floors know no framework."""
+"""The walls of the house: imports point down, flows -> pipelines -> demoire, and the lower floors
+know no framework.
+"""
 
 import ast
 import subprocess
@@ -9,7 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
-    "demoire": {"pipelines", "flows", "ray", "prefect", "fsspec", "s3fs", "boto3", "botocore", "typer"},
+    "demoire": {
+        "pipelines",
+        "flows",
+        "ray",
+        "prefect",
+        "fsspec",
+        "s3fs",
+        "boto3",
+        "botocore",
+        "typer",
+    },
     "pipelines": {"flows", "prefect", "typer"},
     "flows": set(),
 }
@@ -56,7 +68,9 @@ def test_help_does_not_wait_for_the_heavy_libraries() -> None:
         "import sys; from flows.cli import main; main(['--help']); "
         "print(sorted({'torch', 'ray', 'prefect', 'numpy', 'pyarrow', 'cv2', 'fsspec'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -65,14 +79,21 @@ def test_fix_and_detect_need_neither_ray_nor_prefect() -> None:
         "import sys; import demoire.cleaning.folder, flows.commands.images; "
         "print(sorted({'ray', 'prefect', 'pipelines', 'fsspec'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.strip() == "[]"
 
 
 def test_what_plans_fetches_and_publishes_needs_no_torch() -> None:
-    """Each of Ray's processes imports what it runs: torch would cost two seconds and 300 MB in every one of them."""
+    """Each of Ray's processes imports what it runs: torch would cost two seconds and 300 MB in
+    every one of them.
+    """
     code = (
-        "import sys; import pipelines.run; print(sorted({'torch', 'scipy', 'skimage', 'prefect'} & set(sys.modules)))"
+        "import sys; import pipelines.run; "
+        "print(sorted({'torch', 'scipy', 'skimage', 'prefect'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.strip() == "[]"

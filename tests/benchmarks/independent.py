@@ -1,16 +1,19 @@
-"""Moiré that another simulator makes: pairs to see whether what was learnt holds beyond `demoire.simulate`.
+"""Moiré that another simulator makes: pairs to see whether what was learnt holds beyond
+`demoire.simulate`.
 
     python tests/benchmarks/independent.py CLEAN OUT [COUNT]
     demoire evaluate OUT --gate off
 
-Textbook models without a line of the simulators, on photographs and screenshots of the test split. Nothing here was
-ever trained on, and nothing should be: once it is, another is needed.
+Textbook models without a line of the simulators, on photographs and screenshots of the test split.
+Nothing here was ever trained on, and nothing should be: once it is, another is needed.
 
-- screen: red, green and blue stripes, three to a pixel, magnified 1.1 to 1.9 times and turned by up to 8 degrees, a
-  small lens blur, an RGGB sensor with noise, bilinear demosaicing (much like the data of "AIM 2019 Challenge on Image
-  Demoireing", Yuan et al., 2019);
-- halftone: cyan, magenta and yellow at 15, 75 and 0 degrees, a cosine screen of 3 to 6 px, no black ink;
-- texture: threads of nearly the sensor's pitch that darken and lighten the scene, and a weak lens before sampling.
+- screen: red, green and blue stripes, three to a pixel, magnified 1.1 to 1.9 times and turned by up
+  to 8 degrees, a small lens blur, an RGGB sensor with noise, bilinear demosaicing (much like the
+  data of "AIM 2019 Challenge on Image Demoireing", Yuan et al., 2019);
+- halftone: cyan, magenta and yellow at 15, 75 and 0 degrees, a cosine screen of 3 to 6 px, no black
+  ink;
+- texture: threads of nearly the sensor's pitch that darken and lighten the scene, and a weak lens
+  before sampling.
 
 All are compressed as JPEG of quality 80 to 95.
 """
@@ -36,7 +39,9 @@ def _scene(files: list[Path], side: int, rng: np.random.Generator) -> Picture:
     pixels = read_scene(files[int(rng.integers(len(files)))]).astype(np.float32) / np.float32(255)
     enlarge = side / min(pixels.shape[:2])
     if enlarge > 1:
-        sides = [max(side, round(extent * enlarge)) for extent in (pixels.shape[1], pixels.shape[0])]
+        sides = [
+            max(side, round(extent * enlarge)) for extent in (pixels.shape[1], pixels.shape[0])
+        ]
         pixels = cv2.resize(pixels, sides, interpolation=cv2.INTER_LINEAR).astype(np.float32)
     top, left = (int(rng.integers(extent - side + 1)) for extent in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]
@@ -52,21 +57,30 @@ def _bayer(light: Picture, rng: np.random.Generator) -> Picture:
     raw = light[..., 1].copy()
     raw[::2, ::2], raw[1::2, 1::2] = light[::2, ::2, 0], light[1::2, 1::2, 2]
     raw = np.clip(raw + rng.normal(0, 0.005, raw.shape), 0, 1)
-    return cv2.demosaicing((raw * 65535).astype(np.uint16), cv2.COLOR_BayerRGGB2RGB).astype(np.float32) / 65535
+    return (
+        cv2.demosaicing((raw * 65535).astype(np.uint16), cv2.COLOR_BayerRGGB2RGB).astype(np.float32)
+        / 65535
+    )
 
 
 def screen(files: list[Path], rng: np.random.Generator) -> tuple[Picture, Picture]:
     """A photograph of a display, and of one without gaps between its colours."""
-    fine = 2  # samples to a pixel of the camera, so that the lens, not the sampling of the display, decides
+    # samples to a pixel of the camera, so that the lens, not the sampling of the display, decides
+    fine = 2
     light = np.repeat(np.repeat(_scene(files, SIZE, rng) ** 2.2, 3, axis=0), 3, axis=1)
     stripes = np.zeros_like(light)
     for colour in range(3):
         stripes[:, colour::3, colour] = 3 * light[:, colour::3, colour]
     scale = fine * rng.uniform(1.1, 1.9) / 3
-    turned = cv2.getRotationMatrix2D((light.shape[1] / 2, light.shape[0] / 2), rng.uniform(-8, 8), scale)
+    turned = cv2.getRotationMatrix2D(
+        (light.shape[1] / 2, light.shape[0] / 2), rng.uniform(-8, 8), scale
+    )
     turned[:, 2] += fine * SIZE / 2 - light.shape[0] / 2
     shown, truth = (
-        _smaller(cv2.warpAffine(one, turned, (fine * SIZE, fine * SIZE), borderMode=cv2.BORDER_REFLECT), fine)
+        _smaller(
+            cv2.warpAffine(one, turned, (fine * SIZE, fine * SIZE), borderMode=cv2.BORDER_REFLECT),
+            fine,
+        )
         for one in (stripes, light)
     )
     seen = _bayer(cv2.GaussianBlur(shown, (3, 3), rng.uniform(0.3, 0.6)), rng)
@@ -85,24 +99,34 @@ def halftone(files: list[Path], rng: np.random.Generator) -> tuple[Picture, Pict
     for ink, angle in enumerate(np.deg2rad((15, 75, 0))):
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         thresholds = np.cos(along) + np.cos(across)
-        levels = np.quantile(thresholds, np.linspace(0, 1, 256))  # so that half an ink covers half the paper
+        # so that half an ink covers half the paper
+        levels = np.quantile(thresholds, np.linspace(0, 1, 256))
         paper[..., ink] = inks[..., ink] <= np.interp(thresholds, levels, np.linspace(0, 1, 256))
     return cv2.GaussianBlur(_smaller(paper, fine), (0, 0), 0.6).astype(np.float32), scene
 
 
 def texture(files: list[Path], rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """Cloth with a picture on it, whose threads the sensor cannot resolve, and the same without threads."""
+    """Cloth with a picture on it, whose threads the sensor cannot resolve, and the same without
+    threads.
+    """
     fine = 4  # samples to a pixel of the sensor
     scene = _scene(files, SIZE, rng)
     y, x = np.mgrid[: fine * SIZE, : fine * SIZE]
     angle, frequency = rng.uniform(0, np.pi), 2 * np.pi / fine * rng.uniform(0.85, 1.15)
     folds = 2 * np.sin(x / 400) + 2 * np.cos(y / 300)
     threads = 1 + 0.2 * np.sin(frequency * (x * np.cos(angle) + y * np.sin(angle)) + folds)
-    cloth = cv2.resize(scene, (fine * SIZE, fine * SIZE), interpolation=cv2.INTER_LINEAR) * threads[..., None]
+    cloth = (
+        cv2.resize(scene, (fine * SIZE, fine * SIZE), interpolation=cv2.INTER_LINEAR)
+        * threads[..., None]
+    )
     return cv2.GaussianBlur(cloth, (0, 0), 0.8)[1::fine, 1::fine].astype(np.float32), scene
 
 
-KINDS: tuple[Callable[[list[Path], np.random.Generator], tuple[Picture, Picture]], ...] = (screen, halftone, texture)
+KINDS: tuple[Callable[[list[Path], np.random.Generator], tuple[Picture, Picture]], ...] = (
+    screen,
+    halftone,
+    texture,
+)
 
 
 def _eight_bits(picture: Picture) -> Image.Image:
@@ -121,7 +145,9 @@ def main(clean: Path, out: Path, count: int) -> None:
             name = f"{kind.__name__}_{number:03d}"
             _eight_bits(moire).save(out / f"{name}_moire.jpg", quality=int(rng.integers(80, 96)))
             _eight_bits(truth).save(out / f"{name}_clean.png")
-            rows.append((name, kind.__name__, f"{255 * np.sqrt(np.mean((moire - truth) ** 2)):.2f}"))
+            rows.append(
+                (name, kind.__name__, f"{255 * np.sqrt(np.mean((moire - truth) ** 2)):.2f}")
+            )
     with (out / LABELS).open("w", newline="") as file:
         csv.writer(file).writerows([("name", "kind", "strength"), *rows])
 

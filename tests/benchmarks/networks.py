@@ -1,11 +1,12 @@
-"""Megapixels a second of every shipped network and of one process that cleans, without Ray: on a GPU, or on the CPU.
+"""Megapixels a second of every shipped network and of one process that cleans, without Ray: on a
+GPU, or on the CPU.
 
     python tests/benchmarks/networks.py [DEVICE [WEIGHTS ...]]
 
-DEVICE: as of `demoire clean --device`, by default the first GPU if there is one. WEIGHTS: of restorers beside the
-shipped ones. "alone" is the network on pixels that lie on the device; "engine" reads pixels from memory and brings the
-change back; "cleaning" decodes, judges, restores and encodes drawn pictures of 1 MP, half of them with moiré, with as
-many threads as there are cores.
+DEVICE: as of `demoire clean --device`, by default the first GPU if there is one. WEIGHTS: of
+restorers beside the shipped ones. "alone" is the network on pixels that lie on the device; "engine"
+reads pixels from memory and brings the change back; "cleaning" decodes, judges, restores and
+encodes drawn pictures of 1 MP, half of them with moiré, with as many threads as there are cores.
 """
 
 import sys
@@ -38,10 +39,17 @@ def main(device_name: str, others: list[str]) -> None:
         engine = Engine(models.detector, models.restorer, device)
         work = Work.of(picture, engine, config.tile)
         alone = restorer_rate(models.restorer, engine, config.tile, SECONDS)
-        restored = rate(lambda work=work, engine=engine: work.megapixels * bool(work.restored(engine)), SECONDS)
+        restored = rate(
+            lambda work=work, engine=engine: work.megapixels * bool(work.restored(engine)), SECONDS
+        )
         whole = cleaning_rate(config)
-        print(f"{name[-16:]:16} alone {alone:7.1f}, engine {restored:7.1f}, cleaning {whole:6.1f} MP/s")
-    alone, judged = detector_rate(models.detector, engine, SECONDS), rate(lambda: work.judged(engine), SECONDS)
+        print(
+            f"{name[-16:]:16} alone {alone:7.1f}, engine {restored:7.1f}, cleaning {whole:6.1f} MP/s"
+        )
+    alone, judged = (
+        detector_rate(models.detector, engine, SECONDS),
+        rate(lambda: work.judged(engine), SECONDS),
+    )
     print(f"{'detector':16} alone {alone:7.1f}, engine {judged:7.1f} MP/s")
 
 

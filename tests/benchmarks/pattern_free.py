@@ -1,11 +1,12 @@
-"""How near the truth a picture of `demoire simulate` is that never had moiré: what a restorer can at most be asked for.
+"""How near the truth a picture of `demoire simulate` is that never had moiré: what a restorer can
+at most be asked for.
 
     python tests/benchmarks/pattern_free.py CLEAN [COUNT]
 
-The pairs are those of `demoire simulate CLEAN pairs --kind K --count COUNT --seed 1 --split test`. Each is developed
-once more, with the same noise, resizing and compression, out of the light without the pattern. PSNR in dB of the
-picture with moiré, of its best blur, of the one that never had the pattern, and of the best blur of that, which takes
-some noise away.
+The pairs are those of `demoire simulate CLEAN pairs --kind K --count COUNT --seed 1 --split test`.
+Each is developed once more, with the same noise, resizing and compression, out of the light without
+the pattern. PSNR in dB of the picture with moiré, of its best blur, of the one that never had the
+pattern, and of the best blur of that, which takes some noise away.
 """
 
 import copy

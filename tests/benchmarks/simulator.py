@@ -1,9 +1,10 @@
-"""How many pairs of 256 px the simulators make in a second of one core, with and without reading and preparing a scene.
+"""How many pairs of 256 px the simulators make in a second of one core, with and without reading
+and preparing a scene.
 
     python tests/benchmarks/simulator.py CLEAN
 
-CLEAN: a folder of clean images, of which the training split is taken. Processor time is measured, so that other work on
-the machine disturbs little.
+CLEAN: a folder of clean images, of which the training split is taken. Processor time is measured,
+so that other work on the machine disturbs little.
 """
 
 import sys
@@ -36,7 +37,9 @@ def main(images: Path) -> None:
             simulate(kind, scene, config.size, rng)
             spent += time.process_time() - begun, time.process_time() - ready
         seconds.append(spent / PAIRS)
-        print(f"{kind:10} {1 / seconds[-1][0]:6.1f} a second, {1 / seconds[-1][1]:6.1f} without the scene")
+        print(
+            f"{kind:10} {1 / seconds[-1][0]:6.1f} a second, {1 / seconds[-1][1]:6.1f} without the scene"
+        )
     both = 1 / np.mean(seconds, axis=0)
     print(f"{'all':10} {both[0]:6.1f} a second, {both[1]:6.1f} without the scene")
 

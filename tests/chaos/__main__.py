@@ -1,9 +1,10 @@
-"""The long campaign, run by `make chaos`: kills, a stumbling bucket, hostile files; a table of what came of it.
+"""The long campaign, run by `make chaos`: kills, a stumbling bucket, hostile files; a table of what
+came of it.
 
     python -m tests.chaos [--kills N] [--faults N] [--files N] [--seed N] [--extra DIR] [--out FILE]
 
-Exit status 1 if anything was lost, doubled, altered or different from an undisturbed run. Takes about an hour on two
-cores; a part that is given 0 is left out.
+Exit status 1 if anything was lost, doubled, altered or different from an undisturbed run. Takes
+about an hour on two cores; a part that is given 0 is left out.
 """
 
 import argparse
@@ -26,7 +27,11 @@ from tests.s3_server import serve_s3
 def main() -> int:
     options = _options()
     work = Path(tempfile.mkdtemp(prefix="demoire-chaos-"))
-    os.environ |= {"DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0", "PREFECT_HOME": str(work / "prefect")}
+    os.environ |= {
+        "DO_NOT_TRACK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PREFECT_HOME": str(work / "prefect"),
+    }
     config = write_config(make_tiny_config(work), work / "tiny.toml")
     found: dict[str, Campaign | HostileRun] = {}
     if options.kills:
@@ -37,7 +42,9 @@ def main() -> int:
         found["files"] = run_hostile_files(config, work, options.files, options.seed, options.extra)
     print(said(found))
     if options.out:
-        options.out.write_text(json.dumps({name: vars(result) for name, result in found.items()}, indent=2))
+        options.out.write_text(
+            json.dumps({name: vars(result) for name, result in found.items()}, indent=2)
+        )
     proved = all(result.proved for result in found.values())
     if proved:
         shutil.rmtree(work)
@@ -49,13 +56,20 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=50, help="processes to be killed")
-    parser.add_argument("--faults", type=int, default=200, help="answers of the bucket to be spoilt")
+    parser.add_argument(
+        "--faults", type=int, default=200, help="answers of the bucket to be spoilt"
+    )
     parser.add_argument("--files", type=int, default=10_000, help="mutated images")
     parser.add_argument(
-        "--images", type=int, default=220, help="pictures of the collection that is cleaned under kills"
+        "--images",
+        type=int,
+        default=220,
+        help="pictures of the collection that is cleaned under kills",
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--extra", type=Path, help="a folder of awkward files, to be mutated as well")
+    parser.add_argument(
+        "--extra", type=Path, help="a folder of awkward files, to be mutated as well"
+    )
     parser.add_argument("--out", type=Path, help="JSON with the figures")
     return parser.parse_args()
 
@@ -81,7 +95,16 @@ def said(found: Mapping[str, Campaign | HostileRun]) -> str:
     parts = []
     campaigns = [result for result in found.values() if isinstance(result, Campaign)]
     if campaigns:
-        heads = ["fault", "injected", "runs", "lost", "doubled", "equal mirrors", "equal reports", "stuck"]
+        heads = [
+            "fault",
+            "injected",
+            "runs",
+            "lost",
+            "doubled",
+            "equal mirrors",
+            "equal reports",
+            "stuck",
+        ]
         rows = [
             (kind, count, c.runs, c.lost, c.doubled, c.mirrors_equal, c.reports_equal, c.stuck)
             for c in campaigns

@@ -1,4 +1,6 @@
-"""The collection that a campaign works on, and what is compared between an undisturbed run and a tortured one."""
+"""The collection that a campaign works on, and what is compared between an undisturbed run and a
+tortured one.
+"""
 
 import hashlib
 import io
@@ -21,18 +23,27 @@ from pipelines.records import REPORT_SCHEMA
 from tests.pipelines.conftest import draw, write_tar, write_zip
 
 ROOT = Path(__file__).parents[2]
-# What may differ between two runs over the same images: when, by whom, and how often they were tried.
-PASSING = ["run_id", "attempt", "host", "finished_at", *(name for name in REPORT_SCHEMA.names if name[:3] == "ms_")]
+# What may differ between two runs over the same images: when, by whom, and how often they were
+# tried.
+PASSING = [
+    "run_id",
+    "attempt",
+    "host",
+    "finished_at",
+    *(name for name in REPORT_SCHEMA.names if name[:3] == "ms_"),
+]
 
 
 def make_collection(box: Path, images: int, side: int = 448) -> int:
-    """Two tars, a tar.gz, a zip and a folder of pictures, every second one striped; a few of them are cut short.
+    """Two tars, a tar.gz, a zip and a folder of pictures, every second one striped; a few of them
+    are cut short.
 
     Returns how many pictures there are.
     """
     (box / "loose").mkdir(parents=True)
     share = images // 5
-    pictures = [draw(i % 2 == 0, i, side=side) for i in range(2 * share)]  # drawn twice and a half: drawing is slow
+    # drawn twice and a half: drawing is slow
+    pictures = [draw(i % 2 == 0, i, side=side) for i in range(2 * share)]
 
     def some(start: int) -> dict[str, bytes]:
         chosen = (pictures[(start + i) % len(pictures)] for i in range(share))
@@ -42,7 +53,11 @@ def make_collection(box: Path, images: int, side: int = 448) -> int:
     write_tar(box / "b.tar", some(share))
     write_tar(box / "c.tar.gz", {"read.me": b"read me", **some(2 * share)}, "w:gz")
     write_zip(box / "d.zip", {**some(3 * share), "e/list.csv": b"1;2\n" * 100})
-    for name, data in {**some(4 * share), "text.jpg": b"no picture", "notes.txt": b"more notes"}.items():
+    for name, data in {
+        **some(4 * share),
+        "text.jpg": b"no picture",
+        "notes.txt": b"more notes",
+    }.items():
         (box / "loose" / name).write_bytes(data)
     return 5 * share + 2
 
@@ -58,7 +73,9 @@ def write_config(config: CleanerConfig, file: Path) -> Path:
 
 @dataclass(frozen=True)
 class Published:
-    """What is to be seen under a DST: a digest of the mirrors, one of the report, and how often each image is in it."""
+    """What is to be seen under a DST: a digest of the mirrors, one of the report, and how often
+    each image is in it.
+    """
 
     mirrors: str
     report: str
@@ -78,10 +95,14 @@ def published(dst: Path) -> Published:
     for path in sorted(path for path in dst.rglob("*") if path.is_file()):
         name = str(path.relative_to(dst))
         if not name.startswith("_demoire/"):
-            mirrors.update(json.dumps([name, hashlib.sha256(path.read_bytes()).hexdigest()]).encode())
+            mirrors.update(
+                json.dumps([name, hashlib.sha256(path.read_bytes()).hexdigest()]).encode()
+            )
     rows = report_of(dst)
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, (kept := rows.drop_columns(PASSING).combine_chunks()).schema) as stream:
+    with pa.ipc.new_stream(
+        sink, (kept := rows.drop_columns(PASSING).combine_chunks()).schema
+    ) as stream:
         stream.write_table(kept)
     report = hashlib.sha256(sink.getvalue()).hexdigest()
     return Published(mirrors.hexdigest(), report, Counter(rows["image_id"].to_pylist()))
@@ -89,17 +110,36 @@ def published(dst: Path) -> Published:
 
 def report_of(dst: Path) -> pa.Table:
     """All report rows under DST, in the order of sources and places in them."""
-    tables = [pq.read_table(path) for path in sorted((dst / "_demoire" / "report").glob("*.parquet"))]
+    tables = [
+        pq.read_table(path) for path in sorted((dst / "_demoire" / "report").glob("*.parquet"))
+    ]
     return pa.concat_tables(tables).sort_by([("source", "ascending"), ("image_id", "ascending")])
 
 
 def start_clean(
-    src: str, dst: str, config: Path, log: Path, *options: str, environment: Mapping[str, str] | None = None
+    src: str,
+    dst: str,
+    config: Path,
+    log: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """`demoire clean` in a process of its own; what it says goes to the end of a log."""
-    command = [sys.executable, "-m", "flows.cli", "clean", src, dst, "--config", str(config), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "clean",
+        src,
+        dst,
+        "--config",
+        str(config),
+        *options,
+    ]
     with log.open("ab") as out:
-        return subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **(environment or {})})
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **(environment or {})}
+        )
 
 
 def end_with_all(process: subprocess.Popen[bytes], patience: float = 3) -> None:

@@ -1,6 +1,8 @@
-"""A bucket that stumbles while a run reads and writes: answers refused, cut off, late, of other bytes or out of date.
+"""A bucket that stumbles while a run reads and writes: answers refused, cut off, late, of other
+bytes or out of date.
 
-The faults are drawn by a seed, about one in seven answers, and are counted only where an answer could have them.
+The faults are drawn by a seed, about one in seven answers, and are counted only where an answer
+could have them.
 """
 
 import random
@@ -16,25 +18,38 @@ _SHARE = 0.15  # of the answers
 _PATIENCE = 900.0  # seconds for a run
 
 
-def fault_campaign(buckets: Path, expected: Published, config: Path, work: Path, faults: int, seed: int) -> Campaign:
-    """Runs from the bucket `box` into others, each through a proxy that spoils answers, until there were so many."""
+def fault_campaign(
+    buckets: Path, expected: Published, config: Path, work: Path, faults: int, seed: int
+) -> Campaign:
+    """Runs from the bucket `box` into others, each through a proxy that spoils answers, until there
+    were so many.
+    """
     campaign, coming = Campaign(), _draw(random.Random(seed))
-    with serve_s3(buckets) as server, serve_faults(server, coming, campaign.injected, late_lists=True) as endpoint:
+    with (
+        serve_s3(buckets) as server,
+        serve_faults(server, coming, campaign.injected, late_lists=True) as endpoint,
+    ):
         while campaign.injected.total() < faults:
             bucket, log = f"out-{campaign.runs}", work / f"faults-{campaign.runs}.log"
             (buckets / bucket).mkdir()
-            for _ in range(3):  # a run may give up on a store that does not answer, and is started again
+            # a run may give up on a store that does not answer, and is started again
+            for _ in range(3):
                 if clean_bucket(bucket, config, log, endpoint) == 0:
                     break
             campaign.judge(published(buckets / bucket), expected)
-            print(f"run {campaign.runs}: {dict(campaign.injected)}, proved so far: {campaign.proved}", flush=True)
+            print(
+                f"run {campaign.runs}: {dict(campaign.injected)}, proved so far: {campaign.proved}",
+                flush=True,
+            )
     return campaign
 
 
 def clean_bucket(bucket: str, config: Path, log: Path, endpoint: str) -> int:
     """Clean s3://box into a bucket; the exit status."""
     variables = s3_variables(endpoint, "a-key", "a-secret")
-    run = start_clean("s3://box", f"s3://{bucket}", config, log, "--workers", "1", environment=variables)
+    run = start_clean(
+        "s3://box", f"s3://{bucket}", config, log, "--workers", "1", environment=variables
+    )
     return run.wait(_PATIENCE)
 
 

@@ -1,4 +1,6 @@
-"""Hostile files by the ten thousand through the whole job: each has its row, nothing dies, and memory stays bounded."""
+"""Hostile files by the ten thousand through the whole job: each has its row, nothing dies, and
+memory stays bounded.
+"""
 
 import subprocess
 import threading
@@ -35,18 +37,25 @@ class HostileRun:
     missing: list[str] = field(default_factory=list)  # images without a row, or not in the mirror
     doubled: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)  # not cleaned, and yet not what they were
-    good_quarantined: list[str] = field(default_factory=list)  # good pictures that their trap has spoilt
+    # good pictures that their trap has spoilt
+    good_quarantined: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)  # images by status and reason
     deaths: int = 0  # of processes that had a unit in hand
     peaks: dict[str, int] = field(default_factory=dict)  # MB by role of the process
 
     @property
     def proved(self) -> bool:
-        return self.status == 0 and not self.missing + self.doubled + self.altered and not self.deaths
+        return (
+            self.status == 0 and not self.missing + self.doubled + self.altered and not self.deaths
+        )
 
 
-def run_hostile_files(config: Path, work: Path, count: int, seed: int, extra_parents: Path | None) -> HostileRun:
-    """Clean tars of mutated images and all hostile archives in one run, and look into everything that comes of it."""
+def run_hostile_files(
+    config: Path, work: Path, count: int, seed: int, extra_parents: Path | None
+) -> HostileRun:
+    """Clean tars of mutated images and all hostile archives in one run, and look into everything
+    that comes of it.
+    """
     box, dst, log = work / "hostile", work / "hostile-out", work / "hostile.log"
     box.mkdir()
     images, kinds = _pack(box, count, seed, extra_parents)
@@ -59,13 +68,20 @@ def run_hostile_files(config: Path, work: Path, count: int, seed: int, extra_par
         return found
     _check_rows(found, dst, images)
     _check_mirrors(found, dst, images)
-    begun, done = ([path.name for path in (dst / "_demoire" / name).glob("*.json")] for name in ("attempts", "commits"))
+    begun, done = (
+        [path.name for path in (dst / "_demoire" / name).glob("*.json")]
+        for name in ("attempts", "commits")
+    )
     found.deaths = len(begun) - len(done)
     return found
 
 
-def _pack(box: Path, count: int, seed: int, extra_parents: Path | None) -> tuple[dict[str, bytes], set[str]]:
-    """Tars of mutated images; all images by 'archive/name', and the kinds of mutations among them."""
+def _pack(
+    box: Path, count: int, seed: int, extra_parents: Path | None
+) -> tuple[dict[str, bytes], set[str]]:
+    """Tars of mutated images; all images by 'archive/name', and the kinds of mutations among
+    them.
+    """
     images: dict[str, bytes] = {}
     kinds: set[str] = set()
     coming = mutated_images(count, seed, extra_parents)
@@ -98,7 +114,9 @@ def _check_mirrors(found: HostileRun, dst: Path, images: dict[str, bytes]) -> No
     """Whatever was not cleaned has to be there as it came, and whatever was as the report says."""
     rows = {f"{row['source']}/{row['member']}": row for row in report_of(dst).to_pylist()}
     for archive in sorted({name.partition("/")[0] for name in images}):
-        members = {f"{archive}/{as_text(name)}": data for name, data in read_tar(dst / archive).items()}
+        members = {
+            f"{archive}/{as_text(name)}": data for name, data in read_tar(dst / archive).items()
+        }
         for name in (name for name in images if name.startswith(f"{archive}/")):
             if name not in members:
                 found.missing.append(name)

@@ -1,4 +1,5 @@
-"""Processes are killed at random while a collection is cleaned, until the planned number of them is dead.
+"""Processes are killed at random while a collection is cleaned, until the planned number of them is
+dead.
 
     driver    the `demoire clean` process itself; the same command is started again
     worker    one of Ray's processes that fetches, publishes or waits
@@ -6,8 +7,8 @@
     raylet    of the second node of a cluster; a new node takes its place
     prefect   the Prefect server under a flow; it is started again, and so is the flow if it gave up
 
-After some of them the run is left in peace, or started again until it has an end, and what it has published is
-compared with what an undisturbed run has.
+After some of them the run is left in peace, or started again until it has an end, and what it has
+published is compared with what an undisturbed run has.
 """
 
 import os
@@ -26,7 +27,15 @@ from pathlib import Path
 import psutil
 from ray.cluster_utils import Cluster
 
-from tests.chaos.collection import Published, end_with_all, family, fresh, published, start_clean, title
+from tests.chaos.collection import (
+    Published,
+    end_with_all,
+    family,
+    fresh,
+    published,
+    start_clean,
+    title,
+)
 from tests.s3_server import free_port
 
 KINDS = ("driver", "worker", "actor", "raylet", "prefect")
@@ -54,11 +63,19 @@ class Campaign:
 
     @property
     def proved(self) -> bool:
-        return not self.lost + self.doubled and self.runs == self.mirrors_equal == self.reports_equal
+        return (
+            not self.lost + self.doubled and self.runs == self.mirrors_equal == self.reports_equal
+        )
 
 
 def kill_campaign(
-    box: Path, expected: Published, config: Path, work: Path, kills: int, seed: int, kills_a_run: int = 5
+    box: Path,
+    expected: Published,
+    config: Path,
+    work: Path,
+    kills: int,
+    seed: int,
+    kills_a_run: int = 5,
 ) -> Campaign:
     """Runs over the box, each with kills of one kind, until there were so many."""
     rng, campaign = random.Random(seed), Campaign()
@@ -69,7 +86,10 @@ def kill_campaign(
         with _surroundings(kind, work) as around:
             _Run(box, dst, config, log, kind, around, rng, campaign).to_the_end(count)
         campaign.judge(published(dst), expected)
-        print(f"run {campaign.runs} ({kind}): {dict(campaign.injected)}, proved so far: {campaign.proved}", flush=True)
+        print(
+            f"run {campaign.runs} ({kind}): {dict(campaign.injected)}, proved so far: {campaign.proved}",
+            flush=True,
+        )
     return campaign
 
 
@@ -113,17 +133,25 @@ class _PrefectServer(_Surroundings):
         self._port = free_port()
         url = f"http://127.0.0.1:{self._port}/api"
         self.options = ("--prefect", "--workers", "1")
-        self.environment = {"PREFECT_HOME": str(home), "PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "2"}
+        self.environment = {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": url,
+            "PREFECT_CLIENT_MAX_RETRIES": "2",
+        }
         self._start()
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(self._port)]
         environment = {**os.environ, "PREFECT_HOME": self.environment["PREFECT_HOME"]}
         quiet = subprocess.DEVNULL
-        self._server = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
+        self._server = subprocess.Popen(
+            command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
+        )
         end = time.monotonic() + _PATIENCE
         while not _answers(self.environment["PREFECT_API_URL"]):
-            assert self._server.poll() is None and time.monotonic() < end, "the Prefect server does not start"
+            assert self._server.poll() is None and time.monotonic() < end, (
+                "the Prefect server does not start"
+            )
             time.sleep(0.5)
 
     def kill(self) -> None:
@@ -181,7 +209,9 @@ class _Run:
         return start_clean(*self._command, environment=self._around.environment)
 
     def to_the_end(self, kills: int) -> None:
-        """Kill so often, as long as there is something to kill, then see that the run comes to its end."""
+        """Kill so often, as long as there is something to kill, then see that the run comes to its
+        end.
+        """
         while kills and self._wait_for_work():
             time.sleep(self._rng.uniform(0, 1.5))
             if self._kill():
@@ -218,7 +248,9 @@ class _Run:
         self._driver = self._start()
 
     def _kill(self) -> bool:
-        """Kill one process of the kind, with everything it cannot tidy up; whether there was one."""
+        """Kill one process of the kind, with everything it cannot tidy up; whether there was
+        one.
+        """
         if self._kind == "driver":
             if self._driver.poll() is not None:
                 return False
@@ -241,7 +273,9 @@ class _Run:
         return self._rng.choice(chosen) if chosen else None
 
     def _recover(self) -> None:
-        """Start again what has to be, and wait for a sign that something goes on: a unit begun or committed."""
+        """Start again what has to be, and wait for a sign that something goes on: a unit begun or
+        committed.
+        """
         self._around.replace()
         if self._kind == "driver":
             self._driver = self._start()
@@ -253,7 +287,9 @@ class _Run:
             time.sleep(0.1)
 
     def _signs(self) -> int:
-        return sum(1 for name in ("attempts", "commits") for _ in (self._ledger / name).glob("*.json"))
+        return sum(
+            1 for name in ("attempts", "commits") for _ in (self._ledger / name).glob("*.json")
+        )
 
     def _wait(self) -> int:
         try:

@@ -1,7 +1,7 @@
 """Mutated images by the ten thousand, by a seed.
 
-The n-th depends on the seed, on n and on the parents alone, not on how many are made: a finding is made again by its
-number, which its name begins with. 10,000 take about ten seconds of one core.
+The n-th depends on the seed, on n and on the parents alone, not on how many are made: a finding is
+made again by its number, which its name begins with. 10,000 take about ten seconds of one core.
 """
 
 import re
@@ -44,7 +44,27 @@ SIZES = (
     (100_000, 5000),
     (1, 1),
 )
-_NUMBERS = (0, 1, 2, 3, 7, 8, 9, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
+_NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    9,
+    16,
+    127,
+    128,
+    255,
+    256,
+    32767,
+    32768,
+    65535,
+    65536,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
 _HEADERS = (64, 128, 256, 512)  # bytes that count as the header
 
 _OTHER_SUFFIXES = (".jpg", ".png", ".tif", ".webp", ".bmp", ".gif", ".JPEG", ".psd", ".svg")
@@ -53,18 +73,31 @@ _OTHER_SUFFIXES = (".jpg", ".png", ".tif", ".webp", ".bmp", ".gif", ".JPEG", ".p
 _BOMB_EVERY, _FIRST_BOMB = 2500, 40
 
 
-def mutated_images(count: int, seed: int, extra_parents: Path | None = None) -> Iterator[tuple[str, str, bytes]]:
-    """(name, kind of mutation, bytes) of so many files. `extra_parents`: a folder whose files are mutated, too."""
+def mutated_images(
+    count: int, seed: int, extra_parents: Path | None = None
+) -> Iterator[tuple[str, str, bytes]]:
+    """(name, kind of mutation, bytes) of so many files. `extra_parents`: a folder whose files are
+    mutated, too.
+    """
     all_parents = [*parents(), *(read_parents(extra_parents) if extra_parents else ())]
-    suited = {kind: [p for p in all_parents if mutation.suits(p.data)] for kind, mutation in _MUTATIONS.items()}
+    suited = {
+        kind: [p for p in all_parents if mutation.suits(p.data)]
+        for kind, mutation in _MUTATIONS.items()
+    }
     schedule = [kind for kind, mutation in _MUTATIONS.items() for _ in range(mutation.weight)]
     for number in range(count):
         is_bomb = number % _BOMB_EVERY == _FIRST_BOMB
         kind = png_bomb.__name__ if is_bomb else schedule[number % len(schedule)]
         rng = Random(f"{seed}/{number}")
         parent = rng.choice(suited[kind])
-        suffix = rng.choice(_OTHER_SUFFIXES) if kind == swapped_extension.__name__ else parent.suffix
-        yield f"{number:06}-{kind}-{parent.label}{suffix}", kind, _MUTATIONS[kind].mutate(parent.data, rng)
+        suffix = (
+            rng.choice(_OTHER_SUFFIXES) if kind == swapped_extension.__name__ else parent.suffix
+        )
+        yield (
+            f"{number:06}-{kind}-{parent.label}{suffix}",
+            kind,
+            _MUTATIONS[kind].mutate(parent.data, rng),
+        )
 
 
 # The register of mutations
@@ -108,7 +141,9 @@ def _is_bmp(data: bytes) -> bool:
     return data[:2] == b"BM" and len(data) > 64
 
 
-def _mutation(suits: Callable[[bytes], bool] = _is_any, weight: int = 1) -> Callable[[Mutate], Mutate]:
+def _mutation(
+    suits: Callable[[bytes], bool] = _is_any, weight: int = 1
+) -> Callable[[Mutate], Mutate]:
     """Register a function as the kind of mutation that its name says."""
 
     def register(mutate: Mutate) -> Mutate:
@@ -177,7 +212,9 @@ def truncated(data: bytes, rng: Random) -> bytes:
 
 @_mutation(weight=2)
 def truncated_with_end(data: bytes, rng: Random) -> bytes:
-    """Cut short, but with the end that the format asks for, and with the size in the header set right."""
+    """Cut short, but with the end that the format asks for, and with the size in the header set
+    right.
+    """
     out = bytearray(data[: _place(data, rng)])
     if data[:2] == b"\xff\xd8":
         return bytes(out) + b"\xff\xd9"
@@ -232,13 +269,17 @@ def block_zeroed(data: bytes, rng: Random) -> bytes:
 @_mutation()
 def blocks_swapped(data: bytes, rng: Random) -> bytes:
     first, second, third, fourth = sorted(rng.randrange(len(data)) for _ in range(4))
-    return data[:first] + data[third:fourth] + data[second:third] + data[first:second] + data[fourth:]
+    return (
+        data[:first] + data[third:fourth] + data[second:third] + data[first:second] + data[fourth:]
+    )
 
 
 @_mutation(weight=2)
 def spliced(data: bytes, rng: Random) -> bytes:
     """The beginning of one file and the end of another, of the same format as often as not."""
-    others = [parent.data for parent in parents() if rng.random() < 0.5 or parent.data[:2] == data[:2]]
+    others = [
+        parent.data for parent in parents() if rng.random() < 0.5 or parent.data[:2] == data[:2]
+    ]
     other = rng.choice(others)
     return data[: _place(data, rng)] + other[_place(other, rng) :]
 
@@ -246,7 +287,9 @@ def spliced(data: bytes, rng: Random) -> bytes:
 @_mutation()
 def trailing_garbage(data: bytes, rng: Random) -> bytes:
     other = rng.choice(parents()).data
-    return data + rng.choice((rng.randbytes(rng.randint(1, 5000)), bytes(3000), other, data, small_archive("zip")))
+    return data + rng.choice(
+        (rng.randbytes(rng.randint(1, 5000)), bytes(3000), other, data, small_archive("zip"))
+    )
 
 
 @_mutation()
@@ -256,7 +299,9 @@ def empty(data: bytes, rng: Random) -> bytes:
 
 @_mutation(weight=2)
 def noise_behind_signature(data: bytes, rng: Random) -> bytes:
-    return data[: rng.choice((2, 3, 4, 8, 12, 16, 30))] + rng.randbytes(rng.choice((0, 1, 10, 100, 3000)))
+    return data[: rng.choice((2, 3, 4, 8, 12, 16, 30))] + rng.randbytes(
+        rng.choice((0, 1, 10, 100, 3000))
+    )
 
 
 @_mutation()
@@ -284,9 +329,14 @@ def _has_profile(data: bytes) -> bool:
 
 @_mutation(_has_profile, weight=4)
 def profile_bytes(data: bytes, rng: Random) -> bytes:
-    """Bits of the colour profile: of its header and table of tags most of all, which its reader trusts."""
+    """Bits of the colour profile: of its header and table of tags most of all, which its reader
+    trusts.
+    """
     if _is_png(data):
-        chunks = [(kind, _mutated_iccp(body, rng) if kind == b"iCCP" else body) for kind, body in _png_chunks(data)]
+        chunks = [
+            (kind, _mutated_iccp(body, rng) if kind == b"iCCP" else body)
+            for kind, body in _png_chunks(data)
+        ]
         return png_of(chunks)
     start, end = _profile_span(data) or (0, len(data))
     return data[:start] + _mutated_block(data[start:end], rng) + data[end:]
@@ -381,7 +431,9 @@ def jpeg_frame(data: bytes, rng: Random) -> bytes:
         out[frame + 9] = rng.choice((0, 1, 2, 3, 4, 5, 10, 255))
     else:
         for component in range(data[frame + 9]):
-            out[(frame + 11 + 3 * component) % len(out)] = rng.choice((0x00, 0x11, 0x21, 0x22, 0x41, 0x44, 0xFF))
+            out[(frame + 11 + 3 * component) % len(out)] = rng.choice(
+                (0x00, 0x11, 0x21, 0x22, 0x41, 0x44, 0xFF)
+            )
     return bytes(out)
 
 
@@ -389,10 +441,16 @@ def jpeg_frame(data: bytes, rng: Random) -> bytes:
 def jpeg_tables(data: bytes, rng: Random) -> bytes:
     """Quantisation and Huffman tables, restart interval, and the header of the first scan."""
     out = bytearray(data)
-    spans = [(start, end) for marker, start, end in _jpeg_segments(data) if marker in (0xC4, 0xDA, 0xDB, 0xDD)]
+    spans = [
+        (start, end)
+        for marker, start, end in _jpeg_segments(data)
+        if marker in (0xC4, 0xDA, 0xDB, 0xDD)
+    ]
     for _ in range(rng.choice((1, 2, 6))):
         start, end = rng.choice(spans)
-        out[rng.randrange(start + 4, max(start + 5, min(end, len(out))))] = rng.choice((0, 1, 255, rng.randrange(256)))
+        out[rng.randrange(start + 4, max(start + 5, min(end, len(out))))] = rng.choice(
+            (0, 1, 255, rng.randrange(256))
+        )
     return bytes(out)
 
 
@@ -407,7 +465,11 @@ def jpeg_segment_lengths(data: bytes, rng: Random) -> bytes:
 @_mutation(_is_jpeg)
 def jpeg_segment_order(data: bytes, rng: Random) -> bytes:
     segments = _jpeg_segments(data)
-    order = rng.sample(segments, len(segments)) if rng.random() < 0.5 else [*segments, rng.choice(segments)]
+    order = (
+        rng.sample(segments, len(segments))
+        if rng.random() < 0.5
+        else [*segments, rng.choice(segments)]
+    )
     if rng.random() < 0.3:
         order.remove(rng.choice(segments))
     return data[:2] + b"".join(data[start:end] for _, start, end in order) + data[segments[-1][2] :]
@@ -426,7 +488,9 @@ def jpeg_markers_in_scan(data: bytes, rng: Random) -> bytes:
 
 @_mutation(_is_progressive)
 def jpeg_many_scans(data: bytes, rng: Random) -> bytes:
-    """Up to two thousand scans, each of which costs a pass over the picture; seldom of a large picture."""
+    """Up to two thousand scans, each of which costs a pass over the picture; seldom of a large
+    picture.
+    """
     starts = [match.start() for match in re.finditer(b"\xff\xda", data)]
     end = data.rindex(b"\xff\xd9")
     number = rng.randrange(len(starts))
@@ -499,7 +563,9 @@ def png_chunk_order(data: bytes, rng: Random) -> bytes:
     elif what == 2:
         chunks.remove(rng.choice(chunks))
     else:
-        chunks.insert(rng.randrange(len(chunks)), (rng.randbytes(4), rng.randbytes(rng.randrange(100))))
+        chunks.insert(
+            rng.randrange(len(chunks)), (rng.randbytes(4), rng.randbytes(rng.randrange(100)))
+        )
     return png_of(chunks)
 
 
@@ -508,16 +574,22 @@ def _has_rows(data: bytes) -> bool:
 
 
 def _png_rows(data: bytes) -> bytes:
-    """The image data as it inflates; none where it does not, as in an extra parent that is broken already."""
+    """The image data as it inflates; none where it does not, as in an extra parent that is broken
+    already.
+    """
     try:
-        return zlib.decompressobj().decompress(b"".join(body for kind, body in _png_chunks(data) if kind == b"IDAT"))
+        return zlib.decompressobj().decompress(
+            b"".join(body for kind, body in _png_chunks(data) if kind == b"IDAT")
+        )
     except zlib.error:
         return b""
 
 
 @_mutation(_has_rows, weight=2)
 def png_rows(data: bytes, rng: Random) -> bytes:
-    """Filter types that there are none of, too few rows or too many, in image data that inflates and checks out."""
+    """Filter types that there are none of, too few rows or too many, in image data that inflates
+    and checks out.
+    """
     chunks = _png_chunks(data)
     rows = bytearray(_png_rows(data))
     what = rng.randrange(3)
@@ -574,7 +646,8 @@ class _Directories:
     big: bool
     tags: tuple[_Tag, ...]
     starts: tuple[int, ...]
-    links: tuple[int, ...]  # places of the offsets that lead from one directory to the next, the header's first
+    # places of the offsets that lead from one directory to the next, the header's first
+    links: tuple[int, ...]
 
     @property
     def word(self) -> str:
@@ -588,7 +661,24 @@ class _Directories:
         return tag.place + (12 if self.big else 8)
 
 
-_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_TYPE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TIFF_SIZE_TAGS = (256, 257, 258, 273, 277, 278, 279, 322, 323, 324, 325)
 
@@ -597,12 +687,19 @@ def _directories(data: bytes) -> _Directories:
     order = "<" if data[:2] == b"II" else ">"
     big = b"+" in data[2:4]
     word = struct.Struct(order + ("Q" if big else "I"))
-    entry, counts = struct.Struct(order + ("2HQ8x" if big else "2HI4x")), struct.Struct(order + ("Q" if big else "H"))
+    entry, counts = (
+        struct.Struct(order + ("2HQ8x" if big else "2HI4x")),
+        struct.Struct(order + ("Q" if big else "H")),
+    )
     tags: list[_Tag] = []
     starts: list[int] = []
     links = [8 if big else 4]
     with suppress(struct.error):  # an extra parent may be broken already
-        while (start := word.unpack_from(data, links[-1])[0]) and start not in starts and len(starts) < 50:
+        while (
+            (start := word.unpack_from(data, links[-1])[0])
+            and start not in starts
+            and len(starts) < 50
+        ):
             (count,) = counts.unpack_from(data, start)
             first = start + counts.size
             places = range(first, first + count * entry.size, entry.size)
@@ -630,12 +727,16 @@ def _set_value(out: bytearray, found: _Directories, tag: _Tag, value: int, rng: 
         start = slot if inline else struct.unpack_from(found.word, out, slot)[0]
         place = start + size * rng.randrange(tag.count)
     with suppress(struct.error):  # in an extra parent the values may lie beyond the end
-        struct.pack_into(found.order + letter, out, place, value % (1 << 8 * struct.calcsize(letter)))
+        struct.pack_into(
+            found.order + letter, out, place, value % (1 << 8 * struct.calcsize(letter))
+        )
 
 
 @_mutation(_is_tiff, weight=4)
 def tiff_sizes(data: bytes, rng: Random) -> bytes:
-    """Width and length, of strips and tiles, too; bits and samples; where strips are and how long."""
+    """Width and length, of strips and tiles, too; bits and samples; where strips are and how
+    long.
+    """
     found, out = _directories(data), bytearray(data)
     width, height = rng.choice(SIZES)
     whole = {256: width, 257: height} if rng.random() < 0.5 else {}
@@ -653,16 +754,41 @@ def tiff_values(data: bytes, rng: Random) -> bytes:
     found, out = _directories(data), bytearray(data)
     for _ in range(rng.choice((1, 2, 4))):
         _set_value(
-            out, found, rng.choice(found.tags), rng.choice((*_NUMBERS, len(data), rng.randrange(len(data)))), rng
+            out,
+            found,
+            rng.choice(found.tags),
+            rng.choice((*_NUMBERS, len(data), rng.randrange(len(data)))),
+            rng,
         )
     return bytes(out)
 
 
 @_mutation(_is_tiff, weight=3)
 def tiff_coding(data: bytes, rng: Random) -> bytes:
-    """Another compression, photometric, predictor, order of bits or planes than the strips are in."""
+    """Another compression, photometric, predictor, order of bits or planes than the strips are
+    in.
+    """
     values = {
-        259: (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34712, 34887, 34892, 34925, 50000, 50001, 50002, 65535),
+        259: (
+            1,
+            2,
+            3,
+            4,
+            5,
+            6,
+            7,
+            8,
+            32773,
+            32946,
+            34712,
+            34887,
+            34892,
+            34925,
+            50000,
+            50001,
+            50002,
+            65535,
+        ),
         262: (0, 1, 2, 3, 4, 5, 6, 8, 9, 32803, 65535),
         266: (1, 2),
         284: (1, 2, 3),
@@ -704,7 +830,20 @@ def tiff_tag_numbers(data: bytes, rng: Random) -> bytes:
     """Tags that are there twice, that are missing, or that mean something else."""
     found, out = _directories(data), bytearray(data)
     for _ in range(rng.choice((1, 3))):
-        number = rng.choice((*(tag.number for tag in found.tags), 330, 347, 34665, 34853, 33723, 34675, 700, 513, 514))
+        number = rng.choice(
+            (
+                *(tag.number for tag in found.tags),
+                330,
+                347,
+                34665,
+                34853,
+                33723,
+                34675,
+                700,
+                513,
+                514,
+            )
+        )
         struct.pack_into(found.order + "H", out, rng.choice(found.tags).place, number)
     return bytes(out)
 
@@ -719,7 +858,9 @@ def tiff_offsets(data: bytes, rng: Random) -> bytes:
         for _ in range(rng.choice((1, 20))):
             _set_value(out, found, tags[0], rng.choice(beyond), rng)
     elif rng.random() < 0.7:
-        struct.pack_into(found.word, out, found.value_place(rng.choice(found.tags)), rng.choice(beyond))
+        struct.pack_into(
+            found.word, out, found.value_place(rng.choice(found.tags)), rng.choice(beyond)
+        )
     else:
         struct.pack_into(found.word, out, found.links[0], rng.choice(beyond))
     return bytes(out)
@@ -727,13 +868,17 @@ def tiff_offsets(data: bytes, rng: Random) -> bytes:
 
 @_mutation(_is_tiff)
 def tiff_loops(data: bytes, rng: Random) -> bytes:
-    """Directories that lead back to themselves, as the next one or as one inside (Exif, GPS, sub-directories)."""
+    """Directories that lead back to themselves, as the next one or as one inside (Exif, GPS,
+    sub-directories).
+    """
     found, out = _directories(data), bytearray(data)
     if rng.random() < 0.5 and len(found.links) > 1:
         struct.pack_into(found.word, out, found.links[-1], rng.choice(found.starts))
     else:
         tag = rng.choice(found.tags[-4:])
-        struct.pack_into(found.order + "2H", out, tag.place, rng.choice((330, 34665, 34853, 40965)), 4)
+        struct.pack_into(
+            found.order + "2H", out, tag.place, rng.choice((330, 34665, 34853, 40965)), 4
+        )
         struct.pack_into(found.word, out, found.count_place(tag), rng.choice((1, 1, 1000)))
         struct.pack_into(found.word, out, found.value_place(tag), rng.choice(found.starts))
     return bytes(out)
@@ -741,7 +886,9 @@ def tiff_loops(data: bytes, rng: Random) -> bytes:
 
 @_mutation(_is_tiff)
 def tiff_page_chain(data: bytes, rng: Random) -> bytes:
-    """Thousands of further pages of one pixel; at times the last of them leads back, or lacks its size."""
+    """Thousands of further pages of one pixel; at times the last of them leads back, or lacks its
+    size.
+    """
     found, out = _directories(data), bytearray(data)
     count, turn = rng.choice((100, 1000, 5000)), rng.choice(("end", "back", "broken"))
     values = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 1}
@@ -751,7 +898,9 @@ def tiff_page_chain(data: bytes, rng: Random) -> bytes:
     size = len(head) + len(tags) + struct.calcsize(found.word)
     start = len(out)
     struct.pack_into(found.word, out, found.links[-1], start)
-    out += b"".join(head + tags + struct.pack(found.word, start + number * size) for number in range(1, count))
+    out += b"".join(
+        head + tags + struct.pack(found.word, start + number * size) for number in range(1, count)
+    )
     ends = {"end": 0, "back": start, "broken": len(out) + size + 1000}
     return bytes(out + head + tags + struct.pack(found.word, ends[turn]))
 
@@ -780,7 +929,9 @@ def _webp_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _webp(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    body = b"".join(kind + struct.pack("<I", len(part)) + part + bytes(len(part) % 2) for kind, part in chunks)
+    body = b"".join(
+        kind + struct.pack("<I", len(part)) + part + bytes(len(part) % 2) for kind, part in chunks
+    )
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
 
@@ -804,7 +955,10 @@ def webp_sizes(data: bytes, rng: Random) -> bytes:
     chunks = _webp_chunks(data)
     some = rng.randrange(len(chunks)) if rng.random() < 0.4 else None
     return _webp(
-        [(k, _with_webp_size(k, body, *size) if some in (None, i) else body) for i, (k, body) in enumerate(chunks)]
+        [
+            (k, _with_webp_size(k, body, *size) if some in (None, i) else body)
+            for i, (k, body) in enumerate(chunks)
+        ]
     )
 
 
@@ -815,7 +969,20 @@ def webp_chunk_lengths(data: bytes, rng: Random) -> bytes:
         places.append(place + 4)
         place += 8 + len(body) + len(body) % 2
     out = bytearray(data)
-    lengths = (0, 1, 4, 7, 10, 255, len(data), len(data) + 8, 2**31 - 1, 2**31, 2**32 - 10, 2**32 - 1)
+    lengths = (
+        0,
+        1,
+        4,
+        7,
+        10,
+        255,
+        len(data),
+        len(data) + 8,
+        2**31 - 1,
+        2**31,
+        2**32 - 10,
+        2**32 - 1,
+    )
     struct.pack_into("<I", out, min(rng.choice(places), len(out) - 4), rng.choice(lengths))
     return bytes(out)
 
@@ -864,10 +1031,14 @@ def bmp_sizes(data: bytes, rng: Random) -> bytes:
 
 @_mutation(_is_bmp, weight=2)
 def bmp_fields(data: bytes, rng: Random) -> bytes:
-    """Where the pixels begin, the header's size, planes, bits, compression, size of the data, colours."""
+    """Where the pixels begin, the header's size, planes, bits, compression, size of the data,
+    colours.
+    """
     out = bytearray(data)
     for _ in range(rng.choice((1, 2, 3))):
-        form, place = rng.choice((("<I", 10), ("<I", 14), ("<H", 26), ("<H", 28), ("<I", 30), ("<I", 34), ("<I", 46)))
+        form, place = rng.choice(
+            (("<I", 10), ("<I", 14), ("<H", 26), ("<H", 28), ("<I", 30), ("<I", 34), ("<I", 46))
+        )
         size = struct.calcsize(form)
         values = (4, 5, 6, 12, 24, 32, 40, 52, 54, 64, 108, 124, *_NUMBERS)
         struct.pack_into(form, out, place, rng.choice(values) % (1 << 8 * size))

@@ -45,9 +45,14 @@ def draw(striped: bool, seed: int, height: int = 96, width: int = 96) -> NDArray
 
 
 def good_pictures(seed: int) -> dict[str, bytes]:
-    """The pictures by name that stand beside the trap in every hostile archive and folder; every second is striped."""
+    """The pictures by name that stand beside the trap in every hostile archive and folder; every
+    second is striped.
+    """
     pictures = [draw(number % 2 == 0, 10 * seed + number) for number in range(4)]
-    files = {f"good-{i}.jpg": saved(Image.fromarray(p), "JPEG", quality=92) for i, p in enumerate(pictures[:3])}
+    files = {
+        f"good-{i}.jpg": saved(Image.fromarray(p), "JPEG", quality=92)
+        for i, p in enumerate(pictures[:3])
+    }
     return files | {"good-3.png": saved(Image.fromarray(pictures[3]), "PNG")}
 
 
@@ -61,7 +66,13 @@ def parents() -> tuple[Parent, ...]:
         for number, picture in enumerate((draw(True, 1, 101, 130), draw(False, 2, 72, 64)))
         for label, data in make(picture).items()
     ]
-    return (*found, *(Parent(f"foreign{suffix.replace('.', '-')}", suffix, data) for suffix, data in _foreign()))
+    return (
+        *found,
+        *(
+            Parent(f"foreign{suffix.replace('.', '-')}", suffix, data)
+            for suffix, data in _foreign()
+        ),
+    )
 
 
 def read_parents(folder: Path) -> Iterator[Parent]:
@@ -87,7 +98,8 @@ def _tiff_of(samples: NDArray, **options: Any) -> bytes:
 @functools.cache
 def _profile() -> bytes:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2001, 2, 3, 4, 5, 6)  # the clock must not decide what is drawn
+    # the clock must not decide what is drawn
+    profile[24:36] = struct.pack(">6H", 2001, 2, 3, 4, 5, 6)
     return bytes(profile)
 
 
@@ -95,7 +107,9 @@ def _profile() -> bytes:
 def exif() -> bytes:
     found = Image.Exif()
     found[0x0112], found[0x010F], found[0x8298] = 6, "A camera maker", "somebody"
-    found.get_ifd(0x8769).update({0x9003: "2001:02:03 04:05:06", 0x927C: bytes(range(200)), 0x829A: 0.01})
+    found.get_ifd(0x8769).update(
+        {0x9003: "2001:02:03 04:05:06", 0x927C: bytes(range(200)), 0x829A: 0.01}
+    )
     found.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.5)})
     return found.tobytes()
 
@@ -105,7 +119,13 @@ _XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>\xc3\xa9</a></x:xmpmeta>'
 
 def _jpegs(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
     image, grey = Image.fromarray(rgb), Image.fromarray(rgb[:, :, 1])
-    rich = {"exif": exif(), "icc_profile": _profile(), "xmp": _XMP, "comment": b"a note", "dpi": (300, 300)}
+    rich = {
+        "exif": exif(),
+        "icc_profile": _profile(),
+        "xmp": _XMP,
+        "comment": b"a note",
+        "dpi": (300, 300),
+    }
     return {
         "420": saved(image, "JPEG", quality=80, subsampling=2),
         "444": saved(image, "JPEG", quality=92, subsampling=0),
@@ -117,8 +137,12 @@ def _jpegs(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "rgb": saved(image, "JPEG", quality=90, keep_rgb=True),
         "rich": saved(image, "JPEG", quality=90, **rich),
         "restarts": saved(image, "JPEG", quality=75, restart_marker_rows=1),
-        "restarts-progressive": saved(image, "JPEG", quality=75, progressive=True, restart_marker_blocks=5),
-        "twelve-bits": bytes(imagecodecs.jpeg8_encode(rgb.astype(np.uint16) << 4, bitspersample=12)),
+        "restarts-progressive": saved(
+            image, "JPEG", quality=75, progressive=True, restart_marker_blocks=5
+        ),
+        "twelve-bits": bytes(
+            imagecodecs.jpeg8_encode(rgb.astype(np.uint16) << 4, bitspersample=12)
+        ),
         "lossless": bytes(imagecodecs.ljpeg_encode(np.ascontiguousarray(rgb[:, :, 1]))),
     }
 
@@ -146,12 +170,22 @@ def _pngs(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "rgba-16": bytes(imagecodecs.png_encode(np.dstack([deep, deep[:, :, 2]]))),
         "interlaced": _interlaced_png(rgb),
         "interlaced-16": _interlaced_png(deep),
-        "rich": saved(image, "PNG", pnginfo=text, icc_profile=_profile(), exif=exif(), dpi=(300, 300)),
+        "rich": saved(
+            image, "PNG", pnginfo=text, icc_profile=_profile(), exif=exif(), dpi=(300, 300)
+        ),
         "animated": saved(image, "PNG", save_all=True, append_images=[Image.fromarray(255 - rgb)]),
     }
 
 
-_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (0, 4, 8, 8),
+    (4, 0, 8, 4),
+    (0, 2, 4, 4),
+    (2, 0, 4, 2),
+    (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)
 
 
 def _interlaced_png(rgb: NDArray) -> bytes:
@@ -169,19 +203,28 @@ def _tiffs(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
     coded = ("lzw", "deflate", "packbits", "zstd", "lzma", "webp")
     ways: dict[str, dict[str, object]] = {name: {"compression": name} for name in coded}
     files = {name: _tiff_of(rgb, **colour, **options) for name, options in ways.items()}
-    files |= {f"fax-{way}": saved(image.convert("1"), "TIFF", compression=way) for way in ("group3", "group4")}
+    files |= {
+        f"fax-{way}": saved(image.convert("1"), "TIFF", compression=way)
+        for way in ("group3", "group4")
+    }
     jpeg = {"compression": "jpeg", "compressionargs": {"level": 90}}
     return files | {
         "plain": _tiff_of(rgb, **colour),
         "grey": _tiff_of(grey, photometric="minisblack", rowsperstrip=30),
         "predictor": _tiff_of(rgb, compression="lzw", predictor=True, **colour),
-        "predictor-16": _tiff_of(deep, compression="deflate", predictor=True, tile=(32, 48), photometric="rgb"),
+        "predictor-16": _tiff_of(
+            deep, compression="deflate", predictor=True, tile=(32, 48), photometric="rgb"
+        ),
         "jpeg": _tiff_of(rgb, photometric="ycbcr", rowsperstrip=16, **jpeg),
         "jpeg-tiles": _tiff_of(rgb, photometric="ycbcr", tile=(48, 64), **jpeg),
         "tiles": _tiff_of(rgb, photometric="rgb", tile=(32, 48)),
         "planar": _tiff_of(np.moveaxis(rgb, 2, 0), planarconfig="separate", **colour),
         "planar-zstd-tiles": _tiff_of(
-            np.moveaxis(deep, 2, 0), planarconfig="separate", photometric="rgb", compression="zstd", tile=(32, 32)
+            np.moveaxis(deep, 2, 0),
+            planarconfig="separate",
+            photometric="rgb",
+            compression="zstd",
+            tile=(32, 32),
         ),
         "grey-16": _tiff_of(deep[:, :, 1], photometric="minisblack", byteorder=">"),
         "rgba": _tiff_of(np.dstack([rgb, grey]), extrasamples=["unassalpha"], **colour),
@@ -191,8 +234,11 @@ def _tiffs(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "one-bit": saved(image.convert("1"), "TIFF"),
         "palette": saved(image.quantize(40), "TIFF", compression="tiff_lzw"),
         "cmyk": saved(image.convert("CMYK"), "TIFF"),
-        "lab": saved(image.convert("LAB"), "TIFF", icc_profile=_profile()),  # else Pillow puts in one with the time
-        "two-pages": saved(image, "TIFF", save_all=True, append_images=[image.rotate(180)], compression="tiff_lzw"),
+        # else Pillow puts in one with the time
+        "lab": saved(image.convert("LAB"), "TIFF", icc_profile=_profile()),
+        "two-pages": saved(
+            image, "TIFF", save_all=True, append_images=[image.rotate(180)], compression="tiff_lzw"
+        ),
         "rich": saved(image, "TIFF", icc_profile=_profile(), exif=exif(), dpi=(400, 400)),
     }
 
@@ -207,7 +253,9 @@ def _webps(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "alpha-lossless": saved(alpha, "WEBP", lossless=True, exact=True, method=0),
         "rich": saved(image, "WEBP", quality=80, method=2, **rich),
         "rich-lossless": saved(alpha, "WEBP", lossless=True, method=0, **rich),
-        "animated": saved(image, "WEBP", save_all=True, append_images=[image.rotate(180)], method=0),
+        "animated": saved(
+            image, "WEBP", save_all=True, append_images=[image.rotate(180)], method=0
+        ),
     }
 
 
@@ -224,7 +272,9 @@ def _bmps(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "32": saved(image.convert("RGBA"), "BMP"),
         "one-bit": saved(image.convert("1"), "BMP"),
         "top-down": bytes(top_down),
-        "core": b"BM" + struct.pack("<I4xIIHHHH", 26 + len(rows), 26, 12, width, height, 1, 24) + rows,
+        "core": b"BM"
+        + struct.pack("<I4xIIHHHH", 26 + len(rows), 26, 12, width, height, 1, 24)
+        + rows,
         "rle": _run_length_bmp(rgb[:, :, 1] // 48),
     }
 
@@ -236,14 +286,20 @@ def _run_length_bmp(indices: NDArray[np.uint8]) -> bytes:
     for row in indices[::-1]:
         for index, run in groupby(row.tolist()):
             length = len(list(run))
-            coded += b"".join(bytes((min(255, length - done), index)) for done in range(0, length, 255))
+            coded += b"".join(
+                bytes((min(255, length - done), index)) for done in range(0, length, 255)
+            )
         coded += b"\0\0"
     coded += b"\0\1"
     palette = b"".join(bytes((index, index, 255 - index, 0)) for index in range(256))
     start = 54 + len(palette)
     header = struct.pack("<I4xI", start + len(coded), start)
     return (
-        b"BM" + header + struct.pack("<I2i2H6I", 40, width, height, 1, 8, 1, len(coded), 0, 0, 256, 0) + palette + coded
+        b"BM"
+        + header
+        + struct.pack("<I2i2H6I", 40, width, height, 1, 8, 1, len(coded), 0, 0, 256, 0)
+        + palette
+        + coded
     )
 
 
@@ -287,14 +343,21 @@ def png_bomb_of(width: int, height: int, form: tuple[int, int]) -> bytes:
 def deflated_zeros(size: int, *, raw: bool = False) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS)
     block = bytes(1 << 20)
-    parts = [packer.compress(block[: min(len(block), size - done)]) for done in range(0, size, len(block))]
+    parts = [
+        packer.compress(block[: min(len(block), size - done)])
+        for done in range(0, size, len(block))
+    ]
     return b"".join(parts) + packer.flush()
 
 
 @functools.cache
 def small_archive(kind: str) -> bytes:
     """A picture in a zip, a tar or a gzip of one; or "zeros", five million of them in a gzip."""
-    name, picture, out = "a.jpg", saved(Image.fromarray(draw(True, 4, 64, 64)), "JPEG"), io.BytesIO()
+    name, picture, out = (
+        "a.jpg",
+        saved(Image.fromarray(draw(True, 4, 64, 64)), "JPEG"),
+        io.BytesIO(),
+    )
     if kind == "zeros":
         return gzip.compress(bytes(5_000_000), mtime=0)
     if kind == "zip":

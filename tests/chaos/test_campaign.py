@@ -54,7 +54,9 @@ def buckets(box: Path, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-def test_a_bucket_that_stumbles_changes_nothing(buckets: Path, config: Path, tmp_path: Path) -> None:
+def test_a_bucket_that_stumbles_changes_nothing(
+    buckets: Path, config: Path, tmp_path: Path
+) -> None:
     with serve_s3(buckets) as endpoint:
         assert clean_bucket("calm", config, tmp_path / "calm.log", endpoint) == 0
     campaign = fault_campaign(buckets, published(buckets / "calm"), config, tmp_path, 15, seed=1)
@@ -65,8 +67,13 @@ def test_a_bucket_that_stumbles_changes_nothing(buckets: Path, config: Path, tmp
 def test_hostile_files_have_their_rows_and_kill_nothing(config: Path, tmp_path: Path) -> None:
     found = run_hostile_files(config, tmp_path, 400, seed=7, extra_parents=None)
     assert found.proved, found
-    assert found.peaks["cleaning worker"] < 2000  # MiB; it varies with what meets in the worker, about 1,400 to 1,700
-    assert found.mutations > 40 and found.outcomes["cleaned"] > 20 and found.outcomes["quarantined truncated"] > 20
+    # MiB; it varies with what meets in the worker, about 1,400 to 1,700
+    assert found.peaks["cleaning worker"] < 2000
+    assert (
+        found.mutations > 40
+        and found.outcomes["cleaned"] > 20
+        and found.outcomes["quarantined truncated"] > 20
+    )
 
 
 def test_a_campaign_would_see_what_is_lost_doubled_or_changed(box: Path, calm: Published) -> None:

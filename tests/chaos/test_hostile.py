@@ -1,4 +1,6 @@
-"""The hostile input itself: the same by the same seed, of all kinds, and meant as it says; and a first bite of it."""
+"""The hostile input itself: the same by the same seed, of all kinds, and meant as it says; and a
+first bite of it.
+"""
 
 import hashlib
 import os
@@ -33,7 +35,9 @@ def test_all_kinds_occur_under_names_of_their_own() -> None:
     files = list(mutated_images(400, seed=1))
     assert {kind for _, kind, _ in files} == set(MUTATIONS)
     assert len({name for name, *_ in files}) == len(files)
-    assert all(Path(name).suffix.lower() in IMAGE_SUFFIXES | UNSUPPORTED_SUFFIXES for name, *_ in files)
+    assert all(
+        Path(name).suffix.lower() in IMAGE_SUFFIXES | UNSUPPORTED_SUFFIXES for name, *_ in files
+    )
 
 
 def test_files_from_elsewhere_are_mutated_too(tmp_path: Path) -> None:
@@ -66,7 +70,11 @@ def test_the_same_seed_gives_the_same_archives(archives: dict[str, Path], tmp_pa
     again = hostile_archives(tmp_path / "again", seed=1)
     assert again.keys() == archives.keys()
     digests = [
-        {kind: hashlib.sha256(path.read_bytes()).digest() for kind, path in made.items() if path.is_file()}
+        {
+            kind: hashlib.sha256(path.read_bytes()).digest()
+            for kind, path in made.items()
+            if path.is_file()
+        }
         for made in (archives, again)
     ]
     assert digests[0] == digests[1]
@@ -81,7 +89,9 @@ def test_there_are_archives_of_every_kind_and_folders(archives: dict[str, Path])
 
 
 def test_nothing_but_image_errors_comes_of_hostile_images() -> None:
-    """Decoded as the pipeline does it. An exception in the child that decodes for it would come as native_crash."""
+    """Decoded as the pipeline does it. An exception in the child that decodes for it would come as
+    native_crash.
+    """
     for name, _, data in mutated_images(300, seed=3):
         for read in (probe, decode):
             try:

@@ -1,4 +1,6 @@
-"""Drawn scenes, and toy models whose behaviour a test can foretell: one takes red for moiré, one takes away red."""
+"""Drawn scenes, and toy models whose behaviour a test can foretell: one takes red for moiré, one
+takes away red.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +22,18 @@ Scene = Callable[..., NDArray[np.uint8]]
 
 @pytest.fixture(scope="session")
 def scene() -> Scene:
-    """Draws (height, width, 3) uint8: a blue-green ground with slopes, bars and grain, red where `red` says (H, W)."""
+    """Draws (height, width, 3) uint8: a blue-green ground with slopes, bars and grain, red where
+    `red` says (H, W).
+    """
 
-    def draw(height: int, width: int, *, red: NDArray[np.bool_] | None = None, seed: int = 0) -> NDArray[np.uint8]:
+    def draw(
+        height: int, width: int, *, red: NDArray[np.bool_] | None = None, seed: int = 0
+    ) -> NDArray[np.uint8]:
         rng = np.random.default_rng(seed)
         y, x = np.mgrid[:height, :width].astype(np.float32)
-        picture = np.stack([30 + 20 * np.sin(x / 9), 60 + 120 * y / height, 80 + 100 * x / width], axis=2)
+        picture = np.stack(
+            [30 + 20 * np.sin(x / 9), 60 + 120 * y / height, 80 + 100 * x / width], axis=2
+        )
         picture[(x // 24 + y // 40) % 5 == 0] += (0, 40, 30)
         picture += rng.normal(0, 2, picture.shape)
         if red is not None:
@@ -36,7 +44,9 @@ def scene() -> Scene:
 
 
 class RedDetector(nn.Module):
-    """P(moiré, of the kind screen) of a cell rises with its mean red, and is one half at 0.6 of full red."""
+    """P(moiré, of the kind screen) of a cell rises with its mean red, and is one half at 0.6 of
+    full red.
+    """
 
     threshold, tile_threshold = 0.5, 0.3
 
@@ -73,7 +83,9 @@ def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(3)
     for number in range(30):
         coarse = rng.uniform(20, 235, (5, 6, 3)).astype(np.float32)
-        scene = np.clip(cv2.resize(coarse, (200, 160), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+        scene = np.clip(
+            cv2.resize(coarse, (200, 160), interpolation=cv2.INTER_CUBIC), 0, 255
+        ).astype(np.uint8)
         path = folder / ("even" if number % 2 == 0 else "odd") / f"scene-{number}.png"
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), scene)

@@ -1,4 +1,5 @@
-"""On a GPU: the shipped networks say and do what they do on the CPU, and what does not fit its memory is cut smaller.
+"""On a GPU: the shipped networks say and do what they do on the CPU, and what does not fit its
+memory is cut smaller.
 
 Skipped where there is none. Nothing here needs Ray or Prefect.
 """
@@ -51,7 +52,9 @@ def little_memory() -> Iterator[None]:
 def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
     """The whole picture's change, in units of full scale."""
     grid = Grid(SIDE, SIDE)
-    tiles = plan_tiles(grid, range(len(grid)), side=SIDE, halo=engine.halo, multiple=engine.multiple)
+    tiles = plan_tiles(
+        grid, range(len(grid)), side=SIDE, halo=engine.halo, multiple=engine.multiple
+    )
     (change,) = engine.restore(tiles, [tile.cut(picture) for tile in tiles])
     return change.astype(np.float64)
 
@@ -88,8 +91,16 @@ def test_what_does_not_fit_is_cut_smaller(picture: NDArray[np.uint8], little_mem
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_it_trains_there_and_the_weights_load_here(precision: str, scene_folder: Path, tmp_path: Path) -> None:
-    values = {"device": "cuda", "precision": precision, "optimizer.kind": "muon", "steps": 4, "validate_every": 2}
+def test_it_trains_there_and_the_weights_load_here(
+    precision: str, scene_folder: Path, tmp_path: Path
+) -> None:
+    values = {
+        "device": "cuda",
+        "precision": precision,
+        "optimizer.kind": "muon",
+        "steps": 4,
+        "validate_every": 2,
+    }
     config = with_values(load_config("tiny-restorer"), values)
     half = train(with_values(config, {"minutes": 1e-6}), scene_folder, tmp_path)
     assert half.step == 1
@@ -99,5 +110,6 @@ def test_it_trains_there_and_the_weights_load_here(precision: str, scene_folder:
     x = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         assert (
-            load_restorer(str(whole.weights))(x) - load_restorer(str(whole.weights), "cuda")(x.cuda()).cpu()
+            load_restorer(str(whole.weights))(x)
+            - load_restorer(str(whole.weights), "cuda")(x.cuda()).cpu()
         ).abs().max() < 1e-4

@@ -1,4 +1,6 @@
-"""A box of pictures to clean, and a configuration file that names tiny weights: what the commands are tried on."""
+"""A box of pictures to clean, and a configuration file that names tiny weights: what the commands
+are tried on.
+"""
 
 from pathlib import Path
 
@@ -23,9 +25,15 @@ def tiny_toml(tiny_config: CleanerConfig, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one tar: six pictures, three of them striped, a text, and a JPEG that was cut short."""
+    """A folder with one tar: six pictures, three of them striped, a text, and a JPEG that was cut
+    short.
+    """
     folder = tmp_path_factory.mktemp("box")
     torn = draw(True, 99)
-    members = {"catalogue.txt": b"six pictures\n", **half_moire(6), "torn.jpg": torn[: len(torn) // 2]}
+    members = {
+        "catalogue.txt": b"six pictures\n",
+        **half_moire(6),
+        "torn.jpg": torn[: len(torn) // 2],
+    }
     write_tar(folder / "box.tar", members)
     return folder

@@ -1,4 +1,6 @@
-"""`demoire clean` and its kin as a user types them: what they print, what they leave, how they end."""
+"""`demoire clean` and its kin as a user types them: what they print, what they leave, how they
+end.
+"""
 
 import json
 import os
@@ -21,7 +23,9 @@ def cleaned(box: Path, tiny_toml: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
-def test_clean_mirrors_the_archive_with_its_striped_pictures_changed(box: Path, cleaned: Path) -> None:
+def test_clean_mirrors_the_archive_with_its_striped_pictures_changed(
+    box: Path, cleaned: Path
+) -> None:
     before, after = read_tar(box / "box.tar"), read_tar(cleaned / "box.tar")
     assert list(before) == list(after)
     changed = [name for name in before if before[name] != after[name]]
@@ -34,7 +38,13 @@ def test_clean_again_says_the_same_and_changes_nothing(
     before = _times(cleaned)
     assert main(["clean", str(box), str(cleaned), "--config", str(tiny_toml), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert [summary[name] for name in ("images", "cleaned", "copied", "quarantined", "others")] == [7, 3, 3, 1, 1]
+    assert [summary[name] for name in ("images", "cleaned", "copied", "quarantined", "others")] == [
+        7,
+        3,
+        3,
+        1,
+        1,
+    ]
     assert summary["report"] == str(cleaned / "_demoire/report/index.html")
     assert _times(cleaned) == before
 
@@ -43,7 +53,9 @@ def _times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_strict_ends_with_status_1_where_something_is_in_quarantine(box: Path, cleaned: Path, tiny_toml: Path) -> None:
+def test_strict_ends_with_status_1_where_something_is_in_quarantine(
+    box: Path, cleaned: Path, tiny_toml: Path
+) -> None:
     assert main(["clean", str(box), str(cleaned), "--config", str(tiny_toml), "--strict"]) == 1
 
 
@@ -68,7 +80,11 @@ def test_report_builds_the_page_again(cleaned: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("command", [["plan"], ["clean", "--dry-run"]])
 def test_a_plan_says_what_would_be_done_and_cleans_nothing(
-    command: list[str], box: Path, tiny_toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    box: Path,
+    tiny_toml: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     dst = tmp_path / "dst"
     assert main([*command, str(box), str(dst), "--config", str(tiny_toml), "--json"]) == 0
@@ -92,7 +108,10 @@ def test_retry_takes_only_the_reason_that_is_named(
     assert first["quarantined"] == 7
     assert main(["retry", str(dst), "--reason", "no_such_reason"]) == 2
     assert "no_such_reason" in capsys.readouterr().err
-    assert main(["retry", str(dst), "--reason", "too_large", "--config", str(tiny_toml), "--json"]) == 0
+    assert (
+        main(["retry", str(dst), "--reason", "too_large", "--config", str(tiny_toml), "--json"])
+        == 0
+    )
     second = json.loads(capsys.readouterr().out)
     assert (second["cleaned"], second["copied"], second["quarantined"]) == (3, 3, 1)
     after = read_tar(dst / "box.tar")

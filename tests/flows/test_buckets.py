@@ -1,4 +1,6 @@
-"""The command on a real S3 server: one bucket cleaned into another, and what is said when the keys are wrong."""
+"""The command on a real S3 server: one bucket cleaned into another, and what is said when the keys
+are wrong.
+"""
 
 import tomllib
 from collections.abc import Iterator
@@ -20,7 +22,9 @@ KEY, SECRET = "the-key", "the-secret-hush-hush"
 
 @pytest.fixture(scope="module")
 def endpoint(box: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A server with the box in the bucket `incoming` and an empty bucket `clean`, and the folder that it serves."""
+    """A server with the box in the bucket `incoming` and an empty bucket `clean`, and the folder
+    that it serves.
+    """
     folder = tmp_path_factory.mktemp("buckets")
     (folder / "incoming/1890s").mkdir(parents=True)
     (folder / "clean").mkdir()
@@ -47,9 +51,15 @@ def test_a_bucket_is_cleaned_into_another_bucket(
     assert "report: s3://clean/mirror/_demoire/report/index.html" in capsys.readouterr().out
     before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/mirror/1890s/box.tar")
     assert list(before) == list(after)
-    assert [name for name in before if after[name] != before[name]] == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
+    assert [name for name in before if after[name] != before[name]] == [
+        "img_000.jpg",
+        "img_002.jpg",
+        "img_004.jpg",
+    ]
     assert main(["status", "s3://clean/mirror"]) == 0
-    assert SECRET not in "".join(p.read_text(errors="replace") for p in folder.rglob("*") if p.is_file())
+    assert SECRET not in "".join(
+        p.read_text(errors="replace") for p in folder.rglob("*") if p.is_file()
+    )
 
 
 def test_weights_are_taken_by_their_names_from_a_bucket(
@@ -65,11 +75,28 @@ def test_weights_are_taken_by_their_names_from_a_bucket(
         assert Registry(registry).register(weights, name, after=None, training={}, figures={})
         digests[model] = weights.digest
     named = tmp_path / "named.toml"
-    named.write_text(f'weights = ["books", "finder"]\nregistry = "{registry}"\nthreshold = {tiny["threshold"]}\n')
-    assert main(["clean", "s3://incoming", "s3://clean/named", "--config", str(named), "--device", "cpu"]) == 0
+    named.write_text(
+        f'weights = ["books", "finder"]\nregistry = "{registry}"\nthreshold = {tiny["threshold"]}\n'
+    )
+    assert (
+        main(
+            [
+                "clean",
+                "s3://incoming",
+                "s3://clean/named",
+                "--config",
+                str(named),
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     (table,) = (folder / "clean/named/_demoire/report").glob("*.parquet")
     rows = pq.read_table(table, columns=["status", "weights_digest"]).to_pylist()
-    assert [row["weights_digest"] for row in rows if row["status"] == "cleaned"] == 3 * [digests["restorer"]]
+    assert [row["weights_digest"] for row in rows if row["status"] == "cleaned"] == 3 * [
+        digests["restorer"]
+    ]
     kept = {path.stem for path in (folder / "clean/named/_demoire/weights").iterdir()}
     assert kept == set(digests.values())
 

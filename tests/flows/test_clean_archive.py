@@ -1,4 +1,6 @@
-"""The Prefect flow on a real (ephemeral) server: steps as tasks, retries, progress and tables as artifacts."""
+"""The Prefect flow on a real (ephemeral) server: steps as tasks, retries, progress and tables as
+artifacts.
+"""
 
 from pathlib import Path
 
@@ -29,9 +31,13 @@ def told() -> list[tuple[str, float, float]]:
 
 
 @pytest.fixture(scope="module")
-def summary(box: Path, mirror: Path, tiny_toml: Path, told: list[tuple[str, float, float]]) -> Summary:
+def summary(
+    box: Path, mirror: Path, tiny_toml: Path, told: list[tuple[str, float, float]]
+) -> Summary:
     """The box, cleaned by the flow."""
-    return run_flow(str(box), str(mirror), read_settings(tiny_toml), lambda *step: told.append(step))
+    return run_flow(
+        str(box), str(mirror), read_settings(tiny_toml), lambda *step: told.append(step)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +49,41 @@ def flow_run(summary: Summary) -> FlowRun:
 def test_the_flow_does_what_the_command_does(summary: Summary, box: Path, mirror: Path) -> None:
     assert (summary.images, summary.cleaned, summary.copied, summary.quarantined) == (7, 3, 3, 1)
     before, after = read_tar(box / "box.tar"), read_tar(mirror / "box.tar")
-    assert [name for name in before if after[name] != before[name]] == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
+    assert [name for name in before if after[name] != before[name]] == [
+        "img_000.jpg",
+        "img_002.jpg",
+        "img_004.jpg",
+    ]
 
 
 def test_each_step_is_a_task_of_its_name(flow_run: FlowRun) -> None:
     with get_client(sync_client=True) as client:
         tasks = [run for run in client.read_task_runs() if run.flow_run_id == flow_run.id]
     names = {task.name.rsplit("-", 1)[0] for task in tasks}
-    assert names == {"plan_units", "clean_next_wave", "publish_sources", "write_report", "prove_counts"}
+    assert names == {
+        "plan_units",
+        "clean_next_wave",
+        "publish_sources",
+        "write_report",
+        "prove_counts",
+    }
     assert {task.state_name for task in tasks} == {"Completed"}
 
 
 def test_progress_and_tables_are_artifacts(flow_run: FlowRun) -> None:
     with get_client(sync_client=True) as client:
         artifacts = {a.key: a for a in client.read_artifacts() if a.flow_run_id == flow_run.id}
-    assert {"demoire-clean", "demoire-publish", "demoire-summary", "demoire-sources"} <= set(artifacts)
+    assert {"demoire-clean", "demoire-publish", "demoire-summary", "demoire-sources"} <= set(
+        artifacts
+    )
     assert artifacts["demoire-clean"].data == artifacts["demoire-publish"].data == 100.0
     assert '"quarantined", "value": "1"' in artifacts["demoire-summary"].data
     assert '"name": "box.tar"' in artifacts["demoire-sources"].data
 
 
-def test_the_caller_is_told_of_progress_too(summary: Summary, told: list[tuple[str, float, float]]) -> None:
+def test_the_caller_is_told_of_progress_too(
+    summary: Summary, told: list[tuple[str, float, float]]
+) -> None:
     assert ("clean", 7, 7) in told and ("publish", 1, 1) in told
 
 

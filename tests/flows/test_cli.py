@@ -47,8 +47,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"demoire {version('demoire')}\n"
 
 
-@pytest.mark.parametrize("words", [["claen"], ["clean"], ["clean", "a"], ["clean", "a", "b", "--nosuch"]])
-def test_bad_usage_is_one_sentence_with_the_way_to_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["claen"], ["clean"], ["clean", "a"], ["clean", "a", "b", "--nosuch"]]
+)
+def test_bad_usage_is_one_sentence_with_the_way_to_help(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 2
     said = capsys.readouterr().err
     assert said.startswith("demoire: ") and said.count("\n") == 1 and "--help" in said
@@ -75,11 +79,16 @@ def test_an_unforeseen_error_is_a_sentence_too(
 
     monkeypatch.setattr(cli, "app", fails)
     assert main(["clean", "a", "b"]) == 3
-    assert capsys.readouterr().err == "demoire: unexpected ZeroDivisionError: of all things; run again with --debug\n"
+    assert (
+        capsys.readouterr().err
+        == "demoire: unexpected ZeroDivisionError: of all things; run again with --debug\n"
+    )
 
 
 def test_the_installed_command_is_this_one() -> None:
-    done = subprocess.run([sys.executable, "-m", "flows.cli", "fix", "nosuch.jpg", "-o", "x"], capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "fix", "nosuch.jpg", "-o", "x"], capture_output=True
+    )
     assert done.returncode == 2
     assert done.stderr == b"demoire: nosuch.jpg does not exist; check the path.\n"
 
@@ -90,7 +99,15 @@ def test_doctor_finds_nothing_wrong_here_and_says_what_is_wrong_with_a_place(
     place = tmp_path_factory.mktemp("place")
     main(["doctor", str(place), "ftp://nowhere", "--write", "--json"])
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
-    for name in ("demoire", "torch", "ray", "prefect", "device", "weights detector", "weights restorer"):
+    for name in (
+        "demoire",
+        "torch",
+        "ray",
+        "prefect",
+        "device",
+        "weights detector",
+        "weights restorer",
+    ):
         assert checks[name]["ok"], checks[name]
     assert checks[f"storage {place}"]["finding"].endswith("can be written")
     assert list(place.rglob("*doctor*")) == []

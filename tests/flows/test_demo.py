@@ -1,4 +1,6 @@
-"""The demo as `make demo` runs it, whole: what it shows is what lies on disk, and the moiré is really less."""
+"""The demo as `make demo` runs it, whole: what it shows is what lies on disk, and the moiré is
+really less.
+"""
 
 import re
 from pathlib import Path
@@ -36,7 +38,9 @@ def test_screens_and_halftone_are_nearer_to_the_truth_than_before(demo: Demo) ->
 
 
 def test_clean_pictures_are_hardly_ever_taken_for_moire(demo: Demo) -> None:
-    """32 of the 64 whole pictures have moiré; what is cleaned beyond those that changed for the better is too much."""
+    """32 of the 64 whole pictures have moiré; what is cleaned beyond those that changed for the
+    better is too much.
+    """
     with_moire = sum(c.psnr_after != c.psnr_before for c in demo.comparisons)
     assert demo.summary.cleaned - with_moire <= 2
 

@@ -1,8 +1,10 @@
-"""No credential from environment, URL or storage options shows in anything that a run prints, writes or hands on.
+"""No credential from environment, URL or storage options shows in anything that a run prints,
+writes or hands on.
 
-Distinctive secrets are planted, and all that is left afterwards is searched for them: what was printed, every file
-under DST, Prefect's home with its database, Ray's session with its logs, and temporary files. A secret counts as found
-when any part of it is there, plain, URL-quoted or in base64, also inside Parquet and SQLite.
+Distinctive secrets are planted, and all that is left afterwards is searched for them: what was
+printed, every file under DST, Prefect's home with its database, Ray's session with its logs, and
+temporary files. A secret counts as found when any part of it is there, plain, URL-quoted or in
+base64, also inside Parquet and SQLite.
 """
 
 import base64
@@ -32,7 +34,8 @@ from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3
 
 KEY = "a-key"
-# Like those of AWS: with characters that are quoted in URLs, and a slash, at which a URL's user part seems to end.
+# Like those of AWS: with characters that are quoted in URLs, and a slash, at which a URL's user
+# part seems to end.
 SECRET = "PlantedHush7f3a/Qu1et+Hidden9c1e/NeverT0ld="
 OTHER_SECRET = "AlienVeil5d2b/Cl0aked+Masked8e4f/S1lenced="
 TOKEN = "SessionWhisper6b1d/Mut3d+Sealed2f9a=="
@@ -49,8 +52,11 @@ def forms(secret: str) -> set[bytes]:
         quoted = quote(part, safe="")
         lower = re.sub("%..", lambda code: code.group().lower(), quoted)
         found |= {text.encode() for text in (part, quoted, lower, quote(quoted), quote_plus(part))}
-        for shift, cut in enumerate((0, 2, 3)):  # base64 of something longer, in which the part begins anywhere
-            encoded = base64.b64encode(bytes(shift) + part.encode())[cut : (shift + len(part)) * 8 // 6]
+        # base64 of something longer, in which the part begins anywhere
+        for shift, cut in enumerate((0, 2, 3)):
+            encoded = base64.b64encode(bytes(shift) + part.encode())[
+                cut : (shift + len(part)) * 8 // 6
+            ]
             found |= {encoded, encoded.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
 
@@ -59,13 +65,19 @@ def shown_in(data: bytes | str, *secrets: str) -> list[str]:
     """Where `data` tells one of the secrets: the place, with a little of what stands around it."""
     data = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     places = ((data.find(form), len(form)) for secret in secrets for form in forms(secret))
-    return [data[max(0, at - 60) : at + length].decode(errors="replace") for at, length in sorted(places) if at >= 0]
+    return [
+        data[max(0, at - 60) : at + length].decode(errors="replace")
+        for at, length in sorted(places)
+        if at >= 0
+    ]
 
 
 def left_in(folder: Path, *secrets: str) -> dict[str, str]:
     """The files under a folder that tell one of the secrets, and a place where."""
     found = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+    for file in sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
+    ):
         with suppress(FileNotFoundError):  # a running server's journal comes and goes
             if places := [place for data in contents(file) for place in shown_in(data, *secrets)]:
                 found[str(file.relative_to(folder))] = places[0]
@@ -73,7 +85,9 @@ def left_in(folder: Path, *secrets: str) -> dict[str, str]:
 
 
 def contents(file: Path) -> Iterator[bytes]:
-    """The bytes of a file; then its values, where the file holds them compressed or cut into pages."""
+    """The bytes of a file; then its values, where the file holds them compressed or cut into
+    pages.
+    """
     data = file.read_bytes()
     yield data
     if data.startswith(b"PAR1"):
@@ -81,7 +95,9 @@ def contents(file: Path) -> Iterator[bytes]:
         yield repr((table.to_pylist(), table.schema.metadata)).encode()
     if data.startswith(b"SQLite format 3\0"):
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as database:
-            for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for (name,) in database.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
                 yield repr(database.execute(f'SELECT * FROM "{name}"').fetchall()).encode()
 
 
@@ -120,7 +136,9 @@ def test_the_search_finds_a_secret_in_each_kind_of_file(written: str, tmp_path: 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A store with the buckets `incoming` (the box) and `clean`, and with all other places that a run may write to."""
+    """A store with the buckets `incoming` (the box) and `clean`, and with all other places that a
+    run may write to.
+    """
 
     root: Path
     endpoint: str
@@ -128,8 +146,11 @@ class Sandbox:
     def variables(self) -> dict[str, str]:
         return s3_variables(self.endpoint, KEY, SECRET)
 
-    def run(self, words: list[str], variables: dict[str, str], program: str = "") -> tuple[int, str]:
-        """The command in a process of its own, told to log all it can: exit status and everything it printed.
+    def run(
+        self, words: list[str], variables: dict[str, str], program: str = ""
+    ) -> tuple[int, str]:
+        """The command in a process of its own, told to log all it can: exit status and everything
+        it printed.
 
         program: Python that calls the command, instead of the command itself.
         """
@@ -140,7 +161,8 @@ class Sandbox:
             "PREFECT_LOGGING_LEVEL": "DEBUG",
             "S3FS_LOGGING_LEVEL": "DEBUG",
             "RAY_BACKEND_LOG_LEVEL": "debug",
-            "RAY_enable_export_api_write": "1",  # all that a cluster's dashboard or history server is told, as files
+            # all that a cluster's dashboard or history server is told, as files
+            "RAY_enable_export_api_write": "1",
         }
         places = {name: str(self.root / folder) for name, folder in folders.items()}
         command = [sys.executable, *(["-c", program] if program else ["-m", "flows.cli"]), *words]
@@ -151,7 +173,8 @@ class Sandbox:
 
 @contextmanager
 def sandbox(box: Path, secret: str) -> Iterator[Sandbox]:
-    root = Path(tempfile.mkdtemp(prefix="demoire-"))  # not pytest's: the sockets of Ray want a short path
+    # not pytest's: the sockets of Ray want a short path
+    root = Path(tempfile.mkdtemp(prefix="demoire-"))
     try:
         for bucket in ("incoming", "clean"):
             (root / "buckets" / bucket).mkdir(parents=True)
@@ -170,7 +193,9 @@ def store(box: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a Prefect server and its clients. The server's address is in the environment meanwhile."""
+    """The folder of a Prefect server and its clients. The server's address is in the environment
+    meanwhile.
+    """
     home = tmp_path_factory.mktemp("prefect")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(home))
@@ -183,9 +208,16 @@ def _flow_words(tiny_toml: Path, dst: str, *more: str) -> list[str]:
 
 
 def _check_search(root: Path, dst: Path, prefect_home: Path) -> None:
-    """The search goes over what it is meant to go over: each kind of file is there, and Prefect's parameters are."""
+    """The search goes over what it is meant to go over: each kind of file is there, and Prefect's
+    parameters are.
+    """
     names = {file.name for file in root.rglob("*")}
-    assert {"raylet.out", "ray-data.log", "event_EXPORT_DRIVER_JOB.log", "event_EXPORT_DATASET_METADATA.log"} <= names
+    assert {
+        "raylet.out",
+        "ray-data.log",
+        "event_EXPORT_DRIVER_JOB.log",
+        "event_EXPORT_DATASET_METADATA.log",
+    } <= names
     kept = {path.name for path in (dst / "_demoire").iterdir()}
     assert {"manifest", "commits", "segments", "rows", "published", "report", "runs"} <= kept
     assert "prefect.db" in left_in(prefect_home, dst.name)
@@ -218,13 +250,16 @@ def test_keys_in_storage_options_are_left_nowhere_and_debugging_tells_none(
         client = json.dumps({"endpoint_url": store.endpoint, "region_name": "us-east-1"})
         options = [f"key={KEY}", f"secret={OTHER_SECRET}", f"client_kwargs={client}"]
         words = [word for option in options for word in ("--storage-option", option)]
-        status, printed = store.run(_flow_words(tiny_toml, "s3://clean/by-option", "--debug", *words), {})
+        status, printed = store.run(
+            _flow_words(tiny_toml, "s3://clean/by-option", "--debug", *words), {}
+        )
         assert (status, shown_in(printed, OTHER_SECRET)) == (0, []), printed[-2000:]
         _check_search(store.root, store.root / "buckets/clean/by-option", prefect_home)
         assert left_in(prefect_home, OTHER_SECRET) | left_in(store.root, OTHER_SECRET) == {}
 
 
-# The command, but that the key is changed in the store's eyes once the plan is made: it is the workers who are refused.
+# The command, but that the key is changed in the store's eyes once the plan is made: it is the
+# workers who are refused.
 REVOKED = """
 import os, sys
 from flows import clean_archive, cli
@@ -241,15 +276,22 @@ sys.exit(cli.main())
 
 
 @pytest.mark.slow
-def test_workers_whose_keys_are_refused_tell_none(box: Path, prefect_home: Path, tiny_toml: Path) -> None:
+def test_workers_whose_keys_are_refused_tell_none(
+    box: Path, prefect_home: Path, tiny_toml: Path
+) -> None:
     with sandbox(box, SECRET) as store:
         words = _flow_words(tiny_toml, str(store.root / "dst"), "--debug")
-        status, printed = store.run(words, {**store.variables(), "LATER_SECRET": OTHER_SECRET}, REVOKED)
+        status, printed = store.run(
+            words, {**store.variables(), "LATER_SECRET": OTHER_SECRET}, REVOKED
+        )
         assert status == 2 and "refused the credentials" in printed, printed[-2000:]
         assert "RayTaskError" in printed  # a traceback of worker and driver both
         assert shown_in(printed, SECRET, OTHER_SECRET) == []
         assert left_in(prefect_home, "refused the credentials") != {}
-        assert left_in(prefect_home, SECRET, OTHER_SECRET) | left_in(store.root, SECRET, OTHER_SECRET) == {}
+        assert (
+            left_in(prefect_home, SECRET, OTHER_SECRET) | left_in(store.root, SECRET, OTHER_SECRET)
+            == {}
+        )
 
 
 # Runs that fail at once
@@ -257,7 +299,9 @@ def test_workers_whose_keys_are_refused_tell_none(box: Path, prefect_home: Path,
 
 @dataclass(frozen=True)
 class Failing:
-    """A line that fails, and what is said of it. DST, FILE (holding `file`) and NOWHERE stand for a path or a URL."""
+    """A line that fails, and what is said of it. DST, FILE (holding `file`) and NOWHERE stand for a
+    path or a URL.
+    """
 
     line: str
     says: str
@@ -270,32 +314,50 @@ _IN_YAML = f"deployments:\n  - name: nightly\n   secret: {PASSWORD}\n"  # one sp
 
 FAILING = {
     "wrong secret": Failing(
-        "clean s3://incoming DST", "refused the credentials", {"AWS_SECRET_ACCESS_KEY": OTHER_SECRET}
+        "clean s3://incoming DST",
+        "refused the credentials",
+        {"AWS_SECRET_ACCESS_KEY": OTHER_SECRET},
     ),
     "wrong secret by option": Failing(
-        f"clean s3://incoming DST {_OPTION} secret={OTHER_SECRET} {_OPTION} key={KEY}", "refused the credentials"
+        f"clean s3://incoming DST {_OPTION} secret={OTHER_SECRET} {_OPTION} key={KEY}",
+        "refused the credentials",
     ),
     "no such bucket": Failing("clean s3://nosuch DST", "no such bucket"),
-    "nothing listens": Failing("clean s3://incoming DST", "cannot be reached", {"AWS_ENDPOINT_URL": "NOWHERE"}),
+    "nothing listens": Failing(
+        "clean s3://incoming DST", "cannot be reached", {"AWS_ENDPOINT_URL": "NOWHERE"}
+    ),
     "password in endpoint": Failing(
-        "clean s3://incoming DST", "carries credentials", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}@127.0.0.1:9"}
+        "clean s3://incoming DST",
+        "carries credentials",
+        {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}@127.0.0.1:9"},
     ),
     "password in endpoint without scheme": Failing(
         "clean s3://incoming DST", "endpoint", {"AWS_ENDPOINT_URL": f"user:{PASSWORD}@127.0.0.1:9"}
     ),
     "password in endpoint by option": Failing(
-        f"clean s3://incoming DST {_OPTION} endpoint_url=http://user:{PASSWORD}@127.0.0.1:9", "carries credentials"
+        f"clean s3://incoming DST {_OPTION} endpoint_url=http://user:{PASSWORD}@127.0.0.1:9",
+        "carries credentials",
     ),
     "password in endpoint by client_kwargs": Failing(
         f'clean s3://incoming DST {_OPTION} client_kwargs={{"endpoint_url":"http://user:{PASSWORD}@127.0.0.1:9"}}',
         "carries credentials",
         {"AWS_ENDPOINT_URL": ""},
     ),
-    "secret in SRC": Failing(f"clean s3://{KEY}:{PASSWORD}@incoming/box DST", "carries credentials"),
-    "quoted secret in SRC": Failing(f"clean s3://{KEY}:{quote(SECRET, safe='')}@incoming DST", "carries credentials"),
-    "secret with slashes in SRC": Failing(f"clean s3://{KEY}:{SECRET}@incoming/box DST", "carries credentials"),
-    "secret in a glob": Failing(f"clean s3://{KEY}:{PASSWORD}@incoming/*.tar DST", "carries credentials"),
-    "secret in DST": Failing(f"clean s3://incoming s3://{KEY}:{PASSWORD}@clean/by-environment", "carries credentials"),
+    "secret in SRC": Failing(
+        f"clean s3://{KEY}:{PASSWORD}@incoming/box DST", "carries credentials"
+    ),
+    "quoted secret in SRC": Failing(
+        f"clean s3://{KEY}:{quote(SECRET, safe='')}@incoming DST", "carries credentials"
+    ),
+    "secret with slashes in SRC": Failing(
+        f"clean s3://{KEY}:{SECRET}@incoming/box DST", "carries credentials"
+    ),
+    "secret in a glob": Failing(
+        f"clean s3://{KEY}:{PASSWORD}@incoming/*.tar DST", "carries credentials"
+    ),
+    "secret in DST": Failing(
+        f"clean s3://incoming s3://{KEY}:{PASSWORD}@clean/by-environment", "carries credentials"
+    ),
     "secret in SRC of the flow": Failing(
         f"clean s3://{KEY}:{PASSWORD}@incoming/box DST --prefect", "carries credentials"
     ),
@@ -303,34 +365,52 @@ FAILING = {
         f"status s3://{KEY}:{PASSWORD}@clean/by-environment", "carries credentials"
     ),
     "variable that is no JSON": Failing(
-        "clean s3://incoming DST", "is no JSON object", {"DEMOIRE_STORAGE_OPTIONS": f"secret={OTHER_SECRET}"}
+        "clean s3://incoming DST",
+        "is no JSON object",
+        {"DEMOIRE_STORAGE_OPTIONS": f"secret={OTHER_SECRET}"},
     ),
     "variable that is no object": Failing(
-        "clean s3://incoming DST", "is no JSON object", {"DEMOIRE_STORAGE_OPTIONS": f'["{OTHER_SECRET}"]'}
+        "clean s3://incoming DST",
+        "is no JSON object",
+        {"DEMOIRE_STORAGE_OPTIONS": f'["{OTHER_SECRET}"]'},
     ),
     "variable that is no JSON beside an option": Failing(
         f"clean s3://incoming DST {_OPTION} anon=true",
         "is no JSON object",
         {"DEMOIRE_STORAGE_OPTIONS": f"secret={OTHER_SECRET}"},
     ),
-    "option without a name": Failing(f"clean s3://incoming DST {_OPTION} {PASSWORD}", "is not of the form KEY=VALUE"),
+    "option without a name": Failing(
+        f"clean s3://incoming DST {_OPTION} {PASSWORD}", "is not of the form KEY=VALUE"
+    ),
     "secret as a setting": Failing(
-        "clean s3://incoming DST --config FILE", "Unknown setting 'secret'", file=f'secret = "{OTHER_SECRET}"\n'
+        "clean s3://incoming DST --config FILE",
+        "Unknown setting 'secret'",
+        file=f'secret = "{OTHER_SECRET}"\n',
     ),
     "secret in a table of settings": Failing(
-        "clean s3://incoming DST --config FILE", "Unknown setting 'storage'", file=f'[storage]\nkey = "{PASSWORD}"\n'
+        "clean s3://incoming DST --config FILE",
+        "Unknown setting 'storage'",
+        file=f'[storage]\nkey = "{PASSWORD}"\n',
     ),
     "secret without quotes": Failing(
         "clean s3://incoming DST --config FILE", "not valid TOML", file=f"secret = {OTHER_SECRET}\n"
     ),
-    "secret in a malformed deployment": Failing("deploy --file FILE", "no Prefect deployment file", file=_IN_YAML),
+    "secret in a malformed deployment": Failing(
+        "deploy --file FILE", "no Prefect deployment file", file=_IN_YAML
+    ),
 }
 
 
-def _log_in(store: Sandbox, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str] | None = None) -> None:
+def _log_in(
+    store: Sandbox, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str] | None = None
+) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     # Empty is as good as unset; and what a command puts there is taken back at the test's end.
-    for name, value in {**store.variables(), "DEMOIRE_STORAGE_OPTIONS": "", **(variables or {})}.items():
+    for name, value in {
+        **store.variables(),
+        "DEMOIRE_STORAGE_OPTIONS": "",
+        **(variables or {}),
+    }.items():
         monkeypatch.setenv(name, value)
 
 
@@ -380,7 +460,10 @@ def test_a_line_that_fails_tells_no_secret(
     [
         ("status s3://clean/by-environment", "units committed"),
         ("status s3://clean/by-environment --json", '"quarantine"'),
-        ("report s3://clean/by-environment", "s3://clean/by-environment/_demoire/report/index.html"),
+        (
+            "report s3://clean/by-environment",
+            "s3://clean/by-environment/_demoire/report/index.html",
+        ),
         ("plan s3://incoming s3://clean/by-environment --json --config FILE", '"plan"'),
         ("doctor s3://incoming s3://clean --write", "can be written"),
     ],
@@ -402,14 +485,18 @@ def test_commands_about_a_run_tell_no_secret(
     status = main([*words, *options, "--debug"])
     printed = capfd.readouterr()
     assert says in printed.out, printed.err
-    assert status == 0 or line.startswith("doctor")  # which may have other things to say of this machine
+    # which may have other things to say of this machine
+    assert status == 0 or line.startswith("doctor")
     assert shown_in(printed.out + printed.err, SECRET) == []
     assert left_in(store.root / "buckets", SECRET) == {}
 
 
 @pytest.mark.parametrize(
     ("place", "says"),
-    [("s3://incoming", "refused the credentials"), (f"s3://{KEY}:{PASSWORD}@incoming", "carries credentials")],
+    [
+        ("s3://incoming", "refused the credentials"),
+        (f"s3://{KEY}:{PASSWORD}@incoming", "carries credentials"),
+    ],
     ids=["wrong secret", "secret in the place"],
 )
 @pytest.mark.parametrize("as_json", [False, True], ids=["", "json"])
@@ -444,7 +531,11 @@ def test_doctor_keeps_the_password_of_a_prefect_server(
 
 def _deploy(store: Sandbox, tmp_path: Path, variables: dict[str, str]) -> tuple[int, str]:
     parameters = {"src": "{{ $DEMOIRE_SRC }}", "dst": "{{ $DEMOIRE_DST }}"}
-    entry = {"name": "often", "entrypoint": "flows/clean_archive.py:clean_archive", "parameters": parameters}
+    entry = {
+        "name": "often",
+        "entrypoint": "flows/clean_archive.py:clean_archive",
+        "parameters": parameters,
+    }
     file = tmp_path / "prefect.yaml"
     file.write_text(yaml.safe_dump({"deployments": [entry]}))
     places = {"DEMOIRE_SRC": "s3://incoming", "DEMOIRE_DST": "s3://clean"}
@@ -453,7 +544,9 @@ def _deploy(store: Sandbox, tmp_path: Path, variables: dict[str, str]) -> tuple[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["DEMOIRE_SRC", "DEMOIRE_DST"])
-def test_a_url_with_credentials_is_not_deployed(name: str, store: Sandbox, prefect_home: Path, tmp_path: Path) -> None:
+def test_a_url_with_credentials_is_not_deployed(
+    name: str, store: Sandbox, prefect_home: Path, tmp_path: Path
+) -> None:
     secret = f"{PASSWORD}{name[-3:]}"
     status, printed = _deploy(store, tmp_path, {name: f"s3://{KEY}:{secret}@archive/box"})
     assert left_in(prefect_home, secret) == {}

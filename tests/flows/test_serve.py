@@ -1,4 +1,6 @@
-"""`demoire serve` against a real Prefect server that it starts itself: the schedule comes, a bucket is clean."""
+"""`demoire serve` against a real Prefect server that it starts itself: the schedule comes, a bucket
+is clean.
+"""
 
 import json
 import os
@@ -63,7 +65,9 @@ def test_a_scheduled_run_cleans_a_bucket(
     environment = {**os.environ, **variables, **places, "PREFECT_HOME": str(tmp_path / "prefect")}
     log = tmp_path / "serve.log"
     with log.open("wb") as out:
-        serving = subprocess.Popen(words, stdout=out, stderr=out, env=environment, start_new_session=True)
+        serving = subprocess.Popen(
+            words, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
     try:
         page = folder / "clean/_demoire/report/index.html"
         end = time.monotonic() + PATIENCE
@@ -72,7 +76,11 @@ def test_a_scheduled_run_cleans_a_bucket(
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.5)
         before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/box.tar")
-        assert [name for name in before if after[name] != before[name]] == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
+        assert [name for name in before if after[name] != before[name]] == [
+            "img_000.jpg",
+            "img_002.jpg",
+            "img_004.jpg",
+        ]
     finally:
         serving.send_signal(signal.SIGINT)
         try:
@@ -87,25 +95,46 @@ def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_pat
     port = free_port()
     with local_server(port) as api:
         for cron in ("30 1 * * *", "30 2 * * *"):
-            file = _deployment(tmp_path, parameters={"src": "s3://in", "dst": "s3://out"}, schedules=[{"cron": cron}])
-            words = [sys.executable, "-m", "flows.cli", "deploy", "--file", str(file), "--pool", "archive"]
-            done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PREFECT_API_URL": api})
+            file = _deployment(
+                tmp_path,
+                parameters={"src": "s3://in", "dst": "s3://out"},
+                schedules=[{"cron": cron}],
+            )
+            words = [
+                sys.executable,
+                "-m",
+                "flows.cli",
+                "deploy",
+                "--file",
+                str(file),
+                "--pool",
+                "archive",
+            ]
+            done = subprocess.run(
+                words, capture_output=True, text=True, env={**os.environ, "PREFECT_API_URL": api}
+            )
             assert done.returncode == 0, done.stderr
             assert "deployment clean-archive/often is in place" in done.stdout
         (deployment,) = _ask(f"{api}/deployments/filter")
         assert (deployment["name"], deployment["work_pool_name"]) == ("often", "archive")
         assert deployment["parameters"] == {"src": "s3://in", "dst": "s3://out"}
-        assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["30 2 * * *"]
+        assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == [
+            "30 2 * * *"
+        ]
         assert [pool["type"] for pool in _ask(f"{api}/work_pools/filter")] == ["process"]
 
 
 def _ask(address: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        address, data=b"{}", headers={"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return list(json.load(answer))
 
 
-def test_an_unset_variable_is_an_error_before_the_night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_variable_is_an_error_before_the_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEMOIRE_DST", "s3://clean")
     monkeypatch.delenv("DEMOIRE_SRC", raising=False)
     with pytest.raises(ConfigError, match="needs the environment variable DEMOIRE_SRC"):
@@ -120,7 +149,9 @@ def test_an_unset_variable_is_an_error_before_the_night(tmp_path: Path, monkeypa
         ({"name": None}, "'name'"),
     ],
 )
-def test_a_malformed_deployment_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+def test_a_malformed_deployment_is_named(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
     with pytest.raises(ConfigError, match=says):
         read_deployment(_deployment(tmp_path, parameters={}, **changes))
 

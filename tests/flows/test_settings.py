@@ -1,4 +1,6 @@
-"""Flags and configuration file become one object, and what is wrong in them is named in one sentence."""
+"""Flags and configuration file become one object, and what is wrong in them is named in one
+sentence.
+"""
 
 import json
 import os
@@ -24,7 +26,12 @@ def test_nothing_given_is_the_defaults() -> None:
 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_default(night_toml: Path) -> None:
     settings = read_settings(night_toml, workers=1, gate=None)
-    assert (settings.gate, settings.workers, settings.max_megapixels, settings.device) == ("off", 1, 80, "auto")
+    assert (settings.gate, settings.workers, settings.max_megapixels, settings.device) == (
+        "off",
+        1,
+        80,
+        "auto",
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +63,9 @@ def test_weights_by_name_take_the_place_of_the_model_that_each_is() -> None:
         read_settings(None, weights=["restorer"], restorer="mine.safetensors").cleaner_config()
 
 
-def test_storage_options_go_to_the_environment_with_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_options_go_to_the_environment_with_their_types(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", '{"key": "old", "kept": 1}')
     keep_storage_options(["key=new", "anon=false", 'client_kwargs={"verify": false}', "secret=a=b"])
     assert json.loads(os.environ["DEMOIRE_STORAGE_OPTIONS"]) == {

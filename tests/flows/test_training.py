@@ -18,7 +18,10 @@ from pipelines.training.job import TrainJob
 def clean_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty drawn pictures without moiré, as `simulate --kind none` makes them."""
     folder = tmp_path_factory.mktemp("clean")
-    assert main(["simulate", "drawn", str(folder), "--kind", "none", "--count", "20", "--size", "128"]) == 0
+    assert (
+        main(["simulate", "drawn", str(folder), "--kind", "none", "--count", "20", "--size", "128"])
+        == 0
+    )
     return folder
 
 
@@ -27,22 +30,48 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two pairs of screens, one of halftone, and a clean picture."""
     folder = tmp_path_factory.mktemp("pairs")
     for kind, count in (("screen", 2), ("halftone", 1), ("none", 1)):
-        words = ["simulate", "drawn", str(folder), "--kind", kind, "--count", str(count), "--seed", "7"]
+        words = [
+            "simulate",
+            "drawn",
+            str(folder),
+            "--kind",
+            kind,
+            "--count",
+            str(count),
+            "--seed",
+            "7",
+        ]
         assert main([*words, "--size", "128"]) == 0
     return folder
 
 
-def test_simulate_draws_a_contact_sheet_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["simulate", "drawn", str(tmp_path), "--kind", "texture", "--count", "1", "--size", "64"]
+def test_simulate_draws_a_contact_sheet_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "simulate",
+        "drawn",
+        str(tmp_path),
+        "--kind",
+        "texture",
+        "--count",
+        "1",
+        "--size",
+        "64",
+    ]
     assert main([*words, "--sheet", str(tmp_path / "sheet.png")]) == 0
-    assert (tmp_path / "texture_0_00000_moire.png").exists() and (tmp_path / "sheet.png").stat().st_size > 100_000
+    assert (tmp_path / "texture_0_00000_moire.png").exists() and (
+        tmp_path / "sheet.png"
+    ).stat().st_size > 100_000
     assert "1 pairs of kind texture" in capsys.readouterr().out
 
 
 def test_simulate_of_a_folder_that_is_not_there_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["simulate", str(tmp_path / "nosuch"), str(tmp_path / "out"), "--kind", "screen"]) == 2
+    assert (
+        main(["simulate", str(tmp_path / "nosuch"), str(tmp_path / "out"), "--kind", "screen"]) == 2
+    )
     assert "does not exist" in capsys.readouterr().err
 
 
@@ -52,10 +81,19 @@ def test_evaluate_gives_the_promised_figures_as_json_and_as_a_page(
     tiny = tomllib.loads(tiny_toml.read_text())
     weights = ["--detector", tiny["detector"], "--restorer", tiny["restorer"]]
     page = tmp_path / "page.html"
-    assert main(["evaluate", str(pairs), "--gate", "off", "--json", "--html", str(page), *weights]) == 0
+    assert (
+        main(["evaluate", str(pairs), "--gate", "off", "--json", "--html", str(page), *weights])
+        == 0
+    )
     figures = json.loads(capsys.readouterr().out)
-    measures = {f"{name}_{when}" for name in ("psnr", "ssim") for when in ("before", "after", "blur")}
-    assert [pair["name"] for pair in figures["pairs"]] == ["halftone_7_00000", "screen_7_00000", "screen_7_00001"]
+    measures = {
+        f"{name}_{when}" for name in ("psnr", "ssim") for when in ("before", "after", "blur")
+    }
+    assert [pair["name"] for pair in figures["pairs"]] == [
+        "halftone_7_00000",
+        "screen_7_00000",
+        "screen_7_00001",
+    ]
     assert all(measures | {"name"} <= set(pair) for pair in figures["pairs"])
     assert measures <= set(figures["mean"])
     assert {"accuracy", "precision", "recall", "f1", "auc", "n"} <= set(figures["detector"])
@@ -65,14 +103,18 @@ def test_evaluate_gives_the_promised_figures_as_json_and_as_a_page(
     assert "halftone" in capsys.readouterr().out
 
 
-def test_evaluate_names_a_pair_of_two_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_names_a_pair_of_two_sizes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, side in (("odd_moire.png", 64), ("odd_clean.png", 65)):
         Image.new("RGB", (side, 64)).save(tmp_path / name)
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "a pair has to be of one size" in capsys.readouterr().err
 
 
-def test_evaluate_names_a_picture_without_its_twin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_names_a_picture_without_its_twin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "lonely_moire.png").write_bytes(b"whatever")
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "lonely_moire.png has no twin" in capsys.readouterr().err
@@ -88,7 +130,21 @@ def test_train_leaves_weights_that_the_other_commands_take_and_resumes(
     assert str(weights) in capsys.readouterr().out
     assert (out / "curve.png").exists() and (out / "metrics.json").exists()
     picture = str(pairs / "screen_7_00000_moire.png")
-    assert main(["fix", picture, "-o", str(tmp_path / "fixed"), "--gate", "off", "--restorer", str(weights)]) == 0
+    assert (
+        main(
+            [
+                "fix",
+                picture,
+                "-o",
+                str(tmp_path / "fixed"),
+                "--gate",
+                "off",
+                "--restorer",
+                str(weights),
+            ]
+        )
+        == 0
+    )
     assert main(words) == 2
     assert "--resume" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
@@ -96,7 +152,9 @@ def test_train_leaves_weights_that_the_other_commands_take_and_resumes(
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty registry that the environment names, a place of its own for local copies, and small pairs."""
+    """An empty registry that the environment names, a place of its own for local copies, and small
+    pairs.
+    """
     monkeypatch.setenv("DEMOIRE_REGISTRY", str(tmp_path / "registry"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("pipelines.training.job._SIZE", 128)
@@ -104,12 +162,27 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_was_trained_is_registered_and_used_by_its_name(
-    clean_pictures: Path, pairs: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clean_pictures: Path,
+    pairs: Path,
+    registry: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(tmp_path / "run"), "--pairs", "1"]
+    words = [
+        "train",
+        "tiny-detector",
+        "--images",
+        str(clean_pictures),
+        "--out",
+        str(tmp_path / "run"),
+        "--pairs",
+        "1",
+    ]
     assert main([*words, "--register", "finder", "--force"]) == 0
     assert "registered: finder@" in capsys.readouterr().out
-    assert (tmp_path / "run/evaluation.html").exists() and (tmp_path / "run/evaluation.json").exists()
+    assert (tmp_path / "run/evaluation.html").exists() and (
+        tmp_path / "run/evaluation.json"
+    ).exists()
 
     assert main(["weights", "--json"]) == 0
     known = json.loads(capsys.readouterr().out)
@@ -140,7 +213,9 @@ def test_names_that_are_not_known_or_name_one_model_twice_are_one_sentence(
     picture = str(pairs / "screen_7_00000_moire.png")
     assert main(["detect", picture, "--weights", "nosuch"]) == 2
     assert "no weights nosuch in the registry" in capsys.readouterr().err
-    assert main(["detect", picture, "--weights", "detector", "--detector", "other.safetensors"]) == 2
+    assert (
+        main(["detect", picture, "--weights", "detector", "--detector", "other.safetensors"]) == 2
+    )
     assert "Both 'weights' and 'detector'" in capsys.readouterr().err
     assert main(["weights", "nosuch"]) == 2
     assert "known here are detector, restorer" in capsys.readouterr().err
@@ -149,7 +224,14 @@ def test_names_that_are_not_known_or_name_one_model_twice_are_one_sentence(
 def test_a_name_that_cannot_be_had_is_said_before_anything_is_trained(
     clean_pictures: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(tmp_path / "run")]
+    words = [
+        "train",
+        "tiny-detector",
+        "--images",
+        str(clean_pictures),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert main([*words, "--register", "restorer"]) == 2
     assert "weights that are shipped" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -173,16 +255,34 @@ def test_simulated_moire_is_compared_with_real(
 def test_train_names_an_unknown_key_of_its_configuration(
     clean_pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "wrong.toml").write_text('task = "restorer"\nname = "x"\nsteps = 1\nlerning_rate = 1\n')
-    words = ["train", str(tmp_path / "wrong.toml"), "--images", str(clean_pictures), "--out", str(tmp_path / "out")]
+    (tmp_path / "wrong.toml").write_text(
+        'task = "restorer"\nname = "x"\nsteps = 1\nlerning_rate = 1\n'
+    )
+    words = [
+        "train",
+        str(tmp_path / "wrong.toml"),
+        "--images",
+        str(clean_pictures),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(words) == 2
     assert "lerning_rate: is not a known key" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_train_without_images_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_without_images_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
-    words = ["train", "tiny-restorer", "--images", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
+    words = [
+        "train",
+        "tiny-restorer",
+        "--images",
+        str(tmp_path / "empty"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(words) == 2
     said = capsys.readouterr().err
     assert str(tmp_path / "empty") in said and said.count("\n") == 1
@@ -200,11 +300,31 @@ def test_search_leaves_a_configuration_that_train_takes(
         "[restorer]\nwidths = [8, 8, 8, 8]\n"
         "[data]\nsize = 32\nbatch = 1\nworkers = 0\nvalidation_per_kind = 1\n"
     )
-    words = ["search", str(config), "--images", str(clean_pictures), "--out", str(out), "--trials", "2"]
+    words = [
+        "search",
+        str(config),
+        "--images",
+        str(clean_pictures),
+        "--out",
+        str(out),
+        "--trials",
+        "2",
+    ]
     assert main(words) == 0
     table = capsys.readouterr().out
-    assert "kMAC a pixel" in table and "restorer.activation" in table and str(out / "best.toml") in table
-    words = ["train", str(out / "best.toml"), "--images", str(clean_pictures), "--out", str(tmp_path / "run")]
+    assert (
+        "kMAC a pixel" in table
+        and "restorer.activation" in table
+        and str(out / "best.toml") in table
+    )
+    words = [
+        "train",
+        str(out / "best.toml"),
+        "--images",
+        str(clean_pictures),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert main(words) == 0
     assert (tmp_path / "run" / "mine.safetensors").exists()
 
@@ -213,7 +333,9 @@ def test_search_leaves_a_configuration_that_train_takes(
 def test_the_training_flow_takes_each_step_as_a_task_and_leaves_its_figures_as_artifacts(
     clean_pictures: Path, registry: Path, tmp_path: Path
 ) -> None:
-    job = TrainJob("tiny-detector", clean_pictures, tmp_path / "run", register="finder", pairs=1, force=True)
+    job = TrainJob(
+        "tiny-detector", clean_pictures, tmp_path / "run", register="finder", pairs=1, force=True
+    )
     done = run_flow(job)
     assert done.registered is not None and done.result.weights is not None
     with get_client(sync_client=True) as client:
@@ -226,10 +348,14 @@ def test_the_training_flow_takes_each_step_as_a_task_and_leaves_its_figures_as_a
         "evaluate_weights",
         "register_weights",
     }
-    rows = {row["figure"]: row["value"] for row in json.loads(str(artifacts["trained-weights"].data))}
+    rows = {
+        row["figure"]: row["value"] for row in json.loads(str(artifacts["trained-weights"].data))
+    }
     assert rows["sha256"] == find_weights(str(done.result.weights)).digest == done.registered.digest
     assert rows["step"] == "6"
-    rows = {row["figure"]: row["value"] for row in json.loads(str(artifacts["evaluated-weights"].data))}
+    rows = {
+        row["figure"]: row["value"] for row in json.loads(str(artifacts["evaluated-weights"].data))
+    }
     assert done.registered.reference in rows["registration"]
     assert 0 <= float(rows["auc"]) <= 1
     assert "evaluation.html" in str(artifacts["evaluation"].data)

@@ -1,4 +1,6 @@
-"""Each file of infra/ parses, and agrees with the code: commands that exist, versions that are pinned, no secrets."""
+"""Each file of infra/ parses, and agrees with the code: commands that exist, versions that are
+pinned, no secrets.
+"""
 
 import re
 import shlex
@@ -53,7 +55,9 @@ def test_compose_has_every_part_and_starts_them_in_an_order_that_exists() -> Non
         assert set(service.get("depends_on", {})) <= set(services), name
         for other, condition in service.get("depends_on", {}).items():
             if condition["condition"] == "service_healthy":
-                assert "healthcheck" in services[other], f"{name} waits for the health of {other}, which has none"
+                assert "healthcheck" in services[other], (
+                    f"{name} waits for the health of {other}, which has none"
+                )
     check_command_line(services["deploy"]["command"])
 
 
@@ -86,12 +90,17 @@ def test_rayjob_runs_a_real_command_on_the_pinned_ray_with_cpu_and_gpu_groups() 
     assert cluster["rayVersion"] == pinned("ray")
     groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
     assert set(groups) == {"cpu", "gpu"}
-    limits = {name: group["template"]["spec"]["containers"][0]["resources"]["limits"] for name, group in groups.items()}
+    limits = {
+        name: group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        for name, group in groups.items()
+    }
     assert "nvidia.com/gpu" in limits["gpu"] and "nvidia.com/gpu" not in limits["cpu"]
 
 
 @pytest.mark.parametrize("file", sorted(INFRA.rglob("*.y*ml")), ids=lambda file: file.name)
 def test_no_secret_is_written_down(file: Path) -> None:
     """Whatever is named like a secret is taken from the environment or from a Kubernetes secret."""
-    for match in re.finditer(r"(?im)^\s*\S*(secret_access_key|password|token)\S*:\s*(\S.*)$", file.read_text()):
+    for match in re.finditer(
+        r"(?im)^\s*\S*(secret_access_key|password|token)\S*:\s*(\S.*)$", file.read_text()
+    ):
         assert match.group(2).startswith("${"), match.group(0)

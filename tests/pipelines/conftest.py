@@ -1,8 +1,8 @@
 """Small archives drawn here, tiny untrained weights, and a local Ray for the tests of whole jobs.
 
-The weights are drawn by a seed: what they do to a picture is worthless, but always the same, and that is all that these
-tests are about. The threshold is set between a striped picture and a plain one, so that about half of each archive is
-cleaned.
+The weights are drawn by a seed: what they do to a picture is worthless, but always the same, and
+that is all that these tests are about. The threshold is set between a striped picture and a plain
+one, so that about half of each archive is cleaned.
 """
 
 import io
@@ -33,7 +33,9 @@ def draw(striped: bool, seed: int, *, side: int = SIDE, form: str = "JPEG") -> b
     if striped:
         ramp = ramp + 60 * np.sign(np.sin(0.9 * np.arange(side)))[:, None, None]
     file = io.BytesIO()
-    Image.fromarray(ramp.clip(0, 255).astype(np.uint8)).save(file, form, **({"quality": 92} if form == "JPEG" else {}))
+    Image.fromarray(ramp.clip(0, 255).astype(np.uint8)).save(
+        file, form, **({"quality": 92} if form == "JPEG" else {})
+    )
     return file.getvalue()
 
 
@@ -74,8 +76,14 @@ def read_tar(path: Path) -> dict[str, bytes]:
 
 def tree(folder: Path, *, bookkeeping: bool = False) -> dict[str, bytes]:
     """All files under a folder by their relative path."""
-    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if bookkeeping or not name.startswith("_demoire/")}
+    files = {
+        str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    return {
+        name: path.read_bytes()
+        for name, path in files.items()
+        if bookkeeping or not name.startswith("_demoire/")
+    }
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +95,9 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> CleanerConfig:
 def make_tiny_config(folder: Path) -> CleanerConfig:
     """Draw the weights into a folder, and find the threshold that goes with them."""
     torch.manual_seed(2)
-    detector = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8, spectrum=()))
+    detector = Detector(
+        DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8, spectrum=())
+    )
     restorer = UNet(UNetConfig((8, 8, 8, 8), (0, 0, 0), 1, (0, 0, 0)))
     torch.nn.init.normal_(restorer.head[0].weight, std=0.02)
     detector_path = str(save_detector(detector, folder / "detector.safetensors", {}).path)
@@ -96,14 +106,24 @@ def make_tiny_config(folder: Path) -> CleanerConfig:
     cleaner = Cleaner(config)
     striped = [cleaner.detect(draw(True, seed)).moire for seed in range(0, 40, 2)]
     plain = [cleaner.detect(draw(False, seed)).moire for seed in range(1, 41, 2)]
-    assert min(striped) > max(plain), "other seeds are needed: these weights do not tell the two apart"
+    assert min(striped) > max(plain), (
+        "other seeds are needed: these weights do not tell the two apart"
+    )
     threshold = (min(striped) + max(plain)) / 2
-    return CleanerConfig(threshold=threshold, detector=detector_path, restorer=restorer_path, device="cpu", threads=1)
+    return CleanerConfig(
+        threshold=threshold, detector=detector_path, restorer=restorer_path, device="cpu", threads=1
+    )
 
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """A Ray of two CPUs in this process."""
-    ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        num_cpus=2,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     yield
     ray.shutdown()

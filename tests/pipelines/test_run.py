@@ -1,4 +1,6 @@
-"""The whole job over a small collection: what comes of it, run again, over changed input, after deaths of all kinds."""
+"""The whole job over a small collection: what comes of it, run again, over changed input, after
+deaths of all kinds.
+"""
 
 import json
 import os
@@ -39,18 +41,34 @@ LARGE = draw(True, 60, side=160)
 LEDGER = ("attempts", "commits")
 
 # What may differ between two runs over the same images.
-PASSING = ["run_id", "attempt", "host", "finished_at", *(name for name in REPORT_SCHEMA.names if name[:3] == "ms_")]
+PASSING = [
+    "run_id",
+    "attempt",
+    "host",
+    "finished_at",
+    *(name for name in REPORT_SCHEMA.names if name[:3] == "ms_"),
+]
 
 
 def make_box(box: Path) -> Path:
     """A tar, a tar.gz, a zip and a folder of pictures, every second one striped.
 
-    Among them are four that are larger than the configuration lets in, one that is cut short, and one that is a text.
+    Among them are four that are larger than the configuration lets in, one that is cut short, and
+    one that is a text.
     """
     (box / "loose").mkdir(parents=True)
-    write_tar(box / "a.tar", {**half_moire(5), "n.txt": b"notes", "cut.jpg": CUT, "text.jpg": TEXT, "large.jpg": LARGE})
-    write_tar(box / "b.tar.gz", {"readme.txt": b"read me", "large.jpg": LARGE, **half_moire(4, 10)}, "w:gz")
-    write_zip(box / "c.zip", {**half_moire(3, 20), "large.jpg": LARGE, "d/list.csv": b"1;2\n" * 100})
+    write_tar(
+        box / "a.tar",
+        {**half_moire(5), "n.txt": b"notes", "cut.jpg": CUT, "text.jpg": TEXT, "large.jpg": LARGE},
+    )
+    write_tar(
+        box / "b.tar.gz",
+        {"readme.txt": b"read me", "large.jpg": LARGE, **half_moire(4, 10)},
+        "w:gz",
+    )
+    write_zip(
+        box / "c.zip", {**half_moire(3, 20), "large.jpg": LARGE, "d/list.csv": b"1;2\n" * 100}
+    )
     for name, data in {**half_moire(3, 30), "large.jpg": LARGE, "notes.txt": b"more notes"}.items():
         (box / "loose" / name).write_bytes(data)
     return box
@@ -71,13 +89,18 @@ def contents(box: Path) -> dict[str, bytes]:
 
 def report_of(dst: Path) -> pa.Table:
     """All report rows under DST, in the order of sources and members."""
-    tables = [pq.read_table(path) for path in sorted((dst / "_demoire" / "report").glob("*.parquet"))]
+    tables = [
+        pq.read_table(path) for path in sorted((dst / "_demoire" / "report").glob("*.parquet"))
+    ]
     return pa.concat_tables(tables).sort_by([("source", "ascending"), ("member", "ascending")])
 
 
 def outcomes(dst: Path) -> dict[str, tuple[str, str | None]]:
     """Status and reason of every image by source and member."""
-    return {f"{r['source']}/{r['member']}": (r["status"], r["reason"]) for r in report_of(dst).to_pylist()}
+    return {
+        f"{r['source']}/{r['member']}": (r["status"], r["reason"])
+        for r in report_of(dst).to_pylist()
+    }
 
 
 def assert_same_reports(one: Path, other: Path) -> None:
@@ -87,7 +110,10 @@ def assert_same_reports(one: Path, other: Path) -> None:
 def traces(folder: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of every file: any write changes them, even one of the same bytes."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+    return {
+        str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in files
+    }
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,9 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: CleanerConfig, local_ray: None) -> Finished:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: CleanerConfig, local_ray: None
+) -> Finished:
     """To be looked at, not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
     config = replace(tiny_config, max_megapixels=0.02)
@@ -138,10 +166,15 @@ def test_every_image_is_accounted_for(finished: Finished) -> None:
     assert outcomes(finished.dst)["a.tar/text.jpg"] == ("quarantined", "not_an_image")
 
 
-def test_the_mirror_holds_what_the_cleaner_makes_of_each_image_and_all_else_as_it_was(finished: Finished) -> None:
+def test_the_mirror_holds_what_the_cleaner_makes_of_each_image_and_all_else_as_it_was(
+    finished: Finished,
+) -> None:
     cleaner = Cleaner(finished.job.config)
     before = contents(finished.src)
-    expected = {name: cleaner.clean(data).data if name.endswith(".jpg") else data for name, data in before.items()}
+    expected = {
+        name: cleaner.clean(data).data if name.endswith(".jpg") else data
+        for name, data in before.items()
+    }
     assert contents(finished.dst) == expected
     assert sum(before[name] != expected[name] for name in before) == 9
     assert tree(finished.dst).keys() == tree(finished.src).keys()
@@ -153,8 +186,14 @@ def test_the_report_says_what_was_read_and_written(finished: Finished) -> None:
     assert table.schema.equals(REPORT_SCHEMA, check_metadata=True)
     for row in table.to_pylist():
         name = f"{row['source']}/{row['member']}"
-        assert (row["bytes_in"], row["sha256_in"]) == (len(before[name]), sha256(before[name]).hexdigest()), name
-        assert (row["bytes_out"], row["sha256_out"]) == (len(after[name]), sha256(after[name]).hexdigest()), name
+        assert (row["bytes_in"], row["sha256_in"]) == (
+            len(before[name]),
+            sha256(before[name]).hexdigest(),
+        ), name
+        assert (row["bytes_out"], row["sha256_out"]) == (
+            len(after[name]),
+            sha256(after[name]).hexdigest(),
+        ), name
         assert row["run_id"] == finished.summary.run_id
 
 
@@ -167,8 +206,17 @@ def test_the_summary_and_the_status_agree_with_the_report(finished: Finished) ->
     pixels = sum((row["width"] or 0) * (row["height"] or 0) for row in table.to_pylist())
     assert summary.megapixels == pytest.approx(pixels / 1e6)
     assert Path(summary.report).read_text().startswith("<!doctype html>")
-    assert (state.planned_images, state.images_done, state.units, state.units_done) == (21, 21, 4, 4)
-    assert (state.sources, state.sources_published, state.megapixels_done) == (4, 4, state.megapixels)
+    assert (state.planned_images, state.images_done, state.units, state.units_done) == (
+        21,
+        21,
+        4,
+        4,
+    )
+    assert (state.sources, state.sources_published, state.megapixels_done) == (
+        4,
+        4,
+        state.megapixels,
+    )
     assert state.quarantine == {"too_large": 4, "truncated": 1, "not_an_image": 1}
 
 
@@ -197,11 +245,17 @@ def test_the_same_job_again_writes_nothing(finished: Finished) -> None:
     assert (again.images, again.cleaned, again.mps) == (21, 9, 0.0)
 
 
-def test_a_collected_job_keeps_its_results_and_has_nothing_to_do(finished: Finished, tmp_path: Path) -> None:
+def test_a_collected_job_keeps_its_results_and_has_nothing_to_do(
+    finished: Finished, tmp_path: Path
+) -> None:
     job = finished.copied_to(tmp_path / "out")
     collected = gc(job.dst)
     left = traces(Path(job.dst))
-    assert not [name for name in left if name.startswith(("_demoire/segments", "_demoire/commits", "_demoire/rows"))]
+    assert not [
+        name
+        for name in left
+        if name.startswith(("_demoire/segments", "_demoire/commits", "_demoire/rows"))
+    ]
     assert collected.objects == len(traces(finished.dst)) - len(left) and collected.bytes > 0
     assert run_job(job).images == 21
     assert traces(Path(job.dst)) == left
@@ -213,20 +267,29 @@ def test_a_mirror_that_is_lost_is_made_again(finished: Finished, tmp_path: Path)
     job = finished.copied_to(tmp_path / "out")
     gc(job.dst)
     (tmp_path / "out" / "c.zip").unlink()
-    others = {name: trace for name, trace in traces(tmp_path / "out").items() if name in ("a.tar", "b.tar.gz")}
+    others = {
+        name: trace
+        for name, trace in traces(tmp_path / "out").items()
+        if name in ("a.tar", "b.tar.gz")
+    }
     run_job(job)
     assert tree(tmp_path / "out") == tree(finished.dst)
     assert others.items() <= traces(tmp_path / "out").items()
 
 
-def test_a_retry_takes_one_reason_into_every_kind_of_mirror(finished: Finished, tmp_path: Path) -> None:
+def test_a_retry_takes_one_reason_into_every_kind_of_mirror(
+    finished: Finished, tmp_path: Path
+) -> None:
     job = finished.copied_to(tmp_path / "out")
     gc(job.dst)
     larger = replace(finished.job.config, max_megapixels=1)
     summary = retry(job.dst, "too_large", config=larger, workers=1)
     assert (summary.images, summary.cleaned, summary.copied, summary.quarantined) == (21, 13, 6, 2)
     cleaned = Cleaner(larger).clean(LARGE).data
-    expected = {n: cleaned if n.endswith("large.jpg") else data for n, data in contents(finished.dst).items()}
+    expected = {
+        n: cleaned if n.endswith("large.jpg") else data
+        for n, data in contents(finished.dst).items()
+    }
     assert contents(tmp_path / "out") == expected
     assert status(job.dst).quarantine == {"truncated": 1, "not_an_image": 1}
     assert run_job(job).cleaned == 13  # which leaves the retried ones alone
@@ -234,7 +297,9 @@ def test_a_retry_takes_one_reason_into_every_kind_of_mirror(finished: Finished, 
         retry(job.dst, "too_large")
 
 
-def test_a_retry_that_changes_nothing_leaves_the_count_as_it_was(finished: Finished, tmp_path: Path) -> None:
+def test_a_retry_that_changes_nothing_leaves_the_count_as_it_was(
+    finished: Finished, tmp_path: Path
+) -> None:
     job = finished.copied_to(tmp_path / "out")
     summary = retry(job.dst, workers=1)
     assert (summary.images, summary.cleaned, summary.copied, summary.quarantined) == (21, 9, 6, 6)
@@ -266,8 +331,12 @@ def test_what_changed_between_two_runs_is_planned_anew_and_only_that(
     assert (summary.images, summary.cleaned, summary.copied) == (8, 5, 3)
     assert traces(tmp_path / "out")["0.tar"] == before["0.tar"]
     mirrored = read_tar(tmp_path / "out" / "1.tar")
-    assert mirrored == {name: Cleaner(tiny_config).clean(data).data for name, data in half_moire(4, 200).items()}
-    assert (tmp_path / "out" / "new.jpg").read_bytes() == Cleaner(tiny_config).clean(draw(True, 300)).data
+    assert mirrored == {
+        name: Cleaner(tiny_config).clean(data).data for name, data in half_moire(4, 200).items()
+    }
+    assert (tmp_path / "out" / "new.jpg").read_bytes() == Cleaner(tiny_config).clean(
+        draw(True, 300)
+    ).data
 
 
 def test_a_source_that_changes_under_the_run_is_planned_anew(
@@ -294,14 +363,18 @@ def test_a_source_that_never_stops_changing_fails_the_run_once_all_others_are_do
             write_tar(two_tars / "1.tar", half_moire(4, time.monotonic_ns() % 1_000_000))
 
     job = CleanJob(str(two_tars), str(tmp_path / "out"), tiny_config, workers=1)
-    with pytest.raises(SourceChangedError, match=r"\A[^\n]*1.tar changed since it was planned: [^\n]*\Z"):
+    with pytest.raises(
+        SourceChangedError, match=r"\A[^\n]*1.tar changed since it was planned: [^\n]*\Z"
+    ):
         run_job(job, progress=change)
     assert {"0.tar", "2.tar"} <= tree(tmp_path / "out").keys()
     assert {row["source"] for row in report_of(tmp_path / "out").to_pylist()} >= {"0.tar", "2.tar"}
     assert run_job(job).images == 10
 
 
-def test_a_file_that_is_deleted_under_the_run_is_left_out(tmp_path: Path, tiny_config: CleanerConfig) -> None:
+def test_a_file_that_is_deleted_under_the_run_is_left_out(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
     (tmp_path / "box").mkdir()
     for name, data in half_moire(4).items():
         (tmp_path / "box" / name).write_bytes(data)
@@ -325,12 +398,15 @@ def test_a_sample_is_a_part_of_the_whole_which_may_follow_but_not_come_before(
     for number in range(2):
         mirrored = read_tar(tmp_path / "out" / f"{number}.tar")
         originals = half_moire(3, 100 + 10 * number)
-        assert mirrored == {name: Cleaner(tiny_config).clean(data).data for name, data in originals.items()}
+        assert mirrored == {
+            name: Cleaner(tiny_config).clean(data).data for name, data in originals.items()
+        }
     with pytest.raises(UsageError, match="give a sample another DST"):
         run_job(replace(job, sample=2))
 
 
-# Deaths. A worker reads `sitecustomize` when it starts, and with it what a test wants to happen at an image.
+# Deaths. A worker reads `sitecustomize` when it starts, and with it what a test wants to happen at
+# an image.
 
 DRIVER = """
 import json, sys
@@ -360,7 +436,9 @@ if any("default_worker" in argument for argument in sys.orig_argv):
 def driver(
     job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does the job on a Ray of its own, and at each image what is given; killed at the block's end."""
+    """A process that does the job on a Ray of its own, and at each image what is given; killed at
+    the block's end.
+    """
     folder.mkdir()
     module, _, function = at.rpartition(".")
     hook = HOOK.format(module=module, function=function, what_happens=what_happens)
@@ -371,7 +449,9 @@ def driver(
     try:
         yield process
     finally:
-        started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        started = (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
         process.kill()
         process.wait()
         _, alive = psutil.wait_procs(started, timeout=20)  # Ray ends what a dead driver leaves
@@ -380,8 +460,12 @@ def driver(
         psutil.wait_procs(alive)
 
 
-def exit_status(job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode") -> int:
-    """Of a driver that comes to its end. Ray was seen to abort one whose workers died: then the same again."""
+def exit_status(
+    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode"
+) -> int:
+    """Of a driver that comes to its end. Ray was seen to abort one whose workers died: then the
+    same again.
+    """
     for number in range(3):
         with driver(job, folder.with_name(f"{folder.name}{number}"), what_happens, at) as process:
             code = process.wait(180)
@@ -396,7 +480,9 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.1)
 
 
-def test_a_killed_driver_leaves_what_the_next_run_finishes(finished: Finished, tmp_path: Path) -> None:
+def test_a_killed_driver_leaves_what_the_next_run_finishes(
+    finished: Finished, tmp_path: Path
+) -> None:
     dst = tmp_path / "out"
     job = replace(finished.job, dst=str(dst))
     commits, reached = dst / "_demoire" / "commits", tmp_path / "reached"
@@ -411,18 +497,23 @@ def test_a_killed_driver_leaves_what_the_next_run_finishes(finished: Finished, t
     assert tree(dst) == tree(finished.dst)
     assert_same_reports(dst, finished.dst)
     assert done.items() <= traces(commits).items()
-    attempts = Counter(path.name.partition(".")[0] for path in (dst / "_demoire" / "attempts").iterdir())
+    attempts = Counter(
+        path.name.partition(".")[0] for path in (dst / "_demoire" / "attempts").iterdir()
+    )
     assert {attempts[Path(name).stem] for name in done} == {1}
 
 
-def test_two_runs_at_once_into_one_place_both_end_well_with_one_result(finished: Finished, tmp_path: Path) -> None:
+def test_two_runs_at_once_into_one_place_both_end_well_with_one_result(
+    finished: Finished, tmp_path: Path
+) -> None:
     job = replace(finished.job, dst=str(tmp_path / "out"))
     begun, go_on = tmp_path / "begun", tmp_path / "go on"
     begun.mkdir()
     hold = f"while not Path({str(go_on)!r}).exists(): time.sleep(0.1)"
     meet = f"Path({str(begun)!r}, str(os.getppid())).touch()\n        {hold}"
     with driver(job, tmp_path / "one", meet) as one, driver(job, tmp_path / "other", meet) as other:
-        while len(list(begun.iterdir())) < 2:  # both have a unit in hand, and most likely the same one
+        # both have a unit in hand, and most likely the same one
+        while len(list(begun.iterdir())) < 2:
             assert (one.poll(), other.poll()) == (None, None)
             time.sleep(0.1)
         go_on.touch()
@@ -433,7 +524,9 @@ def test_two_runs_at_once_into_one_place_both_end_well_with_one_result(finished:
     assert len(committed) == status(job.dst).units == 4
 
 
-def test_an_image_that_kills_its_process_is_found_and_quarantined(tmp_path: Path, tiny_config: CleanerConfig) -> None:
+def test_an_image_that_kills_its_process_is_found_and_quarantined(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
     (tmp_path / "box").mkdir()
     harmless, deadly = draw(True, 400), draw(True, 401)
     write_tar(tmp_path / "box" / "a.tar", {"harmless.jpg": harmless, "deadly.jpg": deadly})
@@ -450,7 +543,9 @@ def test_an_image_that_kills_its_process_is_found_and_quarantined(tmp_path: Path
 def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
     tmp_path: Path, tiny_config: CleanerConfig
 ) -> None:
-    """It dies before any actor has it in hand, so that two waves pass until somebody looks closely."""
+    """It dies before any actor has it in hand, so that two waves pass until somebody looks
+    closely.
+    """
     (tmp_path / "box").mkdir()
     harmless, deadly = draw(True, 400), draw(True, 401)
     write_zip(tmp_path / "box" / "a.zip", {"harmless.jpg": harmless, "deadly.jpg": deadly})
@@ -479,7 +574,10 @@ def test_a_run_that_is_asked_to_stop_finishes_what_is_in_work_and_nothing_else(
         go_on.touch()
         assert process.wait(100) == 3
         assert process.stdout and b"Stopped as asked" in process.stdout.read()
-    begun, done = ({path.name.partition(".")[0] for path in (dst / "_demoire" / name).iterdir()} for name in LEDGER)
+    begun, done = (
+        {path.name.partition(".")[0] for path in (dst / "_demoire" / name).iterdir()}
+        for name in LEDGER
+    )
     assert begun == done and 1 <= len(done) < 4
     assert run_job(job).images == 21
     assert tree(dst) == tree(finished.dst)

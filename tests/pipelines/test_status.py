@@ -1,4 +1,6 @@
-"""Status and garbage: figures while a job is under way, and what may go of its bookkeeping and what must not."""
+"""Status and garbage: figures while a job is under way, and what may go of its bookkeeping and what
+must not.
+"""
 
 import os
 import time
@@ -39,7 +41,9 @@ def commit(plan: Plan, unit: Unit, wave: str = "wave") -> None:
     ledger = Ledger(plan.dst)
     attempt = ledger.start(unit, wave)
     origin = Origin(unit, attempt, plan.fingerprint, "run")
-    ledger.commit(unit, attempt, [quarantined(member, "truncated", origin) for member in unit.members])
+    ledger.commit(
+        unit, attempt, [quarantined(member, "truncated", origin) for member in unit.members]
+    )
 
 
 def publish(plan: Plan, path: str) -> None:
@@ -78,7 +82,12 @@ def test_status_counts_the_halves_of_a_deadly_unit(plan: Plan) -> None:
         Ledger(plan.dst).start(whole, "one wave")
     commit(plan, halves(whole, plan.fingerprint)[0])
     state = status(plan.dst)
-    assert (state.images_done, state.units, state.units_done, state.quarantine) == (4, 2, 0, {"truncated": 4})
+    assert (state.images_done, state.units, state.units_done, state.quarantine) == (
+        4,
+        2,
+        0,
+        {"truncated": 4},
+    )
 
 
 def test_the_rate_is_that_of_the_last_ten_minutes(plan: Plan) -> None:
@@ -155,7 +164,9 @@ def test_what_nothing_names_goes_once_it_is_a_day_old(plan: Plan) -> None:
         "_demoire/rows/.demoire-0123.tmp",
     }
     for name in orphans:
-        place.write(name, b"{}") if "tmp" not in name else (dst / "rows" / ".demoire-0123.tmp").write_bytes(b"{}")
+        place.write(name, b"{}") if "tmp" not in name else (
+            dst / "rows" / ".demoire-0123.tmp"
+        ).write_bytes(b"{}")
     before = kept(plan)
     assert gc(plan.dst).objects == 0 and kept(plan) == before
     age(plan.dst)

@@ -1,6 +1,8 @@
-"""BMP: changed pixels are written over the old ones in place, so the file differs in nothing else, not even in size.
+"""BMP: changed pixels are written over the old ones in place, so the file differs in nothing else,
+not even in size.
 
-Uncompressed 24-bit, 32-bit (blue, green, red and a byte that stays) and 8-bit grey files are cleaned.
+Uncompressed 24-bit, 32-bit (blue, green, red and a byte that stays) and 8-bit grey files are
+cleaned.
 """
 
 import struct
@@ -26,7 +28,9 @@ def is_cut_short(data: bytes) -> bool:
 
 
 def _header(data: bytes) -> tuple[int, int, int, int, int]:
-    """(first byte of the pixels, width, height, bits, compression); the height is negative if the top row is first."""
+    """(first byte of the pixels, width, height, bits, compression); the height is negative if the
+    top row is first.
+    """
     (start,) = struct.unpack_from("<I", data, 10)
     (size,) = struct.unpack_from("<I", data, _FILE_HEADER)
     if size == _CORE_HEADER:
@@ -47,13 +51,19 @@ def is_risky(data: bytes) -> bool:
 
 def read(data: bytes, image: Image.Image) -> Raster:
     image.load()
-    return grey_or_rgb(image) if _is_plain(data, image) else only_to_look_at(image, "mode_not_cleaned")
+    return (
+        grey_or_rgb(image) if _is_plain(data, image) else only_to_look_at(image, "mode_not_cleaned")
+    )
 
 
 def _is_plain(data: bytes, image: Image.Image) -> bool:
     _, _, _, bits, compression = _header(data)
     if compression == _BITFIELDS:
-        return bits == 32 and image.mode == "RGB" and struct.unpack_from("<3I", data, 54) == _BLUE_GREEN_RED
+        return (
+            bits == 32
+            and image.mode == "RGB"
+            and struct.unpack_from("<3I", data, 54) == _BLUE_GREEN_RED
+        )
     expected = {8: "L", 24: "RGB", 32: "RGB"}
     return compression == _UNCOMPRESSED and expected.get(bits) == image.mode
 
@@ -63,7 +73,9 @@ def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     rows, stride = abs(height), _stride(width, bits)
     out = bytearray(data)
     samples = bits // 8
-    array = np.frombuffer(out, dtype=np.uint8, count=rows * stride, offset=start).reshape(rows, stride)
+    array = np.frombuffer(out, dtype=np.uint8, count=rows * stride, offset=start).reshape(
+        rows, stride
+    )
     view = array[:, : width * samples].reshape(rows, width, samples)
     ordered = pixels if height < 0 else pixels[::-1]
     view[:, :, : ordered.shape[2]] = ordered[:, :, ::-1]

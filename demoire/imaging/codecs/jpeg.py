@@ -1,13 +1,15 @@
-"""JPEG: the scan is coded anew with the original's own quantisation tables, all APPn and COM segments stay as they are.
+"""JPEG: the scan is coded anew with the original's own quantisation tables, all APPn and COM
+segments stay as they are.
 
-Sampling factors, progressive or not, restart interval and RGB instead of YCbCr are kept too. Sampling that libjpeg's
-front end does not write (4:4:0, 4:1:1) becomes 4:4:4, which loses nothing. Huffman tables are optimised, which costs a
-fifth more time and keeps the file from growing. Pixels that were not changed move by 0.02 to 0.25 of 255 on the
-average, most of it in subsampled colour.
+Sampling factors, progressive or not, restart interval and RGB instead of YCbCr are kept too.
+Sampling that libjpeg's front end does not write (4:4:0, 4:1:1) becomes 4:4:4, which loses nothing.
+Huffman tables are optimised, which costs a fifth more time and keeps the file from growing. Pixels
+that were not changed move by 0.02 to 0.25 of 255 on the average, most of it in subsampled colour.
 
-libjpeg makes up what is missing or spoilt, in grey, and only warns of it. Pillow passes over the warnings; simplejpeg
-takes them for errors, decodes to the very same pixels, and is a quarter faster. A file without an end-of-image marker
-counts as cut short even if the decoder happens to be content.
+libjpeg makes up what is missing or spoilt, in grey, and only warns of it. Pillow passes over the
+warnings; simplejpeg takes them for errors, decodes to the very same pixels, and is a quarter
+faster. A file without an end-of-image marker counts as cut short even if the decoder happens to be
+content.
 """
 
 import io
@@ -22,12 +24,14 @@ from PIL import Image, JpegImagePlugin
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster, only_to_look_at, to_image
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in coded data: neither a stuffed FF nor a restart
+# in coded data: neither a stuffed FF nor a restart
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _APP_OR_COM = frozenset((*range(0xE0, 0xF0), 0xFE))
 _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _EXTENDED, _PROGRESSIVE, _LOSSLESS = 0xC0, 0xC1, 0xC2, 0xC3
 _MOST_SCANS = 50  # encoders write about ten, libjpeg itself gives up at 500
-# What libjpeg says of a picture that is not there in full, and of one with filling behind it, as cameras write it.
+# What libjpeg says of a picture that is not there in full, and of one with filling behind it, as
+# cameras write it.
 _ENDED, _PADDED = "premature end", "extraneous bytes before marker 0xd9"
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
@@ -48,7 +52,9 @@ class _Parts:
     @property
     def frame(self) -> tuple[int, bytes]:
         """Marker and payload of the start of frame."""
-        return next((marker, segment[4:]) for marker, segment in self.segments if marker in _STARTS_OF_FRAME)
+        return next(
+            (marker, segment[4:]) for marker, segment in self.segments if marker in _STARTS_OF_FRAME
+        )
 
 
 def _take_apart(data: bytes) -> _Parts:
@@ -78,7 +84,8 @@ def _take_apart(data: bytes) -> _Parts:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Whether there is no end-of-image marker behind the scans, or too little before it for a picture of this size.
+    """Whether there is no end-of-image marker behind the scans, or too little before it for a
+    picture of this size.
 
     libjpeg makes up what is missing, in grey, and says nothing.
     """
@@ -90,10 +97,12 @@ def is_cut_short(data: bytes) -> bool:
 
 
 def _fewest_bytes(marker: int, frame: bytes) -> int:
-    """Bytes below which no picture of this frame can be coded; 0 where none are known, as of arithmetic coding.
+    """Bytes below which no picture of this frame can be coded; 0 where none are known, as of
+    arithmetic coding.
 
-    A Huffman code is of one bit at least; in lossless files there is one a sample. In the others each block has one for
-    its mean; one that says where it ends follows, except in progressive files, where it may stand for many blocks.
+    A Huffman code is of one bit at least; in lossless files there is one a sample. In the others
+    each block has one for its mean; one that says where it ends follows, except in progressive
+    files, where it may stand for many blocks.
     """
     bits = {_BASELINE: 2, _EXTENDED: 2, _PROGRESSIVE: 1}.get(marker, 0)
     height, width = struct.unpack(">2H", frame[1:5])
@@ -102,13 +111,16 @@ def _fewest_bytes(marker: int, frame: bytes) -> int:
     factors = [divmod(frame[7 + 3 * i], 16) for i in range(frame[5])]
     most = [max(factor[axis] for factor in factors) or 1 for axis in (0, 1)]
     blocks = sum(
-        math.ceil(width * across / most[0] / 8) * math.ceil(height * down / most[1] / 8) for across, down in factors
+        math.ceil(width * across / most[0] / 8) * math.ceil(height * down / most[1] / 8)
+        for across, down in factors
     )
     return bits * blocks // 8
 
 
 def is_risky(data: bytes) -> bool:
-    """Whether there are so many scans, each of which costs as much as a whole picture, that decoding may never end."""
+    """Whether there are so many scans, each of which costs as much as a whole picture, that
+    decoding may never end.
+    """
     return data.count(b"\xff\xda") > _MOST_SCANS
 
 
@@ -141,7 +153,9 @@ def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
 
 
 def _tables(data: bytes) -> list[list[int]]:
-    """The quantisation table of each component, equal ones at the end told once: the encoder repeats the last."""
+    """The quantisation table of each component, equal ones at the end told once: the encoder
+    repeats the last.
+    """
     header = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     tables = [list(header.quantization[component[3]]) for component in header.layer]
     while len(tables) > 1 and tables[-1] == tables[-2]:
@@ -166,7 +180,8 @@ def _code(old: _Parts, tables: list[list[int]], pixels: Pixels) -> bytes:
     try:
         image.save(out, "JPEG", optimize=True, **options)
     except OSError:
-        # Optimising needs the whole scan in one buffer, and Pillow guesses its size: noise in top quality is larger.
+        # Optimising needs the whole scan in one buffer, and Pillow guesses its size: noise in top
+        # quality is larger.
         out = io.BytesIO()
         image.save(out, "JPEG", **options | {"progressive": False})
     return out.getvalue()

@@ -1,9 +1,9 @@
 """PNG: the image data is coded anew, every other chunk stays as it is and where it is.
 
-Text, gamma, chromaticities, colour profile, physical size, time and Exif are therefore kept to the byte. A transparent
-colour (tRNS) is kept true: pixels of that colour are not changed, and no other pixel is given it. Interlaced files come
-out not interlaced: the same picture, shown in one pass. 16-bit files go through imagecodecs, because Pillow has no
-16-bit RGB.
+Text, gamma, chromaticities, colour profile, physical size, time and Exif are therefore kept to the
+byte. A transparent colour (tRNS) is kept true: pixels of that colour are not changed, and no other
+pixel is given it. Interlaced files come out not interlaced: the same picture, shown in one pass.
+16-bit files go through imagecodecs, because Pillow has no 16-bit RGB.
 """
 
 import io
@@ -50,7 +50,9 @@ def is_cut_short(data: bytes) -> bool:
 
 
 def _unpacked(data: bytes) -> int:
-    """Bytes of image data that the header announces, but for the filter types and the padding of rows."""
+    """Bytes of image data that the header announces, but for the filter types and the padding of
+    rows.
+    """
     width, height, depth, colour = struct.unpack_from(">2I2B", data, 16)
     return width * height * depth * _SAMPLES.get(colour, 1) // 8
 

@@ -21,7 +21,8 @@ class Raster:
 
     pixels: Pixels
     alpha: Pixels | None = None  # (H, W), passed through untouched
-    obstacle: Obstacle | None = None  # why changed pixels could not be written back faithfully; None if they can
+    # why changed pixels could not be written back faithfully; None if they can
+    obstacle: Obstacle | None = None
 
 
 def grey_or_rgb(image: Image.Image) -> Raster:
@@ -30,18 +31,23 @@ def grey_or_rgb(image: Image.Image) -> Raster:
     if samples.ndim == 2:
         return Raster(samples[:, :, None])
     if image.mode in ("LA", "RGBA"):
-        return Raster(np.ascontiguousarray(samples[:, :, :-1]), np.ascontiguousarray(samples[:, :, -1]))
+        return Raster(
+            np.ascontiguousarray(samples[:, :, :-1]), np.ascontiguousarray(samples[:, :, -1])
+        )
     return Raster(samples)
 
 
 def only_to_look_at(image: Image.Image, obstacle: Obstacle) -> Raster:
-    """The first page of any Pillow image in 8 bits, grey or RGB: enough to judge it, not to write it back."""
+    """The first page of any Pillow image in 8 bits, grey or RGB: enough to judge it, not to write
+    it back.
+    """
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
         values = np.asarray(image, dtype=np.float32)
         low, high = float(values.min()), float(values.max())
         stretched = (values - low) * (255 / (high - low) if high > low else 0)
         return Raster(np.nan_to_num(stretched).astype(np.uint8)[:, :, None], None, obstacle)
-    if image.mode in ("1", "L", "LA"):  # a sheet of black and white in full size is large enough as it is
+    # a sheet of black and white in full size is large enough as it is
+    if image.mode in ("1", "L", "LA"):
         return Raster(np.asarray(image.convert("L"))[:, :, None], None, obstacle)
     return Raster(np.asarray(image.convert("RGB")), None, obstacle)
 

@@ -1,13 +1,14 @@
-"""TIFF: strips and tiles whose pixels changed are coded anew in their own compression; all else stays where it is.
+"""TIFF: strips and tiles whose pixels changed are coded anew in their own compression; all else
+stays where it is.
 
-Every tag, private ones and sub-directories too, keeps its bytes. A new strip takes the place of the old one if it fits,
-else it goes to the end of the file, and only the tags of strip offsets and sizes are changed. An uncompressed file
-therefore differs in nothing but the changed samples.
+Every tag, private ones and sub-directories too, keeps its bytes. A new strip takes the place of the
+old one if it fits, else it goes to the end of the file, and only the tags of strip offsets and
+sizes are changed. An uncompressed file therefore differs in nothing but the changed samples.
 
-Cleaned are 8 and 16-bit grey and RGB, with or without unassociated alpha, chunky or planar, either byte order, also
-BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate, PackBits, Zstandard with or without
-horizontal differencing, and JPEG in 8 bits.
-`tifffile` reads the structure; the strips are read here, because tifffile and libtiff both fill up what is missing.
+Cleaned are 8 and 16-bit grey and RGB, with or without unassociated alpha, chunky or planar, either
+byte order, also BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate,
+PackBits, Zstandard with or without horizontal differencing, and JPEG in 8 bits. `tifffile` reads
+the structure; the strips are read here, because tifffile and libtiff both fill up what is missing.
 """
 
 import io
@@ -35,7 +36,24 @@ _JPEG_SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _LONG, _LONG8 = 4, 16
 _ORIENTATION, _LYING = 274, (5, 6, 7, 8)
 _MOST_PAGES = 1000
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 
 
 def _inflate(data: bytes, size: int) -> bytes:
@@ -78,7 +96,9 @@ class _Segment:
         return slice(self.top, self.top + self.rows), slice(self.left, self.left + self.columns)
 
     def part_of(self, samples: Pixels) -> Pixels:
-        """The view of (H, W, S) samples that this holds, (rows, columns, S or 1); smaller at the picture's edge."""
+        """The view of (H, W, S) samples that this holds, (rows, columns, S or 1); smaller at the
+        picture's edge.
+        """
         part = samples[self.rows_and_columns]
         return part if self.plane is None else part[:, :, self.plane, None]
 
@@ -108,12 +128,18 @@ def bits(data: bytes) -> int:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Whether the first directory, what it points to, or a strip lies beyond the end of the file."""
+    """Whether the first directory, what it points to, or a strip lies beyond the end of the
+    file.
+    """
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
-            ends = [offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    except Exception:  # whatever tifffile stumbles over, the question here is only how far the file should reach
+            ends = [
+                offset + size
+                for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)
+            ]
+    # whatever tifffile stumbles over, the question here is only how far the file should reach
+    except Exception:
         ends = []
     try:
         return max(ends or _directory_ends(data)) > len(data)
@@ -139,12 +165,18 @@ def pages(data: bytes) -> int:
 
 
 def _directory_ends(data: bytes) -> Iterator[int]:
-    """Where the first directory ends, and where each of its values does. Raises struct.error where it is not there."""
+    """Where the first directory ends, and where each of its values does. Raises struct.error where
+    it is not there.
+    """
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    first, entry = (start + 8, struct.Struct(order + "2HQQ")) if big else (start + 2, struct.Struct(order + "2HII"))
+    first, entry = (
+        (start + 8, struct.Struct(order + "2HQQ"))
+        if big
+        else (start + 2, struct.Struct(order + "2HII"))
+    )
     yield first + count * entry.size
     for place in range(first, min(first + count * entry.size, len(data)), entry.size):
         _, kind, length, offset = entry.unpack_from(data, place)
@@ -164,7 +196,9 @@ def read(data: bytes, image: Image.Image) -> Raster:
         image.load()  # which turns it upright
         raster = only_to_look_at(image, "mode_not_cleaned")
         return replace(raster, pixels=raster.pixels.swapaxes(0, 1)) if lying else raster
-    samples = np.empty((layout.height, layout.width, layout.samples), layout.stored.newbyteorder("="))
+    samples = np.empty(
+        (layout.height, layout.width, layout.samples), layout.stored.newbyteorder("=")
+    )
     for segment in layout.segments:
         place = segment.part_of(samples)
         place[:] = _unpack(data, layout, segment)[: place.shape[0], : place.shape[1]]
@@ -186,7 +220,8 @@ def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     new = {
         segment.index: _pack(data, layout, segment, _cut(samples, segment))
         for segment in layout.segments
-        if changed[segment.rows_and_columns].any() and (segment.plane is None or segment.plane < layout.colours)
+        if changed[segment.rows_and_columns].any()
+        and (segment.plane is None or segment.plane < layout.colours)
     }
     return _replace(data, layout, new)
 
@@ -241,7 +276,9 @@ def _all_of(value: object) -> set[int]:
 
 
 def _segments(page: tifffile.TiffPage) -> Iterator[_Segment]:
-    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    rows, columns = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    )
     rows = min(rows, page.imagelength) if not page.is_tiled else rows
     down, across = math.ceil(page.imagelength / rows), math.ceil(page.imagewidth / columns)
     planes = page.samplesperpixel if int(page.planarconfig) == 2 and page.samplesperpixel > 1 else 1
@@ -252,11 +289,15 @@ def _segments(page: tifffile.TiffPage) -> Iterator[_Segment]:
         plane, place = divmod(index, down * across)
         top, left = place // across * rows, place % across * columns
         coded = rows if page.is_tiled else min(rows, page.imagelength - top)
-        yield _Segment(index, *found[index], top, left, coded, columns, plane if planes > 1 else None)
+        yield _Segment(
+            index, *found[index], top, left, coded, columns, plane if planes > 1 else None
+        )
 
 
 def _unpack(data: bytes, layout: _Layout, segment: _Segment) -> Pixels:
-    """The samples (rows, columns, S) of a strip or tile; raises CutShortError where some are missing."""
+    """The samples (rows, columns, S) of a strip or tile; raises CutShortError where some are
+    missing.
+    """
     packed = data[segment.offset : segment.offset + segment.size]
     samples = layout.samples if segment.plane is None else 1
     shape = (segment.rows, segment.columns, samples)
@@ -265,7 +306,10 @@ def _unpack(data: bytes, layout: _Layout, segment: _Segment) -> Pixels:
     if layout.compression == _JPEG:
         space = "YCbCr" if layout.ycbcr else None
         decoded = imagecodecs.jpeg8_decode(
-            packed, tables=layout.jpeg_tables, colorspace=space, outcolorspace="RGB" if layout.ycbcr else None
+            packed,
+            tables=layout.jpeg_tables,
+            colorspace=space,
+            outcolorspace="RGB" if layout.ycbcr else None,
         )
         decoded = np.atleast_3d(decoded)
         if decoded.shape[0] < shape[0] or decoded.shape[1:] != shape[1:]:
@@ -276,11 +320,17 @@ def _unpack(data: bytes, layout: _Layout, segment: _Segment) -> Pixels:
     if len(raw) < size:
         raise CutShortError("a strip holds too few samples")
     stored = np.frombuffer(raw, dtype=layout.stored, count=math.prod(shape)).reshape(shape)
-    return np.cumsum(stored, axis=1, dtype=stored.dtype.newbyteorder("=")) if layout.differenced else stored
+    return (
+        np.cumsum(stored, axis=1, dtype=stored.dtype.newbyteorder("="))
+        if layout.differenced
+        else stored
+    )
 
 
 def _cut(samples: Pixels, segment: _Segment) -> Pixels:
-    """The samples of a strip or tile; beyond the picture the last row and column go on, as tiles want it."""
+    """The samples of a strip or tile; beyond the picture the last row and column go on, as tiles
+    want it.
+    """
     part = segment.part_of(samples)
     short = (segment.rows - part.shape[0], segment.columns - part.shape[1])
     return np.pad(part, ((0, short[0]), (0, short[1]), (0, 0)), mode="edge") if any(short) else part
@@ -298,7 +348,9 @@ def _pack(data: bytes, layout: _Layout, segment: _Segment, samples: Pixels) -> b
 
 
 def _pack_jpeg(data: bytes, layout: _Layout, segment: _Segment, samples: Pixels) -> bytes:
-    """A whole JPEG with the strip's own quantisation tables, which may stand where an abbreviated one stood."""
+    """A whole JPEG with the strip's own quantisation tables, which may stand where an abbreviated
+    one stood.
+    """
     old = data[segment.offset : segment.offset + segment.size]
     if layout.jpeg_tables:
         old = b"\xff\xd8" + layout.jpeg_tables[2:-2] + old[2:]

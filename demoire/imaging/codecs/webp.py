@@ -1,7 +1,8 @@
-"""WebP: coded anew, lossless as lossless and lossy as lossy, with the original's Exif, XMP and colour profile.
+"""WebP: coded anew, lossless as lossless and lossy as lossy, with the original's Exif, XMP and
+colour profile.
 
-A lossy WebP does not say with which quality it was made, so it is written in a quality at which a second coding is not
-seen; the file may grow. Animations are not cleaned.
+A lossy WebP does not say with which quality it was made, so it is written in a quality at which a
+second coding is not seen; the file may grow. Animations are not cleaned.
 """
 
 import io
@@ -47,16 +48,28 @@ def header(data: bytes) -> Header:
     """Read here, since Pillow hands the whole file to libwebp at once. Raises ValueError."""
     kind, payload = next(_chunks(data), (b"", b""))
     if kind == b"VP8X" and len(payload) >= 10:
-        width, height = (1 + int.from_bytes(payload[place : place + 3], "little") for place in (4, 7))
-        animated, alpha, profiled = (bool(payload[0] & flag) for flag in (_ANIMATED, _ALPHA, _PROFILED))
+        width, height = (
+            1 + int.from_bytes(payload[place : place + 3], "little") for place in (4, 7)
+        )
+        animated, alpha, profiled = (
+            bool(payload[0] & flag) for flag in (_ANIMATED, _ALPHA, _PROFILED)
+        )
         frames = sum(kind == b"ANMF" for kind, _ in _chunks(data)) if animated else 1
-        icc = next((profile for kind, profile in _chunks(data) if kind == b"ICCP"), None) if profiled else None
+        icc = (
+            next((profile for kind, profile in _chunks(data) if kind == b"ICCP"), None)
+            if profiled
+            else None
+        )
         return Header(width, height, alpha, max(1, frames), icc)
     if kind == b"VP8L" and len(payload) >= 5:
         packed = int.from_bytes(payload[1:5], "little")
-        return Header(1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF), bool(packed >> 28 & 1), 1, None)
+        return Header(
+            1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF), bool(packed >> 28 & 1), 1, None
+        )
     if kind == b"VP8 " and len(payload) >= 10:
-        width, height = (int.from_bytes(payload[place : place + 2], "little") & 0x3FFF for place in (6, 8))
+        width, height = (
+            int.from_bytes(payload[place : place + 2], "little") & 0x3FFF for place in (6, 8)
+        )
         if width and height:
             return Header(width, height, False, 1, None)
     raise ValueError("no size in the first chunk")

@@ -1,7 +1,7 @@
 """What all drawings are made of: noise like nature's, stripes without aliasing, colours, type.
 
-Pictures are float32 (h, w, 3), 0..255 sRGB, until they are done; planes are float32 (h, w). A plane of noise of 512 px
-costs some 4 ms, one of stripes some 10 ms.
+Pictures are float32 (h, w, 3), 0..255 sRGB, until they are done; planes are float32 (h, w). A plane
+of noise of 512 px costs some 4 ms, one of stripes some 10 ms.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,19 @@ _WORDS = """
 def noise(rng: np.random.Generator, height: int, width: int, cells: float) -> Plane:
     """A smooth random surface, mostly 0..1, with about `cells` bumps along the longer side."""
     longer = max(height, width)
-    coarse = rng.random((int(cells * height / longer) + 3, int(cells * width / longer) + 3), dtype=np.float32)
+    coarse = rng.random(
+        (int(cells * height / longer) + 3, int(cells * width / longer) + 3), dtype=np.float32
+    )
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def fractal(rng: np.random.Generator, height: int, width: int, roughness: float = 0.55, cells: float = 3.0) -> Plane:
+def fractal(
+    rng: np.random.Generator, height: int, width: int, roughness: float = 0.55, cells: float = 3.0
+) -> Plane:
     """Noise of all octaves from `cells` bumps up to the pixel, exactly 0..1.
 
-    Amplitude falls by `roughness` with each octave: 0.5 gives the 1/f of photographs, more is rougher.
+    Amplitude falls by `roughness` with each octave: 0.5 gives the 1/f of photographs, more is
+    rougher.
     """
     octaves = max(1, round(np.log2(max(height, width) / cells)))
     rows, columns = -(-height // 2**octaves) + 1, -(-width // 2**octaves) + 1
@@ -61,16 +66,20 @@ def axes(height: int, width: int, angle: float = 0.0) -> tuple[Plane, Plane]:
 
 
 def _covered(place: Plane, period: float, width: Plane | float) -> Plane:
-    """How much of the way from 0 to `place` lies on stripes that begin at whole multiples of the period."""
+    """How much of the way from 0 to `place` lies on stripes that begin at whole multiples of the
+    period.
+    """
     turns = np.floor(place / np.float32(period))
     return width * turns + np.minimum(place - turns * np.float32(period), width)
 
 
 def stripes(place: Plane, period: float, width: Plane | float) -> Plane:
-    """Stripes of `width` px every `period` px (at least 3), as a sharp lens shows them: 0..1 of each pixel is covered.
+    """Stripes of `width` px every `period` px (at least 3), as a sharp lens shows them: 0..1 of
+    each pixel is covered.
 
-    place: the coordinate across the stripes in px, bent as one likes as long as it advances by about 1 a pixel.
-    The stripes are integrated exactly over a small aperture, so that hardly any of their harmonics alias.
+    place: the coordinate across the stripes in px, bent as one likes as long as it advances by
+    about 1 a pixel. The stripes are integrated exactly over a small aperture, so that hardly any of
+    their harmonics alias.
     """
     half = np.float32(_APERTURE / 2)
     total = np.zeros(np.broadcast_shapes(place.shape, np.shape(width)), np.float32)
@@ -80,7 +89,9 @@ def stripes(place: Plane, period: float, width: Plane | float) -> Plane:
     return total / np.float32(_APERTURE * len(_LOOKS))
 
 
-def colour(rng: np.random.Generator, low: float = 0, high: float = 255, vivid: float = 0.5) -> Plane:
+def colour(
+    rng: np.random.Generator, low: float = 0, high: float = 255, vivid: float = 0.5
+) -> Plane:
     """A colour (3,) of a lightness between the limits; vivid 0 is grey, 1 anything."""
     free = rng.uniform(low, high, 3)
     return (free.mean() + vivid * (free - free.mean())).astype(np.float32)
@@ -114,13 +125,16 @@ def words(rng: np.random.Generator, count: int) -> str:
     return " ".join(_WORDS[place] for place in rng.integers(len(_WORDS), size=count))
 
 
-FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Bold.ttf", "STIXGeneral.ttf", "")  # "": Pillow's own
+# "": Pillow's own
+FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Bold.ttf", "STIXGeneral.ttf", "")
 CODE_FACE = "DejaVuSansMono.ttf"
 
 
 @cache
 def font(face: str, size: int) -> Face:
-    """A face of matplotlib's or Pillow's at `size` px; loading one anew for every line would cost more than drawing."""
+    """A face of matplotlib's or Pillow's at `size` px; loading one anew for every line would cost
+    more than drawing.
+    """
     if not face:
         return ImageFont.load_default(size)
     import matplotlib

@@ -1,9 +1,10 @@
-"""Clean pictures that a careless detector takes for moiré: blinds, cloth, engravings, contour lines, small type.
+"""Clean pictures that a careless detector takes for moiré: blinds, cloth, engravings, contour
+lines, small type.
 
-They have to come out of a cleaning byte for byte as they went in, so they train the detector and test it. All are
-sampled properly: periods stay at 4 px or more, and stripes are integrated over each pixel (`canvas.stripes`), for a
-look-alike that aliases would be moiré. Every drawing takes (rng, height, width) and gives (height, width, 3) uint8
-sRGB; 10 to 60 ms at 512 px.
+They have to come out of a cleaning byte for byte as they went in, so they train the detector and
+test it. All are sampled properly: periods stay at 4 px or more, and stripes are integrated over
+each pixel (`canvas.stripes`), for a look-alike that aliases would be moiré. Every drawing takes
+(rng, height, width) and gives (height, width, 3) uint8 sRGB; 10 to 60 ms at 512 px.
 """
 
 import cv2
@@ -35,10 +36,16 @@ _FINE = 3  # oversampling of what OpenCV draws
 
 def _direction(rng: np.random.Generator) -> float:
     """Upright or level for one in two, else anything."""
-    return float(rng.uniform(0, np.pi) if rng.random() < 0.5 else rng.choice([0, np.pi / 2]) + rng.normal(0, 0.02))
+    return float(
+        rng.uniform(0, np.pi)
+        if rng.random() < 0.5
+        else rng.choice([0, np.pi / 2]) + rng.normal(0, 0.02)
+    )
 
 
-def _bent(rng: np.random.Generator, height: int, width: int, bend: float, angle: float | None = None) -> Plane:
+def _bent(
+    rng: np.random.Generator, height: int, width: int, bend: float, angle: float | None = None
+) -> Plane:
     """The coordinate along some direction, bent: it advances by 1 give or take `bend` a pixel."""
     along, _ = axes(height, width, _direction(rng) if angle is None else angle)
     longer = max(height, width)
@@ -71,19 +78,26 @@ def woven_cloth(rng: np.random.Generator, height: int, width: int) -> Scene:
     u, v = 2 * np.pi * (along + folds) / period, 2 * np.pi * (across + folds) / period
     over = 0.5 + 0.5 * np.tanh(1.5 * np.cos(u / 2) * np.cos(v / 2))
     threads = over * (0.6 + 0.4 * np.cos(u)) + (1 - over) * (0.6 + 0.4 * np.cos(v))
-    return tinted(rng, np.clip(threads * (0.7 + 0.5 * fractal(rng, height, width)), 0, 1), rng.uniform(0.3, 1))
+    return tinted(
+        rng, np.clip(threads * (0.7 + 0.5 * fractal(rng, height, width)), 0, 1), rng.uniform(0.3, 1)
+    )
 
 
 def engraving(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Shading by black lines that swell with the tone, crossed where it is dark, with contours of the things shown."""
+    """Shading by black lines that swell with the tone, crossed where it is dark, with contours of
+    the things shown.
+    """
     tone = 0.5 * fractal(rng, height, width, 0.4) + 0.5 * noise(rng, height, width, 2.5)
     ink = np.zeros((height, width), np.float32)
     period, angle = rng.uniform(4.5, 10), _direction(rng)
     for number in range(int(rng.integers(1, 3))):
         darkness = np.clip(rng.uniform(0.9, 1.1) - 0.3 * number - tone, 0, 0.8)
-        lines = stripes(_bent(rng, height, width, rng.uniform(0, 0.15), angle), period, period * darkness)
+        lines = stripes(
+            _bent(rng, height, width, rng.uniform(0, 0.15), angle), period, period * darkness
+        )
         ink = np.maximum(ink, lines)
-        angle += rng.uniform(0.6, 1.1)  # crossed at a clear angle: lines that nearly agree would beat
+        # crossed at a clear angle: lines that nearly agree would beat
+        angle += rng.uniform(0.6, 1.1)
     things = noise(rng, height, width, 4) - np.float32(0.5)
     apart = np.abs(things) / (np.hypot(*np.gradient(things)) + np.float32(1e-3))
     ink = np.maximum(ink, np.clip(1.6 - apart, 0, 1))
@@ -97,7 +111,13 @@ def sheet_music(rng: np.random.Generator, height: int, width: int) -> Scene:
     gap, ink, thin = int(rng.integers(12, 30)), int(rng.integers(10, 70)), _FINE
     for top in range(3 * gap, canvas.shape[0] - 5 * gap, 9 * gap):
         for line in range(5):
-            cv2.line(canvas, (gap, top + line * gap), (canvas.shape[1] - gap, top + line * gap), ink, thin)
+            cv2.line(
+                canvas,
+                (gap, top + line * gap),
+                (canvas.shape[1] - gap, top + line * gap),
+                ink,
+                thin,
+            )
         x, before = 3 * gap, None
         while x < canvas.shape[1] - 2 * gap:
             y = top + int(rng.integers(-1, 10)) * gap // 2
@@ -112,11 +132,15 @@ def sheet_music(rng: np.random.Generator, height: int, width: int) -> Scene:
             if rng.random() < 0.15:
                 cv2.line(canvas, (x - gap, top), (x - gap, top + 4 * gap), ink, thin)
                 before = None
-    return cv2.cvtColor(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(
+        cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB
+    )
 
 
 def contour_map(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Contour lines over tints, hatched areas, roads and names. Where lines would run together they fade."""
+    """Contour lines over tints, hatched areas, roads and names. Where lines would run together they
+    fade.
+    """
     ground = 0.8 * fractal(rng, height, width, 0.38) + 0.2 * noise(rng, height, width, 3)
     levels = ground * np.float32(rng.uniform(10, 40))
     slope = np.hypot(*np.gradient(levels)) + np.float32(1e-4)
@@ -125,12 +149,16 @@ def contour_map(rng: np.random.Generator, height: int, width: int) -> Scene:
     if rng.random() < 0.5:
         hatch = stripes(axes(height, width, rng.uniform(0, np.pi))[0], rng.uniform(4, 10), 1.0)
         ink = np.maximum(ink, 0.8 * hatch * (ground > rng.uniform(0.5, 0.7)))
-    tint = colour(rng, 190, 250) + (ground[..., None] - 0.5) * rng.uniform(-60, 60, 3).astype(np.float32)
+    tint = colour(rng, 190, 250) + (ground[..., None] - 0.5) * rng.uniform(-60, 60, 3).astype(
+        np.float32
+    )
     picture = to_bytes(blend(tint, colour(rng, 20, 130), ink))
     for _ in range(int(rng.integers(0, 4))):
         y = rng.uniform(0, height) + 0.3 * height * (noise(rng, 1, width, 3)[0] - 0.5)
         road = np.stack([np.arange(width), y], 1)[:: max(1, width // 40)]
-        cv2.polylines(picture, [np.round(road * 16).astype(np.int32)], False, (120, 60, 50), 3, cv2.LINE_AA, 4)
+        cv2.polylines(
+            picture, [np.round(road * 16).astype(np.int32)], False, (120, 60, 50), 3, cv2.LINE_AA, 4
+        )
     named = Image.fromarray(picture)
     draw = ImageDraw.Draw(named)
     for _ in range(5):
@@ -150,13 +178,17 @@ def grille(rng: np.random.Generator, height: int, width: int) -> Scene:
 
 
 def fence(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Two sets of wires that cross in front of a picture: chain link, mesh, a fly screen near by."""
+    """Two sets of wires that cross in front of a picture: chain link, mesh, a fly screen near
+    by.
+    """
     behind = photograph(rng, height, width).astype(np.float32)
     period = rng.uniform(7, 40)
     turn, half = rng.choice([0, np.pi / 4]) + rng.normal(0, 0.05), rng.uniform(np.pi / 6, np.pi / 4)
     sag = rng.uniform(0, 0.06) * max(height, width) / 8 * noise(rng, height, width, 3)
     wire = max(1.0, period * rng.uniform(0.1, 0.25))
-    wires = [stripes(axes(height, width, turn + side * half)[0] + sag, period, wire) for side in (-1, 1)]
+    wires = [
+        stripes(axes(height, width, turn + side * half)[0] + sag, period, wire) for side in (-1, 1)
+    ]
     return to_bytes(blend(behind, colour(rng, 10, 200, 0.3), np.maximum(*wires)))
 
 
@@ -171,7 +203,9 @@ def brick(rng: np.random.Generator, height: int, width: int) -> Scene:
     shade = np.abs(np.sin(course * 12.9898 + number * 78.233) * 437.585) % 1
     mortar = np.maximum(stripes(across, tall, joint), stripes(shifted, long, joint))
     rough = 0.7 + 0.3 * shade + 0.4 * (fractal(rng, height, width, 0.7) - 0.5)
-    wall = (np.array((168, 88, 66), np.float32) + 2 * rng.normal(0, 12, 3).astype(np.float32)) * rough[..., None]
+    wall = (
+        np.array((168, 88, 66), np.float32) + 2 * rng.normal(0, 12, 3).astype(np.float32)
+    ) * rough[..., None]
     return to_bytes(blend(wall, colour(rng, 130, 220, 0.2), mortar))
 
 
@@ -196,7 +230,10 @@ def number_table(rng: np.random.Generator, height: int, width: int) -> Scene:
     canvas = Image.new("RGB", (width, height), pixels(colour(rng, 225, 255, 0.3)))
     draw = ImageDraw.Draw(canvas)
     size = int(rng.integers(8, 15))
-    face, step = font(FACES[int(rng.integers(len(FACES)))], size), round(size * rng.uniform(1.2, 1.7))
+    face, step = (
+        font(FACES[int(rng.integers(len(FACES)))], size),
+        round(size * rng.uniform(1.2, 1.7)),
+    )
     rule = (int(rng.integers(90, 200)),) * 3
     columns = list(range(4, width, round(size * rng.uniform(3.6, 6))))
     for top in range(0, height, step):
@@ -215,13 +252,19 @@ def film_grain(rng: np.random.Generator, height: int, width: int) -> Scene:
     picture = photograph(rng, height, width).astype(np.float32)
     if rng.random() < 0.5:
         picture = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
-    return to_bytes(picture + (np.float32(rng.uniform(6, 26)) * grain / max(float(grain.std()), 1e-6))[..., None])
+    return to_bytes(
+        picture
+        + (np.float32(rng.uniform(6, 26)) * grain / max(float(grain.std()), 1e-6))[..., None]
+    )
 
 
 def rings(rng: np.random.Generator, height: int, width: int) -> Scene:
     """Concentric rings, as of a tree or a record, some with a period that changes slowly."""
     x, y = axes(height, width)
-    far = np.hypot(x - np.float32(rng.uniform(-0.5, 1.5) * width), y - np.float32(rng.uniform(-0.5, 1.5) * height))
+    far = np.hypot(
+        x - np.float32(rng.uniform(-0.5, 1.5) * width),
+        y - np.float32(rng.uniform(-0.5, 1.5) * height),
+    )
     longer = max(height, width)
     far = far + np.float32(rng.uniform(0, 0.15) * longer / 8) * noise(rng, height, width, 3)
     if rng.random() < 0.4:  # rings grow to three quarters of their first period at the far end
@@ -232,7 +275,9 @@ def rings(rng: np.random.Generator, height: int, width: int) -> Scene:
 
 
 def perforated_sheet(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Holes of one size in a square or staggered grid: regular as a halftone, but with no picture in it."""
+    """Holes of one size in a square or staggered grid: regular as a halftone, but with no picture
+    in it.
+    """
     period = rng.uniform(6, 26)
     along, across = axes(height, width, _direction(rng))
     if rng.random() < 0.5:

@@ -1,7 +1,8 @@
 """Pictures that could be photographs: landscapes, things on a table, foliage, house fronts.
 
-At a glance they pass, and by their spectra too: amplitude falls about as 1/f, as in nature. Colours come from short
-lists of what skies, soils and leaves look like, for free colours look like toys. Some 40 ms at 512 px.
+At a glance they pass, and by their spectra too: amplitude falls about as 1/f, as in nature. Colours
+come from short lists of what skies, soils and leaves look like, for free colours look like toys.
+Some 40 ms at 512 px.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,17 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from demoire.simulate.scenes.canvas import Plane, Scene, axes, blend, colour, fractal, noise, pixels, to_bytes
+from demoire.simulate.scenes.canvas import (
+    Plane,
+    Scene,
+    axes,
+    blend,
+    colour,
+    fractal,
+    noise,
+    pixels,
+    to_bytes,
+)
 
 _SKIES = (  # at the top, at the horizon
     ((66, 118, 190), (198, 216, 232)),
@@ -28,11 +39,20 @@ _LANDS = (  # in shade, in light
     ((24, 44, 38), (86, 120, 84)),
     ((112, 118, 130), (238, 240, 244)),
 )
-_LEAVES = ((70, 104, 40), (104, 134, 52), (46, 82, 48), (150, 150, 62), (172, 116, 48), (128, 58, 42))
+_LEAVES = (
+    (70, 104, 40),
+    (104, 134, 52),
+    (46, 82, 48),
+    (150, 150, 62),
+    (172, 116, 48),
+    (128, 58, 42),
+)
 
 
 def _jitter(rng: np.random.Generator, shade: tuple[int, int, int], spread: float = 14) -> Plane:
-    return np.clip(np.array(shade) + rng.normal(0, spread / 2, 3) + rng.normal(0, spread), 0, 255).astype(np.float32)
+    return np.clip(
+        np.array(shade) + rng.normal(0, spread / 2, 3) + rng.normal(0, spread), 0, 255
+    ).astype(np.float32)
 
 
 def _relief(rng: np.random.Generator, height: int, width: int, roughness: float) -> Plane:
@@ -51,7 +71,9 @@ def _sky(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plan
     if rng.random() < 0.75:
         clouds = cv2.resize(fractal(rng, height, max(8, width // 3), 0.52), (width, height))
         share = np.clip((clouds - rng.uniform(0.35, 0.6)) * rng.uniform(1.5, 4), 0, 0.85)
-        picture = blend(picture, (235 + 60 * (clouds[..., None] - 0.7)) * (0.4 + 0.6 * low / 255), share)
+        picture = blend(
+            picture, (235 + 60 * (clouds[..., None] - 0.7)) * (0.4 + 0.6 * low / 255), share
+        )
     return picture, low
 
 
@@ -93,9 +115,18 @@ def _landscape(rng: np.random.Generator, height: int, width: int) -> Plane:
     for layer in range(layers):
         near = (layer + 1) / layers
         hills = fractal(rng, 4, width, rng.uniform(0.4, 0.55))[2] - 0.5
-        ridge = height * (horizon + (1 - horizon) * 0.75 * layer / layers + rng.uniform(0.1, 0.3) * hills / (1 + layer))
-        shade, lit = (_jitter(rng, tone, 8) for tone in _LANDS[land if rng.random() < 0.7 else int(rng.integers(7))])
-        tone = np.clip(0.35 * patches + 0.65 * (relief if layer % 2 else relief[:, ::-1]), 0, 1)[..., None]
+        ridge = height * (
+            horizon
+            + (1 - horizon) * 0.75 * layer / layers
+            + rng.uniform(0.1, 0.3) * hills / (1 + layer)
+        )
+        shade, lit = (
+            _jitter(rng, tone, 8)
+            for tone in _LANDS[land if rng.random() < 0.7 else int(rng.integers(7))]
+        )
+        tone = np.clip(0.35 * patches + 0.65 * (relief if layer % 2 else relief[:, ::-1]), 0, 1)[
+            ..., None
+        ]
         ground = shade + (lit - shade) * tone
         ground = haze + (ground - haze) * np.float32(0.35 + 0.65 * near)
         picture = blend(picture, ground, np.clip(rows - ridge[None, :], 0, 1))
@@ -114,19 +145,32 @@ def _out_of_focus(rng: np.random.Generator, height: int, width: int, shades: lis
     rows, columns = -(-height // small), -(-width // small)
     picture = np.broadcast_to(shades[0], (rows, columns, 3))
     for shade in shades[1:]:
-        picture = blend(picture, shade, np.clip(2.5 * fractal(rng, rows, columns, 0.45) - 0.8, 0, 1))
+        picture = blend(
+            picture, shade, np.clip(2.5 * fractal(rng, rows, columns, 0.45) - 0.8, 0, 1)
+        )
     picture = np.ascontiguousarray(picture, np.float32)
     radius = rng.uniform(0.015, 0.06) * max(rows, columns)
     for _ in range(int(rng.integers(5, 30)) if rng.random() < 0.5 else 0):
         place = (int(rng.integers(columns)), int(rng.integers(rows)))
         disc = np.zeros((rows, columns), np.uint8)
-        cv2.circle(disc, place, int(radius * rng.uniform(0.6, 1.2)) + 1, int(rng.integers(40, 170)), -1, cv2.LINE_AA)
+        cv2.circle(
+            disc,
+            place,
+            int(radius * rng.uniform(0.6, 1.2)) + 1,
+            int(rng.integers(40, 170)),
+            -1,
+            cv2.LINE_AA,
+        )
         picture = blend(picture, np.full(3, 245, np.float32), disc.astype(np.float32) / 255)
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 3))
-    return cv2.resize(picture, (columns * small, rows * small), interpolation=cv2.INTER_CUBIC)[:height, :width]
+    return cv2.resize(picture, (columns * small, rows * small), interpolation=cv2.INTER_CUBIC)[
+        :height, :width
+    ]
 
 
-def _ball(rng: np.random.Generator, picture: Plane, x: float, y: float, radius: float, skin: Plane) -> None:
+def _ball(
+    rng: np.random.Generator, picture: Plane, x: float, y: float, radius: float, skin: Plane
+) -> None:
     """Lay a lit ball, with the shadow it throws, onto the picture."""
     height, width = picture.shape[:2]
     reach = int(2.2 * radius)
@@ -145,23 +189,33 @@ def _ball(rng: np.random.Generator, picture: Plane, x: float, y: float, radius: 
     gleam = 170 * np.float32(rng.uniform(0, 1)) * (light**24)[..., None]
     mottled = skin * (0.8 + 0.4 * fractal(rng, bottom - top, right - left, 0.6)[..., None])
     edge = np.clip((1 - np.sqrt(far)) * radius + 0.5, 0, 1)
-    picture[top:bottom, left:right] = blend(blend(part, part * 0.35, shadow), mottled * tone + gleam, edge)
+    picture[top:bottom, left:right] = blend(
+        blend(part, part * 0.35, shadow), mottled * tone + gleam, edge
+    )
 
 
 def _still_life(rng: np.random.Generator, height: int, width: int) -> Plane:
     picture = _out_of_focus(rng, height, width, [colour(rng, 30, 170, 0.4) for _ in range(3)])
     wood = cv2.resize(fractal(rng, height, max(8, width // 12), 0.62), (width, height))[..., None]
-    brown = _jitter(rng, ((120, 86, 58), (150, 130, 108), (190, 186, 180), (70, 60, 56))[int(rng.integers(4))])
+    brown = _jitter(
+        rng, ((120, 86, 58), (150, 130, 108), (190, 186, 180), (70, 60, 56))[int(rng.integers(4))]
+    )
     edge = height * rng.uniform(0.35, 0.65)
     rows = np.arange(height, dtype=np.float32)[:, None]
     depth = (0.75 + 0.4 * (rows - edge) / height)[..., None]
     table = brown * (0.7 + 0.6 * wood) * depth
-    picture = blend(picture, table, np.broadcast_to(np.clip((rows - edge) / rng.uniform(1, 8), 0, 1), (height, width)))
+    picture = blend(
+        picture,
+        table,
+        np.broadcast_to(np.clip((rows - edge) / rng.uniform(1, 8), 0, 1), (height, width)),
+    )
     picture = np.ascontiguousarray(picture, np.float32)
     feet = rng.uniform(edge + 0.1 * height, 1.02 * height, int(rng.integers(2, 7)))
     for foot in sorted(feet.tolist()):
         radius = rng.uniform(0.05, 0.16) * min(height, width) * (0.6 + 0.6 * foot / height)
-        _ball(rng, picture, rng.uniform(0, width), foot - radius, radius, colour(rng, 60, 235, 0.75))
+        _ball(
+            rng, picture, rng.uniform(0, width), foot - radius, radius, colour(rng, 60, 235, 0.75)
+        )
     return picture
 
 
@@ -176,11 +230,15 @@ def _strew_leaves(rng: np.random.Generator, picture: Scene, count: int, length: 
         angle, size = rng.uniform(0, 2 * np.pi), length * rng.uniform(0.5, 1.3)
         cos, sin = np.cos(angle), np.sin(angle)
         place = np.array([rng.uniform(0, picture.shape[1]), rng.uniform(0, picture.shape[0])])
-        outline = (blade * size * (0.5, rng.uniform(0.12, 0.26))) @ np.array([[cos, sin], [-sin, cos]]) + place
+        outline = (blade * size * (0.5, rng.uniform(0.12, 0.26))) @ np.array(
+            [[cos, sin], [-sin, cos]]
+        ) + place
         fixed = np.round(outline * 16).astype(np.int32)
         cv2.fillPoly(picture, [fixed], pixels(shade), cv2.LINE_AA, 4)
         cv2.fillPoly(picture, [fixed[:10]], pixels(shade * 0.86), cv2.LINE_AA, 4)
-        cv2.line(picture, fixed[0].tolist(), fixed[9].tolist(), pixels(shade * 1.25), 1, cv2.LINE_AA, 4)
+        cv2.line(
+            picture, fixed[0].tolist(), fixed[9].tolist(), pixels(shade * 1.25), 1, cv2.LINE_AA, 4
+        )
 
 
 def _foliage(rng: np.random.Generator, height: int, width: int) -> Plane:
@@ -199,7 +257,13 @@ def _foliage(rng: np.random.Generator, height: int, width: int) -> Plane:
 def _facade(rng: np.random.Generator, height: int, width: int) -> Plane:
     stain = 0.75 + 0.4 * fractal(rng, height, width, 0.6)[..., None]
     front = (
-        _jitter(rng, ((190, 172, 146), (168, 112, 88), (206, 204, 198), (150, 156, 160))[int(rng.integers(4))]) * stain
+        _jitter(
+            rng,
+            ((190, 172, 146), (168, 112, 88), (206, 204, 198), (150, 156, 160))[
+                int(rng.integers(4))
+            ],
+        )
+        * stain
     )
     storey, bay = (int(rng.uniform(0.09, 0.24) * min(height, width)) for _ in range(2))
     storey, bay = max(24, storey), max(20, bay)
@@ -219,16 +283,24 @@ def _facade(rng: np.random.Generator, height: int, width: int) -> Plane:
             front[y1 + 3 : y1 + 7, x0 - 2 : x1 + 2] *= 0.7
     sky, _ = _sky(rng, height, width)
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    lean = (rng.uniform(-0.05, 0.35, (4, 2)) * (width, height) * ((1, 1), (-1, 1), (-1, -0.2), (1, -0.2))).astype(
-        np.float32
-    )
+    lean = (
+        rng.uniform(-0.05, 0.35, (4, 2))
+        * (width, height)
+        * ((1, 1), (-1, 1), (-1, -0.2), (1, -0.2))
+    ).astype(np.float32)
     matrix = cv2.getPerspectiveTransform(corners, corners + lean * np.float32(rng.uniform(0, 0.8)))
     wall = cv2.warpPerspective(
         front, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    eaves = height * rng.uniform(-0.1, 0.3) + np.arange(width, dtype=np.float32) * rng.normal(0, 0.15)
+    eaves = height * rng.uniform(-0.1, 0.3) + np.arange(width, dtype=np.float32) * rng.normal(
+        0, 0.15
+    )
     share = np.clip(np.arange(height, dtype=np.float32)[:, None] - eaves[None, :], 0, 1)
-    sunny = np.clip(2 + (axes(height, width, rng.uniform(0, np.pi))[0] / width - rng.uniform(0.2, 1)) * 40, 0.62, 1)
+    sunny = np.clip(
+        2 + (axes(height, width, rng.uniform(0, np.pi))[0] / width - rng.uniform(0.2, 1)) * 40,
+        0.62,
+        1,
+    )
     return blend(sky, wall * sunny[..., None], share)
 
 
@@ -245,8 +317,13 @@ def _develop(rng: np.random.Generator, picture: Plane) -> Scene:
     height, width = picture.shape[:2]
     if rng.random() < 0.7:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9))
-    x, y = np.linspace(-1, 1, width, dtype=np.float32) ** 2, np.linspace(-1, 1, height, dtype=np.float32) ** 2
-    light = (1 + 0.25 * (noise(rng, height, width, 2) - 0.5)) * (1 - rng.uniform(0, 0.18) * (x[None, :] + y[:, None]))
+    x, y = (
+        np.linspace(-1, 1, width, dtype=np.float32) ** 2,
+        np.linspace(-1, 1, height, dtype=np.float32) ** 2,
+    )
+    light = (1 + 0.25 * (noise(rng, height, width, 2) - 0.5)) * (
+        1 - rng.uniform(0, 0.18) * (x[None, :] + y[:, None])
+    )
     grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(rng.uniform(0, 3))
     picture = picture * (light * np.float32(rng.uniform(0.75, 1.2)))[..., None] + grain[..., None]
     if rng.random() < 0.12:
@@ -255,6 +332,8 @@ def _develop(rng: np.random.Generator, picture: Plane) -> Scene:
 
 
 def photograph(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """A landscape, things on a table, foliage or a house front: (height, width, 3) uint8; sides of at least 64 px."""
+    """A landscape, things on a table, foliage or a house front: (height, width, 3) uint8; sides of
+    at least 64 px.
+    """
     place = int(rng.choice(len(_SUBJECTS), p=[weight for _, weight in _SUBJECTS]))
     return _develop(rng, _SUBJECTS[place][0](rng, height, width))

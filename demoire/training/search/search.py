@@ -1,9 +1,11 @@
-"""The search for structures and rates: many short trainings, each with values that the earlier ones speak for.
+"""The search for structures and rates: many short trainings, each with values that the earlier ones
+speak for.
 
-Optuna's TPE sampler (Bergstra et al., 2011) chooses the values, and its median pruner gives up a trial whose score is
-below the median of the others after as many steps. All it knows is in OUT/search.db, and trial `n` depends on the seed,
-on `n` and on the trials before it, so a search that was cut goes on with the same command as if it had not been: the
-trial that was in work from its last checkpoint.
+Optuna's TPE sampler (Bergstra et al., 2011) chooses the values, and its median pruner gives up a
+trial whose score is below the median of the others after as many steps. All it knows is in
+OUT/search.db, and trial `n` depends on the seed, on `n` and on the trials before it, so a search
+that was cut goes on with the same command as if it had not been: the trial that was in work from
+its last checkpoint.
 
     OUT/best.toml     the best one, for `demoire train`     OUT/trials/NNN    each trial's run
     OUT/trials.csv    all of them                           OUT/search.db     where the same command goes on
@@ -30,7 +32,14 @@ from demoire.models.detector import Detector
 from demoire.models.layers import network_cost
 from demoire.models.restorer import build_restorer
 from demoire.training.checkpoint import fingerprint
-from demoire.training.config import SearchOptions, SearchRange, Task, TrainConfig, to_toml, with_values
+from demoire.training.config import (
+    SearchOptions,
+    SearchRange,
+    Task,
+    TrainConfig,
+    to_toml,
+    with_values,
+)
 from demoire.training.data import find_images
 from demoire.training.loop import train
 from demoire.training.search.trials import State, Trial, best_of, draw_trials, write_trials
@@ -95,12 +104,14 @@ def search(
     shards: Path | None = None,
     max_kmac: float | None = None,
 ) -> SearchResult:
-    """Try values of the configuration's [search], or of a default one, until there are so many trials in `out`.
+    """Try values of the configuration's [search], or of a default one, until there are so many
+    trials in `out`.
 
-    images, shards: as for `train`. minutes: no longer than this; the trial in work stops with a checkpoint. max_kmac:
-    structures that cost more kMAC a pixel are not trained, and count as trials all the same.
-    Raises UsageError where Optuna is missing, where `out` holds another search, or for a folder without images;
-    ConfigError for a path in [search] that there is not, or a value out of range; DemoireError where no trial was done.
+    images, shards: as for `train`. minutes: no longer than this; the trial in work stops with a
+    checkpoint. max_kmac: structures that cost more kMAC a pixel are not trained, and count as
+    trials all the same. Raises UsageError where Optuna is missing, where `out` holds another
+    search, or for a folder without images; ConfigError for a path in [search] that there is not, or
+    a value out of range; DemoireError where no trial was done.
     """
     ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
     if find_spec("optuna") is None:
@@ -120,13 +131,17 @@ def search(
     best = best_of(found)
     if best is None:
         why = next((f"; the first: {trial.why}" for trial in found if trial.why), "")
-        raise DemoireError(f"None of the {len(found)} trials in {out} was done{why or '; the same search goes on.'}")
+        raise DemoireError(
+            f"None of the {len(found)} trials in {out} was done{why or '; the same search goes on.'}"
+        )
     return SearchResult(best, out / _BEST, found, space, finished)
 
 
 def _check(config: TrainConfig, space: Space) -> None:
     if config.minutes is not None:
-        raise ConfigError("A search compares trials of equal length: take minutes out of its configuration.")
+        raise ConfigError(
+            "A search compares trials of equal length: take minutes out of its configuration."
+        )
     for path, options in space.items():
         for value in options if isinstance(options, list) else (options.low, options.high):
             with_values(config, {path: value})
@@ -153,11 +168,15 @@ def _open(job: _Job) -> "optuna.Study":
             load_if_exists=True,
         )
     except Exception as error:  # Optuna raises what its database layers happen to raise
-        raise UsageError(f"The search in {store} cannot be opened; remove {out}, or choose another folder.") from error
+        raise UsageError(
+            f"The search in {store} cannot be opened; remove {out}, or choose another folder."
+        ) from error
     options = {path: _plain(options) for path, options in job.space.items()}
     facts = json.dumps([fingerprint(job.config, job.shards), options], sort_keys=True)
     if study.user_attrs.get("facts", facts) != facts:
-        raise UsageError(f"{out} holds another search; go on with its own configuration, or choose another folder.")
+        raise UsageError(
+            f"{out} holds another search; go on with its own configuration, or choose another folder."
+        )
     study.set_user_attr("facts", facts)
     return study
 
@@ -179,7 +198,9 @@ def _trials(study: "optuna.Study", count: int, seed: int) -> Iterator["optuna.Tr
 
 
 def _run(job: _Job, study: "optuna.Study", trial: "optuna.Trial", title: str) -> bool:
-    """Train with the values of this trial and tell the study; False where the run was stopped before its end."""
+    """Train with the values of this trial and tell the study; False where the run was stopped
+    before its end.
+    """
     import optuna
 
     states = optuna.trial.TrialState
@@ -201,7 +222,15 @@ def _run(job: _Job, study: "optuna.Study", trial: "optuna.Trial", title: str) ->
         if not math.isinf(job.ends):
             config = config.model_copy(update={"minutes": (job.ends - time.monotonic()) / 60})
         folder = job.out / _TRIALS / f"{trial.number:03d}"
-        result = train(config, job.images, folder, resume=True, shards=job.shards, title=title, on_validation=judge)
+        result = train(
+            config,
+            job.images,
+            folder,
+            resume=True,
+            shards=job.shards,
+            title=title,
+            on_validation=judge,
+        )
     except optuna.TrialPruned:
         study.tell(trial, state=states.PRUNED)
     except (DemoireError, MemoryError, torch.OutOfMemoryError) as error:
@@ -216,14 +245,18 @@ def _run(job: _Job, study: "optuna.Study", trial: "optuna.Trial", title: str) ->
 
 def _suggest(trial: "optuna.Trial", path: str, options: SearchOptions) -> Any:
     if isinstance(options, list):  # Optuna takes scalars alone, and these may be lists and tables
-        return json.loads(trial.suggest_categorical(path, [json.dumps(option) for option in options]))
+        return json.loads(
+            trial.suggest_categorical(path, [json.dumps(option) for option in options])
+        )
     if isinstance(options.low, int) and isinstance(options.high, int):
         return trial.suggest_int(path, options.low, options.high, log=options.log)
     return trial.suggest_float(path, options.low, options.high, log=options.log)
 
 
 def _kmac(config: TrainConfig) -> float:
-    network = build_restorer(config.restorer) if config.task == "restorer" else Detector(config.detector)
+    network = (
+        build_restorer(config.restorer) if config.task == "restorer" else Detector(config.detector)
+    )
     return network_cost(network).macs_per_pixel / 1000
 
 
@@ -233,12 +266,17 @@ def _found(job: _Job, study: "optuna.Study") -> tuple[Trial, ...]:
 
 def _trial(trial: "optuna.trial.FrozenTrial", space: Space) -> Trial:
     why = trial.user_attrs.get("why", "")
-    states: dict[str, State] = {"COMPLETE": "done", "PRUNED": "refused" if why else "pruned", "FAIL": "failed"}
+    states: dict[str, State] = {
+        "COMPLETE": "done",
+        "PRUNED": "refused" if why else "pruned",
+        "FAIL": "failed",
+    }
     state = states.get(trial.state.name, "unfinished")
     scores = trial.intermediate_values.values()
     score = round(max(scores), 5) if scores else None
     values = {
-        path: json.loads(value) if isinstance(space[path], list) else value for path, value in trial.params.items()
+        path: json.loads(value) if isinstance(space[path], list) else value
+        for path, value in trial.params.items()
     }
     return Trial(trial.number, state, score, trial.user_attrs.get("kmac"), values, why)
 
@@ -247,11 +285,15 @@ def _report(job: _Job, study: "optuna.Study", number: int) -> None:
     """Write what is known so far, each file in one step."""
     found = _found(job, study)
     trial, best = found[number], best_of(found)
-    log.info("trial %d is %s, score %s: %s", number, trial.state, trial.score, trial.why or trial.values)
+    log.info(
+        "trial %d is %s, score %s: %s", number, trial.state, trial.score, trial.why or trial.values
+    )
     write_trials(found, job.space, job.out / "trials.csv")
     draw_trials(found, job.space, job.out / "search.png")
     if best is not None:
         note = f"# Trial {best.number} of a search, the best of {len(found)}: score {best.score:.5g}.\n"
         unfinished = job.out / f"{_BEST}.part"
-        unfinished.write_text(note + to_toml(with_values(job.config, best.values)), encoding="utf-8")
+        unfinished.write_text(
+            note + to_toml(with_values(job.config, best.values)), encoding="utf-8"
+        )
         os.replace(unfinished, job.out / _BEST)

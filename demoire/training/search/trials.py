@@ -65,26 +65,39 @@ def write_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pa
 
 
 def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], path: Path) -> None:
-    """The score over the cost and over every value that was varied, one beside the other; the best in red.
+    """The score over the cost and over every value that was varied, one beside the other; the best
+    in red.
 
-    Scores far below the others would press these into one line: they stand as triangles on the lower edge.
+    Scores far below the others would press these into one line: they stand as triangles on the
+    lower edge.
     """
     points = [(trial, trial.score) for trial in trials if trial.score is not None]
     best, floor = best_of(trials), _floor([score for _, score in points])
-    figure, axes = plt.subplots(1, 1 + len(space), figsize=(3.2 * (1 + len(space)), 3.2), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, 1 + len(space), figsize=(3.2 * (1 + len(space)), 3.2), sharey=True, squeeze=False
+    )
     for axis, name in zip(axes[0], (None, *space), strict=True):
         axis.set_xlabel("kMAC per pixel" if name is None else name)
         options = None if name is None else space[name]
         if isinstance(options, list):
-            axis.set_xticks(range(len(options)), [json.dumps(option) for option in options], rotation=30, ha="right")
+            axis.set_xticks(
+                range(len(options)),
+                [json.dumps(option) for option in options],
+                rotation=30,
+                ha="right",
+            )
         elif isinstance(options, SearchRange) and options.log:
             axis.set_xscale("log")
         for trial, score in points:
             value = trial.kmac if name is None else trial.values[name]
             place = options.index(value) if isinstance(options, list) else value
-            colour = "tab:red" if trial == best else "tab:blue" if trial.state == "done" else "darkgrey"
+            colour = (
+                "tab:red" if trial == best else "tab:blue" if trial.state == "done" else "darkgrey"
+            )
             marker = "o" if score >= floor else "v"
-            axis.plot(place, max(score, floor), marker, color=colour, zorder=4 if trial == best else 3)
+            axis.plot(
+                place, max(score, floor), marker, color=colour, zorder=4 if trial == best else 3
+            )
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("score (grey: given up)")
     figure.tight_layout()
@@ -95,7 +108,9 @@ def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pat
 
 
 def _floor(scores: Sequence[float]) -> float:
-    """The lower end of a box plot's whisker: 1.5 times the distance of the quartiles below the lower one."""
+    """The lower end of a box plot's whisker: 1.5 times the distance of the quartiles below the
+    lower one.
+    """
     if not scores:
         return 0.0
     low, high = np.percentile(scores, (25, 75))

@@ -1,4 +1,6 @@
-"""Image files through the Cleaner: what changes, what must not, and what becomes of bad ones among good ones."""
+"""Image files through the Cleaner: what changes, what must not, and what becomes of bad ones among
+good ones.
+"""
 
 import io
 import threading
@@ -43,7 +45,9 @@ def jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return out.getvalue()
 
 
-def area(height: int, width: int, top: int, left: int, bottom: int, right: int) -> NDArray[np.bool_]:
+def area(
+    height: int, width: int, top: int, left: int, bottom: int, right: int
+) -> NDArray[np.bool_]:
     mask = np.zeros((height, width), bool)
     mask[top:bottom, left:right] = True
     return mask
@@ -55,7 +59,9 @@ def cleaner(make_cleaner: Callable[..., Cleaner]) -> Cleaner:
 
 
 def _drawn(config: RestorerConfig) -> Restorer:
-    """A restorer of this structure with random weights: what it adds depends on all that it sees."""
+    """A restorer of this structure with random weights: what it adds depends on all that it
+    sees.
+    """
     torch.manual_seed(3)  # the biases, which are drawn when it is made
     generator = torch.Generator().manual_seed(5)
     network = build_restorer(config).eval()
@@ -84,13 +90,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory, random_restorer: Restorer)
     return {name: str(file.path) for name, file in saved.items()}
 
 
-def test_an_image_without_moire_is_the_very_bytes_that_came(cleaner: Cleaner, scene: Callable) -> None:
+def test_an_image_without_moire_is_the_very_bytes_that_came(
+    cleaner: Cleaner, scene: Callable
+) -> None:
     for data in (jpeg(scene(300, 500)), png(scene(300, 500))):
         result = cleaner.clean(data, "a name")
         assert result.data is data
         assert (result.status, result.reason) == ("copied", None)
         assert result.moire_before < 0.1 and result.moire_kind == "none" and result.tiles == 2
-        assert (result.moire_after, result.psnr_vs_input, result.ssim_vs_input, result.colour_shift) == (None,) * 4
+        assert (
+            result.moire_after,
+            result.psnr_vs_input,
+            result.ssim_vs_input,
+            result.colour_shift,
+        ) == (None,) * 4
 
 
 def test_only_flagged_cells_change(cleaner: Cleaner, scene: Callable) -> None:
@@ -154,7 +167,8 @@ def test_tiles_give_what_the_whole_image_gives(
     shape: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # as on a CPU that has float32 only, which shows any seam
+    # as on a CPU that has float32 only, which shows any seam
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
     pixels, restorer = scene(*shape, seed=4), _drawn(config)
     result = make_cleaner(restorer, gate="off", tile=512).clean(png(pixels))
     assert (result.status, result.reason) == ("cleaned", None)
@@ -181,7 +195,9 @@ def test_sixteen_bits_are_changed_in_sixteen_bits(cleaner: Cleaner, scene: Calla
     assert np.array_equal(out[:, :, 1:], deep[:, :, 1:])
 
 
-def test_grey_stays_grey_and_alpha_stays(make_cleaner: Callable[..., Cleaner], scene: Callable) -> None:
+def test_grey_stays_grey_and_alpha_stays(
+    make_cleaner: Callable[..., Cleaner], scene: Callable
+) -> None:
     picture = scene(200, 300)
     cleaner = make_cleaner(gate="off")
     grey = decode(cleaner.clean(png(picture[:, :, 1])).data)
@@ -193,7 +209,9 @@ def test_grey_stays_grey_and_alpha_stays(make_cleaner: Callable[..., Cleaner], s
     assert result.facts.mode == "RGBA" and np.array_equal(result.alpha, alpha)
 
 
-def test_a_picture_that_cannot_be_written_back_is_copied_but_judged(cleaner: Cleaner, scene: Callable) -> None:
+def test_a_picture_that_cannot_be_written_back_is_copied_but_judged(
+    cleaner: Cleaner, scene: Callable
+) -> None:
     red = scene(256, 256, red=np.ones((256, 256), bool))
     out = io.BytesIO()
     Image.fromarray(red).quantize(64).save(out, "PNG")
@@ -229,12 +247,18 @@ def mixed(scene: Callable) -> dict[str, bytes]:
     return files
 
 
-def test_many_images_come_back_once_each_as_if_they_were_alone(cleaner: Cleaner, mixed: dict[str, bytes]) -> None:
+def test_many_images_come_back_once_each_as_if_they_were_alone(
+    cleaner: Cleaner, mixed: dict[str, bytes]
+) -> None:
     results = list(cleaner.clean_many(mixed.items()))
     assert sorted(name for name, _ in results) == sorted(mixed)
     for name, result in results:
         alone = cleaner.clean(mixed[name])
-        assert (result.status, result.reason, result.data) == (alone.status, alone.reason, alone.data), name
+        assert (result.status, result.reason, result.data) == (
+            alone.status,
+            alone.reason,
+            alone.data,
+        ), name
         assert result.status == ("cleaned" if name.startswith("red") else result.status)
         if result.status != "cleaned":
             assert result.data is mixed[name]
@@ -253,8 +277,12 @@ def test_batches_hold_cells_and_tiles_of_several_images(
 ) -> None:
     shares: list[int] = []
     judge = Engine.judge
-    monkeypatch.setattr(Engine, "judge", lambda self, cells: shares.append(len(cells)) or judge(self, cells))
-    single = {name: data for name, data in mixed.items() if "clean" in name} | {"again": mixed["clean 0.jpg"]}
+    monkeypatch.setattr(
+        Engine, "judge", lambda self, cells: shares.append(len(cells)) or judge(self, cells)
+    )
+    single = {name: data for name, data in mixed.items() if "clean" in name} | {
+        "again": mixed["clean 0.jpg"]
+    }
     cells = sum(result.tiles for _, result in cleaner.clean_many(single.items()))
     assert sum(shares) == cells and len(shares) < cells
 
@@ -263,7 +291,9 @@ def demoire_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("demoire")}
 
 
-def test_a_run_that_is_closed_early_leaves_no_thread(cleaner: Cleaner, mixed: dict[str, bytes]) -> None:
+def test_a_run_that_is_closed_early_leaves_no_thread(
+    cleaner: Cleaner, mixed: dict[str, bytes]
+) -> None:
     taken = 0
 
     def endless() -> Iterator[tuple[int, bytes]]:
@@ -284,10 +314,17 @@ def test_a_run_that_is_closed_early_leaves_no_thread(cleaner: Cleaner, mixed: di
     assert taken == before
 
 
-def test_images_ahead_are_bounded_by_their_pixels(cleaner: Cleaner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for 4 MP, images of 1.5 MP are read at most two ahead, and one of 6 MP still has its turn."""
+def test_images_ahead_are_bounded_by_their_pixels(
+    cleaner: Cleaner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for 4 MP, images of 1.5 MP are read at most two ahead, and one of 6 MP still has
+    its turn.
+    """
     monkeypatch.setitem(scheduler._IN_FLIGHT_MP, "cpu", 4.0)
-    middle, large = png(np.zeros((1000, 1500, 3), np.uint8)), png(np.zeros((2000, 3000, 3), np.uint8))
+    middle, large = (
+        png(np.zeros((1000, 1500, 3), np.uint8)),
+        png(np.zeros((2000, 3000, 3), np.uint8)),
+    )
     given = 0
 
     def items() -> Iterator[tuple[int, bytes]]:
@@ -303,7 +340,9 @@ def test_images_ahead_are_bounded_by_their_pixels(cleaner: Cleaner, monkeypatch:
     assert done == 12
 
 
-def test_what_the_source_raises_comes_after_the_results_so_far(cleaner: Cleaner, mixed: dict[str, bytes]) -> None:
+def test_what_the_source_raises_comes_after_the_results_so_far(
+    cleaner: Cleaner, mixed: dict[str, bytes]
+) -> None:
     def items() -> Iterator[tuple[str, bytes]]:
         yield "first", mixed["clean 1.jpg"]
         yield "second", mixed["red 1.png"]
@@ -319,7 +358,9 @@ def test_what_the_source_raises_comes_after_the_results_so_far(cleaner: Cleaner,
 def test_several_threads_may_share_a_cleaner(cleaner: Cleaner, mixed: dict[str, bytes]) -> None:
     found: list[dict[str, bytes]] = []
     threads = [
-        threading.Thread(target=lambda: found.append({k: v.data for k, v in cleaner.clean_many(mixed.items())}))
+        threading.Thread(
+            target=lambda: found.append({k: v.data for k, v in cleaner.clean_many(mixed.items())})
+        )
         for _ in range(3)
     ]
     for thread in threads:
@@ -357,12 +398,14 @@ class ChokingRestorer(torch.nn.Module):
 def test_one_image_that_the_model_fails_on_does_not_take_others_with_it(
     make_cleaner: Callable[..., Cleaner], scene: Callable
 ) -> None:
-    files = {f"red {i}": png(scene(200, 200, red=np.ones((200, 200), bool), seed=i)) for i in range(4)}
+    files = {
+        f"red {i}": png(scene(200, 200, red=np.ones((200, 200), bool), seed=i)) for i in range(4)
+    }
     files["choking"] = png(np.full((200, 200, 3), (250, 100, 250), np.uint8))
     results = dict(make_cleaner(ChokingRestorer()).clean_many(files.items()))
-    assert {name: result.reason for name, result in results.items() if result.status != "cleaned"} == {
-        "choking": "cleaning_failed"
-    }
+    assert {
+        name: result.reason for name, result in results.items() if result.status != "cleaned"
+    } == {"choking": "cleaning_failed"}
     assert results["choking"].data is files["choking"]
 
 
@@ -375,7 +418,10 @@ def test_a_restorer_that_gives_no_picture_quarantines(
     for name, data in mixed.items():
         assert results[name].data is data
         if name.startswith("red"):
-            assert (results[name].status, results[name].reason) == ("quarantined", "cleaning_failed")
+            assert (results[name].status, results[name].reason) == (
+                "quarantined",
+                "cleaning_failed",
+            )
         elif name.startswith("clean"):
             assert results[name].status == "copied"
 
@@ -395,14 +441,23 @@ def test_a_decoder_that_fails_in_a_way_nobody_thought_of_costs_its_image_only(
     monkeypatch.setattr(scheduler, step, fails_on_one)
     results = dict(cleaner.clean_many(mixed.items()))
     assert len(results) == len(mixed)
-    assert (results["red 3.png"].status, results["red 3.png"].reason) == ("quarantined", "decode_failed")
+    assert (results["red 3.png"].status, results["red 3.png"].reason) == (
+        "quarantined",
+        "decode_failed",
+    )
     assert results["red 2.png"].status == "cleaned"
 
 
-def test_a_picture_that_is_dark_already_is_not_let_go_black(make_cleaner: Callable[..., Cleaner]) -> None:
+def test_a_picture_that_is_dark_already_is_not_let_go_black(
+    make_cleaner: Callable[..., Cleaner],
+) -> None:
     night = np.random.default_rng(0).integers(20, 60, (300, 300, 3)).astype(np.uint8)
     result = make_cleaner(BrokenRestorer(0.0), gate="off").clean(png(night))
-    assert (result.status, result.reason, result.data) == ("quarantined", "cleaning_failed", png(night))
+    assert (result.status, result.reason, result.data) == (
+        "quarantined",
+        "cleaning_failed",
+        png(night),
+    )
 
 
 class ScarceRestorer(torch.nn.Module):
@@ -422,7 +477,9 @@ class ScarceRestorer(torch.nn.Module):
 
 
 def test_a_cell_gets_the_same_score_to_the_bit_whatever_it_is_judged_with() -> None:
-    """Which cells meet in a batch is a matter of timing, and no run may differ from another by that."""
+    """Which cells meet in a batch is a matter of timing, and no run may differ from another by
+    that.
+    """
     torch.manual_seed(0)
     engine = Engine(fused(Detector()), nn.Identity(), torch.device("cpu"))
     cells = list(np.random.default_rng(0).integers(0, 256, (21, 256, 256, 3), dtype=np.uint8))
@@ -442,10 +499,14 @@ def test_a_tile_is_restored_to_the_same_bits_whatever_it_is_restored_with(
     changes = engine.restore([tile] * 7, windows)
     for some in ([0], [3, 4], [6, 5, 2, 1]):
         again = engine.restore([tile] * len(some), [windows[i] for i in some])
-        assert all(np.array_equal(changes[i], change) for i, change in zip(some, again, strict=True))
+        assert all(
+            np.array_equal(changes[i], change) for i, change in zip(some, again, strict=True)
+        )
 
 
-def test_bfloat16_rounds_an_8_bit_picture_a_little_and_a_16_bit_one_not_at_all(random_restorer: Restorer) -> None:
+def test_bfloat16_rounds_an_8_bit_picture_a_little_and_a_16_bit_one_not_at_all(
+    random_restorer: Restorer,
+) -> None:
     (tile,) = plan_tiles(Grid(CELL, CELL), [0], side=CELL, halo=64, multiple=32)
     window = np.random.default_rng(0).integers(0, 256, (CELL, CELL, 3), dtype=np.uint8)
     found = {}
@@ -485,12 +546,18 @@ def test_the_fingerprint_covers_what_changes_the_output_and_nothing_else(
         return CleanerConfig(**{**base, **settings}).fingerprint()
 
     assert fingerprint() == fingerprint(device="cpu", threads=1)
-    others = [{"gate": "off"}, {"threshold": 0.7}, {"restorer": weights["another restorer"]}, {"tile": 512}]
+    others = [
+        {"gate": "off"},
+        {"threshold": 0.7},
+        {"restorer": weights["another restorer"]},
+        {"tile": 512},
+    ]
     assert len({fingerprint(), *(fingerprint(**other) for other in others)}) == 5
 
 
 @pytest.mark.parametrize(
-    "settings", [{"gate": "on"}, {"threshold": 1.5}, {"tile": 100}, {"threads": -1}, {"max_megapixels": 0}]
+    "settings",
+    [{"gate": "on"}, {"threshold": 1.5}, {"tile": 100}, {"threads": -1}, {"max_megapixels": 0}],
 )
 def test_values_out_of_range_are_refused(settings: dict) -> None:
     with pytest.raises(UsageError):
@@ -498,13 +565,21 @@ def test_values_out_of_range_are_refused(settings: dict) -> None:
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cuda:x"])
-def test_a_device_that_is_not_there_is_named(make_cleaner: Callable[..., Cleaner], device: str) -> None:
+def test_a_device_that_is_not_there_is_named(
+    make_cleaner: Callable[..., Cleaner], device: str
+) -> None:
     with pytest.raises(UsageError, match=device):
         make_cleaner(device=device)
 
 
-def test_weights_come_from_files_and_are_named_by_their_digests(weights: dict[str, str], scene: Callable) -> None:
-    cleaner = Cleaner(CleanerConfig("off", detector=weights["detector"], restorer=weights["restorer"], device="cpu"))
+def test_weights_come_from_files_and_are_named_by_their_digests(
+    weights: dict[str, str], scene: Callable
+) -> None:
+    cleaner = Cleaner(
+        CleanerConfig(
+            "off", detector=weights["detector"], restorer=weights["restorer"], device="cpu"
+        )
+    )
     assert cleaner.weights_digest == find_weights(weights["restorer"]).digest
     assert cleaner.detector_digest == find_weights(weights["detector"]).digest
     assert cleaner.device_name == "cpu"
@@ -517,7 +592,9 @@ def test_weights_that_are_not_there_are_named() -> None:
         Cleaner(CleanerConfig(restorer="nowhere.safetensors", device="cpu"))
 
 
-def test_the_limit_of_pixels_quarantines(make_cleaner: Callable[..., Cleaner], scene: Callable) -> None:
+def test_the_limit_of_pixels_quarantines(
+    make_cleaner: Callable[..., Cleaner], scene: Callable
+) -> None:
     small = make_cleaner(max_megapixels=0.05)
     result = small.clean(png(scene(300, 400)))
     assert (result.status, result.reason) == ("quarantined", "too_large")
@@ -527,7 +604,9 @@ def test_the_limit_of_pixels_quarantines(make_cleaner: Callable[..., Cleaner], s
 
 
 def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
-    make_cleaner: Callable[..., Cleaner], scene: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+    make_cleaner: Callable[..., Cleaner],
+    scene: Callable[..., NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Side by side they would wait for each other's threads: a tenth less of the whole."""
     encoding = threading.Semaphore(0)  # counts up while a thread is at it

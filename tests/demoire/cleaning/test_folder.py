@@ -1,4 +1,6 @@
-"""`demoire fix` and `demoire detect` on small real files, with weights that are drawn by chance and saved as files."""
+"""`demoire fix` and `demoire detect` on small real files, with weights that are drawn by chance and
+saved as files.
+"""
 
 import json
 from pathlib import Path
@@ -16,12 +18,19 @@ from flows.cli import main
 
 @pytest.fixture(scope="module")
 def chance_weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags that name untrained weights: what is tested here is files and names, not what the networks see."""
+    """Flags that name untrained weights: what is tested here is files and names, not what the
+    networks see.
+    """
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     save_detector(Detector(), folder / "detector.safetensors", {})
     save_restorer(UNet(), folder / "restorer.safetensors", {})
-    return ["--detector", str(folder / "detector.safetensors"), "--restorer", str(folder / "restorer.safetensors")]
+    return [
+        "--detector",
+        str(folder / "detector.safetensors"),
+        "--restorer",
+        str(folder / "restorer.safetensors"),
+    ]
 
 
 @pytest.fixture
@@ -38,7 +47,9 @@ def shoebox(tmp_path: Path) -> Path:
     return folder
 
 
-def test_fix_of_a_folder_keeps_names_and_folders(shoebox: Path, tmp_path: Path, chance_weights: list[str]) -> None:
+def test_fix_of_a_folder_keeps_names_and_folders(
+    shoebox: Path, tmp_path: Path, chance_weights: list[str]
+) -> None:
     out = tmp_path / "out"
     assert main(["fix", str(shoebox), "-o", str(out), "--gate", "off", *chance_weights]) == 0
     written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
@@ -47,13 +58,20 @@ def test_fix_of_a_folder_keeps_names_and_folders(shoebox: Path, tmp_path: Path, 
         assert (fixed.size, fixed.mode, fixed.format) == ((300, 280), "RGB", "PNG")
 
 
-def test_fix_with_a_checkpoint_of_another_program(shoebox: Path, tmp_path: Path, chance_weights: list[str]) -> None:
-    """A small restoration model of spandrel's, as torch.save writes it, stands in for the restorer."""
+def test_fix_with_a_checkpoint_of_another_program(
+    shoebox: Path, tmp_path: Path, chance_weights: list[str]
+) -> None:
+    """A small restoration model of spandrel's, as torch.save writes it, stands in for the
+    restorer.
+    """
     pytest.importorskip("spandrel")
     from spandrel.architectures.Compact import Compact
 
     torch.manual_seed(0)
-    torch.save({"params": Compact(num_feat=8, num_conv=2, upscale=1).state_dict()}, tmp_path / "compact.pth")
+    torch.save(
+        {"params": Compact(num_feat=8, num_conv=2, upscale=1).state_dict()},
+        tmp_path / "compact.pth",
+    )
     weights = [*chance_weights[:2], "--restorer", str(tmp_path / "compact.pth")]
     out = tmp_path / "out"
     assert main(["fix", str(shoebox / "beach.png"), "-o", str(out), "--gate", "off", *weights]) == 0
@@ -87,7 +105,9 @@ def test_fix_refuses_two_inputs_of_one_name_before_it_writes(
     twin = tmp_path / "beach.png"
     twin.write_bytes((shoebox / "beach.png").read_bytes())
     out = tmp_path / "out"
-    assert main(["fix", str(shoebox / "beach.png"), str(twin), "-o", str(out), *chance_weights]) == 2
+    assert (
+        main(["fix", str(shoebox / "beach.png"), str(twin), "-o", str(out), *chance_weights]) == 2
+    )
     assert "would both become" in capsys.readouterr().err
     assert not out.exists()
 
@@ -111,12 +131,18 @@ def test_detect_with_strict_ends_with_status_1_where_an_image_cannot_be_read(
 
 
 @pytest.mark.parametrize("command", [["fix", "-o", "out"], ["detect"]])
-def test_a_path_that_is_not_there_is_one_sentence(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_not_there_is_one_sentence(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*command, "no/such/picture.jpg"]) == 2
-    assert capsys.readouterr().err.splitlines() == ["demoire: no/such/picture.jpg does not exist; check the path."]
+    assert capsys.readouterr().err.splitlines() == [
+        "demoire: no/such/picture.jpg does not exist; check the path."
+    ]
 
 
-def test_a_folder_without_images_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_images_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     assert main(["detect", str(tmp_path)]) == 2
     assert "There is no image in" in capsys.readouterr().err

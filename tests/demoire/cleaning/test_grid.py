@@ -1,4 +1,6 @@
-"""How an image is cut up and put together again, over all sizes and all patterns of flagged cells."""
+"""How an image is cut up and put together again, over all sizes and all patterns of flagged
+cells.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +14,9 @@ from demoire.cleaning.blend import FEATHER, blend, coverage, weights
 from demoire.cleaning.grid import SLIVER, Box, Grid, Tile, plan_tiles
 from demoire.moire import CELL
 
-sizes = st.one_of(st.integers(1, 900), st.sampled_from([255, 256, 257, 319, 320, 512, 575, 576, 768]))
+sizes = st.one_of(
+    st.integers(1, 900), st.sampled_from([255, 256, 257, 319, 320, 512, 575, 576, 768])
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,11 @@ def cases(draw: st.DrawFn) -> Case:
     grid = Grid(draw(sizes), draw(sizes))
     flagged = tuple(sorted(draw(st.sets(st.integers(0, len(grid) - 1), min_size=1))))
     side = draw(st.sampled_from([256, 512, 1024]))
-    return Case(grid, flagged, plan_tiles(grid, flagged, side=side, halo=draw(st.integers(0, 100)), multiple=32))
+    return Case(
+        grid,
+        flagged,
+        plan_tiles(grid, flagged, side=side, halo=draw(st.integers(0, 100)), multiple=32),
+    )
 
 
 def painted(grid: Grid, boxes: list[Box]) -> NDArray[np.int64]:
@@ -83,7 +91,9 @@ def test_cores_cover_flagged_cells_exactly_once_and_nothing_else(case: Case) -> 
 @given(case=cases())
 @settings(deadline=None)
 def test_windows_lie_on_the_restorers_grid_and_hold_what_is_used(case: Case) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (case.grid.height, case.grid.width, 1), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (case.grid.height, case.grid.width, 1), dtype=np.uint8
+    )
     for tile in case.tiles:
         assert tile.window.top % 32 == 0 and tile.window.left % 32 == 0
         window = tile.cut(pixels)
@@ -110,14 +120,21 @@ def test_weights_sum_to_one_wherever_something_changes(case: Case) -> None:
 @settings(max_examples=50, deadline=None)
 def test_cells_that_are_not_flagged_keep_their_pixels(case: Case, dtype: type) -> None:
     full = np.iinfo(dtype).max
-    pixels = np.random.default_rng(1).integers(0, full // 2, (case.grid.height, case.grid.width, 1)).astype(dtype)
-    changes = [np.full((tile.reach.height, tile.reach.width, 1), 0.25, np.float32) for tile in case.tiles]
+    pixels = (
+        np.random.default_rng(1)
+        .integers(0, full // 2, (case.grid.height, case.grid.width, 1))
+        .astype(dtype)
+    )
+    changes = [
+        np.full((tile.reach.height, tile.reach.width, 1), 0.25, np.float32) for tile in case.tiles
+    ]
     out = blend(pixels, case.grid, case.flagged, case.tiles, changes)
     difference = out.astype(np.int64) - pixels
     outside = painted(case.grid, [case.grid.box(cell) for cell in case.flagged]) == 0
     assert out.dtype == dtype
     assert (difference[outside] == 0).all()
-    # One constant change has no seam anywhere: all of it well inside, and steps as small as the fade's next to others.
+    # One constant change has no seam anywhere: all of it well inside, and steps as small as the
+    # fade's next to others.
     step = 0.25 * full / (FEATHER + 1) + 2
     assert np.abs(np.diff(difference[:, :, 0], axis=0, prepend=difference[:1, :, 0])).max() <= step
     assert np.abs(np.diff(difference[:, :, 0], axis=1, prepend=difference[:, :1, 0])).max() <= step
@@ -128,7 +145,10 @@ def test_cells_that_are_not_flagged_keep_their_pixels(case: Case, dtype: type) -
 def test_neighbouring_tiles_that_disagree_meet_in_a_slope() -> None:
     grid = Grid(256, 512)
     tiles = plan_tiles(grid, range(2), side=256, halo=64, multiple=32)
-    changes = [np.full((tile.reach.height, tile.reach.width, 3), i * 0.4, np.float16) for i, tile in enumerate(tiles)]
+    changes = [
+        np.full((tile.reach.height, tile.reach.width, 3), i * 0.4, np.float16)
+        for i, tile in enumerate(tiles)
+    ]
     out = blend(np.full((256, 512, 3), 50, np.uint8), grid, range(2), tiles, changes)
     assert (out[:, :200] == 50).all() and (out[:, 312:] == 152).all()
     assert np.diff(out.astype(int), axis=1).max() <= 4
@@ -138,7 +158,13 @@ def test_values_do_not_run_over() -> None:
     grid = Grid(64, 64)
     tiles = plan_tiles(grid, [0], side=256, halo=64, multiple=32)
     for change, expected in ((0.9, 255), (-0.9, 0)):
-        out = blend(np.full((64, 64, 3), 128, np.uint8), grid, [0], tiles, [np.full((64, 64, 3), change, np.float16)])
+        out = blend(
+            np.full((64, 64, 3), 128, np.uint8),
+            grid,
+            [0],
+            tiles,
+            [np.full((64, 64, 3), change, np.float16)],
+        )
         assert (out == expected).all()
 
 
@@ -146,7 +172,10 @@ def test_larger_tiles_spend_less_on_their_halo() -> None:
     grid = Grid(2048, 2048)
     seen = {
         side: sum(
-            a * b for a, b in (tile.shape for tile in plan_tiles(grid, range(64), side=side, halo=96, multiple=32))
+            a * b
+            for a, b in (
+                tile.shape for tile in plan_tiles(grid, range(64), side=side, halo=96, multiple=32)
+            )
         )
         for side in (512, 1024, 2048)
     }

@@ -1,6 +1,8 @@
-"""Decoding what may break its decoder: in a child that dies, hangs or takes too much, and none of that reaches here.
+"""Decoding what may break its decoder: in a child that dies, hangs or takes too much, and none of
+that reaches here.
 
-A child reads `sitecustomize` when it starts, and with it what a test wants to happen when it reads a file.
+A child reads `sitecustomize` when it starts, and with it what a test wants to happen when it reads
+a file.
 """
 
 import io
@@ -68,7 +70,9 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     return install
 
 
-@pytest.mark.parametrize("data", [tiff(1), tiff(2, np.uint16), saved("WEBP", lossless=True)], ids=["8", "16", "webp"])
+@pytest.mark.parametrize(
+    "data", [tiff(1), tiff(2, np.uint16), saved("WEBP", lossless=True)], ids=["8", "16", "webp"]
+)
 def test_a_child_gives_the_very_picture(data: bytes) -> None:
     here, there = images.decode(data), decode(data)
     assert there.facts == here.facts and there.source is data
@@ -86,7 +90,9 @@ def test_what_cannot_be_written_back_keeps_its_obstacle() -> None:
 
 def test_what_is_written_is_read_again_and_not_given_out_if_it_is_not_what_it_should_be() -> None:
     out = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 64, 3), dtype=np.uint8)).save(out, "BMP")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 64, 3), dtype=np.uint8)).save(
+        out, "BMP"
+    )
     good = bytearray(out.getvalue())
     picture = decode(bytes(good))
     new = 255 - picture.pixels
@@ -116,7 +122,10 @@ def test_a_jpeg_of_very_many_scans_is_left_to_a_child() -> None:
 
 def test_an_error_of_the_decoder_comes_back_and_the_child_stays() -> None:
     data = tiff(1)
-    for broken, reason in ((data[:-9], "truncated"), (data[:200] + bytes(2000) + data[2200:], "decode_failed")):
+    for broken, reason in (
+        (data[:-9], "truncated"),
+        (data[:200] + bytes(2000) + data[2200:], "decode_failed"),
+    ):
         with pytest.raises(ImageError) as caught:
             decode(broken)
         assert caught.value.reason == reason
@@ -125,7 +134,9 @@ def test_an_error_of_the_decoder_comes_back_and_the_child_stays() -> None:
     assert children() == before and len(before) == 1
 
 
-def test_a_child_that_dies_takes_its_file_along_and_nothing_else(hook: Callable[[str], None]) -> None:
+def test_a_child_that_dies_takes_its_file_along_and_nothing_else(
+    hook: Callable[[str], None],
+) -> None:
     deadly, harmless = tiff(1), tiff(2)
     hook(f"if data == {deadly!r}: os.abort()")
     for _ in range(2):
@@ -135,7 +146,9 @@ def test_a_child_that_dies_takes_its_file_along_and_nothing_else(hook: Callable[
         assert decode(harmless).facts.width == 130
 
 
-def test_a_child_that_takes_for_ever_is_ended(hook: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_takes_for_ever_is_ended(
+    hook: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     hook("time.sleep(3600)")
     monkeypatch.setattr(guard, "_SECONDS", 1.0)
     with pytest.raises(ImageError, match="not done after 1 s") as caught:
@@ -155,7 +168,10 @@ def test_each_thread_has_a_child_for_itself(hook: Callable[[str], None]) -> None
     hook("time.sleep(0.2)")
     with ThreadPoolExecutor(4) as pool:
         pictures = list(pool.map(decode, files))
-    assert all(np.array_equal(p.pixels, images.decode(f).pixels) for p, f in zip(pictures, files, strict=True))
+    assert all(
+        np.array_equal(p.pixels, images.decode(f).pixels)
+        for p, f in zip(pictures, files, strict=True)
+    )
     assert 1 < len(children()) <= 4
 
 

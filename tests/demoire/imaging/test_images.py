@@ -1,4 +1,6 @@
-"""What goes into a file and comes out again, and what becomes of files that are broken, huge or strange."""
+"""What goes into a file and comes out again, and what becomes of files that are broken, huge or
+strange.
+"""
 
 import io
 import struct
@@ -89,12 +91,24 @@ def lossless_files(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "bmp top down": bytes(top_down),
         "bmp grey": saved(Image.fromarray(grey), "BMP"),
         "tiff white is zero": tiff(255 - grey, photometric="miniswhite"),
-        "tiff grey 16 big endian": tiff(deep(grey), byteorder=">", compression="lzw", predictor=True),
-        "tiff alpha": tiff(with_alpha, photometric="rgb", extrasamples=["unassalpha"], compression="lzw"),
-        "tiff alpha 16": tiff(deep(with_alpha), photometric="rgb", extrasamples=["unassalpha"], compression="zlib"),
-        "tiff planar": tiff(np.moveaxis(rgb, 2, 0), photometric="rgb", planarconfig="separate", compression="lzw"),
+        "tiff grey 16 big endian": tiff(
+            deep(grey), byteorder=">", compression="lzw", predictor=True
+        ),
+        "tiff alpha": tiff(
+            with_alpha, photometric="rgb", extrasamples=["unassalpha"], compression="lzw"
+        ),
+        "tiff alpha 16": tiff(
+            deep(with_alpha), photometric="rgb", extrasamples=["unassalpha"], compression="zlib"
+        ),
+        "tiff planar": tiff(
+            np.moveaxis(rgb, 2, 0), photometric="rgb", planarconfig="separate", compression="lzw"
+        ),
         "tiff planar 16 tiles": tiff(
-            np.moveaxis(deep(rgb), 2, 0), photometric="rgb", planarconfig="separate", tile=(32, 48), compression="zlib"
+            np.moveaxis(deep(rgb), 2, 0),
+            photometric="rgb",
+            planarconfig="separate",
+            tile=(32, 48),
+            compression="zlib",
         ),
         "tiff big": tiff(rgb, photometric="rgb", bigtiff=True, compression="zstd", rowsperstrip=16),
         "tiff packbits": tiff(rgb, photometric="rgb", compression="packbits", rowsperstrip=7),
@@ -105,8 +119,15 @@ def lossless_files(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
             for predictor in (False, True) if compression else (False,):
                 for layout in ({"rowsperstrip": 11}, {"tile": (32, 48)}):
                     name = f"tiff {depth} {compression} predictor={predictor} {layout}"
-                    options = {"photometric": "rgb", "compression": compression, "predictor": predictor, **layout}
-                    files[name] = tiff(samples, resolution=(300, 300), resolutionunit="inch", **options)
+                    options = {
+                        "photometric": "rgb",
+                        "compression": compression,
+                        "predictor": predictor,
+                        **layout,
+                    }
+                    files[name] = tiff(
+                        samples, resolution=(300, 300), resolutionunit="inch", **options
+                    )
     return files
 
 
@@ -123,7 +144,9 @@ def test_new_pixels_come_back_exactly_and_all_else_stays(lossless_files: dict[st
             assert np.array_equal(again.alpha, picture.alpha), name
 
 
-def test_pixels_are_those_that_other_readers_see(lossless_files: dict[str, bytes], rgb: NDArray[np.uint8]) -> None:
+def test_pixels_are_those_that_other_readers_see(
+    lossless_files: dict[str, bytes], rgb: NDArray[np.uint8]
+) -> None:
     for name, data in lossless_files.items():
         pixels = decode(data).pixels
         expected = rgb if pixels.shape[2] == 3 else rgb[:, :, 1:2]
@@ -133,7 +156,11 @@ def test_pixels_are_those_that_other_readers_see(lossless_files: dict[str, bytes
         if name.startswith("tiff"):
             ours = decode(written)
             theirs = tifffile.imread(io.BytesIO(written))
-            theirs = np.moveaxis(theirs, 0, 2) if "planar" in name else np.atleast_3d(theirs)[:, :, : pixels.shape[2]]
+            theirs = (
+                np.moveaxis(theirs, 0, 2)
+                if "planar" in name
+                else np.atleast_3d(theirs)[:, :, : pixels.shape[2]]
+            )
             inverted = "white is zero" in name
             assert np.array_equal(ours.pixels, ~theirs if inverted else theirs), name
         with Image.open(io.BytesIO(written)) as image:
@@ -161,7 +188,9 @@ def jpeg_files(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
         "grey": saved(grey, "JPEG", quality=88),
         "rgb": saved(image, "JPEG", quality=90, keep_rgb=True),
         "restarts": saved(image, "JPEG", quality=75, restart_marker_rows=2),
-        "three tables": saved(image, "JPEG", qtables=[[3 + i // 9] * 64 for i in (0, 9, 27)], subsampling=0),
+        "three tables": saved(
+            image, "JPEG", qtables=[[3 + i // 9] * 64 for i in (0, 9, 27)], subsampling=0
+        ),
         "best": saved(image, "JPEG", quality=100, subsampling=0),
     }
 
@@ -187,9 +216,18 @@ def test_jpeg_keeps_the_way_it_was_coded(jpeg_files: dict[str, bytes]) -> None:
 
 
 def test_jpeg_keeps_every_byte_around_the_picture(rgb: NDArray[np.uint8]) -> None:
-    """Two-part profile, Exif with orientation, XMP, a maker's own segment, a comment, a trailer behind the end."""
+    """Two-part profile, Exif with orientation, XMP, a maker's own segment, a comment, a trailer
+    behind the end.
+    """
     profile = PROFILE + bytes(range(256)) * 300
-    data = saved(Image.fromarray(rgb), "JPEG", exif=some_exif(6), icc_profile=profile, xmp=XMP, dpi=(300, 300))
+    data = saved(
+        Image.fromarray(rgb),
+        "JPEG",
+        exif=some_exif(6),
+        icc_profile=profile,
+        xmp=XMP,
+        dpi=(300, 300),
+    )
     own = b"\xff\xed" + struct.pack(">H", 22) + b"Photoshop 3.0\0\x01\x02\x03\x04\x05\x06"
     note = b"\xff\xfe" + struct.pack(">H", 9) + b"a note!"
     data = data[:2] + own + note + data[2:] + b"trailer \xff\xd8\xff of a maker"
@@ -198,7 +236,11 @@ def test_jpeg_keeps_every_byte_around_the_picture(rgb: NDArray[np.uint8]) -> Non
     assert app_segments(written) == app_segments(data)
     assert written.endswith(b"\xff\xd9trailer \xff\xd8\xff of a maker")
     with Image.open(io.BytesIO(written)) as image:
-        assert image.getexif()[0x0112] == 6 and image.info["icc_profile"] == profile and image.size == (130, 90)
+        assert (
+            image.getexif()[0x0112] == 6
+            and image.info["icc_profile"] == profile
+            and image.size == (130, 90)
+        )
 
 
 def app_segments(data: bytes) -> list[bytes]:
@@ -226,14 +268,22 @@ def test_noise_in_best_quality_is_written_too() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
     data = saved(Image.fromarray(noise), "JPEG", qtables=[[1] * 64], subsampling=0)
     picture = decode(data)
-    assert np.abs(decode(encode(picture, picture.pixels)).pixels.astype(int) - picture.pixels).max() <= 3
+    assert (
+        np.abs(decode(encode(picture, picture.pixels)).pixels.astype(int) - picture.pixels).max()
+        <= 3
+    )
 
 
 # PNG, TIFF, BMP, WebP: what is around the pixels
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+    return (
+        struct.pack(">I", len(payload))
+        + kind
+        + payload
+        + struct.pack(">I", zlib.crc32(kind + payload))
+    )
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -249,7 +299,14 @@ def test_png_keeps_every_other_chunk_where_it_is(rgb: NDArray[np.uint8]) -> None
     text = PngImagePlugin.PngInfo()
     text.add_text("Title", "a title")
     text.add_itxt("XML:com.adobe.xmp", XMP.decode())
-    plain = saved(Image.fromarray(rgb), "PNG", pnginfo=text, dpi=(72, 72), icc_profile=PROFILE, exif=some_exif())
+    plain = saved(
+        Image.fromarray(rgb),
+        "PNG",
+        pnginfo=text,
+        dpi=(72, 72),
+        icc_profile=PROFILE,
+        exif=some_exif(),
+    )
     head, tail = 8 + 25, len(plain) - 12
     data = plain[:head] + chunk(b"gAMA", struct.pack(">I", 45455)) + plain[head:tail]
     data += chunk(b"prVt", b"a maker's own") + plain[tail:]
@@ -284,14 +341,20 @@ def test_an_uncompressed_tiff_differs_in_the_changed_samples_alone(rgb: NDArray[
 def test_tiff_keeps_tags_directories_and_untouched_strips(rgb: NDArray[np.uint8]) -> None:
     image = Image.fromarray(rgb)
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[274], tags[315], tags[34665] = 3, "a photographer", {33434: TiffImagePlugin.IFDRational(1, 100)}
+    tags[274], tags[315], tags[34665] = (
+        3,
+        "a photographer",
+        {33434: TiffImagePlugin.IFDRational(1, 100)},
+    )
     data = saved(image, "TIFF", tiffinfo=tags, icc_profile=PROFILE, dpi=(400, 400))
     picture = decode(data)
     written = encode(picture, changed(picture))
     with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(written)) as new:
         pixel_tags = {"StripOffsets", "StripByteCounts"}
         old_tags = {tag.name: tag.value for tag in old.pages[0].tags if tag.name not in pixel_tags}
-        assert old_tags == {tag.name: tag.value for tag in new.pages[0].tags if tag.name not in pixel_tags}
+        assert old_tags == {
+            tag.name: tag.value for tag in new.pages[0].tags if tag.name not in pixel_tags
+        }
         assert old_tags["ExifTag"]["ExposureTime"] == (1, 100)
     strips = tiff(rgb, photometric="rgb", compression="lzw", rowsperstrip=10)
     with tifffile.TiffFile(io.BytesIO(strips)) as old:
@@ -305,15 +368,23 @@ def test_tiff_keeps_tags_directories_and_untouched_strips(rgb: NDArray[np.uint8]
 @pytest.mark.parametrize("photometric", ["ycbcr", "rgb", "minisblack"])
 def test_jpeg_in_tiff_keeps_its_compression(rgb: NDArray[np.uint8], photometric: str) -> None:
     samples = rgb if photometric != "minisblack" else rgb[:, :, 1]
-    options = {"level": 90, "outcolorspace": photometric} if photometric != "minisblack" else {"level": 90}
-    data = tiff(samples, photometric=photometric, compression="jpeg", tile=(48, 64), compressionargs=options)
+    options = (
+        {"level": 90, "outcolorspace": photometric}
+        if photometric != "minisblack"
+        else {"level": 90}
+    )
+    data = tiff(
+        samples, photometric=photometric, compression="jpeg", tile=(48, 64), compressionargs=options
+    )
     picture = decode(data)
     assert picture.obstacle is None
     pixels = changed(picture)
     again = decode(encode(picture, pixels))
     assert again.facts == picture.facts
     assert np.abs(again.pixels.astype(int) - pixels).mean() < 2
-    assert np.array_equal(again.pixels[:, 128:], picture.pixels[:, 128:]), "a tile without changes was coded anew"
+    assert np.array_equal(again.pixels[:, 128:], picture.pixels[:, 128:]), (
+        "a tile without changes was coded anew"
+    )
 
 
 def test_a_bmp_differs_in_the_changed_pixels_alone(rgb: NDArray[np.uint8]) -> None:
@@ -325,7 +396,9 @@ def test_a_bmp_differs_in_the_changed_pixels_alone(rgb: NDArray[np.uint8]) -> No
 
 
 def test_a_lossy_webp_keeps_its_metadata_and_hardly_loses(rgb: NDArray[np.uint8]) -> None:
-    data = saved(Image.fromarray(rgb), "WEBP", quality=80, exif=some_exif(8), xmp=XMP, icc_profile=PROFILE)
+    data = saved(
+        Image.fromarray(rgb), "WEBP", quality=80, exif=some_exif(8), xmp=XMP, icc_profile=PROFILE
+    )
     picture = decode(data)
     written = encode(picture, picture.pixels)
     with Image.open(io.BytesIO(written)) as new, Image.open(io.BytesIO(data)) as old:
@@ -352,7 +425,9 @@ def test_modes_that_cannot_carry_changes_say_so(rgb: NDArray[np.uint8]) -> None:
         "fax tiff": saved(image.convert("1"), "TIFF", compression="group4"),
         "palette tiff": saved(image.quantize(40), "TIFF"),
         "lab tiff": saved(image.convert("LAB"), "TIFF"),
-        "premultiplied tiff": tiff(np.dstack([rgb, rgb[:, :, 0]]), photometric="rgb", extrasamples=["assocalpha"]),
+        "premultiplied tiff": tiff(
+            np.dstack([rgb, rgb[:, :, 0]]), photometric="rgb", extrasamples=["assocalpha"]
+        ),
     }
     for name, data in files.items():
         picture = decode(data)
@@ -383,22 +458,38 @@ def reason_of(data: bytes) -> str:
 
 @given(share=st.floats(0.0, 0.999))
 @settings(max_examples=60, deadline=None)
-def test_a_file_that_is_cut_short_is_never_decoded_in_part(share: float, all_files: dict[str, bytes]) -> None:
+def test_a_file_that_is_cut_short_is_never_decoded_in_part(
+    share: float, all_files: dict[str, bytes]
+) -> None:
     for name, data in all_files.items():
         cut = data[: int(share * len(data))]
-        assert reason_of(cut) in ("truncated", "not_an_image"), f"{name} cut at {len(cut)} of {len(data)}"
+        assert reason_of(cut) in ("truncated", "not_an_image"), (
+            f"{name} cut at {len(cut)} of {len(data)}"
+        )
 
 
 @pytest.fixture(scope="module")
 def all_files(lossless_files: dict[str, bytes], jpeg_files: dict[str, bytes]) -> dict[str, bytes]:
-    names = ("png", "png 16", "webp", "bmp", "tiff short offsets", "tiff big", "tiff planar 16 tiles")
+    names = (
+        "png",
+        "png 16",
+        "webp",
+        "bmp",
+        "tiff short offsets",
+        "tiff big",
+        "tiff planar 16 tiles",
+    )
     jpegs = ("4:4:4", "4:2:0 progressive")
-    return {name: lossless_files[name] for name in names} | {name: jpeg_files[name] for name in jpegs}
+    return {name: lossless_files[name] for name in names} | {
+        name: jpeg_files[name] for name in jpegs
+    }
 
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_nothing_but_image_errors_comes_of_damaged_bytes(data: st.DataObject, all_files: dict[str, bytes]) -> None:
+def test_nothing_but_image_errors_comes_of_damaged_bytes(
+    data: st.DataObject, all_files: dict[str, bytes]
+) -> None:
     name = data.draw(st.sampled_from(sorted(all_files)))
     damaged = bytearray(all_files[name])
     for _ in range(data.draw(st.integers(1, 6))):
@@ -409,11 +500,19 @@ def test_nothing_but_image_errors_comes_of_damaged_bytes(data: st.DataObject, al
         try:
             read(bytes(damaged))
         except ImageError as error:
-            assert error.reason in ("truncated", "not_an_image", "unsupported_format", "too_large", "decode_failed")
+            assert error.reason in (
+                "truncated",
+                "not_an_image",
+                "unsupported_format",
+                "too_large",
+                "decode_failed",
+            )
 
 
 @pytest.mark.parametrize("name", ["4:4:4", "4:2:0 progressive"])
-def test_a_jpeg_filled_up_with_zeros_counts_as_cut_short(jpeg_files: dict[str, bytes], name: str) -> None:
+def test_a_jpeg_filled_up_with_zeros_counts_as_cut_short(
+    jpeg_files: dict[str, bytes], name: str
+) -> None:
     data = jpeg_files[name]
     half = len(data) * 2 // 3
     assert reason_of(data[:half] + bytes(len(data) - half)) == "truncated"
@@ -453,7 +552,9 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 def test_a_header_that_promises_more_than_the_file_can_hold_is_told_before_decoding(
     jpeg_files: dict[str, bytes], lossless_files: dict[str, bytes]
 ) -> None:
-    """No decoder would say so: what is missing would be made up in grey, in all the memory that takes."""
+    """No decoder would say so: what is missing would be made up in grey, in all the memory that
+    takes.
+    """
     for name in ("4:4:4", "4:2:0 progressive", "grey"):
         data = bytearray(jpeg_files[name])
         frame = data.index(b"\xff\xc2" if "progressive" in name else b"\xff\xc0")
@@ -473,11 +574,14 @@ def test_a_jpeg_that_ends_early_but_properly_is_cut_short_and_one_that_went_bad_
         half = (data.index(b"\xff\xda") + len(data)) // 2
         assert reason_of(data[:half] + b"\xff\xd9") in ("truncated", "decode_failed"), name
     data = jpeg_files["4:4:4"]
-    assert decode(data[:-2] + b"\0\0\0\0\xff\xd9").facts.width == 130  # filling before the end harms nobody
+    # filling before the end harms nobody
+    assert decode(data[:-2] + b"\0\0\0\0\xff\xd9").facts.width == 130
 
 
 @pytest.mark.timeout(60)
-def test_a_file_that_was_filled_up_with_ones_is_judged_at_once(jpeg_files: dict[str, bytes]) -> None:
+def test_a_file_that_was_filled_up_with_ones_is_judged_at_once(
+    jpeg_files: dict[str, bytes],
+) -> None:
     data = jpeg_files["4:2:2"]
     assert reason_of(data[: len(data) // 2] + b"\xff" * 2_000_000) == "truncated"
 
@@ -500,12 +604,16 @@ def test_a_tiff_that_lies_on_its_side_stays_so(rgb: NDArray[np.uint8]) -> None:
         assert np.array_equal(picture.pixels, rgb)
         assert np.array_equal(decode(encode(picture, changed(picture))).pixels, changed(picture))
         cmyk = np.dstack([rgb, rgb[:, :, :1]])
-        looked_at = decode(tiff(cmyk, photometric="separated", extratags=[(274, "H", 1, orientation, True)]))
+        looked_at = decode(
+            tiff(cmyk, photometric="separated", extratags=[(274, "H", 1, orientation, True)])
+        )
         assert (looked_at.obstacle, looked_at.pixels.shape[:2]) == ("mode_not_cleaned", SIZE)
 
 
 @pytest.mark.timeout(60)
-def test_a_chain_of_pages_is_counted_in_no_time_and_a_broken_one_is_not_taken_for_one_page() -> None:
+def test_a_chain_of_pages_is_counted_in_no_time_and_a_broken_one_is_not_taken_for_one_page() -> (
+    None
+):
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
         for _ in range(3):
@@ -529,7 +637,10 @@ def test_a_blank_sheet_is_no_trap_but_one_of_very_many_megapixels_is() -> None:
     rows = zlib.compressobj(9)
     packed = b"".join(rows.compress(bytes(16_001)) for _ in range(16_000)) + rows.flush()
     header = chunk(b"IHDR", struct.pack(">2I5B", 16_000, 16_000, 8, 0, 0, 0, 0))
-    assert reason_of(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b"")) == "compression_bomb"
+    assert (
+        reason_of(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
+        == "compression_bomb"
+    )
 
 
 def test_the_longer_side_has_a_limit_of_its_own() -> None:
@@ -539,7 +650,9 @@ def test_the_longer_side_has_a_limit_of_its_own() -> None:
     assert decode(data, max_side=3000).facts.width == 3000
 
 
-def test_the_limit_is_the_callers_and_not_pillows(monkeypatch: pytest.MonkeyPatch, rgb: NDArray[np.uint8]) -> None:
+def test_the_limit_is_the_callers_and_not_pillows(
+    monkeypatch: pytest.MonkeyPatch, rgb: NDArray[np.uint8]
+) -> None:
     data = saved(Image.fromarray(rgb), "PNG")
     with pytest.raises(ImageError, match="--max-megapixels"):
         decode(data, max_megapixels=0.01)
@@ -555,7 +668,9 @@ def test_files_that_are_no_images_are_told_from_those_not_cleaned(rgb: NDArray[n
         assert reason_of(saved(image, format)) == "unsupported_format", format
 
 
-def test_odd_metadata_is_no_error_even_where_warnings_are(rgb: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_odd_metadata_is_no_error_even_where_warnings_are(
+    rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
     path = tmp_path / "odd.tif"
     odd = bytearray(tiff(rgb, photometric="rgb", software="a long name"))
     with tifffile.TiffFile(io.BytesIO(bytes(odd))) as file:
@@ -564,20 +679,37 @@ def test_odd_metadata_is_no_error_even_where_warnings_are(rgb: NDArray[np.uint8]
     read = f"from demoire.imaging.images import decode; decode(open({str(path)!r}, 'rb').read())"
     pillow = f"from PIL import Image; Image.open({str(path)!r})"
     for code, quiet in ((read, True), (pillow, False)):
-        done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True
+        )
         assert (done.stderr == "") == quiet, done.stderr
 
 
-def test_probe_needs_only_the_beginning(lossless_files: dict[str, bytes], jpeg_files: dict[str, bytes]) -> None:
-    for data in (lossless_files["png"], jpeg_files["4:2:2"], lossless_files["webp"], lossless_files["bmp"]):
+def test_probe_needs_only_the_beginning(
+    lossless_files: dict[str, bytes], jpeg_files: dict[str, bytes]
+) -> None:
+    for data in (
+        lossless_files["png"],
+        jpeg_files["4:2:2"],
+        lossless_files["webp"],
+        lossless_files["bmp"],
+    ):
         facts = probe(data[:2000])
         assert (facts.height, facts.width) == SIZE
 
 
-def test_facts_are_those_of_the_header(lossless_files: dict[str, bytes], rgb: NDArray[np.uint8]) -> None:
+def test_facts_are_those_of_the_header(
+    lossless_files: dict[str, bytes], rgb: NDArray[np.uint8]
+) -> None:
     facts = probe(lossless_files["png"])
     assert facts.dpi == pytest.approx(300, abs=0.1)
-    assert (facts.format, facts.mode, facts.bits, facts.icc, facts.pages) == ("PNG", "RGB", 8, "sRGB built-in", 1)
+    assert (facts.format, facts.mode, facts.bits, facts.icc, facts.pages) == (
+        "PNG",
+        "RGB",
+        8,
+        "sRGB built-in",
+        1,
+    )
     webp = Image.new("RGBA", (50, 40), (9, 8, 7, 6))
     frames = [Image.new("RGB", (50, 40), (shade, 0, 0)) for shade in (0, 99, 199)]
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

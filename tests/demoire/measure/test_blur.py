@@ -1,4 +1,6 @@
-"""The honest rival finds the blur that a search over all widths finds, and leaves alone what no blur mends."""
+"""The honest rival finds the blur that a search over all widths finds, and leaves alone what no
+blur mends.
+"""
 
 import cv2
 import numpy as np
@@ -12,7 +14,9 @@ from demoire.measure.blur import WIDEST, oracle_blur
 def picture() -> np.ndarray:
     """(160, 200, 3) uint8: smooth shapes with an edge."""
     rng = np.random.default_rng(1)
-    smooth = cv2.resize(rng.random((8, 10, 3)).astype(np.float32), (200, 160), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(
+        rng.random((8, 10, 3)).astype(np.float32), (200, 160), interpolation=cv2.INTER_CUBIC
+    )
     smooth[:, 120:] *= 0.5
     return (smooth.clip(0, 1) * 255).astype(np.uint8)
 
@@ -46,7 +50,9 @@ def test_a_picture_that_is_the_truth_stays_as_it_is(picture: np.ndarray) -> None
 def test_a_tint_over_the_whole_picture_is_nothing_that_a_blur_mends(picture: np.ndarray) -> None:
     tinted = (picture.astype(np.int16) + [20, 0, -20]).clip(0, 255).astype(np.uint8)
     blurred, _ = oracle_blur(tinted, picture)
-    assert peak_signal_noise_ratio(picture, blurred) < peak_signal_noise_ratio(picture, tinted) + 0.5
+    assert (
+        peak_signal_noise_ratio(picture, blurred) < peak_signal_noise_ratio(picture, tinted) + 0.5
+    )
 
 
 def test_pictures_of_two_sizes_are_refused(picture: np.ndarray) -> None:

@@ -23,10 +23,19 @@ def two_pictures(height: int, width: int, channels: int, dtype: type) -> tuple[N
 
 
 def luma(picture: NDArray) -> NDArray:
-    return picture[:, :, 0].astype(float) if picture.shape[2] == 1 else picture.astype(float) @ (0.299, 0.587, 0.114)
+    return (
+        picture[:, :, 0].astype(float)
+        if picture.shape[2] == 1
+        else picture.astype(float) @ (0.299, 0.587, 0.114)
+    )
 
 
-CASES = [(300, 211, 3, np.uint8), (64, 80, 1, np.uint8), (140, 90, 3, np.uint16), (129, 40, 1, np.uint16)]
+CASES = [
+    (300, 211, 3, np.uint8),
+    (64, 80, 1, np.uint8),
+    (140, 90, 3, np.uint16),
+    (129, 40, 1, np.uint16),
+]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -41,7 +50,12 @@ def test_ssim_is_that_of_scikit_image_on_the_luma(case: tuple) -> None:
     a, b = two_pictures(*case)
     full = float(np.iinfo(a.dtype).max)
     expected = structural_similarity(
-        luma(a), luma(b), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=full
+        luma(a),
+        luma(b),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=full,
     )
     assert ssim(a, b) == pytest.approx(expected, abs=2e-4)
     assert ssim(a, a) == pytest.approx(1)
@@ -116,4 +130,7 @@ def test_reliability_sets_what_was_said_beside_what_is_so() -> None:
 
 def test_scores_that_are_right_as_often_as_they_say_have_no_calibration_error() -> None:
     scores = [0.25] * 4 + [0.75] * 4
-    assert calibration_error(reliability([True, False, False, False, True, True, True, False], scores)) == 0
+    assert (
+        calibration_error(reliability([True, False, False, False, True, True, True, False], scores))
+        == 0
+    )

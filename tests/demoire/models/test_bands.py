@@ -15,7 +15,9 @@ def _starlet(plane: np.ndarray, count: int) -> list[np.ndarray]:
     for step in range(count):
         kernel = np.zeros(4 * 2**step + 1)
         kernel[:: 2**step] = np.array([1, 4, 6, 4, 1]) / 16
-        smooth = convolve1d(convolve1d(plane, kernel, axis=1, mode="nearest"), kernel, axis=0, mode="nearest")
+        smooth = convolve1d(
+            convolve1d(plane, kernel, axis=1, mode="nearest"), kernel, axis=0, mode="nearest"
+        )
         bands.append(plane - smooth)
         plane = smooth
     return bands

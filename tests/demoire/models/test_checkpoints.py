@@ -1,4 +1,6 @@
-"""Checkpoints: tensors come out by name however they were wrapped, and nothing in the file is ever run."""
+"""Checkpoints: tensors come out by name however they were wrapped, and nothing in the file is ever
+run.
+"""
 
 import pickle
 import zipfile
@@ -48,14 +50,20 @@ class Trap:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_pickle_is_refused_and_not_run(zipped: bool, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
-    torch.save({"a": torch.zeros(1), "b": Trap(sprung)}, tmp_path / "t.pth", _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"a": torch.zeros(1), "b": Trap(sprung)},
+        tmp_path / "t.pth",
+        _use_new_zipfile_serialization=zipped,
+    )
     with pytest.raises(WeightsError, match="never run") as caught:
         read_checkpoint(tmp_path / "t.pth")
     assert "\n" not in str(caught.value)
     assert not sprung.exists()
 
 
-@pytest.mark.parametrize("content", [[torch.zeros(1)], {}, {"epoch": 3}, torch.zeros(3), {"state_dict": {}}], ids=repr)
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(1)], {}, {"epoch": 3}, torch.zeros(3), {"state_dict": {}}], ids=repr
+)
 def test_what_names_no_tensors_is_refused(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "model.pth")
     with pytest.raises(WeightsError, match="holds no weights by name"):
@@ -66,7 +74,12 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     torch.save(TENSORS, path)
     whole = path.read_bytes()
-    for bad in (whole[: len(whole) // 2], b"", b"<html>not found</html>", pickle.dumps({"a": 1}, 2)[:-3]):
+    for bad in (
+        whole[: len(whole) // 2],
+        b"",
+        b"<html>not found</html>",
+        pickle.dumps({"a": 1}, 2)[:-3],
+    ):
         path.write_bytes(bad)
         with pytest.raises(WeightsError, match="name other weights") as caught:
             read_checkpoint(path)
@@ -74,9 +87,14 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_newer_torch_is_refused(tmp_path: Path) -> None:
-    """The version of its format stands in a record of its own; one that no torch has yet is put there."""
+    """The version of its format stands in a record of its own; one that no torch has yet is put
+    there.
+    """
     torch.save(TENSORS, tmp_path / "model.pth")
-    with zipfile.ZipFile(tmp_path / "model.pth") as old, zipfile.ZipFile(tmp_path / "newer.pth", "w") as new:
+    with (
+        zipfile.ZipFile(tmp_path / "model.pth") as old,
+        zipfile.ZipFile(tmp_path / "newer.pth", "w") as new,
+    ):
         for name in old.namelist():
             new.writestr(name, b"9999\n" if name.endswith("/version") else old.read(name))
     with pytest.raises(WeightsError, match="newer torch"):

@@ -1,4 +1,6 @@
-"""The detector: logits for tiles, probabilities by temperature, one score for an image out of many tiles."""
+"""The detector: logits for tiles, probabilities by temperature, one score for an image out of many
+tiles.
+"""
 
 from dataclasses import replace
 
@@ -50,7 +52,8 @@ def test_fused_for_inference_it_says_the_same() -> None:
         quick = fused(detector)
         assert torch.allclose(quick.probabilities(tiles), said, atol=1e-5)
     left, before = (
-        sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules()) for network in (quick, detector)
+        sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+        for network in (quick, detector)
     )
     assert left == 1, "the one over the spectra, with no convolution before it"
     assert before == 5 + 3 + 1, "the original stays as it was"

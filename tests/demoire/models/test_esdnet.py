@@ -1,4 +1,6 @@
-"""ESDNet: the published names, shapes and counts, and what its weighing of scales does to a tile."""
+"""ESDNet: the published names, shapes and counts, and what its weighing of scales does to a
+tile.
+"""
 
 import re
 
@@ -11,7 +13,9 @@ from demoire.models.esdnet import ESDNet, ESDNetConfig, published_structure
 
 
 def published_shapes(modules: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes as the authors' program saves them, written down by hand rather than by our network."""
+    """Names and shapes as the authors' program saves them, written down by hand rather than by our
+    network.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
 
     def layer(name: str, out: int, into: int, kernel: int) -> None:
@@ -51,21 +55,32 @@ def test_names_and_shapes_are_the_published_ones(modules: int, parameters: int) 
         network = ESDNet(ESDNetConfig(modules=modules))
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     assert shapes == published_shapes(modules)
-    assert sum(value.numel() for value in network.parameters()) == parameters  # 5.93 M and 10.62 M in the paper
+    # 5.93 M and 10.62 M in the paper
+    assert sum(value.numel() for value in network.parameters()) == parameters
 
 
 class ByName:
-    """The published computation written out with functions alone, each weight fetched by its published name."""
+    """The published computation written out with functions alone, each weight fetched by its
+    published name.
+    """
 
     def __init__(self, tensors: dict[str, Tensor], modules: int) -> None:
         self._tensors, self._modules = tensors, modules
 
     def conv(self, name: str, x: Tensor, padding: int = 0, **more: int) -> Tensor:
-        return F.conv2d(x, self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"], padding=padding, **more)
+        return F.conv2d(
+            x,
+            self._tensors[f"{name}.weight"],
+            self._tensors[f"{name}.bias"],
+            padding=padding,
+            **more,
+        )
 
     def dense(self, name: str, x: Tensor, dilations: tuple[int, ...]) -> Tensor:
         for i, d in enumerate(dilations):
-            x = torch.cat([F.relu(self.conv(f"{name}.conv_layers.{i}.conv.0", x, d, dilation=d)), x], dim=1)
+            x = torch.cat(
+                [F.relu(self.conv(f"{name}.conv_layers.{i}.conv.0", x, d, dilation=d)), x], dim=1
+            )
         return self.conv(f"{name}.conv_post.conv", x)
 
     def level(self, name: str, x: Tensor) -> Tensor:
@@ -93,9 +108,13 @@ class ByName:
                 x = F.relu(self.conv(f"encoder.encoder_{i}.down.0", found[-1], 1, stride=2))
         x = found[2]
         for i in (3, 2, 1):
-            x = self.level(f"decoder.decoder_{i}", F.relu(self.conv(f"decoder.preconv_{i}.conv.0", x, 1)))
+            x = self.level(
+                f"decoder.decoder_{i}", F.relu(self.conv(f"decoder.preconv_{i}.conv.0", x, 1))
+            )
             if i > 1:
-                x = torch.cat([found[i - 2], F.interpolate(x, scale_factor=2, mode="bilinear")], dim=1)
+                x = torch.cat(
+                    [found[i - 2], F.interpolate(x, scale_factor=2, mode="bilinear")], dim=1
+                )
         return F.pixel_shuffle(self.conv("decoder.decoder_1.conv.conv", x, 1), 2)
 
 
@@ -109,7 +128,9 @@ def test_it_computes_what_the_published_names_stand_for() -> None:
     assert expected.std() > 1e-3
 
 
-@pytest.mark.parametrize("config", [ESDNetConfig(), ESDNetConfig(modules=2), ESDNetConfig(8, 6, 10, 4, 3)])
+@pytest.mark.parametrize(
+    "config", [ESDNetConfig(), ESDNetConfig(modules=2), ESDNetConfig(8, 6, 10, 4, 3)]
+)
 def test_the_structure_is_read_from_the_shapes(config: ESDNetConfig) -> None:
     with torch.device("meta"):
         tensors = ESDNet(config).state_dict()

@@ -1,4 +1,6 @@
-"""Checkpoints of others: what spandrel knows restores, what is no restorer is refused, and without it one is told."""
+"""Checkpoints of others: what spandrel knows restores, what is no restorer is refused, and without
+it one is told.
+"""
 
 import sys
 from collections.abc import Callable
@@ -11,7 +13,9 @@ from demoire.errors import WeightsError
 from demoire.models.weights import find_weights, load_restorer
 
 
-def test_without_spandrel_one_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spandrel_one_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "spandrel", None)
     torch.save({"intro.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"pip install 'demoire\[models\]'") as caught:
@@ -19,9 +23,15 @@ def test_without_spandrel_one_is_told_what_to_install(tmp_path: Path, monkeypatc
     assert "\n" not in str(caught.value)
 
 
-def test_a_torchvision_that_does_not_fit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes of a torchvision built for CUDA beside a torch for the CPU: a spandrel that does not import."""
-    (tmp_path / "spandrel.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+def test_a_torchvision_that_does_not_fit_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes of a torchvision built for CUDA beside a torch for the CPU: a spandrel that does
+    not import.
+    """
+    (tmp_path / "spandrel.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
     monkeypatch.delitem(sys.modules, "spandrel", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     torch.save({"intro.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "other.pth")
@@ -37,10 +47,17 @@ def nafnet_file(tmp_path: Path) -> Callable[..., Path]:
 
     def write(channels: int = 3) -> Path:
         torch.manual_seed(0)
-        network = NAFNet(img_channel=channels, width=8, middle_blk_num=1, enc_blk_nums=[1, 1], dec_blk_nums=[1, 1])
+        network = NAFNet(
+            img_channel=channels,
+            width=8,
+            middle_blk_num=1,
+            enc_blk_nums=[1, 1],
+            dec_blk_nums=[1, 1],
+        )
         for name, value in network.named_parameters():
             if name.endswith(("beta", "gamma")):
-                torch.nn.init.normal_(value, std=0.5)  # zero at first: the network would be two convolutions
+                # zero at first: the network would be two convolutions
+                torch.nn.init.normal_(value, std=0.5)
         torch.save({"params": network.state_dict()}, tmp_path / "nafnet.pth")
         return tmp_path / "nafnet.pth"
 

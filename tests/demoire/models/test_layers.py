@@ -13,7 +13,9 @@ def test_cost_of_one_convolution_by_hand() -> None:
 
 
 class OneHead(nn.Module):
-    """Attention of all places with each other over the three colours, and a linear layer after it."""
+    """Attention of all places with each other over the three colours, and a linear layer after
+    it.
+    """
 
     def __init__(self) -> None:
         super().__init__()

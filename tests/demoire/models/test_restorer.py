@@ -1,4 +1,6 @@
-"""What holds for every architecture: an untrained one changes nothing, and a tile with its halo equals the whole."""
+"""What holds for every architecture: an untrained one changes nothing, and a tile with its halo
+equals the whole.
+"""
 
 import pytest
 import torch
@@ -8,24 +10,40 @@ from torch import nn
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNetConfig
 from demoire.models.layers import network_cost
-from demoire.models.restorer import ARCHITECTURES, Restorer, RestorerConfig, build_restorer, restorer_config, structure
+from demoire.models.restorer import (
+    ARCHITECTURES,
+    Restorer,
+    RestorerConfig,
+    build_restorer,
+    restorer_config,
+    structure,
+)
 from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import FAST, UNetConfig
 from demoire.moire import CELL
 
 TINY = {
-    "unet": UNetConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0)),
+    "unet": UNetConfig(
+        widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0)
+    ),
     "dmcnn": DMCNNConfig(widths=(8, 8, 8, 8, 8), depth=2, outer_width=8),
     "transformer": TransformerConfig(
-        widths=(8, 8, 8, 8), encoder_depths=(1, 0), middle_depth=1, decoder_depths=(0, 1), head_width=8
+        widths=(8, 8, 8, 8),
+        encoder_depths=(1, 0),
+        middle_depth=1,
+        decoder_depths=(0, 1),
+        head_width=8,
     ),
     "esdnet": ESDNetConfig(encoder_width=8, encoder_growth=8, decoder_width=8, decoder_growth=8),
 }
-SLIM_DMCNN = DMCNNConfig(widths=(16, 16, 16, 16, 16), outer_width=16)  # as deep as the default, and so as far-sighted
+# as deep as the default, and so as far-sighted
+SLIM_DMCNN = DMCNNConfig(widths=(16, 16, 16, 16, 16), outer_width=16)
 
 
 def speaking(config: RestorerConfig) -> Restorer:
-    """A restorer that adds something visible to its input, as a trained one does: up to a few tens in 255."""
+    """A restorer that adds something visible to its input, as a trained one does: up to a few tens
+    in 255.
+    """
     torch.manual_seed(0)
     restorer = build_restorer(config).eval()
     for layer in restorer.modules():
@@ -38,20 +56,25 @@ def test_there_is_a_tiny_one_of_each_here() -> None:
     assert TINY.keys() == ARCHITECTURES.keys()
 
 
-@pytest.mark.parametrize("config", [TINY["dmcnn"], TINY["transformer"], TINY["unet"], FAST, UNetConfig()])
+@pytest.mark.parametrize(
+    "config", [TINY["dmcnn"], TINY["transformer"], TINY["unet"], FAST, UNetConfig()]
+)
 def test_untrained_restorer_gives_its_input_back(config: RestorerConfig) -> None:
     picture = torch.rand(2, 3, 128, 128)
     with torch.inference_mode():
         assert torch.equal(build_restorer(config)(picture), picture)
 
 
-@pytest.mark.parametrize("config", [FAST, UNetConfig(), SLIM_DMCNN, TransformerConfig(), TINY["esdnet"]])
+@pytest.mark.parametrize(
+    "config", [FAST, UNetConfig(), SLIM_DMCNN, TransformerConfig(), TINY["esdnet"]]
+)
 def test_tile_with_halo_equals_the_same_place_in_the_whole_picture(config: RestorerConfig) -> None:
     restorer = speaking(config)
     assert CELL % restorer.multiple == restorer.halo % restorer.multiple == 0
     step, halo = max(64, restorer.multiple), restorer.halo
     core = slice(halo + step, halo + 2 * step)
-    side = core.stop + halo  # so that the tile reaches to the right and bottom edges, and not to the others
+    # so that the tile reaches to the right and bottom edges, and not to the others
+    side = core.stop + halo
     whole = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1))
     window = slice(core.start - halo, core.stop + halo)
     with torch.inference_mode():
@@ -94,7 +117,9 @@ def test_cost_is_what_the_modules_say(config: RestorerConfig, kmacs: int, millio
 def test_a_structure_comes_back_from_its_fields(architecture: str) -> None:
     config = TINY[architecture]
     assert "architecture" not in structure(config)
-    assert restorer_config(architecture, structure(config)) == config == build_restorer(config).config
+    assert (
+        restorer_config(architecture, structure(config)) == config == build_restorer(config).config
+    )
 
 
 @pytest.mark.parametrize(

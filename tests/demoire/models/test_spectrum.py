@@ -1,4 +1,6 @@
-"""Power spectra of tiles: noise is flat, what repeats is a peak, and where it lies does not matter."""
+"""Power spectra of tiles: noise is flat, what repeats is a peak, and where it lies does not
+matter.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ GREEN, COLOUR = range(PLANES)
 def _waves(down: float, across: float, amplitude: float = 0.01, side: int = 256) -> torch.Tensor:
     """Grey waves of so many cycles per window on mid grey, (1, 3, side, side)."""
     axis = torch.arange(side, dtype=torch.float32) * 2 * np.pi / WINDOW
-    return (0.5 + amplitude * torch.cos(down * axis[:, None] + across * axis)).expand(1, 3, side, side)
+    return (0.5 + amplitude * torch.cos(down * axis[:, None] + across * axis)).expand(
+        1, 3, side, side
+    )
 
 
 def test_noise_has_its_variance_at_every_frequency() -> None:
@@ -23,12 +27,15 @@ def test_noise_has_its_variance_at_every_frequency() -> None:
     assert spectra.shape == (PLANES, WINDOW, WINDOW // 2 + 1)
     inner = spectra[:, 2:-2, 2:-2]  # away from the mean grey
     assert torch.allclose(inner[GREEN].exp(), torch.tensor(0.01), rtol=0.25)
-    assert torch.allclose(inner[COLOUR].exp(), torch.tensor(0.02), rtol=0.25)  # of red less blue: both variances
+    # of red less blue: both variances
+    assert torch.allclose(inner[COLOUR].exp(), torch.tensor(0.02), rtol=0.25)
 
 
 @given(down=st.integers(-30, 30), across=st.integers(3, 30), shift=st.integers(0, 63))
 @settings(max_examples=40, deadline=None)
-def test_a_wave_is_a_peak_at_its_frequency_wherever_it_lies(down: int, across: int, shift: int) -> None:
+def test_a_wave_is_a_peak_at_its_frequency_wherever_it_lies(
+    down: int, across: int, shift: int
+) -> None:
     torch.manual_seed(0)
     picture = _waves(down, across).roll(shift, dims=3) + 0.02 * torch.randn(1, 3, 256, 256)
     spectrum = log_spectra(picture)[0, GREEN]

@@ -1,4 +1,6 @@
-"""The U-Net: its cost is as stated, its activations learn, and impossible structures are refused."""
+"""The U-Net: its cost is as stated, its activations learn, and impossible structures are
+refused.
+"""
 
 import pytest
 import torch
@@ -29,7 +31,9 @@ def test_every_activation_learns(activation: Activation) -> None:
     assert restorer.head[0].weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("wrong", [{"kernel_size": 4}, {"widths": (8, 8, 0, 8)}, {"wdiths": (8, 8, 8, 8)}])
+@pytest.mark.parametrize(
+    "wrong", [{"kernel_size": 4}, {"widths": (8, 8, 0, 8)}, {"wdiths": (8, 8, 8, 8)}]
+)
 def test_impossible_structure_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         UNetConfig(**wrong)  # type: ignore[arg-type]

@@ -27,7 +27,9 @@ from demoire.models.weights import (
     shipped_weights,
 )
 
-RESTORER = UNetConfig(widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0))
+RESTORER = UNetConfig(
+    widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0)
+)
 DETECTOR = DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8)
 
 
@@ -56,12 +58,17 @@ def test_a_restorer_comes_back_as_it_was(tmp_path: Path) -> None:
     ("config", "architecture"),
     [
         (DMCNNConfig((8, 8, 8, 8, 8), 1, 8), "restorer-dmcnn"),
-        (TransformerConfig((8, 8, 8, 8), (0, 0), (1, 0), 0, (0, 0), head_width=8), "restorer-transformer"),
+        (
+            TransformerConfig((8, 8, 8, 8), (0, 0), (1, 0), 0, (0, 0), head_width=8),
+            "restorer-transformer",
+        ),
         (ESDNetConfig(4, 4, 4, 4), "restorer-esdnet"),
     ],
     ids=["dmcnn", "transformer", "esdnet"],
 )
-def test_a_file_says_which_architecture_it_is_for(config: RestorerConfig, architecture: str, tmp_path: Path) -> None:
+def test_a_file_says_which_architecture_it_is_for(
+    config: RestorerConfig, architecture: str, tmp_path: Path
+) -> None:
     saved = save_restorer(build_restorer(config), tmp_path / "mine.safetensors", {})
     assert saved.architecture == architecture
     assert load_restorer(str(saved.path)).config == config
@@ -116,7 +123,12 @@ def test_detector_weights_are_no_restorer(tmp_path: Path, restorer_file: Path) -
 def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     network = UNet(RESTORER)
     path = tmp_path / "wrong.safetensors"
-    other = {"widths": [8, 8, 8, 16], "encoder_depths": [0, 0, 0], "middle_depth": 1, "decoder_depths": [1, 0, 0]}
+    other = {
+        "widths": [8, 8, 8, 16],
+        "encoder_depths": [0, 0, 0],
+        "middle_depth": 1,
+        "decoder_depths": [1, 0, 0],
+    }
     save_weights(network, path, architecture="restorer-unet", config=other, metadata={})
     with pytest.raises(WeightsError, match="do not fit"):
         load_restorer(str(path))
@@ -127,7 +139,9 @@ def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def published_esdnet(tmp_path: Path) -> Path:
-    """A checkpoint as the authors' training saves it on several GPUs, of a narrow ESDNet with random weights."""
+    """A checkpoint as the authors' training saves it on several GPUs, of a narrow ESDNet with
+    random weights.
+    """
     torch.manual_seed(3)
     tensors = ESDNet(ESDNetConfig(6, 4, 8, 4)).state_dict()
     state = {f"module.{name}": value for name, value in tensors.items()}
@@ -186,13 +200,18 @@ def test_failed_save_leaves_the_old_file(restorer_file: Path) -> None:
     assert restorer_file.read_bytes() == before
 
 
-def test_a_registry_keeps_several_weights_and_replaces_by_name(tmp_path: Path, restorer_file: Path) -> None:
+def test_a_registry_keeps_several_weights_and_replaces_by_name(
+    tmp_path: Path, restorer_file: Path
+) -> None:
     first = register_weights(restorer_file, "one", tmp_path / "registry")
     register_weights(restorer_file, "two", tmp_path / "registry")
     newer = save_restorer(UNet(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
     register_weights(newer.path, "one", tmp_path / "registry")
     index = json.loads((tmp_path / "registry" / "index.json").read_text())
-    assert {name: entry["sha256"] for name, entry in index.items()} == {"one": newer.digest, "two": first.digest}
+    assert {name: entry["sha256"] for name, entry in index.items()} == {
+        "one": newer.digest,
+        "two": first.digest,
+    }
 
 
 @pytest.mark.parametrize("name", shipped_weights())

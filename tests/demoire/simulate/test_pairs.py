@@ -12,11 +12,18 @@ from demoire.simulate.sheet import contact_sheet, gather
 from demoire.splits import split_of
 
 
-def test_pairs_have_twins_of_their_size_and_a_row_of_labels(scene_folder: Path, tmp_path: Path) -> None:
+def test_pairs_have_twins_of_their_size_and_a_row_of_labels(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     written = write_pairs(scene_folder, tmp_path, "screen", 3, seed=1, size=64)
-    assert [path.name for path in written] == [f"screen_1_0000{number}_moire.png" for number in range(3)]
+    assert [path.name for path in written] == [
+        f"screen_1_0000{number}_moire.png" for number in range(3)
+    ]
     for path in written:
-        moire, clean = read_scene(path), read_scene(tmp_path / path.name.replace("_moire", "_clean"))
+        moire, clean = (
+            read_scene(path),
+            read_scene(tmp_path / path.name.replace("_moire", "_clean")),
+        )
         assert moire.shape == clean.shape == (64, 64, 3)
         assert not np.array_equal(moire, clean)
     with (tmp_path / "labels.csv").open(newline="") as file:
@@ -25,18 +32,24 @@ def test_pairs_have_twins_of_their_size_and_a_row_of_labels(scene_folder: Path, 
     assert all(row["kind"] == "screen" and float(row["strength"]) >= 2 for row in rows)
 
 
-def test_kinds_and_seeds_share_a_folder_and_the_same_again_changes_nothing(scene_folder: Path, tmp_path: Path) -> None:
+def test_kinds_and_seeds_share_a_folder_and_the_same_again_changes_nothing(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     for _ in range(2):
         write_pairs(scene_folder, tmp_path, "halftone", 2, seed=1, size=64)
         write_pairs(scene_folder, tmp_path, "none", 2, seed=2, size=64)
         files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert len(files) == 2 * 2 + 2 + 1
-    assert {name for name in files if name.startswith("none")} == {f"none_2_0000{n}_only_clean.png" for n in range(2)}
+    assert {name for name in files if name.startswith("none")} == {
+        f"none_2_0000{n}_only_clean.png" for n in range(2)
+    }
     write_pairs(scene_folder, tmp_path, "halftone", 1, seed=1, size=64)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
-def test_a_split_takes_only_scenes_that_training_leaves_alone(scene_folder: Path, tmp_path: Path) -> None:
+def test_a_split_takes_only_scenes_that_training_leaves_alone(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     write_pairs(scene_folder, tmp_path, "none", 12, seed=1, size=64, split="test")
     with (tmp_path / "labels.csv").open(newline="") as file:
         sources = {row["source"] for row in csv.DictReader(file)}
@@ -68,18 +81,28 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
         "size": 64,
         **changes,
     }
-    settings["images"] = scene_folder.parent / str(settings["images"]) if "images" in changes else scene_folder
+    settings["images"] = (
+        scene_folder.parent / str(settings["images"]) if "images" in changes else scene_folder
+    )
     with pytest.raises(UsageError, match=says) as caught:
         write_pairs(out=tmp_path / "out", **settings)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_contact_sheet_shows_each_kind_above_its_target_and_the_real_below(scene_folder: Path) -> None:
+def test_a_contact_sheet_shows_each_kind_above_its_target_and_the_real_below(
+    scene_folder: Path,
+) -> None:
     without = contact_sheet(gather(scene_folder, count=3, size=64), columns=2)
     assert without.shape[1] == 2 * (64 + 4) and without.dtype == np.uint8
     told: list[tuple[int, int]] = []
-    gallery = gather(scene_folder, count=3, size=64, real=scene_folder, on_progress=lambda *step: told.append(step))
+    gallery = gather(
+        scene_folder,
+        count=3,
+        size=64,
+        real=scene_folder,
+        on_progress=lambda *step: told.append(step),
+    )
     sheet = contact_sheet(gallery, columns=2)
     assert sheet.shape[0] == without.shape[0] // 6 * 7
     assert np.array_equal(sheet[: without.shape[0]], without)

@@ -28,7 +28,9 @@ def _spectrum_above(picture: np.ndarray, cycles: float) -> float:
     """Energy of the luma above a spatial frequency in cycles per pixel."""
     grey = picture.astype(np.float32).mean(axis=2)
     power = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
-    fy, fx = np.meshgrid(np.fft.fftfreq(grey.shape[0]), np.fft.fftfreq(grey.shape[1]), indexing="ij")
+    fy, fx = np.meshgrid(
+        np.fft.fftfreq(grey.shape[0]), np.fft.fftfreq(grey.shape[1]), indexing="ij"
+    )
     return float(power[np.hypot(fx, fy) > cycles].sum())
 
 
@@ -43,24 +45,40 @@ def test_same_seed_gives_the_same_pair(kind: Kind, landscape: np.ndarray) -> Non
 
 @pytest.mark.parametrize("kind", MOIRE_KINDS)
 def test_tone_and_place_agree_between_input_and_target(kind: Kind, landscape: np.ndarray) -> None:
-    """Averaged over 32 px the two pictures are alike: what differs is the pattern, not the exposure or the framing."""
+    """Averaged over 32 px the two pictures are alike: what differs is the pattern, not the exposure
+    or the framing.
+    """
     differences = []
     for seed in range(24):
         pair = simulate(kind, landscape, 128, np.random.default_rng(seed))
-        wide = [cv2.resize(p, (4, 4), interpolation=cv2.INTER_AREA).astype(float) for p in (pair.moire, pair.clean)]
+        wide = [
+            cv2.resize(p, (4, 4), interpolation=cv2.INTER_AREA).astype(float)
+            for p in (pair.moire, pair.clean)
+        ]
         differences.append(np.abs(wide[0] - wide[1]).mean())
     assert np.median(differences) < 4
 
 
-def test_a_coarse_print_shows_no_finer_picture_than_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of stripes of 4 px under a screen of 8 px, 1.25 samples to a period leave little in the target too."""
-    stripes = np.where(np.arange(256) % 4 < 2, 88, 168).astype(np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
+def test_a_coarse_print_shows_no_finer_picture_than_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of stripes of 4 px under a screen of 8 px, 1.25 samples to a period leave little in the
+    target too.
+    """
+    stripes = (
+        np.where(np.arange(256) % 4 < 2, 88, 168)
+        .astype(np.uint8)[None, :, None]
+        .repeat(256, 0)
+        .repeat(3, 2)
+    )
     flat = np.full_like(stripes, 128)
     draw_print = halftone._draw_print
 
     def contrast(quality: float) -> float:
         def coarse(oversampling: int, rng: np.random.Generator) -> halftone.Print:
-            return replace(draw_print(oversampling, rng), period=8.0 * oversampling, quality=quality)
+            return replace(
+                draw_print(oversampling, rng), period=8.0 * oversampling, quality=quality
+            )
 
         monkeypatch.setattr(halftone, "_draw_print", coarse)
         found = []
@@ -79,16 +97,24 @@ def test_moire_adds_what_the_target_does_not_have(kind: Kind, landscape: np.ndar
     pairs = [simulate(kind, landscape, 128, np.random.default_rng(seed)) for seed in range(32)]
     visible = [pair for pair in pairs if pair.strength > 5]
     assert len(visible) >= 8
-    richer = [_spectrum_above(pair.moire, 0.25) > _spectrum_above(pair.clean, 0.25) for pair in visible]
+    richer = [
+        _spectrum_above(pair.moire, 0.25) > _spectrum_above(pair.clean, 0.25) for pair in visible
+    ]
     assert np.mean(richer) > 0.7  # a sensor also softens the tower's edge, which the target keeps
 
 
 def test_halftone_keeps_the_local_mean(landscape: np.ndarray) -> None:
-    """Yule and Nielsen: the target is the mean of the dots, so a perfect descreening shifts no colour."""
+    """Yule and Nielsen: the target is the mean of the dots, so a perfect descreening shifts no
+    colour.
+    """
     shifts = []
     for seed in range(30):
         pair = simulate("halftone", landscape, 128, np.random.default_rng(seed))
-        shifts.append(np.abs(pair.moire.astype(float).mean((0, 1)) - pair.clean.astype(float).mean((0, 1))).max())
+        shifts.append(
+            np.abs(
+                pair.moire.astype(float).mean((0, 1)) - pair.clean.astype(float).mean((0, 1))
+            ).max()
+        )
     assert np.median(shifts) < 3
 
 
@@ -98,7 +124,8 @@ def test_the_target_of_a_texture_shows_no_weave_that_a_colour_sensor_cannot_carr
     for seed in range(40):
         pair = simulate("texture", plain, 128, np.random.default_rng(seed))
         left.append(np.sqrt(_spectrum_above(pair.clean, 0.3) / _spectrum_above(pair.moire, 0.3)))
-    assert max(left) < 0.5  # up to 4.5 with a target that shows what the green pixels alone could carry
+    # up to 4.5 with a target that shows what the green pixels alone could carry
+    assert max(left) < 0.5
 
 
 def test_clean_kind_has_nothing_to_restore(landscape: np.ndarray) -> None:

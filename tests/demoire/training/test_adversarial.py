@@ -1,4 +1,6 @@
-"""The discriminator: it learns to tell restored from clean, and pulls the restored the right way."""
+"""The discriminator: it learns to tell restored from clean, and pulls the restored the right
+way.
+"""
 
 import pytest
 import torch
@@ -20,7 +22,9 @@ def _batch(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 def _adversary(warmup_steps: int) -> Adversary:
     torch.set_num_threads(1)  # on pictures so small two would only wait for each other
     torch.manual_seed(0)
-    return Adversary(DiscriminatorConfig(widths=(8, 16), learning_rate=5e-3, warmup_steps=warmup_steps), "cpu")
+    return Adversary(
+        DiscriminatorConfig(widths=(8, 16), learning_rate=5e-3, warmup_steps=warmup_steps), "cpu"
+    )
 
 
 def test_patches_are_judged_one_by_one() -> None:
@@ -28,7 +32,8 @@ def test_patches_are_judged_one_by_one() -> None:
     network = Discriminator((8, 16)).eval()
     verdict = network(moire, restored)
     assert verdict.shape == (4, 1, 8, 8)
-    restored[:, :, :, 20:] = 0  # six patches of 4 px to the right of the first one, which is 18 px wide
+    # six patches of 4 px to the right of the first one, which is 18 px wide
+    restored[:, :, :, 20:] = 0
     assert torch.equal(network(moire, restored)[..., :2], verdict[..., :2])
     assert not torch.equal(network(moire, restored)[..., -1], verdict[..., -1])
 

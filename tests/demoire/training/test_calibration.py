@@ -1,4 +1,6 @@
-"""Calibration: a temperature that makes probabilities true, thresholds that leave clean images alone."""
+"""Calibration: a temperature that makes probabilities true, thresholds that leave clean images
+alone.
+"""
 
 import numpy as np
 import pytest
@@ -25,14 +27,18 @@ def test_temperature_finds_the_overconfidence() -> None:
 def test_calibration_makes_probabilities_true() -> None:
     logits, kinds = _overconfident(4000, factor=3.0)
     raw = detector_figures(logits, kinds, CleanPictures(), Calibration())
-    fitted = detector_figures(logits, kinds, CleanPictures(), calibrate(logits, kinds, CleanPictures()))
+    fitted = detector_figures(
+        logits, kinds, CleanPictures(), calibrate(logits, kinds, CleanPictures())
+    )
     assert fitted["calibration_error"] < 0.03 < raw["calibration_error"]
     assert fitted["auc"] == pytest.approx(raw["auc"], abs=0.02)
 
 
 def test_threshold_leaves_clean_tiles_and_pictures_alone() -> None:
     logits, kinds = _overconfident(4000, factor=1.0)
-    clean = CleanPictures(natural=(torch.tensor([[2.0, 0, 0, 0], [0.0, 1, 0, 0]]), torch.tensor([[3.0, 0, 0, 0]])))
+    clean = CleanPictures(
+        natural=(torch.tensor([[2.0, 0, 0, 0], [0.0, 1, 0, 0]]), torch.tensor([[3.0, 0, 0, 0]]))
+    )
     calibration = calibrate(logits, kinds, clean)
     scores = 1 - (logits.double() / calibration.temperature).softmax(dim=1)[kinds == 0][:, 0]
     assert 0.003 < (scores >= calibration.threshold).double().mean() <= 0.005
@@ -44,17 +50,23 @@ def test_threshold_leaves_clean_tiles_and_pictures_alone() -> None:
 def test_figures_by_hand() -> None:
     """Two clean tiles, one of them suspected; two screens, one found and one taken for halftone."""
     logits = torch.tensor([[5.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0]])
-    figures = detector_figures(logits, torch.tensor([0, 0, 1, 1]), CleanPictures(), Calibration(threshold=0.5))
+    figures = detector_figures(
+        logits, torch.tensor([0, 0, 1, 1]), CleanPictures(), Calibration(threshold=0.5)
+    )
     assert (figures["accuracy"], figures["recall"], figures["precision"]) == (0.75, 1.0, 0.66667)
     assert figures["confusion"]["screen"] == {"none": 0, "screen": 1, "halftone": 1, "texture": 0}
     assert figures["n"] == 4
 
 
 def test_partial_auc_counts_false_alarms_where_thresholds_lie() -> None:
-    """One clean tile in a hundred above all moiré: the whole ROC hardly shows it, its beginning does."""
+    """One clean tile in a hundred above all moiré: the whole ROC hardly shows it, its beginning
+    does.
+    """
     kinds = torch.tensor([0] * 100 + [1] * 100)
     logits = torch.zeros(200, 4)
     logits[:, 1] = torch.tensor([9.0] + [-5.0] * 99 + [5.0] * 100)
     figures = detector_figures(logits, kinds, CleanPictures(), Calibration())
     assert figures["auc"] == pytest.approx(0.99)
-    assert figures["partial_auc"] == pytest.approx((1 + (0.04 - 0.05**2 / 2) / (0.05 - 0.05**2 / 2)) / 2, abs=1e-4)
+    assert figures["partial_auc"] == pytest.approx(
+        (1 + (0.04 - 0.05**2 / 2) / (0.05 - 0.05**2 / 2)) / 2, abs=1e-4
+    )

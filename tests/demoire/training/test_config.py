@@ -30,7 +30,9 @@ def test_configuration_survives_being_written(name: str, tmp_path: Path) -> None
 
 
 def test_names_that_are_shipped() -> None:
-    assert {"detector", "restorer", "restorer-fast", "tiny-detector", "tiny-restorer"} <= set(shipped_configs())
+    assert {"detector", "restorer", "restorer-fast", "tiny-detector", "tiny-restorer"} <= set(
+        shipped_configs()
+    )
 
 
 def test_fast_configuration_is_the_fast_structure() -> None:
@@ -49,7 +51,9 @@ def test_fast_configuration_is_the_fast_structure() -> None:
         ("restorer-esdnet", ESDNetConfig, 270_000),
     ],
 )
-def test_shipped_restorers_are_what_their_names_say_within_their_cost(name: str, kind: type, most: int) -> None:
+def test_shipped_restorers_are_what_their_names_say_within_their_cost(
+    name: str, kind: type, most: int
+) -> None:
     restorer = load_config(name).restorer
     assert type(restorer) is kind
     with torch.device("meta"):
@@ -72,9 +76,15 @@ def _write(folder: Path, text: str) -> Path:
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
-    config = load_config(_write(tmp_path, "[optimizer]\nlearning_rate = 0.25\n[restorer]\nmiddle_depth = 3\n"))
+    config = load_config(
+        _write(tmp_path, "[optimizer]\nlearning_rate = 0.25\n[restorer]\nmiddle_depth = 3\n")
+    )
     assert isinstance(config, TrainConfig)
-    assert (config.steps, config.optimizer.learning_rate, config.restorer.middle_depth) == (5, 0.25, 3)
+    assert (config.steps, config.optimizer.learning_rate, config.restorer.middle_depth) == (
+        5,
+        0.25,
+        3,
+    )
 
 
 def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
@@ -93,7 +103,10 @@ def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
             '[restorer]\narchitecture = "perceptron"\n',
             "restorer: there is no such architecture; use one of unet",
         ),
-        ('[restorer]\narchitecture = "dmcnn"\nmiddle_depth = 2\n', "restorer.middle_depth: is not a known key"),
+        (
+            '[restorer]\narchitecture = "dmcnn"\nmiddle_depth = 2\n',
+            "restorer.middle_depth: is not a known key",
+        ),
         ('[restorer]\narchitecture = "transformer"\nhead_width = 20\n', "head_width has to divide"),
         ('[restorer]\narchitecture = "transformer"\n[data]\nsize = 192\n', "multiple of 128"),
         ("[data.mix]\nwallpaper = 1.0\n", "wallpaper"),
@@ -104,7 +117,10 @@ def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
         ("[restorer_loss]\nwide = 1.0\n", "restorer_loss.wide: is not a known key"),
         ("[[curriculum]]\nafter = 1\nsize = 100\n", "multiple of 32"),
         ("[[curriculum]]\nafter = 1000000\nsize = 128\n", "before the last step"),
-        ("[[curriculum]]\nafter = 5\nscales = [1.0, 2.0]\n", "curriculum.0.scales: is not a known key"),
+        (
+            "[[curriculum]]\nafter = 5\nscales = [1.0, 2.0]\n",
+            "curriculum.0.scales: is not a known key",
+        ),
         ("[optimizer\n", "not valid TOML"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Training data: split by scene, the same samples for any number of workers, labels that can be trusted."""
+"""Training data: split by scene, the same samples for any number of workers, labels that can be
+trusted.
+"""
 
 from pathlib import Path
 
@@ -11,10 +13,20 @@ from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind
 from demoire.splits import split_of
 from demoire.training.config import DataConfig
-from demoire.training.data import PairSource, Sample, Samples, SceneStore, batches, find_images, validation_set
+from demoire.training.data import (
+    PairSource,
+    Sample,
+    Samples,
+    SceneStore,
+    batches,
+    find_images,
+    validation_set,
+)
 from demoire.training.shards import MadePair, make_shards
 
-SMALL = DataConfig(size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4)
+SMALL = DataConfig(
+    size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4
+)
 EVENLY: dict[Kind, float] = dict.fromkeys(KINDS, 1.0)
 
 
@@ -23,7 +35,9 @@ def _samples(folder: Path, task: str = "restorer", config: DataConfig = SMALL) -
 
 
 def _equal(one: Sample, other: Sample) -> bool:
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("moire", "clean", "kind"))
+    return all(
+        torch.equal(getattr(one, name), getattr(other, name)) for name in ("moire", "clean", "kind")
+    )
 
 
 def test_every_scene_is_in_one_split_and_most_are_for_training(scene_folder: Path) -> None:
@@ -71,14 +85,18 @@ def test_a_scene_is_drawn_as_often_as_it_is_large(tmp_path: Path) -> None:
 
 
 def test_mix_decides_the_kinds(scene_folder: Path) -> None:
-    samples = _samples(scene_folder, config=SMALL.model_copy(update={"mix": {"halftone": 3.0, "none": 1.0}}))
+    samples = _samples(
+        scene_folder, config=SMALL.model_copy(update={"mix": {"halftone": 3.0, "none": 1.0}})
+    )
     kinds = [KINDS[int(samples[number].kind)] for number in range(40)]
     assert set(kinds) == {"halftone", "none"}
     assert 20 <= kinds.count("halftone") <= 38
 
 
 def test_detector_labels_what_cannot_be_seen_as_clean(scene_folder: Path) -> None:
-    blind = SMALL.model_copy(update={"visible": 1000.0, "invisible": 1000.0, "mix": {"screen": 1.0}})
+    blind = SMALL.model_copy(
+        update={"visible": 1000.0, "invisible": 1000.0, "mix": {"screen": 1.0}}
+    )
     assert int(_samples(scene_folder, "detector", blind)[0].kind) == KINDS.index("none")
     plain = SMALL.model_copy(update={"visible": 0.0, "invisible": 0.0, "mix": {"screen": 1.0}})
     assert int(_samples(scene_folder, "detector", plain)[0].kind) == KINDS.index("screen")
@@ -93,9 +111,13 @@ def test_clean_twins_of_moire_pictures_stand_among_the_clean_ones(scene_folder: 
     assert not torch.equal(sample.clean, without.clean)
 
 
-def test_tone_changes_both_twins_alike_and_keeps_the_order_of_brightness(scene_folder: Path) -> None:
+def test_tone_changes_both_twins_alike_and_keeps_the_order_of_brightness(
+    scene_folder: Path,
+) -> None:
     plain, toned = (
-        _samples(scene_folder, config=SMALL.model_copy(update={"mix": {"none": 1.0}, "tone": tone}))[2]
+        _samples(
+            scene_folder, config=SMALL.model_copy(update={"mix": {"none": 1.0}, "tone": tone})
+        )[2]
         for tone in (0.0, 0.2)
     )
     assert torch.equal(toned.moire, toned.clean) and not torch.equal(toned.clean, plain.clean)
@@ -111,7 +133,9 @@ def test_validation_set_has_every_kind_of_the_mix(scene_folder: Path) -> None:
     assert _equal(held_out, validation_set(samples, SMALL, (0, 1)))
 
 
-def test_drawn_scenes_stand_in_for_a_split_without_images(scene_folder: Path, tmp_path: Path) -> None:
+def test_drawn_scenes_stand_in_for_a_split_without_images(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     only = next(path for path in find_images(scene_folder, "train"))
     (tmp_path / only.name).write_bytes(only.read_bytes())
     samples = Samples(PairSource(tmp_path, "validation", SMALL), "restorer", SMALL, (0,))
@@ -127,9 +151,13 @@ def shards(scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def test_pairs_of_shards_are_cut_and_turned_and_depend_on_their_number_alone(scene_folder: Path, shards: Path) -> None:
+def test_pairs_of_shards_are_cut_and_turned_and_depend_on_their_number_alone(
+    scene_folder: Path, shards: Path
+) -> None:
     def samples() -> Samples:
-        return Samples(PairSource(scene_folder, "train", SMALL, shards), "restorer", SMALL, (SMALL.seed,))
+        return Samples(
+            PairSource(scene_folder, "train", SMALL, shards), "restorer", SMALL, (SMALL.seed,)
+        )
 
     later = samples()[7]
     assert later.moire.shape == later.clean.shape == (3, 64, 64)
@@ -140,9 +168,13 @@ def test_pairs_of_shards_are_cut_and_turned_and_depend_on_their_number_alone(sce
 def test_shards_hold_the_shares_of_the_mix(scene_folder: Path, tmp_path: Path) -> None:
     source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}))
     list(make_shards(tmp_path, 1, source.simulated, {"none": 3, "texture": 1}, seed=1, workers=0))
-    kinds = [row.partition(",")[0] for row in (tmp_path / "rows-00000.csv").read_text().splitlines()]
+    kinds = [
+        row.partition(",")[0] for row in (tmp_path / "rows-00000.csv").read_text().splitlines()
+    ]
     assert [kinds.count(kind) for kind in KINDS] == [192, 0, 0, 64]
-    with pytest.raises(UsageError, match="hold no pair of kind screen: they were made for another data.mix"):
+    with pytest.raises(
+        UsageError, match="hold no pair of kind screen: they were made for another data.mix"
+    ):
         PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}), tmp_path).pair(
             "screen", np.random.default_rng(0)
         )
@@ -159,7 +191,9 @@ def test_workers_make_the_same_shards(scene_folder: Path, tmp_path: Path) -> Non
     source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}))
     clean: dict[Kind, float] = {"none": 1.0}
     for folder, workers in (("alone", 0), ("helped", 2)):
-        assert sorted(make_shards(tmp_path / folder, 2, source.simulated, clean, seed=1, workers=workers)) == [0, 1]
+        assert sorted(
+            make_shards(tmp_path / folder, 2, source.simulated, clean, seed=1, workers=workers)
+        ) == [0, 1]
     names = sorted(path.name for path in (tmp_path / "alone").iterdir())
     assert len(names) == 6
     for name in names:
@@ -186,7 +220,9 @@ def test_folder_without_images(tmp_path: Path, make: object, says: str) -> None:
 
 def test_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no JPEG")
-    name = next(name for name in (f"broken-{i}.jpg" for i in range(50)) if split_of(name) == "train")
+    name = next(
+        name for name in (f"broken-{i}.jpg" for i in range(50)) if split_of(name) == "train"
+    )
     (tmp_path / "broken.jpg").rename(tmp_path / name)
     with pytest.raises(UsageError, match=name):
         PairSource(tmp_path, "train", SMALL)

@@ -1,4 +1,6 @@
-"""A U-Net that begins as a copy of a smaller one gives what that gives, and then learns with all that it has."""
+"""A U-Net that begins as a copy of a smaller one gives what that gives, and then learns with all
+that it has.
+"""
 
 from dataclasses import replace
 
@@ -37,7 +39,11 @@ more = st.integers(0, 2)
 )
 @settings(max_examples=20)
 def test_the_larger_network_gives_what_the_smaller_gives(
-    wider: tuple[int, ...], encoders: tuple[int, ...], middle: int, decoders: tuple[int, ...], bands: int
+    wider: tuple[int, ...],
+    encoders: tuple[int, ...],
+    middle: int,
+    decoders: tuple[int, ...],
+    bands: int,
 ) -> None:
     def added(few: tuple[int, ...], extra: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(a + b for a, b in zip(few, extra, strict=True))

@@ -1,4 +1,6 @@
-"""The training loop on tiny networks: it learns, resumes bit for bit, and fails with the last good state intact."""
+"""The training loop on tiny networks: it learns, resumes bit for bit, and fails with the last good
+state intact.
+"""
 
 import csv
 import json
@@ -45,7 +47,9 @@ def _tiny(task: str, **changes: object) -> TrainConfig:
 
 
 @pytest.mark.parametrize("task", ["restorer", "detector"])
-def test_a_run_leaves_weights_figures_and_curve(task: str, scene_folder: Path, tmp_path: Path) -> None:
+def test_a_run_leaves_weights_figures_and_curve(
+    task: str, scene_folder: Path, tmp_path: Path
+) -> None:
     result = train(_tiny(task), scene_folder, tmp_path)
     assert (result.step, result.finished) == (6, True)
     assert result.weights == tmp_path / f"tiny-{task}.safetensors"
@@ -70,9 +74,13 @@ def test_a_run_leaves_weights_figures_and_curve(task: str, scene_folder: Path, t
     ],
     ids=lambda config: config.architecture,
 )
-def test_every_architecture_trains(restorer: RestorerConfig, scene_folder: Path, tmp_path: Path) -> None:
+def test_every_architecture_trains(
+    restorer: RestorerConfig, scene_folder: Path, tmp_path: Path
+) -> None:
     config = _tiny("restorer", restorer=restorer, steps=3)
-    data = config.data.model_copy(update={"size": 128, "batch": 1, "mix": {"screen": 1.0}, "validation_per_kind": 1})
+    data = config.data.model_copy(
+        update={"size": 128, "batch": 1, "mix": {"screen": 1.0}, "validation_per_kind": 1}
+    )
     result = train(config.model_copy(update={"data": data}), scene_folder, tmp_path)
     assert result.weights is not None
     trained = load_restorer(str(result.weights))
@@ -102,7 +110,10 @@ CURRICULUM = (Stage(after=2, size=96, batch=1), Stage(after=4, mix={"halftone": 
         ("restorer", {"curriculum": CURRICULUM}),
         (
             "restorer",
-            {"optimizer": OptimizerConfig(kind="muon"), "restorer": UNetConfig((16,) * 4, (0, 0, 0), 1, (1, 0, 0))},
+            {
+                "optimizer": OptimizerConfig(kind="muon"),
+                "restorer": UNetConfig((16,) * 4, (0, 0, 0), 1, (1, 0, 0)),
+            },
         ),
         ("detector", {}),
     ],
@@ -113,11 +124,16 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 ) -> None:
     straight = train(_tiny(task, **changes), scene_folder, tmp_path / "straight")
     for stop in range(1, 4):
-        cut = train(_tiny(task, minutes=MOMENT, **changes), scene_folder, tmp_path / "cut", resume=True)
+        cut = train(
+            _tiny(task, minutes=MOMENT, **changes), scene_folder, tmp_path / "cut", resume=True
+        )
         assert (cut.step, cut.finished) == (stop, False)
     resumed = train(_tiny(task, **changes), scene_folder, tmp_path / "cut", resume=True)
     assert resumed.finished
-    one, other = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("straight", "cut"))
+    one, other = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("straight", "cut")
+    )
     for part in ("network", "mean", "optimizer", "adversary"):
         _assert_equal(one[part], other[part])
     assert straight.weights is not None and resumed.weights is not None
@@ -139,26 +155,37 @@ def _assert_equal(one: object, other: object) -> None:
         assert one == other
 
 
-def test_a_discriminator_is_trained_beside_and_stays_out_of_the_weights(scene_folder: Path, tmp_path: Path) -> None:
+def test_a_discriminator_is_trained_beside_and_stays_out_of_the_weights(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     result = train(_tiny("restorer", **ADVERSARIAL), scene_folder, tmp_path / "gan")
     plain = train(_tiny("restorer", keep="last"), scene_folder, tmp_path / "plain")
     assert (
-        load_restorer(str(result.weights)).state_dict().keys() == load_restorer(str(plain.weights)).state_dict().keys()
+        load_restorer(str(result.weights)).state_dict().keys()
+        == load_restorer(str(plain.weights)).state_dict().keys()
     )
     assert find_weights(str(result.weights)).digest != find_weights(str(plain.weights)).digest
     with (tmp_path / "gan" / "curve.csv").open() as file:
-        losses = [float(row["discriminator_loss"]) for row in csv.DictReader(file) if row["discriminator_loss"]]
+        losses = [
+            float(row["discriminator_loss"])
+            for row in csv.DictReader(file)
+            if row["discriminator_loss"]
+        ]
     assert len(losses) == 3 and all(0 < loss < 2 for loss in losses)
 
 
 def test_a_discriminator_that_explodes_is_named(scene_folder: Path, tmp_path: Path) -> None:
     wild = {**ADVERSARIAL, "discriminator": DiscriminatorConfig(widths=(4,), learning_rate=1e38)}
-    with pytest.raises(DemoireError, match=r"discriminator's loss .* lower discriminator.learning_rate"):
+    with pytest.raises(
+        DemoireError, match=r"discriminator's loss .* lower discriminator.learning_rate"
+    ):
         train(_tiny("restorer", **wild), scene_folder, tmp_path)
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_last_weights_are_kept_where_they_are_asked_for(scene_folder: Path, tmp_path: Path) -> None:
+def test_the_last_weights_are_kept_where_they_are_asked_for(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     """Of a run whose best validation is its first, since it is taught nonsense fast."""
     bad = OptimizerConfig(learning_rate=0.3, warmup_steps=0, ema=0.0)
     for keep, step in (("best", 1), ("last", 3)):
@@ -168,20 +195,39 @@ def test_the_last_weights_are_kept_where_they_are_asked_for(scene_folder: Path, 
         assert (facts["step"], facts["figures"]) == (step, result.figures)
 
 
-def test_event_files_hold_the_curve_and_a_resumed_run_has_each_point_once(scene_folder: Path, tmp_path: Path) -> None:
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    train(_tiny("restorer", steps=3, log_every=1, validate_every=1, minutes=MOMENT), scene_folder, tmp_path)
-    train(_tiny("restorer", steps=3, log_every=1, validate_every=1), scene_folder, tmp_path, resume=True)
+def test_event_files_hold_the_curve_and_a_resumed_run_has_each_point_once(
+    scene_folder: Path, tmp_path: Path
+) -> None:
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    train(
+        _tiny("restorer", steps=3, log_every=1, validate_every=1, minutes=MOMENT),
+        scene_folder,
+        tmp_path,
+    )
+    train(
+        _tiny("restorer", steps=3, log_every=1, validate_every=1),
+        scene_folder,
+        tmp_path,
+        resume=True,
+    )
     with (tmp_path / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     for name in ("loss", "gain", "psnr_screen"):
-        points = [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in rows if row[name]]
+        points = [
+            (int(row["step"]), pytest.approx(float(row[name]), rel=1e-5))
+            for row in rows
+            if row[name]
+        ]
         assert [(event.step, event.value) for event in events.Scalars(name)] == points
         assert len(points) == 3
 
 
-def test_without_tensorboard_there_are_no_event_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_tensorboard_there_are_no_event_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(curves, "find_spec", lambda name: None)
     curves.write_events([{"step": 1, "loss": 0.5}], tmp_path / "tensorboard")
     assert not list(tmp_path.iterdir())
@@ -192,7 +238,9 @@ def test_without_tensorboard_there_are_no_event_files(monkeypatch: pytest.Monkey
 def test_a_run_that_is_told_to_stop_can_be_resumed(
     workers: int, number: signal.Signals, scene_folder: Path, tmp_path: Path
 ) -> None:
-    """A signal to a training and its workers, as Ctrl-C gives it: the step is ended and saved; nothing is lost."""
+    """A signal to a training and its workers, as Ctrl-C gives it: the step is ended and saved;
+    nothing is lost.
+    """
     (tmp_path / "long.toml").write_text(
         'task = "restorer"\nname = "long"\nsteps = 100000\nthreads = 1\nlog_every = 1\n'
         "[restorer]\nwidths = [8, 8, 8, 8]\n"
@@ -203,8 +251,17 @@ def test_a_run_that_is_told_to_stop_can_be_resumed(
         "logging.basicConfig(level=logging.INFO)\n"
         "train(load_config(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "long.toml"), str(scene_folder), str(tmp_path / "out")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        str(tmp_path / "long.toml"),
+        str(scene_folder),
+        str(tmp_path / "out"),
+    ]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "step 3/" in line:
@@ -222,7 +279,9 @@ def test_resuming_a_finished_run_changes_nothing(scene_folder: Path, tmp_path: P
 
 
 def striped(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grey pictures of 64 px with upright stripes over them, and without: the simplest moiré there is."""
+    """Grey pictures of 64 px with upright stripes over them, and without: the simplest moiré there
+    is.
+    """
     grey = np.random.default_rng(seed).integers(70, 180, (count, 1, 1, 1), dtype=np.uint8)
     clean = np.broadcast_to(grey, (count, 64, 64, 3)).copy()
     stripes = (20 * np.sin(2 * np.pi * np.arange(64) / 5)).round().astype(np.int16)
@@ -244,7 +303,9 @@ def test_a_restorer_learns_to_take_stripes_away(
 ) -> None:
     """On pictures that it was not trained on, within 100 steps and with eight channels."""
     config = _tiny("restorer", steps=100, validate_every=100, precision=precision)
-    data = config.data.model_copy(update={"mix": {"screen": 1.0}, "batch": 4, "rotate": False, "shards": 1})
+    data = config.data.model_copy(
+        update={"mix": {"screen": 1.0}, "batch": 4, "rotate": False, "shards": 1}
+    )
     optimizer = config.optimizer.model_copy(update={"learning_rate": 3e-3, "ema": 0.9})
     config = config.model_copy(update={"data": data, "optimizer": optimizer})
     result = train(config, scene_folder, tmp_path, shards=striped_shards)
@@ -268,8 +329,12 @@ def test_another_run_in_the_folder_is_not_overwritten(scene_folder: Path, tmp_pa
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
-def test_exploding_loss_stops_and_keeps_the_last_good_checkpoint(scene_folder: Path, tmp_path: Path) -> None:
-    wild = OptimizerConfig(kind="gradient_descent", learning_rate=1e30, clip_norm=0, warmup_steps=0, l2=0)
+def test_exploding_loss_stops_and_keeps_the_last_good_checkpoint(
+    scene_folder: Path, tmp_path: Path
+) -> None:
+    wild = OptimizerConfig(
+        kind="gradient_descent", learning_rate=1e30, clip_norm=0, warmup_steps=0, l2=0
+    )
     config = _tiny("restorer", optimizer=wild, checkpoint_every=1)
     with pytest.raises(DemoireError, match="no longer a number at step"):
         train(config, scene_folder, tmp_path)
@@ -301,26 +366,43 @@ def test_every_optimizer_with_l1_and_l2(kind: str, scene_folder: Path, tmp_path:
     assert result.finished
 
 
-@pytest.mark.parametrize("larger", [{}, {"widths": (12, 12, 12, 12), "middle_depth": 2}], ids=["same", "grown"])
-def test_training_goes_on_from_given_weights(larger: dict[str, Any], scene_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "larger", [{}, {"widths": (12, 12, 12, 12), "middle_depth": 2}], ids=["same", "grown"]
+)
+def test_training_goes_on_from_given_weights(
+    larger: dict[str, Any], scene_folder: Path, tmp_path: Path
+) -> None:
     tiny = _tiny("restorer")
     first = train(tiny, scene_folder, tmp_path / "first")
     still = OptimizerConfig(learning_rate=1e-30, warmup_steps=0, l2=0)
     restorer = replace(tiny.restorer, **larger)
-    config = _tiny("restorer", steps=1, start_from=str(first.weights), optimizer=still, restorer=restorer)
+    config = _tiny(
+        "restorer", steps=1, start_from=str(first.weights), optimizer=still, restorer=restorer
+    )
     second = train(config, scene_folder, tmp_path / "second")
     assert second.score == pytest.approx(first.score, abs=1e-3)
 
 
-def test_training_does_not_go_on_from_another_architecture(scene_folder: Path, tmp_path: Path) -> None:
+def test_training_does_not_go_on_from_another_architecture(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     first = train(_tiny("restorer", steps=1), scene_folder, tmp_path / "first")
-    config = _tiny("restorer", steps=1, start_from=str(first.weights), restorer=DMCNNConfig((8, 8, 8, 8, 8), 1, 8))
+    config = _tiny(
+        "restorer",
+        steps=1,
+        start_from=str(first.weights),
+        restorer=DMCNNConfig((8, 8, 8, 8, 8), 1, 8),
+    )
     with pytest.raises(WeightsError, match="another structure"):
         train(config, scene_folder, tmp_path / "second")
 
 
-def test_weights_that_cannot_be_started_from_are_one_sentence(scene_folder: Path, tmp_path: Path) -> None:
-    save_file({"a": torch.zeros(9)}, tmp_path / "newer.safetensors", {"format": "demoire-weights/9"})
+def test_weights_that_cannot_be_started_from_are_one_sentence(
+    scene_folder: Path, tmp_path: Path
+) -> None:
+    save_file(
+        {"a": torch.zeros(9)}, tmp_path / "newer.safetensors", {"format": "demoire-weights/9"}
+    )
     data = (tmp_path / "newer.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     says = {
@@ -344,7 +426,9 @@ def test_the_curriculum_changes_the_batches(
     monkeypatch.setattr(
         RestorerTask,
         "loss",
-        lambda task, network, batch: (seen.append(batch.moire.shape), loss(task, network, batch))[1],
+        lambda task, network, batch: (seen.append(batch.moire.shape), loss(task, network, batch))[
+            1
+        ],
     )
     train(_tiny("restorer", curriculum=CURRICULUM), scene_folder, tmp_path)
     assert seen == [(2, 3, 64, 64)] * 2 + [(1, 3, 96, 96)] * 4
@@ -356,5 +440,6 @@ def test_shards_are_large_enough_for_every_stage(
     monkeypatch.setattr("demoire.training.shards.PAIRS_PER_SHARD", 16)
     config = _tiny("restorer", curriculum=CURRICULUM)
     config = config.model_copy(update={"data": config.data.model_copy(update={"shards": 1})})
-    fill_shards(tmp_path / "shards", scene_folder, config)  # as a scheduler does it, in a step before training
+    # as a scheduler does it, in a step before training
+    fill_shards(tmp_path / "shards", scene_folder, config)
     assert train(config, scene_folder, tmp_path / "run", shards=tmp_path / "shards").finished

@@ -26,7 +26,9 @@ def test_multi_scale_part_sees_bands_and_not_dots() -> None:
     band = torch.where(torch.arange(64) < 32, 0.1, -0.1).expand(64, 64)
     assert multi_scale_loss(checkerboard.expand(1, 3, 64, 64), (4, 16)) < 1e-6
     for scales, loss in (((4, 16), 0.2), ((2, 4, 8), 0.3)):  # 0.1 at each of the scales
-        assert multi_scale_loss(band.expand(1, 3, 64, 64).clone(), scales) == pytest.approx(loss, rel=1e-4)
+        assert multi_scale_loss(band.expand(1, 3, 64, 64).clone(), scales) == pytest.approx(
+            loss, rel=1e-4
+        )
 
 
 def test_frequency_part_is_the_spectrum_of_the_difference() -> None:
@@ -37,8 +39,12 @@ def test_frequency_part_is_the_spectrum_of_the_difference() -> None:
 
 
 def _chroma_from_afar(picture: Tensor) -> np.ndarray:
-    """By scikit-image and SciPy: a* and b* of every fourth pixel of the picture blurred in linear light."""
-    xyz = gaussian_filter(rgb2xyz(picture.permute(1, 2, 0).numpy()), (4, 4, 0), truncate=3, mode="mirror")
+    """By scikit-image and SciPy: a* and b* of every fourth pixel of the picture blurred in linear
+    light.
+    """
+    xyz = gaussian_filter(
+        rgb2xyz(picture.permute(1, 2, 0).numpy()), (4, 4, 0), truncate=3, mode="mirror"
+    )
     return xyz2lab(xyz[::4, ::4])[..., 1:]
 
 
@@ -50,7 +56,9 @@ def test_colour_part_is_the_distance_in_cielab_of_blurred_pictures() -> None:
     ]
     expected = (np.sqrt(np.square(distances) + 0.25) - 0.5).mean() / 100
     assert colour_loss(pink, CLEAN) == pytest.approx(expected, rel=2e-3)
-    without, both = (restorer_loss(pink, CLEAN, RestorerLossConfig(colour=weight)) for weight in (0.0, 1.0))
+    without, both = (
+        restorer_loss(pink, CLEAN, RestorerLossConfig(colour=weight)) for weight in (0.0, 1.0)
+    )
     assert both - without == pytest.approx(expected, rel=2e-3)
 
 
@@ -62,7 +70,8 @@ def test_colour_part_sees_coloured_bands_and_neither_grey_bands_nor_coloured_dot
     bands = colour_loss(grey + wave * green, grey)
     assert bands > 0.05
     assert colour_loss(grey + wave, grey) < 0.01 * bands
-    assert colour_loss(grey + dots * green, grey) < 0.25 * bands  # as light they mix to a little more green
+    # as light they mix to a little more green
+    assert colour_loss(grey + dots * green, grey) < 0.25 * bands
 
 
 def test_colour_part_has_a_finite_slope_for_the_truth_and_beyond_the_range() -> None:
@@ -74,14 +83,21 @@ def test_colour_part_has_a_finite_slope_for_the_truth_and_beyond_the_range() -> 
 
 def test_detector_loss_is_cross_entropy() -> None:
     logits, kinds = torch.randn(8, 4), torch.arange(8) % 4
-    assert torch.allclose(detector_loss(logits, kinds, DetectorLossConfig()), F.cross_entropy(logits, kinds))
+    assert torch.allclose(
+        detector_loss(logits, kinds, DetectorLossConfig()), F.cross_entropy(logits, kinds)
+    )
 
 
 def test_focal_loss_all_but_forgets_what_is_right_already() -> None:
     logits = torch.tensor([[4.0, 0, 0, 0], [0.0, 4, 0, 0]])
     kinds = torch.tensor([0, 0])  # the first right, the second wrong
-    plain = [detector_loss(logits[i : i + 1], kinds[i : i + 1], DetectorLossConfig()) for i in range(2)]
-    focal = [detector_loss(logits[i : i + 1], kinds[i : i + 1], DetectorLossConfig(focal_gamma=2)) for i in range(2)]
+    plain = [
+        detector_loss(logits[i : i + 1], kinds[i : i + 1], DetectorLossConfig()) for i in range(2)
+    ]
+    focal = [
+        detector_loss(logits[i : i + 1], kinds[i : i + 1], DetectorLossConfig(focal_gamma=2))
+        for i in range(2)
+    ]
     assert focal[0] < 0.01 * plain[0]
     assert focal[1] > 0.9 * plain[1]
 

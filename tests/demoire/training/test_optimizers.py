@@ -16,13 +16,24 @@ def test_learning_rate_warms_up_and_falls_as_half_a_cosine() -> None:
     assert rates[10] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.55)
     assert rates[110] == pytest.approx(0.1)
-    assert learning_rate(90, 110, OptimizerConfig(learning_rate=1.0, warmup_steps=10, schedule="constant")) == 1.0
+    assert (
+        learning_rate(
+            90, 110, OptimizerConfig(learning_rate=1.0, warmup_steps=10, schedule="constant")
+        )
+        == 1.0
+    )
 
 
 @pytest.fixture
 def network() -> nn.Module:
     torch.manual_seed(0)
-    layers = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.Flatten(), nn.Linear(16, 4)
+    layers = (
+        nn.Conv2d(3, 16, 3),
+        nn.Conv2d(16, 16, 3),
+        nn.BatchNorm2d(16),
+        nn.Flatten(),
+        nn.Linear(16, 4),
+    )
     return channels_last(nn.Sequential(*layers))
 
 
@@ -36,7 +47,9 @@ def _one_step(network: nn.Module, config: OptimizerConfig) -> dict[str, torch.Te
 
 
 def _spread(kernel: torch.Tensor) -> float:
-    """How much stronger a kernel (out, in, h, w), taken as a matrix, is in one direction than in another."""
+    """How much stronger a kernel (out, in, h, w), taken as a matrix, is in one direction than in
+    another.
+    """
     strengths = torch.linalg.svdvals(kernel.flatten(1))
     return (strengths.max() / strengths.min()).item()
 

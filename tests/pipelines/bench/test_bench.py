@@ -1,4 +1,6 @@
-"""The bench on a small scale: that it measures the real job, and that its figures are those it says they are."""
+"""The bench on a small scale: that it measures the real job, and that its figures are those it says
+they are.
+"""
 
 import io
 import tarfile
@@ -24,10 +26,19 @@ from pipelines.bench.script import Script
 from tests.pipelines.conftest import draw, read_tar
 
 PROMISED = {
-    *("model_mps", "fast_mps", "detector_mps", "ceilings", "end_to_end_mps", "efficiency", "script_mps"),
+    *(
+        "model_mps",
+        "fast_mps",
+        "detector_mps",
+        "ceilings",
+        "end_to_end_mps",
+        "efficiency",
+        "script_mps",
+    ),
     *("peak_rss_mb", "machine"),
 }
-SMALL = Extent(pictures=4, width=450, seconds=0.01, job_seconds=0.001)  # one round of four pictures is job enough
+# one round of four pictures is job enough
+SMALL = Extent(pictures=4, width=450, seconds=0.01, job_seconds=0.001)
 
 
 @pytest.mark.slow
@@ -37,25 +48,38 @@ def test_the_bench_runs_the_real_job_and_gives_all_that_is_promised(
     told: list[tuple[float, int, str]] = []
 
     figures = bench(
-        replace(tiny_config, gate="off", tile=256), SMALL, lambda done, parts, what: told.append((done, parts, what))
+        replace(tiny_config, gate="off", tile=256),
+        SMALL,
+        lambda done, parts, what: told.append((done, parts, what)),
     )
 
     assert figures.keys() >= PROMISED
     assert set(figures["ceilings"]) == set(STAGES)
-    rates: dict[str, Any] = {name: value for name, value in figures.items() if name.endswith("_mps")}
+    rates: dict[str, Any] = {
+        name: value for name, value in figures.items() if name.endswith("_mps")
+    }
     assert all(0 < value < float("inf") for value in {**rates, **figures["ceilings"]}.values())
     job = figures["job"]
     assert (job["images"], job["cleaned"]) == (4, 4)
     assert job["megapixels"] == pytest.approx(4 * 0.45 * 0.3)
     assert figures["end_to_end_mps"] == pytest.approx(job["megapixels"] / job["seconds"])
     assert figures["shares"] == {"cleaned": 1, "judged_again": 1, "restored": 1}
-    assert figures["possible_mps"] == possible_rate(figures["ceilings"], Shares(1, 1, 1), overlapped=False)
-    assert figures["efficiency"] == pytest.approx(figures["end_to_end_mps"] / figures["possible_mps"])
+    assert figures["possible_mps"] == possible_rate(
+        figures["ceilings"], Shares(1, 1, 1), overlapped=False
+    )
+    assert figures["efficiency"] == pytest.approx(
+        figures["end_to_end_mps"] / figures["possible_mps"]
+    )
     assert figures["peak_rss_mb"] > 100, "a process with torch in it"
     assert figures["machine"]["device"] == "cpu"
     assert figures["machine"]["torch"] == torch.__version__
     assert told == sorted(told, key=lambda call: call[0]), "progress never goes back"
-    assert {what for _, _, what in told} >= {"the models alone", "every stage alone", "the whole job", "the script"}
+    assert {what for _, _, what in told} >= {
+        "the models alone",
+        "every stage alone",
+        "the whole job",
+        "the script",
+    }
 
 
 def test_pictures_are_jpeg_files_of_the_size_asked_for_and_always_the_same() -> None:
@@ -80,13 +104,25 @@ def test_where_the_models_share_the_cpu_the_times_of_all_stages_add_up() -> None
     ceilings = dict.fromkeys(STAGES, 10.0)
     shares = Shares(cleaned=0.5, judged_again=0.25, restored=0.4)
 
-    # Tenths of a second a MP: fetch and decode 2; encode and commit half of 2; detect 1.25; restore 0.4.
-    assert possible_rate(ceilings, shares, overlapped=False) == pytest.approx(10 / (2 + 1 + 1.25 + 0.4))
-    assert possible_rate(ceilings, shares, overlapped=True) == pytest.approx(10 / (2 + 1)), "the models wait for these"
+    # Tenths of a second a MP: fetch and decode 2; encode and commit half of 2; detect 1.25; restore
+    # 0.4.
+    assert possible_rate(ceilings, shares, overlapped=False) == pytest.approx(
+        10 / (2 + 1 + 1.25 + 0.4)
+    )
+    assert possible_rate(ceilings, shares, overlapped=True) == pytest.approx(10 / (2 + 1)), (
+        "the models wait for these"
+    )
 
 
 def test_an_archive_without_moire_is_as_fast_as_reading_and_judging_it() -> None:
-    ceilings = {"decode": 40.0, "detect": 40.0, "restore": 1e-9, "encode": 1e-9, "fetch": 20.0, "commit": 1e-9}
+    ceilings = {
+        "decode": 40.0,
+        "detect": 40.0,
+        "restore": 1e-9,
+        "encode": 1e-9,
+        "fetch": 20.0,
+        "commit": 1e-9,
+    }
 
     assert possible_rate(ceilings, Shares(0, 0, 0), overlapped=False) == pytest.approx(10)
 
@@ -96,12 +132,18 @@ def test_a_flagged_cell_by_itself_costs_more_than_its_area(tiny_config: CleanerC
 
     class FirstCellOnly(Cleaner):
         def detect(self, data: bytes) -> Detection:
-            return Detection(0.9, "screen", 4, (0,)) if data == striped else Detection(0.1, "none", 4, ())
+            return (
+                Detection(0.9, "screen", 4, (0,))
+                if data == striped
+                else Detection(0.1, "none", 4, ())
+            )
 
     shares = Shares.of([striped, plain], FirstCellOnly(tiny_config), engine(tiny_config))
 
     # One cell of eight, and its halo on the two sides where the picture goes on.
-    assert shares == Shares(cleaned=1 / 2, judged_again=1 / 8, restored=(256 + 96) ** 2 / (2 * 512**2))
+    assert shares == Shares(
+        cleaned=1 / 2, judged_again=1 / 8, restored=(256 + 96) ** 2 / (2 * 512**2)
+    )
 
 
 def test_without_the_gate_the_shares_are_all_of_it(tiny_config: CleanerConfig) -> None:
@@ -124,7 +166,9 @@ def striped_and_plain(tmp_path: Path) -> Path:
 
 
 def script(config: CleanerConfig) -> Script:
-    return Script(load_models(config, torch.device("cpu")), engine(config), config, Cleaner(config).threshold)
+    return Script(
+        load_models(config, torch.device("cpu")), engine(config), config, Cleaner(config).threshold
+    )
 
 
 def test_the_script_cleans_the_pictures_that_the_cleaner_cleans(
@@ -138,11 +182,15 @@ def test_the_script_cleans_the_pictures_that_the_cleaner_cleans(
     before, after = read_tar(striped_and_plain), read_tar(tmp_path / "out.tar")
     assert list(after) == list(before)
     changed = [name for name in before if after[name] != before[name]]
-    assert changed == [name for name, data in before.items() if cleaner.clean(data).status == "cleaned"]
+    assert changed == [
+        name for name, data in before.items() if cleaner.clean(data).status == "cleaned"
+    ]
     assert 0 < len(changed) < 4
 
 
-def test_the_script_restores_the_whole_picture_as_the_cleaner_does(tiny_config: CleanerConfig) -> None:
+def test_the_script_restores_the_whole_picture_as_the_cleaner_does(
+    tiny_config: CleanerConfig,
+) -> None:
     config = replace(tiny_config, gate="off")
     data = draw(True, 0, side=300, form="PNG")
     pixels = np.asarray(Image.open(io.BytesIO(data)))
@@ -152,13 +200,17 @@ def test_the_script_restores_the_whole_picture_as_the_cleaner_does(tiny_config: 
     assert restored is not None
     cleaned = np.asarray(Image.open(io.BytesIO(Cleaner(config).clean(data).data)))
     assert restored.shape == (300, 300, 3)
-    assert np.abs(restored.astype(int) - cleaned).max() <= 1, "one tile holds all of it, so only rounding may differ"
+    assert np.abs(restored.astype(int) - cleaned).max() <= 1, (
+        "one tile holds all of it, so only rounding may differ"
+    )
 
 
 def test_the_script_goes_as_far_as_it_is_told(
     striped_and_plain: Path, tmp_path: Path, tiny_config: CleanerConfig
 ) -> None:
-    assert script(tiny_config).clean(striped_and_plain, tmp_path / "out.tar", 1) == pytest.approx(0.512**2)
+    assert script(tiny_config).clean(striped_and_plain, tmp_path / "out.tar", 1) == pytest.approx(
+        0.512**2
+    )
     with tarfile.open(tmp_path / "out.tar") as archive:
         assert len(archive.getnames()) == 1
 

@@ -1,4 +1,6 @@
-"""Stages alone: that each is the pipeline's own work, all of it, and that a rate is megapixels over seconds."""
+"""Stages alone: that each is the pipeline's own work, all of it, and that a rate is megapixels over
+seconds.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,10 +35,14 @@ def work(engine: Engine) -> Work:
     return Work.of(decode(draw(True, 0, side=SIDE)), engine, TILE)
 
 
-def test_every_stage_gets_a_rate_and_the_collection_stays_as_it_was(engine: Engine, tmp_path: Path) -> None:
+def test_every_stage_gets_a_rate_and_the_collection_stays_as_it_was(
+    engine: Engine, tmp_path: Path
+) -> None:
     box = tmp_path / "in"
     box.mkdir()
-    write_tar(box / "box.tar", {f"{number}.jpg": draw(True, number, side=300) for number in range(5)})
+    write_tar(
+        box / "box.tar", {f"{number}.jpg": draw(True, number, side=300) for number in range(5)}
+    )
     before = tree(tmp_path / "in")
 
     ceilings = measure_ceilings(box, tmp_path / "out", engine, TILE, seconds=0.01)
@@ -46,7 +52,9 @@ def test_every_stage_gets_a_rate_and_the_collection_stays_as_it_was(engine: Engi
     assert tree(box) == before
 
 
-def test_commits_are_real_ones_each_pass_under_names_of_its_own(engine: Engine, tmp_path: Path) -> None:
+def test_commits_are_real_ones_each_pass_under_names_of_its_own(
+    engine: Engine, tmp_path: Path
+) -> None:
     box = tmp_path / "in"
     box.mkdir()
     pictures = {f"{number}.jpg": draw(True, number, side=300) for number in range(5)}
@@ -75,7 +83,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("pipelines.bench.ceilings.time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr(
+        "pipelines.bench.ceilings.time", SimpleNamespace(perf_counter=clock.perf_counter)
+    )
     return clock
 
 
@@ -95,7 +105,8 @@ def test_a_rate_is_the_median_of_its_runs_without_the_first(clock: Clock) -> Non
 
 
 def test_short_work_is_repeated_until_the_time_is_over(clock: Clock) -> None:
-    assert rate(taking(clock, [1] * 11, megapixels=3), seconds=10) == 3  # an eleventh run would find nothing left
+    # an eleventh run would find nothing left
+    assert rate(taking(clock, [1] * 11, megapixels=3), seconds=10) == 3
     assert clock.now == 11
 
 
@@ -133,7 +144,9 @@ def test_all_of_a_picture_is_judged_restored_and_written(work: Work, engine: Eng
     assert covered == SIDE**2
 
 
-def test_tiles_that_were_restored_in_groups_come_back_in_their_order(work: Work, engine: Engine) -> None:
+def test_tiles_that_were_restored_in_groups_come_back_in_their_order(
+    work: Work, engine: Engine
+) -> None:
     changes = work.restored(engine)
 
     assert len({tile.shape for tile in work.tiles}) > 1

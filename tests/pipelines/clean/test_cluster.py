@@ -1,4 +1,6 @@
-"""Where a job runs: actors for the nodes there are, errors that come home as they were, a cluster that loses a node."""
+"""Where a job runs: actors for the nodes there are, errors that come home as they were, a cluster
+that loses a node.
+"""
 
 import os
 import pickle
@@ -14,16 +16,29 @@ from ray.exceptions import ActorDiedError, RayTaskError, WorkerCrashedError
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import SourceChangedError, UsageError
-from pipelines.clean.cluster import FETCH_CPUS, Pool, is_death, own_error, plan_pool, ray_session, storage_environment
+from pipelines.clean.cluster import (
+    FETCH_CPUS,
+    Pool,
+    is_death,
+    own_error,
+    plan_pool,
+    ray_session,
+    storage_environment,
+)
 from pipelines.run import CleanJob, run_job
 from tests.pipelines.conftest import half_moire, read_tar, write_tar
 
 
 def node(cpus: float, gpus: float = 0, alive: bool = True) -> dict[str, Any]:
-    return {"Alive": alive, "Resources": {"CPU": cpus, "memory": 1e9} | ({"GPU": gpus} if gpus else {})}
+    return {
+        "Alive": alive,
+        "Resources": {"CPU": cpus, "memory": 1e9} | ({"GPU": gpus} if gpus else {}),
+    }
 
 
-def pool_on(nodes: list[dict[str, Any]], device: str = "auto", workers: int | None = None, threads: int = 0) -> Pool:
+def pool_on(
+    nodes: list[dict[str, Any]], device: str = "auto", workers: int | None = None, threads: int = 0
+) -> Pool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "nodes", lambda: nodes)
         return plan_pool(device, workers, threads)
@@ -53,7 +68,9 @@ def test_without_a_gpu_there_is_an_actor_for_about_four_cores(
 
 @pytest.mark.parametrize("nodes", [[node(1)], [node(2)], [node(3)], [node(16)], [node(4), node(4)]])
 @pytest.mark.parametrize("workers", [None, 1, 2])
-def test_actors_leave_room_for_a_fetch_on_every_node(nodes: list[dict[str, Any]], workers: int | None) -> None:
+def test_actors_leave_room_for_a_fetch_on_every_node(
+    nodes: list[dict[str, Any]], workers: int | None
+) -> None:
     pool = pool_on(nodes, workers=workers)
     cpus = nodes[0]["Resources"]["CPU"]
     a_node = -(-pool.size // len(nodes))
@@ -93,7 +110,9 @@ def test_an_error_for_the_user_is_found_in_what_ray_wraps_around_it() -> None:
 
 
 def test_an_error_for_the_user_is_free_of_what_ray_data_adds_to_it() -> None:
-    found = own_error(RayTaskError("fetch", "traceback", UsageError("Check this.\nFailed to apply UDF transform")))
+    found = own_error(
+        RayTaskError("fetch", "traceback", UsageError("Check this.\nFailed to apply UDF transform"))
+    )
     assert str(found) == "Check this."
 
 
@@ -103,7 +122,9 @@ def test_deaths_are_told_from_errors() -> None:
     assert not is_death(ValueError())
 
 
-def test_workers_get_the_variables_of_storage_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_get_the_variables_of_storage_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", "{}")
     monkeypatch.setenv("SOMETHING_ELSE", "x")
@@ -112,7 +133,10 @@ def test_workers_get_the_variables_of_storage_and_no_others(monkeypatch: pytest.
     for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE"):
         monkeypatch.delenv(name)
     carried.install()
-    found = (os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE"))
+    found = (
+        os.environ.get(name)
+        for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE")
+    )
     assert tuple(found) == ("a-key", "{}", None)
 
 
@@ -122,7 +146,9 @@ def test_workers_get_the_variables_of_storage_and_no_others(monkeypatch: pytest.
 @pytest.fixture
 def two_nodes() -> Iterator[Cluster]:
     """A cluster of two nodes on this machine, of two CPUs and of one."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+    )
     cluster.add_node(num_cpus=1)
     yield cluster
     ray.shutdown()
@@ -144,7 +170,9 @@ def test_a_job_on_a_cluster_that_loses_a_node_gives_what_any_other_gives(
             lost.append(two_nodes.worker_nodes.copy().pop())
             two_nodes.remove_node(lost[0])
 
-    job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, ray_address=two_nodes.address)
+    job = CleanJob(
+        str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, ray_address=two_nodes.address
+    )
     summary = run_job(job, progress=lose_a_node)
     assert lost and not ray.is_initialized()
     assert (summary.images, summary.cleaned, summary.copied) == (12, 6, 6)
@@ -156,5 +184,7 @@ def test_a_job_on_a_cluster_that_loses_a_node_gives_what_any_other_gives(
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:99999"])
 def test_a_cluster_that_is_not_there_is_told_at_once(address: str) -> None:
-    with pytest.raises(UsageError, match=f"There is no Ray cluster at {address}: check --ray-address"):
+    with pytest.raises(
+        UsageError, match=f"There is no Ray cluster at {address}: check --ray-address"
+    ):
         ray_session(address).__enter__()

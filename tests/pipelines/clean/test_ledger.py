@@ -1,4 +1,6 @@
-"""The ledger: only a marker makes a unit exist, one of many writers wins, and what keeps dying is found and halved."""
+"""The ledger: only a marker makes a unit exist, one of many writers wins, and what keeps dying is
+found and halved.
+"""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +23,9 @@ SOURCE = Source("/box/a.tar", "a.tar", "tar", "1-2", 3)
 
 
 def unit_of(count: int) -> Unit:
-    members = [Member(n, f"{n}.jpg", "image", 512 * n, 9, 9, "stored", "", 1.0) for n in range(count)]
+    members = [
+        Member(n, f"{n}.jpg", "image", 512 * n, 9, 9, "stored", "", 1.0) for n in range(count)
+    ]
     return make_unit(SOURCE, members, "config")
 
 
@@ -57,13 +61,19 @@ def test_a_committed_unit_gives_back_its_rows_and_payloads(ledger: Ledger) -> No
     assert (commit.images, commit.cleaned, commit.copied, commit.quarantined) == (4, 3, 0, 1)
     assert (commit.reasons, commit.megapixels) == ({"truncated": 1}, 6.0)
     cleaned = CleanedPayloads(ledger, [commit])
-    assert {position: cleaned(position) for position in cleaned.positions} == {0: b"first", 2: b"", 3: b"last"}
+    assert {position: cleaned(position) for position in cleaned.positions} == {
+        0: b"first",
+        2: b"",
+        3: b"last",
+    }
     rows = ledger.rows(commit)
     assert rows.schema.equals(REPORT_SCHEMA, check_metadata=True)
     assert [row["member"] for row in rows.to_pylist()] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
 
 
-def test_a_unit_without_a_marker_does_not_exist_whatever_else_was_written(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_unit_without_a_marker_does_not_exist_whatever_else_was_written(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     unit = unit_of(2)
     ledger.commit(unit, ledger.start(unit), outcomes_of(unit, [b"a", b"b"]))
     (marker,) = (tmp_path / "out" / "_demoire" / "commits").iterdir()
@@ -111,7 +121,13 @@ commits = st.builds(
     segment=st.text(),
     rows=st.text(),
     payloads=st.lists(
-        st.builds(Payload, st.integers(0), st.integers(0, 1 << 40), st.integers(0, 1 << 40), st.text(max_size=64))
+        st.builds(
+            Payload,
+            st.integers(0),
+            st.integers(0, 1 << 40),
+            st.integers(0, 1 << 40),
+            st.text(max_size=64),
+        )
     ).map(tuple),
     images=st.integers(0, 32),
     cleaned=st.integers(0, 32),
@@ -137,7 +153,9 @@ def test_a_damaged_segment_is_told_with_the_way_out(ledger: Ledger, tmp_path: Pa
     segment.write_bytes(b"goodbad?")
     cleaned = CleanedPayloads(ledger, [commit])
     assert cleaned(0) == b"good"
-    with pytest.raises(DemoireError, match=f"{commit.segment} is damaged: delete .*{unit.id}.json and run the same"):
+    with pytest.raises(
+        DemoireError, match=f"{commit.segment} is damaged: delete .*{unit.id}.json and run the same"
+    ):
         cleaned(1)
     segment.unlink()
     with pytest.raises(StorageError, match="does not exist"):
@@ -147,7 +165,9 @@ def test_a_damaged_segment_is_told_with_the_way_out(ledger: Ledger, tmp_path: Pa
 # Units that kill
 
 
-def test_a_unit_that_was_begun_twice_in_one_wave_is_poisonous_until_it_is_committed(ledger: Ledger) -> None:
+def test_a_unit_that_was_begun_twice_in_one_wave_is_poisonous_until_it_is_committed(
+    ledger: Ledger,
+) -> None:
     once, twice, apart = unit_of(1), unit_of(2), unit_of(3)
     ledger.start(once, "wave 1")
     for _ in range(2):
@@ -174,7 +194,9 @@ def killed_by(unit: Unit, deadly: set[int]) -> bool:
 
 @settings(deadline=None)
 @given(st.integers(1, 32), st.sets(st.integers(0, 31), max_size=5))
-def test_halving_ends_with_the_deadly_images_alone_and_all_others_committed(count: int, deadly: set[int]) -> None:
+def test_halving_ends_with_the_deadly_images_alone_and_all_others_committed(
+    count: int, deadly: set[int]
+) -> None:
     whole = unit_of(count)
     committed: set[str] = set()
     poisonous: set[str] = set()
@@ -194,7 +216,9 @@ def test_halving_ends_with_the_deadly_images_alone_and_all_others_committed(coun
 
 @settings(deadline=None)
 @given(st.integers(2, 32), st.integers(0, 3))
-def test_halves_hold_every_member_once_under_ids_that_follow_from_the_whole(count: int, generation: int) -> None:
+def test_halves_hold_every_member_once_under_ids_that_follow_from_the_whole(
+    count: int, generation: int
+) -> None:
     whole = replace(unit_of(count), generation=generation)
     first, second = halves(whole, "config")
     assert first.members + second.members == whole.members and first.members and second.members
@@ -207,7 +231,12 @@ def test_halves_hold_every_member_once_under_ids_that_follow_from_the_whole(coun
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["begun", "segment", "rows", "committed"])), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(["begun", "segment", "rows", "committed"])),
+        max_size=12,
+    )
+)
 def test_whatever_order_of_deaths_the_first_marker_decides(
     tmp_path_factory: pytest.TempPathFactory, lives: list[tuple[int, str]]
 ) -> None:
@@ -219,7 +248,9 @@ def test_whatever_order_of_deaths_the_first_marker_decides(
         unit, run_id = units[chosen], str(number)
         attempt = ledger.start(unit)
         if end == "committed":
-            ledger.commit(unit, attempt, outcomes_of(unit, [run_id.encode()] * len(unit.members), run_id))
+            ledger.commit(
+                unit, attempt, outcomes_of(unit, [run_id.encode()] * len(unit.members), run_id)
+            )
             first.setdefault(unit.id, run_id)
         elif end != "begun":
             name = f"{unit.id}.{attempt}-dead"

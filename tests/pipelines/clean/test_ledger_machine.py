@@ -1,12 +1,14 @@
-"""Two launchers on one folder, crashes between any two of their calls, and retries: one visible result for each unit.
+"""Two launchers on one folder, crashes between any two of their calls, and retries: one visible
+result for each unit.
 
-A launcher here does with the storage what `pipelines.run` does, in the same order and by the same functions of ledger
-and publishing; there is no Ray below it and no model, and cleaning is a function of an image's bytes, as it is in the
-real Cleaner. Each life of a launcher is a thread that halts before every call of the storage. Hypothesis says who makes
-the next call and who dies, so it looks for an order of calls after which the folder is not as it should be.
+A launcher here does with the storage what `pipelines.run` does, in the same order and by the same
+functions of ledger and publishing; there is no Ray below it and no model, and cleaning is a
+function of an image's bytes, as it is in the real Cleaner. Each life of a launcher is a thread that
+halts before every call of the storage. Hypothesis says who makes the next call and who dies, so it
+looks for an order of calls after which the folder is not as it should be.
 
-Everything is held for two kinds of store: one where creation is exclusive, and one that ignores exclusive creation, so
-that two launchers may both be told that they were first.
+Everything is held for two kinds of store: one where creation is exclusive, and one that ignores
+exclusive creation, so that two launchers may both be told that they were first.
 """
 
 import hashlib
@@ -53,9 +55,9 @@ FINGERPRINT = "config"
 TRIES = 2  # of a unit in one wave: Ray starts it a second time after its worker has died
 WAVES, LIVES = 60, 60  # more than any launcher needs: what takes more comes to no end
 
-# Cleaned, none of these needs another number of a tar's blocks, so the mirror is always of one size: what is in it has
-# to be right without anything being noticed by its size. 3.jpg is in quarantine whatever happens: a retry always has
-# something to do.
+# Cleaned, none of these needs another number of a tar's blocks, so the mirror is always of one
+# size: what is in it has to be right without anything being noticed by its size. 3.jpg is in
+# quarantine whatever happens: a retry always has something to do.
 IMAGES = {
     "0.jpg": b"moire in 0",
     "1.jpg": b"nothing in 1",
@@ -88,7 +90,14 @@ def outcome_of(member: Member, data: bytes, origin: Origin) -> Outcome:
     if data.startswith(b"nothing"):
         return Outcome(member, replace(row, status="copied", reason=None), None)
     payload = cleaned(data)
-    row = replace(row, status="cleaned", reason=None, moire_before=0.75, moire_after=0.25, bytes_out=len(payload))
+    row = replace(
+        row,
+        status="cleaned",
+        reason=None,
+        moire_before=0.75,
+        moire_after=0.25,
+        bytes_out=len(payload),
+    )
     return Outcome(member, replace(row, sha256_out=hashlib.sha256(payload).hexdigest()), payload)
 
 
@@ -114,7 +123,8 @@ class Death(BaseException):
 class Launcher:
     """One life of a launcher.
 
-    deadly: names of the images that kill the worker which cleans them, and where `fatal` the launcher with it.
+    deadly: names of the images that kill the worker which cleans them, and where `fatal` the
+    launcher with it.
     """
 
     plan: Plan  # the latest
@@ -136,7 +146,9 @@ class Launcher:
         rows = read_report(self._place, source_id, ["image_id", "status", "reason"]).to_pylist()
         again = [row for row in rows if row["status"] == "quarantined" and row["reason"] != UNSAFE]
         chosen = [(source_id, position_of(row)) for row in again]
-        self._work_off(make_retry_plan(self.plan.dst, chosen, self.fingerprint, marker.generation + 1))
+        self._work_off(
+            make_retry_plan(self.plan.dst, chosen, self.fingerprint, marker.generation + 1)
+        )
 
     @property
     def _place(self) -> Place:
@@ -147,7 +159,9 @@ class Launcher:
         (planned,) = plan.sources
         if not is_done(self._place, plan, planned):
             waves = (f"{self.run_id}, wave {number}" for number in range(WAVES))
-            assert not all(self._clean_next_wave(plan, units, ledger, wave) for wave in waves), "units stay open"
+            assert not all(self._clean_next_wave(plan, units, ledger, wave) for wave in waves), (
+                "units stay open"
+            )
         if not is_done(self._place, plan, planned):
             if plan.generation:
                 publish_retry(planned, units, plan.dst, plan.fingerprint, plan.generation)
@@ -161,16 +175,26 @@ class Launcher:
         poisonous = ledger.poisonous(committed)
         if is_done(self._place, plan, plan.sources[0]):
             return 0
-        found = [piece for unit in units for piece in pieces(unit, plan.fingerprint, committed, poisonous).open]
+        found = [
+            piece
+            for unit in units
+            for piece in pieces(unit, plan.fingerprint, committed, poisonous).open
+        ]
         for unit in found:
             if unit.id in poisonous:
                 origin = Origin(unit, ledger.start(unit, wave), plan.fingerprint, self.run_id)
-                ledger.commit(unit, origin.attempt, [quarantined(m, "native_crash", origin) for m in unit.members])
+                ledger.commit(
+                    unit,
+                    origin.attempt,
+                    [quarantined(m, "native_crash", origin) for m in unit.members],
+                )
         self._clean_wave([unit for unit in found if unit.id not in poisonous], plan, ledger, wave)
         return len(found)
 
     def _clean_wave(self, units: Sequence[Unit], plan: Plan, ledger: Ledger, wave: str) -> None:
-        """Clean these units, one after the other; a unit that kills its worker twice ends the wave."""
+        """Clean these units, one after the other; a unit that kills its worker twice ends the
+        wave.
+        """
         for unit in units:
             if not any(self._clean_unit(unit, plan, ledger, wave) for _ in range(TRIES)):
                 return
@@ -199,20 +223,26 @@ class Launcher:
 # A launcher that goes by steps
 
 _HERE = threading.local()  # .life: the life that this thread is
-_PATIENCE = 120.0  # seconds for one step of some milliseconds: rather a failure than a test that hangs
+# seconds for one step of some milliseconds: rather a failure than a test that hangs
+_PATIENCE = 120.0
 
 
 class Life:
-    """A thread that halts before each of its calls of the storage, and goes on when it is told to."""
+    """A thread that halts before each of its calls of the storage, and goes on when it is told
+    to.
+    """
 
     def __init__(self, launcher: Launcher, work: Callable[[], None], exclusive: bool) -> None:
         self.launcher, self.exclusive = launcher, exclusive
-        self.next = ""  # the folder that the next call is about, and what it does there: "commits: create"
+        # the folder that the next call is about, and what it does there: "commits: create"
+        self.next = ""
         self.alive, self.finished = True, False
         self._error: BaseException | None = None
         self._order: Literal["go on", "die", "die after"] = "go on"
         self._go, self._halted = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._live, args=(work,), name=launcher.run_id, daemon=True)
+        self._thread = threading.Thread(
+            target=self._live, args=(work,), name=launcher.run_id, daemon=True
+        )
         self._thread.start()
         self._wait()
 
@@ -224,12 +254,16 @@ class Life:
         self._wait()
 
     def die(self, *, after: bool = False) -> None:
-        """The end of this life: before its next call, or when that is done and before it is known."""
+        """The end of this life: before its next call, or when that is done and before it is
+        known.
+        """
         self._order = "die after" if after else "die"
         self.step()
 
     def _wait(self) -> None:
-        assert self._halted.acquire(timeout=_PATIENCE), f"{self.launcher.run_id} hangs after '{self.next}'"
+        assert self._halted.acquire(timeout=_PATIENCE), (
+            f"{self.launcher.run_id} hangs after '{self.next}'"
+        )
         if not self.alive:
             self._thread.join()
         if self._error is not None:
@@ -291,14 +325,17 @@ class SteppedPlace(LocalPlace):
 
     @contextmanager
     def new_file(self, path: str) -> Iterator[Path]:
-        """What is written appears in the last moment of the block; so this is `write` and `put_file` as well."""
+        """What is written appears in the last moment of the block; so this is `write` and
+        `put_file` as well.
+        """
         with super().new_file(path) as local:
             yield local
             self.life.before(path, "write")
         self.life.after()
 
     def create(self, path: str, data: bytes) -> bool:
-        if not self.life.exclusive:  # as `pipelines.storage.bucket` does where a store ignores `If-None-Match`
+        # as `pipelines.storage.bucket` does where a store ignores `If-None-Match`
+        if not self.life.exclusive:
             if self.exists(path):
                 return False
             self.write(path, data)
@@ -343,7 +380,9 @@ def planned_in(folder: Path, unit_images: int) -> Plan:
 
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of every file: any write changes them, even one of the same bytes."""
-    files = ((str(path.relative_to(folder)), path.stat()) for path in folder.rglob("*") if path.is_file())
+    files = (
+        (str(path.relative_to(folder)), path.stat()) for path in folder.rglob("*") if path.is_file()
+    )
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in files}
 
 
@@ -356,14 +395,20 @@ def undisturbed_mirror(deadly: frozenset[str]) -> bytes:
         return (Path(plan.dst) / "a.tar").read_bytes()
 
 
-def is_one_result(unit: Unit, fingerprint: str, rows: Mapping[int, Attempt], committed: Collection[Result]) -> bool:
-    """Whether rows (by position) are all of one attempt at this unit; or else, in the same way, those of each half."""
+def is_one_result(
+    unit: Unit, fingerprint: str, rows: Mapping[int, Attempt], committed: Collection[Result]
+) -> bool:
+    """Whether rows (by position) are all of one attempt at this unit; or else, in the same way,
+    those of each half.
+    """
     attempts = {rows[member.position] for member in unit.members if member.position in rows}
     if not attempts or (len(attempts) == 1 and (unit.id, *attempts) in committed):
         return True
     if len(unit.members) == 1:
         return False
-    return all(is_one_result(half, fingerprint, rows, committed) for half in halves(unit, fingerprint))
+    return all(
+        is_one_result(half, fingerprint, rows, committed) for half in halves(unit, fingerprint)
+    )
 
 
 def attempt_of(row: dict[str, Any]) -> Attempt:
@@ -396,7 +441,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self._finished = False  # whether some launcher has come to the end of the present job
         self._markers: dict[str, bytes] = {}  # as they were last seen
         self._named: dict[Path, tuple[int, int]] = {}  # files that a marker names: inode and time
-        self._published: tuple[bytes, bytes] | None = None  # report and mirror, as they were last seen
+        # report and mirror, as they were last seen
+        self._published: tuple[bytes, bytes] | None = None
 
     @initialize(
         unit_images=st.sampled_from((2, 3)),
@@ -405,7 +451,9 @@ class LedgerMachine(RuleBasedStateMachine):
         cleaned_before=st.booleans(),
     )
     def begin(self, unit_images: int, deadly: set[str], fatal: bool, cleaned_before: bool) -> None:
-        """cleaned_before: what is looked at begins with a retry, after a first job that nothing disturbed."""
+        """cleaned_before: what is looked at begins with a retry, after a first job that nothing
+        disturbed.
+        """
         self._deadly, self._fatal = frozenset(deadly), fatal
         self._plan = planned_in(self._folder, unit_images)
         self._dst = Path(self._plan.dst)
@@ -432,7 +480,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._any_alive())
     @rule(launcher=launchers, point=st.sampled_from(("now", *POINTS)), after=st.booleans())
     def crash(self, launcher: int, point: str, after: bool) -> None:
-        """The end of a life right before its next call, or after that was done but before the launcher knew it."""
+        """The end of a life right before its next call, or after that was done but before the
+        launcher knew it.
+        """
         life = self._lives[self._alive(launcher)]
         if point != "now":
             self._step_up_to(life, point)
@@ -446,9 +496,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self._worn_out and not self._finished)
     @rule(launcher=launchers, overtaken=st.booleans())
     def wear_out(self, launcher: int, overtaken: bool) -> None:
-        """Lives that all end in the middle of the first unit they begin, until one halves it, innocent as it is.
+        """Lives that all end in the middle of the first unit they begin, until one halves it,
+        innocent as it is.
 
-        overtaken: the other launcher may be about to commit that very unit, and is halted there meanwhile.
+        overtaken: the other launcher may be about to commit that very unit, and is halted there
+        meanwhile.
         """
         self._worn_out = True
         if overtaken:
@@ -468,10 +520,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self._begin_retry(cured)
 
     def _begin_retry(self, cured: bool) -> None:
-        """From here on all launchers try again what is in quarantine; cured: another configuration, one death less.
+        """From here on all launchers try again what is in quarantine; cured: another configuration,
+        one death less.
 
-        None of them is still at an earlier job, and none goes back to it until a retry has come to its end: mirror and
-        report do not tell one job's writers from another's, and whoever writes last wins.
+        None of them is still at an earlier job, and none goes back to it until a retry has come to
+        its end: mirror and report do not tell one job's writers from another's, and whoever writes
+        last wins.
         """
         self._kill_all()
         self._retrying, self._finished = True, False
@@ -485,7 +539,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def markers_name_what_is_there(self) -> None:
-        seen = {path.name: path.read_bytes() for path in sorted(self._bookkeeping("commits").glob("*.json"))}
+        seen = {
+            path.name: path.read_bytes()
+            for path in sorted(self._bookkeeping("commits").glob("*.json"))
+        }
         assert self._markers.keys() <= seen.keys(), "a marker is gone"
         for name, data in seen.items():
             if self._markers.get(name) != data:
@@ -494,7 +551,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self._markers = seen
         for path, trace in self._named.items():
             status = path.stat()
-            assert (status.st_ino, status.st_mtime_ns) == trace, f"{path} was written again after it was committed"
+            assert (status.st_ino, status.st_mtime_ns) == trace, (
+                f"{path} was written again after it was committed"
+            )
 
     @invariant()
     def what_is_published_is_whole(self) -> None:
@@ -511,14 +570,21 @@ class LedgerMachine(RuleBasedStateMachine):
             assert archive.getnames() == names
 
     def _check_marker(self, commit: Commit) -> None:
-        """The objects of a marker that is seen for the first time. They are not to be touched from here on."""
+        """The objects of a marker that is seen for the first time. They are not to be touched from
+        here on.
+        """
         paths = [self._bookkeeping("rows") / commit.rows]
         rows = pq.read_table(paths[0]).to_pylist()
         assert len(rows) == commit.images and {row["unit_id"] for row in rows} == {commit.unit_id}
         assert len({row["run_id"] for row in rows}) == 1
         statuses = Counter(row["status"] for row in rows)
-        assert (statuses["cleaned"], statuses["quarantined"]) == (commit.cleaned, commit.quarantined)
-        promised = {position_of(row): row["sha256_out"] for row in rows if row["status"] == "cleaned"}
+        assert (statuses["cleaned"], statuses["quarantined"]) == (
+            commit.cleaned,
+            commit.quarantined,
+        )
+        promised = {
+            position_of(row): row["sha256_out"] for row in rows if row["status"] == "cleaned"
+        }
         assert promised == {payload.position: payload.sha256 for payload in commit.payloads}
         if commit.payloads:
             paths.append(self._bookkeeping("segments") / commit.segment)
@@ -535,18 +601,23 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self._kill_all()
-            if self._lives and sys.exc_info()[0] is None:  # else it has failed already, and is to tell of that
+            # else it has failed already, and is to tell of that
+            if self._lives and sys.exc_info()[0] is None:
                 self._undisturbed()
                 self._check_result()
                 before = files_of(self._dst)
                 self._retrying = False
                 self._undisturbed()
-                assert files_of(self._dst) == before, "a run that has nothing to do has written something"
+                assert files_of(self._dst) == before, (
+                    "a run that has nothing to do has written something"
+                )
         finally:
             self._open.close()
 
     def _undisturbed(self) -> None:
-        """One last launcher does what is left; it dies only of what is deadly, and then another goes on."""
+        """One last launcher does what is left; it dies only of what is deadly, and then another
+        goes on.
+        """
         for number in range(LIVES):
             launcher = self._launcher(f"last {number}")
             try:
@@ -569,16 +640,23 @@ class LedgerMachine(RuleBasedStateMachine):
         """Each unit's rows come from one result of it, or one of each of its parts."""
         names = [path.name for path in self._bookkeeping("manifest").glob("*.sources.parquet")]
         plans = [load_plan(self._plan.dst, name.partition(".")[0]) for name in names]
-        units = {unit.id: (unit, plan.fingerprint) for plan in plans for unit in read_units(plan.dst, plan.id)}
+        units = {
+            unit.id: (unit, plan.fingerprint)
+            for plan in plans
+            for unit in read_units(plan.dst, plan.id)
+        }
         committed: set[Result] = set()
         for path in self._bookkeeping("rows").glob("*.parquet"):
             unit_id = path.name.partition(".")[0]
-            # Without exclusion it may be a marker which another has replaced since that the report was made of.
+            # Without exclusion it may be a marker which another has replaced since that the report
+            # was made of.
             if f"{unit_id}.json" in self._markers and (path in self._named or not self.exclusive):
                 committed |= {(unit_id, attempt_of(row)) for row in pq.read_table(path).to_pylist()}
         for unit_id in {row["unit_id"] for row in rows}:
             own = {position_of(row): attempt_of(row) for row in rows if row["unit_id"] == unit_id}
-            assert is_one_result(*units[unit_id], own, committed), f"the rows of {unit_id} are not of one result"
+            assert is_one_result(*units[unit_id], own, committed), (
+                f"the rows of {unit_id} are not of one result"
+            )
 
     def _rows(self) -> list[dict[str, Any]]:
         return pq.read_table(self._report_path()).to_pylist()
@@ -627,8 +705,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def _may_die(self, unit: Unit | None) -> bool:
         """Not in the middle of an innocent image that is alone in its unit, and was begun before.
 
-        Begun five times it would rightly go into quarantine. It may be begun once more in the moment of the death, and
-        by both launchers that live on; the fifth time is left to the last launcher.
+        Begun five times it would rightly go into quarantine. It may be begun once more in the
+        moment of the death, and by both launchers that live on; the fifth time is left to the last
+        launcher.
         """
         if unit is None or len(unit.members) > 1 or unit.members[0].name in self._deadly:
             return True
@@ -646,7 +725,8 @@ class MachineWithoutExclusion(LedgerMachine):
     exclusive = False
 
 
-# Derandomised: what is found must not depend on the day. To look further, run it with more examples and other seeds.
+# Derandomised: what is found must not depend on the day. To look further, run it with more examples
+# and other seeds.
 SETTINGS = settings(max_examples=40, stateful_step_count=20, deadline=None, derandomize=True)
 
 TestWhereCreationIsExclusive = LedgerMachine.TestCase

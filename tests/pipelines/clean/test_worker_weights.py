@@ -1,4 +1,6 @@
-"""Weights reach workers on machines that never had the file: they lie under DST, whole and checked."""
+"""Weights reach workers on machines that never had the file: they lie under DST, whole and
+checked.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +33,9 @@ def forget(config: CleanerConfig) -> None:
     Path(config.restorer).unlink()
 
 
-def test_weights_are_kept_under_their_digest_and_come_back_the_same(config: CleanerConfig, tmp_path: Path) -> None:
+def test_weights_are_kept_under_their_digest_and_come_back_the_same(
+    config: CleanerConfig, tmp_path: Path
+) -> None:
     digests = find_weights(config.detector).digest, find_weights(config.restorer).digest
     kept = keep_weights(str(tmp_path / "dst"), config)
     assert {weights.digest for weights in kept} == set(digests)
@@ -43,7 +47,9 @@ def test_weights_are_kept_under_their_digest_and_come_back_the_same(config: Clea
     assert not Path(there.restorer).exists()  # read once, and nothing left behind
 
 
-def test_shipped_weights_are_everywhere_and_stay_where_they_are(config: CleanerConfig, tmp_path: Path) -> None:
+def test_shipped_weights_are_everywhere_and_stay_where_they_are(
+    config: CleanerConfig, tmp_path: Path
+) -> None:
     mixed = replace(config, detector="detector")
     (kept,) = keep_weights(str(tmp_path / "dst"), mixed)
     assert kept.model == "restorer"
@@ -51,22 +57,31 @@ def test_shipped_weights_are_everywhere_and_stay_where_they_are(config: CleanerC
         assert there.detector == "detector"
 
 
-def test_weights_that_were_altered_under_dst_are_refused(config: CleanerConfig, tmp_path: Path) -> None:
+def test_weights_that_were_altered_under_dst_are_refused(
+    config: CleanerConfig, tmp_path: Path
+) -> None:
     kept = keep_weights(str(tmp_path / "dst"), config)
     (tmp_path / "dst" / kept[0].path).write_bytes(b"spoilt")
-    with pytest.raises(WeightsError, match="was altered"), local_weights(str(tmp_path / "dst"), config, kept):
+    with (
+        pytest.raises(WeightsError, match="was altered"),
+        local_weights(str(tmp_path / "dst"), config, kept),
+    ):
         pass
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_a_wave_needs_no_file_of_the_machine_that_started_it(config: CleanerConfig, tmp_path: Path) -> None:
+def test_a_wave_needs_no_file_of_the_machine_that_started_it(
+    config: CleanerConfig, tmp_path: Path
+) -> None:
     (tmp_path / "src").mkdir()
     write_tar(tmp_path / "src/a.tar", half_moire(4))
     job = CleanJob(str(tmp_path / "src"), str(tmp_path / "dst"), config, workers=1)
     plan = load_plan(job.dst, plan_units(job))
     units = list(read_units(job.dst, plan.id))
-    work = Work(job.dst, config, plan.fingerprint, "run", "wave", weights=keep_weights(job.dst, config))
+    work = Work(
+        job.dst, config, plan.fingerprint, "run", "wave", weights=keep_weights(job.dst, config)
+    )
     forget(config)
     wave = clean_wave(units, work, workers=1)
     assert (wave.images, wave.death) == (4, "")

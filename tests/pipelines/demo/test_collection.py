@@ -1,4 +1,6 @@
-"""The drawn samples: what they are, that a seed names them, and how a cleaned collection is set against the truth."""
+"""The drawn samples: what they are, that a seed names them, and how a cleaned collection is set
+against the truth.
+"""
 
 import io
 import shutil

@@ -26,8 +26,12 @@ LIFT = 10  # levels that the test's restorer adds everywhere
 def scene(seed: int, side: int = 300, offset: int = 0) -> np.ndarray:
     """(side, side, 3) uint8: soft shapes with some grain."""
     rng = np.random.default_rng(seed)
-    shapes = cv2.resize(rng.random((7, 7, 3)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    return (shapes * 150 + 50 + rng.normal(0, 6, shapes.shape)).clip(30, 225).astype(np.uint8) + np.uint8(offset)
+    shapes = cv2.resize(
+        rng.random((7, 7, 3)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+    )
+    return (shapes * 150 + 50 + rng.normal(0, 6, shapes.shape)).clip(30, 225).astype(
+        np.uint8
+    ) + np.uint8(offset)
 
 
 def write(path: Path, picture: np.ndarray) -> None:
@@ -36,7 +40,9 @@ def write(path: Path, picture: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A restorer that makes everything LIFT levels lighter, and detectors: sure of moiré, sure of none, and seeded."""
+    """A restorer that makes everything LIFT levels lighter, and detectors: sure of moiré, sure of
+    none, and seeded.
+    """
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     restorer = UNet()
@@ -47,14 +53,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         torch.nn.init.zeros_(detector.classify[-1].weight)
         detector.classify[-1].bias.data = torch.tensor([logit, 0.0, 0.0, 0.0])
         save_detector(detector, folder / f"{name}.safetensors", {})
-    save_detector(Detector(calibration=Calibration(threshold=0.5)), folder / "seeded.safetensors", {})
+    save_detector(
+        Detector(calibration=Calibration(threshold=0.5)), folder / "seeded.safetensors", {}
+    )
     return {path.stem: str(path) for path in folder.glob("*.safetensors")}
 
 
 @pytest.fixture
 def make_cleaner(weights: dict[str, str]) -> Callable[..., Cleaner]:
     def make(detector: str, **settings: object) -> Cleaner:
-        config = CleanerConfig(restorer=weights["lift"], detector=weights[detector], device="cpu", threads=1)
+        config = CleanerConfig(
+            restorer=weights["lift"], detector=weights[detector], device="cpu", threads=1
+        )
         return Cleaner(CleanerConfig(**{**vars(config), **settings}))  # type: ignore[arg-type]
 
     return make
@@ -71,7 +81,9 @@ def pairs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_restorer_that_undoes_the_damage_reaches_the_truth(pairs: Path, make_cleaner: Callable[..., Cleaner]) -> None:
+def test_a_restorer_that_undoes_the_damage_reaches_the_truth(
+    pairs: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
     result = evaluate_pairs(pairs, make_cleaner("always"))
 
     assert [pair["name"] for pair in result["pairs"]] == ["a", "a_2", "b"]
@@ -103,9 +115,13 @@ def test_with_the_gate_off_everything_is_restored_and_judged_all_the_same(
     assert result["detector"]["n"] == 6
 
 
-def test_the_blur_is_the_one_that_the_truth_would_pick(tmp_path: Path, make_cleaner: Callable[..., Cleaner]) -> None:
+def test_the_blur_is_the_one_that_the_truth_would_pick(
+    tmp_path: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
     truth = cv2.GaussianBlur(scene(5), (0, 0), 3)
-    grainy = (truth + np.random.default_rng(6).normal(0, 20, truth.shape)).clip(0, 255).astype(np.uint8)
+    grainy = (
+        (truth + np.random.default_rng(6).normal(0, 20, truth.shape)).clip(0, 255).astype(np.uint8)
+    )
     write(tmp_path / "x_clean.png", truth)
     write(tmp_path / "x_moire.png", grainy)
 
@@ -117,8 +133,12 @@ def test_the_blur_is_the_one_that_the_truth_would_pick(tmp_path: Path, make_clea
 
 
 @pytest.fixture
-def ranked(tmp_path: Path, make_cleaner: Callable[..., Cleaner]) -> tuple[Path, Cleaner, list[float]]:
-    """Eight unlabelled pictures, by the score that a seeded detector gives them; the cleaner and the scores."""
+def ranked(
+    tmp_path: Path, make_cleaner: Callable[..., Cleaner]
+) -> tuple[Path, Cleaner, list[float]]:
+    """Eight unlabelled pictures, by the score that a seeded detector gives them; the cleaner and
+    the scores.
+    """
     cleaner = make_cleaner("seeded")
     folder = tmp_path / "ranked"
     folder.mkdir()
@@ -135,7 +155,9 @@ def ranked(tmp_path: Path, make_cleaner: Callable[..., Cleaner]) -> tuple[Path, 
 
 def label(folder: Path, is_moire: Callable[[int], bool]) -> None:
     for rank in range(8):
-        (folder / f"{rank}.png").rename(folder / f"n{rank}_only_{'moire' if is_moire(rank) else 'clean'}.png")
+        (folder / f"{rank}.png").rename(
+            folder / f"n{rank}_only_{'moire' if is_moire(rank) else 'clean'}.png"
+        )
 
 
 def test_a_detector_that_ranks_all_moire_above_all_clean_is_perfect(
@@ -144,13 +166,22 @@ def test_a_detector_that_ranks_all_moire_above_all_clean_is_perfect(
     folder, _, scores = ranked
     label(folder, lambda rank: rank >= 5)
     result = evaluate_pairs(folder, make_cleaner("seeded", threshold=(scores[4] + scores[5]) / 2))
-    assert result["detector"] == {"n": 8, "accuracy": 1, "precision": 1, "recall": 1, "f1": 1, "auc": 1}
+    assert result["detector"] == {
+        "n": 8,
+        "accuracy": 1,
+        "precision": 1,
+        "recall": 1,
+        "f1": 1,
+        "auc": 1,
+    }
     assert result["clean_touched"] == 0
     assert result["pairs"] == []
     assert result["mean"]["psnr_after"] is None
 
 
-def test_a_detector_that_is_wrong_of_everything_has_no_area(ranked: tuple[Path, Cleaner, list[float]]) -> None:
+def test_a_detector_that_is_wrong_of_everything_has_no_area(
+    ranked: tuple[Path, Cleaner, list[float]],
+) -> None:
     folder, cleaner, _ = ranked
     label(folder, lambda rank: rank < 3)
     assert evaluate_pairs(folder, cleaner)["detector"]["auc"] == 0
@@ -187,26 +218,35 @@ def test_what_was_said_is_set_beside_what_is_so_by_kind_and_by_probability(
 def test_what_is_found_is_counted_by_the_strength_of_the_pattern(
     pairs: Path, make_cleaner: Callable[..., Cleaner]
 ) -> None:
-    (pairs / "labels.csv").write_text("name,kind,strength\na,screen,7.99\nb,halftone,25\nc,screen,?\n")
+    (pairs / "labels.csv").write_text(
+        "name,kind,strength\na,screen,7.99\nb,halftone,25\nc,screen,?\n"
+    )
     classes = [{"from": 4, "n": 1}, {"from": 16, "n": 1}]
     for gate, found in (("always", 1), ("never", 0)):
         result = evaluate_pairs(pairs, make_cleaner(gate))
         assert result["strengths"] == [{**group, "found": found} for group in classes]
 
 
-def test_progress_counts_every_image_once(pairs: Path, make_cleaner: Callable[..., Cleaner]) -> None:
+def test_progress_counts_every_image_once(
+    pairs: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
     seen: list[tuple[int, int]] = []
     evaluate_pairs(pairs, make_cleaner("never"), lambda done, total: seen.append((done, total)))
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
-def test_what_demoire_simulate_writes_is_grouped_by_kind(tmp_path: Path, make_cleaner: Callable[..., Cleaner]) -> None:
+def test_what_demoire_simulate_writes_is_grouped_by_kind(
+    tmp_path: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
     from demoire.simulate.pairs import write_pairs
 
     for kind in ("screen", "halftone", "none"):
         write_pairs(None, tmp_path, kind, 2, seed=1, size=256)  # type: ignore[arg-type]
     result = evaluate_pairs(tmp_path, make_cleaner("never"))
-    assert {kind: means["n"] for kind, means in result["kinds"].items()} == {"screen": 2, "halftone": 2}
+    assert {kind: means["n"] for kind, means in result["kinds"].items()} == {
+        "screen": 2,
+        "halftone": 2,
+    }
     assert result["kinds"]["halftone"]["psnr_blur"] > result["kinds"]["halftone"]["psnr_before"]
     assert result["detector"]["n"] == 10
 
@@ -255,7 +295,9 @@ class TestFoldersThatAreNotInOrder:
         self.refused(pairs, cleaner, name, "cannot be read (truncated)")
 
 
-def test_files_of_other_roles_are_passed_by(pairs: Path, make_cleaner: Callable[..., Cleaner]) -> None:
+def test_files_of_other_roles_are_passed_by(
+    pairs: Path, make_cleaner: Callable[..., Cleaner]
+) -> None:
     for name in ("b_defocus.png", "b_guide.png", "moire.png"):
         shutil.copy(pairs / "b_clean.png", pairs / name)
     assert evaluate_pairs(pairs, make_cleaner("never"))["detector"]["n"] == 6
@@ -263,7 +305,9 @@ def test_files_of_other_roles_are_passed_by(pairs: Path, make_cleaner: Callable[
 
 class TestThePage:
     @pytest.fixture
-    def page(self, pairs: Path, tmp_path: Path, make_cleaner: Callable[..., Cleaner]) -> Iterator[str]:
+    def page(
+        self, pairs: Path, tmp_path: Path, make_cleaner: Callable[..., Cleaner]
+    ) -> Iterator[str]:
         for role in ("moire", "clean"):
             shutil.copy(pairs / f"b_{role}.png", pairs / f"<b onclick=x>_{role}.png")
         (pairs / "labels.csv").write_text("name,kind,strength\na,screen,7.99\n")
@@ -280,7 +324,9 @@ class TestThePage:
         assert "http" not in page.replace('http-equiv="Content-Security-Policy"', "")
         assert "<script" not in page
 
-    def test_it_has_a_roc_curve_a_reliability_diagram_and_a_confusion_table(self, page: str) -> None:
+    def test_it_has_a_roc_curve_a_reliability_diagram_and_a_confusion_table(
+        self, page: str
+    ) -> None:
         assert page.count("<polyline") == 2
         assert "ROC curve" in page and "Reliability diagram" in page and "Confusion by kind" in page
 
@@ -306,4 +352,6 @@ class TestThePage:
         label(folder, lambda rank: rank > 3)
         (tmp_path / "file").write_text("")
         with pytest.raises(UsageError, match="cannot be written"):
-            evaluate_page(evaluate_pairs(folder, cleaner), folder, tmp_path / "file/page.html", cleaner)
+            evaluate_page(
+                evaluate_pairs(folder, cleaner), folder, tmp_path / "file/page.html", cleaner
+            )

@@ -1,4 +1,6 @@
-"""Plans: units that cover every image once, ids that tell what goes in, a manifest that comes back as it was."""
+"""Plans: units that cover every image once, ids that tell what goes in, a manifest that comes back
+as it was.
+"""
 
 import gzip
 import io
@@ -49,9 +51,14 @@ def box(tmp_path: Path) -> Path:
     """A tar of 40 images and 10 texts, a tar.gz of 3, loose files, and a tar that is none."""
     box = tmp_path / "box"
     (box / "loose").mkdir(parents=True)
-    many = [(f"{i:02}.jpg", picture(16 + i, 16)) if i % 5 else (f"{i:02}.xml", b"<x/>") for i in range(50)]
+    many = [
+        (f"{i:02}.jpg", picture(16 + i, 16)) if i % 5 else (f"{i:02}.xml", b"<x/>")
+        for i in range(50)
+    ]
     write_tar(box / "many.tar", [*many, ("../evil.jpg", b"x")])
-    write_tar(box / "few.tar.gz", [(os.fsdecode(b"caf\xe9.jpg"), picture(30, 20)), *many[1:3]], "w:gz")
+    write_tar(
+        box / "few.tar.gz", [(os.fsdecode(b"caf\xe9.jpg"), picture(30, 20)), *many[1:3]], "w:gz"
+    )
     (box / "loose" / "one.jpg").write_bytes(picture(50, 50))
     (box / "loose" / "notes.txt").write_text("notes")
     (box / "broken.tar").write_bytes(b"nonsense" * 500)
@@ -111,7 +118,9 @@ def test_units_are_as_large_as_they_may_be(members: list[Member]) -> None:
         )
 
 
-def member(position: int = 0, name: str = "a.jpg", kind: MemberKind = "image", version: str = "") -> Member:
+def member(
+    position: int = 0, name: str = "a.jpg", kind: MemberKind = "image", version: str = ""
+) -> Member:
     return Member(position, name, kind, 512, 100, 100, "stored", version, 1.0)
 
 
@@ -129,13 +138,17 @@ def test_an_id_tells_everything_that_goes_in() -> None:
     ]
     assert len({unit.id for unit in variants}) == len(variants)
     assert make_unit(SOURCE, [member()], "config") == variants[0]
-    assert make_unit(SOURCE, [replace(member(), megapixels=2)], "config").id == variants[0].id  # only an estimate
+    # only an estimate
+    assert make_unit(SOURCE, [replace(member(), megapixels=2)], "config").id == variants[0].id
 
 
 def test_a_file_more_in_a_folder_does_not_make_the_others_new() -> None:
     folder = Source("/box/", "", "folder", "digest of one", 1)
     before = make_unit(folder, [member(version="v1")], "config")
-    assert make_unit(replace(folder, version="digest of two"), [member(version="v1")], "config").id == before.id
+    assert (
+        make_unit(replace(folder, version="digest of two"), [member(version="v1")], "config").id
+        == before.id
+    )
     assert make_unit(folder, [member(version="v2")], "config").id != before.id
 
 
@@ -144,7 +157,9 @@ def test_a_file_more_in_a_folder_does_not_make_the_others_new() -> None:
 
 def test_a_plan_counts_what_is_there(box: Path, dst: str) -> None:
     seen: list[tuple[int, int]] = []
-    plan = make_plan(str(box), dst, "config", progress=lambda done, total: seen.append((done, total)))
+    plan = make_plan(
+        str(box), dst, "config", progress=lambda done, total: seen.append((done, total))
+    )
     facts = {p.source.path: (p.images, p.unsafe, p.others, p.units, p.rows) for p in plan.sources}
     assert facts == {
         "broken.tar": (0, 0, 0, 0, 1),
@@ -157,7 +172,9 @@ def test_a_plan_counts_what_is_there(box: Path, dst: str) -> None:
     assert broken.source.path == "broken.tar" and "copied as it is" in (broken.damaged or "")
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert plan.megapixels == pytest.approx(
-        sum((16 + i) * 16 for i in range(50) if i % 5) / 1e6 + (600 + 17 * 16 + 18 * 16 + 2500) / 1e6, rel=0.05
+        sum((16 + i) * 16 for i in range(50) if i % 5) / 1e6
+        + (600 + 17 * 16 + 18 * 16 + 2500) / 1e6,
+        rel=0.05,
     )
 
 
@@ -166,7 +183,10 @@ def test_a_manifest_comes_back_as_it_was(box: Path, dst: str) -> None:
     assert load_plan(dst) == load_plan(dst, plan.id) == plan
     units = list(read_units(dst, plan.id))
     expected = [
-        unit for p in plan.sources if not p.damaged for unit in plan_members(p.source, index(p.source), "config")
+        unit
+        for p in plan.sources
+        if not p.damaged
+        for unit in plan_members(p.source, index(p.source), "config")
     ]
     assert units == expected
     assert os.fsdecode(b"caf\xe9.jpg") in [m.name for unit in units for m in unit.members]
@@ -203,7 +223,9 @@ def test_many_units_are_read_in_order(tmp_path: Path, dst: str) -> None:
     for number in range(90):
         write_tar(box / f"{number:03}.tar", [("a.jpg", picture(8, 8))])
     plan = make_plan(str(box), dst, "config")
-    assert [unit.source.path for unit in read_units(dst, plan.id)] == [f"{number:03}.tar" for number in range(90)]
+    assert [unit.source.path for unit in read_units(dst, plan.id)] == [
+        f"{number:03}.tar" for number in range(90)
+    ]
 
 
 def test_a_collection_without_images_is_planned_all_the_same(tmp_path: Path, dst: str) -> None:
@@ -226,7 +248,9 @@ def test_a_sample_is_the_same_images_each_time_and_of_the_whole(box: Path, dst: 
     assert sample.images == 10 and sample.sample == 10 and sample.id != whole.id
     chosen = images_of(list(read_units(dst, sample.id)))
     assert len(set(chosen)) == 10 and set(chosen) < set(images_of(list(read_units(dst, whole.id))))
-    assert images_of(list(read_units(dst, make_plan(str(box), dst, "config", sample=10).id))) == chosen
+    assert (
+        images_of(list(read_units(dst, make_plan(str(box), dst, "config", sample=10).id))) == chosen
+    )
     assert chosen != images_of(list(read_units(dst, whole.id)))[:10]
     assert make_plan(str(box), dst, "config", sample=1000).images == whole.images
 
@@ -234,7 +258,9 @@ def test_a_sample_is_the_same_images_each_time_and_of_the_whole(box: Path, dst: 
 def test_a_retry_plans_only_what_is_asked_for_under_new_ids(box: Path, dst: str) -> None:
     plan = make_plan(str(box), dst, "config")
     source = next(p.source for p in plan.sources if p.source.path == "many.tar")
-    retry = make_retry_plan(dst, [(source.id, 3), (source.id, 49), ("no such source", 1)], "config", 1)
+    retry = make_retry_plan(
+        dst, [(source.id, 3), (source.id, 49), ("no such source", 1)], "config", 1
+    )
     (unit,) = read_units(dst, retry.id)
     assert (unit.generation, [m.name for m in unit.members]) == (1, ["03.jpg", "49.jpg"])
     assert unit.id not in {u.id for u in read_units(dst, plan.id)}
@@ -268,7 +294,9 @@ def test_the_manifest_holds_no_secret(box: Path, dst: str, monkeypatch: pytest.M
     monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", json.dumps({"secret": "planted-secret"}))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
     make_plan(str(box), dst, "config")
-    assert not [p for p in Path(dst).rglob("*") if p.is_file() and b"planted-secret" in p.read_bytes()]
+    assert not [
+        p for p in Path(dst).rglob("*") if p.is_file() and b"planted-secret" in p.read_bytes()
+    ]
 
 
 def test_a_large_photograph_is_measured_by_its_first_bytes(tmp_path: Path, dst: str) -> None:

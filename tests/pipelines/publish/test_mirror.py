@@ -1,4 +1,6 @@
-"""Mirrors: the same archive or folder with some images changed, and its own bytes wherever that cannot be done well."""
+"""Mirrors: the same archive or folder with some images changed, and its own bytes wherever that
+cannot be done well.
+"""
 
 import io
 import os
@@ -15,7 +17,14 @@ import pytest
 from demoire.errors import DemoireError, SourceChangedError
 from pipelines.clean.ledger import Ledger
 from pipelines.plan.units import make_unit
-from pipelines.publish.mirror import CleanedPayloads, Mirror, mirror_archive, mirror_folder, patch_archive, patch_folder
+from pipelines.publish.mirror import (
+    CleanedPayloads,
+    Mirror,
+    mirror_archive,
+    mirror_folder,
+    patch_archive,
+    patch_folder,
+)
 from pipelines.records import Member, Source
 from pipelines.rows import Origin, Outcome, quarantined
 from pipelines.sources.discover import discover
@@ -23,7 +32,13 @@ from pipelines.sources.index import index
 from pipelines.storage.open import open_place
 from tests.pipelines.conftest import tree, write_tar, write_zip
 
-MEMBERS = {"a.jpg": b"A" * 700, "notes.txt": b"notes", "sub/b.jpg": b"B" * 1300, "c.jpg": b"", "d.jpg": b"D" * 512}
+MEMBERS = {
+    "a.jpg": b"A" * 700,
+    "notes.txt": b"notes",
+    "sub/b.jpg": b"B" * 1300,
+    "c.jpg": b"",
+    "d.jpg": b"D" * 512,
+}
 OLD = 1_100_000_000.5  # seconds since 1970
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
@@ -67,15 +82,24 @@ def the_source(path: Path) -> Source:
     return source
 
 
-def cleaned_of(source: Source, dst: Path, payloads: dict[str, bytes]) -> tuple[CleanedPayloads, dict[int, Member]]:
-    """The payloads by member name as the ledger holds them once cleaned, and the planned members by position."""
-    ledger, images = Ledger(str(dst)), [member for member in index(source) if member.kind == "image"]
+def cleaned_of(
+    source: Source, dst: Path, payloads: dict[str, bytes]
+) -> tuple[CleanedPayloads, dict[int, Member]]:
+    """The payloads by member name as the ledger holds them once cleaned, and the planned members by
+    position.
+    """
+    ledger, images = (
+        Ledger(str(dst)),
+        [member for member in index(source) if member.kind == "image"],
+    )
     unit = make_unit(source, images, "config")
     outcomes = []
     for member in images:
         outcome = quarantined(member, "truncated", Origin(unit, 1, "config", "run"))
         if member.name in payloads:
-            outcome = Outcome(member, replace(outcome.row, status="cleaned", reason=None), payloads[member.name])
+            outcome = Outcome(
+                member, replace(outcome.row, status="cleaned", reason=None), payloads[member.name]
+            )
         outcomes.append(outcome)
     commit = ledger.commit(unit, ledger.start(unit), outcomes)
     return CleanedPayloads(ledger, [commit]), {member.position: member for member in images}
@@ -92,10 +116,19 @@ def facts(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             names = ("filename", "date_time", "compress_type", "comment", "external_attr")
-            return [{**{n: getattr(i, n) for n in names}, "data": archive.read(i)} for i in archive.infolist()]
+            return [
+                {**{n: getattr(i, n) for n in names}, "data": archive.read(i)}
+                for i in archive.infolist()
+            ]
     with tarfile.open(path) as tar:
         return [
-            {**info.get_info(), "chksum": 0, "size": 0, "pax": info.pax_headers, "data": tar.extractfile(info).read()}  # type: ignore[union-attr]
+            {
+                **info.get_info(),
+                "chksum": 0,
+                "size": 0,
+                "pax": info.pax_headers,
+                "data": tar.extractfile(info).read(),
+            }  # type: ignore[union-attr]
             for info in tar
         ]
 
@@ -120,13 +153,17 @@ def test_a_mirror_has_the_time_and_permissions_of_its_source(archive: Path, dst:
     assert (status.st_mtime, status.st_mode & 0o777) == (OLD, 0o640)
 
 
-def test_an_archive_that_would_not_hold_what_was_planned_stays_its_own_bytes(archive: Path, dst: Path) -> None:
+def test_an_archive_that_would_not_hold_what_was_planned_stays_its_own_bytes(
+    archive: Path, dst: Path
+) -> None:
     mirror = mirrored(archive, dst, {"a.jpg": b"new"}, len(MEMBERS) + 1)
     assert (dst / archive.name).read_bytes() == archive.read_bytes()
     assert mirror.refused == {0}
 
 
-def test_what_cannot_be_changed_is_refused_and_the_others_are_changed(tmp_path: Path, dst: Path) -> None:
+def test_what_cannot_be_changed_is_refused_and_the_others_are_changed(
+    tmp_path: Path, dst: Path
+) -> None:
     data = bytearray(tar_in_base_256({"a.jpg": b"A" * 700, "b.jpg": b"B" * 700}, odd="a.jpg"))
     (tmp_path / "a.tar").write_bytes(data)
     mirror = mirrored(tmp_path / "a.tar", dst, {"a.jpg": b"new", "b.jpg": b"new"}, 2)
@@ -160,7 +197,9 @@ def test_a_damaged_segment_fails_and_shows_no_mirror(archive: Path, dst: Path) -
     assert tree(dst) == {}
 
 
-def test_an_archive_that_changed_since_it_was_planned_fails_and_shows_no_mirror(archive: Path, dst: Path) -> None:
+def test_an_archive_that_changed_since_it_was_planned_fails_and_shows_no_mirror(
+    archive: Path, dst: Path
+) -> None:
     source = the_source(archive)
     cleaned, members = cleaned_of(source, dst, {"a.jpg": b"new"})
     archive.write_bytes(archive.read_bytes() + bytes(512))
@@ -169,7 +208,9 @@ def test_an_archive_that_changed_since_it_was_planned_fails_and_shows_no_mirror(
     assert tree(dst) == {}
 
 
-def test_a_patch_goes_into_the_mirror_and_leaves_what_was_changed_before(archive: Path, dst: Path) -> None:
+def test_a_patch_goes_into_the_mirror_and_leaves_what_was_changed_before(
+    archive: Path, dst: Path
+) -> None:
     mirrored(archive, dst, {"a.jpg": b"first" * 300})
     expected = facts(archive)
     expected[0]["data"], expected[4]["data"] = b"first" * 300, b"second"
@@ -187,9 +228,11 @@ def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Pa
     mirror = mirror_folder(source, open_place(str(dst)), cleaned)
     assert tree(dst) == {"a.jpg": b"new", "notes.txt": b"notes", "d.jpg": MEMBERS["d.jpg"]}
     assert mirror == Mirror(len(b"new" + b"notes") + 512, 3, withheld=1)
-    assert {(path.stat().st_mtime, path.stat().st_mode & 0o777) for path in dst.iterdir() if path.is_file()} == {
-        (OLD, 0o640)
-    }
+    assert {
+        (path.stat().st_mtime, path.stat().st_mode & 0o777)
+        for path in dst.iterdir()
+        if path.is_file()
+    } == {(OLD, 0o640)}
 
 
 def test_a_patch_of_a_folder_writes_its_files_alone(folder: Path, dst: Path) -> None:
@@ -213,4 +256,6 @@ def test_a_file_that_changed_since_it_was_planned_fails(folder: Path, dst: Path)
 def test_two_mirrors_of_one_source_are_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         mirrored(archive, tmp_path / name, {"a.jpg": b"new", "d.jpg": b"new"})
-    assert tree(tmp_path / "one") == tree(tmp_path / "other") != {archive.name: archive.read_bytes()}
+    assert (
+        tree(tmp_path / "one") == tree(tmp_path / "other") != {archive.name: archive.read_bytes()}
+    )

@@ -1,4 +1,6 @@
-"""Publishing: reports that say what is in the mirrors, once and for all; and the proof that nothing is missing."""
+"""Publishing: reports that say what is in the mirrors, once and for all; and the proof that nothing
+is missing.
+"""
 
 import io
 import tarfile
@@ -40,10 +42,15 @@ def cleaner(tiny_config: CleanerConfig) -> Cleaner:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Path:
-    """One of each: a tar with unsafe names and a text called .jpg, a tar.gz, a zip, loose files, a tar cut short."""
+    """One of each: a tar with unsafe names and a text called .jpg, a tar.gz, a zip, loose files, a
+    tar cut short.
+    """
     box = tmp_path / "box"
     (box / "loose").mkdir(parents=True)
-    write_tar(box / "a.tar", {**half_moire(4), "../evil.jpg": b"evil", "text.jpg": TEXT, "notes.txt": b"notes"})
+    write_tar(
+        box / "a.tar",
+        {**half_moire(4), "../evil.jpg": b"evil", "text.jpg": TEXT, "notes.txt": b"notes"},
+    )
     write_tar(box / "b.tar.gz", half_moire(2, 10), "w:gz")
     write_zip(box / "c.zip", half_moire(2, 20))
     (box / "cut.tar").write_bytes((box / "a.tar").read_bytes()[:3000])
@@ -93,12 +100,16 @@ def published(box: Path, tmp_path: Path, cleaner: Cleaner) -> Plan:
     return plan
 
 
-def test_every_source_has_its_mirror_its_rows_and_its_marker(published: Plan, box: Path, cleaner: Cleaner) -> None:
+def test_every_source_has_its_mirror_its_rows_and_its_marker(
+    published: Plan, box: Path, cleaner: Cleaner
+) -> None:
     dst = Path(published.dst)
     expected = {name: cleaner.clean(data).data for name, data in half_moire(4).items()}
     rest = {"../evil.jpg": b"evil", "text.jpg": TEXT, "notes.txt": b"notes"}
     assert read_tar(dst / "a.tar") == expected | rest
-    statuses = {name: (row["status"], row["reason"]) for name, row in rows_of(published, "a.tar").items()}
+    statuses = {
+        name: (row["status"], row["reason"]) for name, row in rows_of(published, "a.tar").items()
+    }
     assert statuses == {
         "img_000.jpg": ("cleaned", None),
         "img_001.jpg": ("copied", None),
@@ -133,19 +144,30 @@ def test_reports_are_of_the_schema(published: Plan) -> None:
 
 def test_publishing_twice_gives_the_same(published: Plan) -> None:
     def state() -> tuple[dict[str, bytes], list[dict[str, Any]]]:
-        rows = [row for planned in published.sources for row in rows_of(published, planned.source.path).values()]
+        rows = [
+            row
+            for planned in published.sources
+            for row in rows_of(published, planned.source.path).values()
+        ]
         for row in rows:
-            if row["reason"] in ("unsafe_name", "unreadable"):  # these are finished by publishing them
+            # these are finished by publishing them
+            if row["reason"] in ("unsafe_name", "unreadable"):
                 del row["finished_at"]
         written = tree(Path(published.dst), bookkeeping=True)
-        return {name: data for name, data in written.items() if "/report/" not in name or "/previews/" in name}, rows
+        return {
+            name: data
+            for name, data in written.items()
+            if "/report/" not in name or "/previews/" in name
+        }, rows
 
     before = state()
     publish_all(published)
     assert state() == before
 
 
-def test_a_source_is_published_as_long_as_marker_mirror_version_and_configuration_fit(published: Plan) -> None:
+def test_a_source_is_published_as_long_as_marker_mirror_version_and_configuration_fit(
+    published: Plan,
+) -> None:
     place = open_place(published.dst)
     (planned,) = (planned for planned in published.sources if planned.source.path == "a.tar")
     source, fingerprint = planned.source, published.fingerprint
@@ -159,7 +181,9 @@ def test_a_source_is_published_as_long_as_marker_mirror_version_and_configuratio
     assert is_published(place, source, fingerprint, None) is None
 
 
-def test_a_loose_file_that_is_lost_is_noticed_although_archives_lie_beside_it(tmp_path: Path, cleaner: Cleaner) -> None:
+def test_a_loose_file_that_is_lost_is_noticed_although_archives_lie_beside_it(
+    tmp_path: Path, cleaner: Cleaner
+) -> None:
     (tmp_path / "box").mkdir()
     write_tar(tmp_path / "box" / "a.tar", half_moire(1))
     (tmp_path / "box" / "loose.jpg").write_bytes(draw(False, 1))
@@ -171,7 +195,9 @@ def test_a_loose_file_that_is_lost_is_noticed_although_archives_lie_beside_it(tm
         prove(plan)
 
 
-def test_a_unit_that_is_not_committed_keeps_its_source_from_being_published(box: Path, tmp_path: Path) -> None:
+def test_a_unit_that_is_not_committed_keeps_its_source_from_being_published(
+    box: Path, tmp_path: Path
+) -> None:
     plan = make_plan(str(box), str(tmp_path / "out"), "config")
     (planned,) = (planned for planned in plan.sources if planned.source.path == "c.zip")
     with pytest.raises(DemoireError, match="c.zip is not wholly cleaned yet"):
@@ -179,7 +205,9 @@ def test_a_unit_that_is_not_committed_keeps_its_source_from_being_published(box:
     assert tree(tmp_path / "out") == {}
 
 
-def test_that_a_unit_was_halved_is_not_seen_in_what_is_published(box: Path, tmp_path: Path, cleaner: Cleaner) -> None:
+def test_that_a_unit_was_halved_is_not_seen_in_what_is_published(
+    box: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
     whole = cleaned_plan(box / "a.tar", tmp_path / "whole", cleaner)
     halved = make_plan(str(box / "a.tar"), str(tmp_path / "halved"), whole.fingerprint)
     (unit,) = read_units(halved.dst, halved.id)
@@ -190,7 +218,10 @@ def test_that_a_unit_was_halved_is_not_seen_in_what_is_published(box: Path, tmp_
         publish_all(plan)
     assert tree(tmp_path / "halved") == tree(tmp_path / "whole")
     columns = ("member", "status", "reason", "sha256_out", "unit_id", "tiles_restored")
-    facts = [[[row[c] for c in columns] for row in rows_of(plan, "a.tar").values()] for plan in (whole, halved)]
+    facts = [
+        [[row[c] for c in columns] for row in rows_of(plan, "a.tar").values()]
+        for plan in (whole, halved)
+    ]
     assert facts[0] == facts[1]
 
 
@@ -200,12 +231,21 @@ def test_what_cannot_be_put_back_is_quarantined_as_it_was(tmp_path: Path, cleane
     plan = cleaned_plan(tmp_path / "a.tar", tmp_path / "out", cleaner)
     publish_all(plan)
     mirrored = read_tar(tmp_path / "out" / "a.tar")
-    assert mirrored == {"odd.jpg": pictures["odd.jpg"], "even.jpg": cleaner.clean(pictures["even.jpg"]).data}
+    assert mirrored == {
+        "odd.jpg": pictures["odd.jpg"],
+        "even.jpg": cleaner.clean(pictures["even.jpg"]).data,
+    }
     row = rows_of(plan, "a.tar")["odd.jpg"]
-    assert (row["status"], row["reason"], row["tiles_restored"]) == ("quarantined", "encode_failed", 0)
+    assert (row["status"], row["reason"], row["tiles_restored"]) == (
+        "quarantined",
+        "encode_failed",
+        0,
+    )
     assert (row["bytes_out"], row["sha256_out"]) == (row["bytes_in"], row["sha256_in"])
     assert row["moire_before"] is not None
-    assert [row[name] for name in ("moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")] == [None] * 4
+    assert [
+        row[name] for name in ("moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")
+    ] == [None] * 4
     assert rows_of(plan, "a.tar")["even.jpg"]["status"] == "cleaned"
     assert prove(plan) == Proof(cleaned=1, copied=0, quarantined=1, files=1)
 
@@ -225,7 +265,9 @@ def test_the_most_changed_images_have_previews(published: Plan) -> None:
 
 
 @pytest.mark.parametrize("missing", ["a row", "a mirror", "a status", "a marker"])
-def test_the_proof_fails_and_names_the_source_of_which_something_is_missing(published: Plan, missing: str) -> None:
+def test_the_proof_fails_and_names_the_source_of_which_something_is_missing(
+    published: Plan, missing: str
+) -> None:
     (planned,) = (planned for planned in published.sources if planned.source.path == "c.zip")
     bookkeeping = Path(published.dst) / "_demoire"
     report = bookkeeping / "report" / f"{planned.source.id}.parquet"
@@ -257,30 +299,51 @@ def test_a_retry_replaces_rows_and_previews_and_nothing_else(
     assert Counter(row["reason"] for row in before.values())["too_large"] == 4
     (source,) = (planned.source for planned in plan.sources if planned.source.path == "a.tar")
     cleaner = Cleaner(tiny_config)
-    again = make_retry_plan(plan.dst, [(source.id, 0), (source.id, 1)], tiny_config.fingerprint(), 1)
+    again = make_retry_plan(
+        plan.dst, [(source.id, 0), (source.id, 1)], tiny_config.fingerprint(), 1
+    )
     (unit,) = read_units(again.dst, again.id)
     commit(unit, again, cleaner)
     for _ in range(2):  # the second time as after a death
-        marker = publish_retry(again.sources[0], [unit], again.dst, again.fingerprint, again.generation)
-        assert (marker.cleaned, marker.copied, marker.quarantined, marker.generation) == (1, 1, 4, 1)
+        marker = publish_retry(
+            again.sources[0], [unit], again.dst, again.fingerprint, again.generation
+        )
+        assert (marker.cleaned, marker.copied, marker.quarantined, marker.generation) == (
+            1,
+            1,
+            4,
+            1,
+        )
         after = rows_of(plan, "a.tar")
         assert list(after) == list(before)
-        assert [name for name in after if after[name] != before[name]] == ["img_000.jpg", "img_001.jpg"]
+        assert [name for name in after if after[name] != before[name]] == [
+            "img_000.jpg",
+            "img_001.jpg",
+        ]
         mirrored = read_tar(tmp_path / "out" / "a.tar")
-        assert mirrored == {**read_tar(box / "a.tar"), "img_000.jpg": cleaner.clean(draw(True, 0)).data}
+        assert mirrored == {
+            **read_tar(box / "a.tar"),
+            "img_000.jpg": cleaner.clean(draw(True, 0)).data,
+        }
     assert prove(load_plan(plan.dst)).cleaned == 1
 
 
-def test_a_retry_of_what_was_never_published_is_refused(box: Path, tmp_path: Path, cleaner: Cleaner) -> None:
+def test_a_retry_of_what_was_never_published_is_refused(
+    box: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
     plan = cleaned_plan(box / "a.tar", tmp_path / "out", cleaner)
     with pytest.raises(DemoireError, match="a.tar is not published yet"):
-        publish_retry(plan.sources[0], units_of(plan, plan.sources[0]), plan.dst, plan.fingerprint, 1)
+        publish_retry(
+            plan.sources[0], units_of(plan, plan.sources[0]), plan.dst, plan.fingerprint, 1
+        )
 
 
 def test_names_that_are_no_text_are_published_as_they_are(tmp_path: Path, cleaner: Cleaner) -> None:
     buffer = io.BytesIO()
     name = b"caf\xe9.jpg".decode(errors="surrogateescape")
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape"
+    ) as tar:
         info = tarfile.TarInfo(name)
         info.size = len(draw(True, 1))
         tar.addfile(info, io.BytesIO(draw(True, 1)))

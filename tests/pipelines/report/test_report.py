@@ -1,4 +1,6 @@
-"""The report: figures that add up, a page that needs nothing from outside, and names that stay names."""
+"""The report: figures that add up, a page that needs nothing from outside, and names that stay
+names.
+"""
 
 import json
 import shutil
@@ -35,41 +37,98 @@ HOSTILE = (
 def row(source: str, member: str, status: str = "copied", **values: object) -> ReportRow:
     """A row as publishing writes them; what a test is about goes into `values`."""
     facts: dict[str, object] = {
-        **{"source": source, "member": member, "page": 0, "image_id": f"{source}/{member}", "source_kind": "tar"},
+        **{
+            "source": source,
+            "member": member,
+            "page": 0,
+            "image_id": f"{source}/{member}",
+            "source_kind": "tar",
+        },
         **{"width": 2000, "height": 1500, "mode": "RGB", "bits": 8, "dpi": 300.0, "icc": None},
         **{"bytes_in": 900_000, "bytes_out": 900_000, "sha256_in": "00", "sha256_out": "00"},
-        **{"status": status, "reason": None, "moire_before": 0.02, "moire_after": None, "moire_kind": "none"},
-        **{"tiles": 48, "tiles_restored": 0, "psnr_vs_input": None, "ssim_vs_input": None, "colour_shift": None},
+        **{
+            "status": status,
+            "reason": None,
+            "moire_before": 0.02,
+            "moire_after": None,
+            "moire_kind": "none",
+        },
+        **{
+            "tiles": 48,
+            "tiles_restored": 0,
+            "psnr_vs_input": None,
+            "ssim_vs_input": None,
+            "colour_shift": None,
+        },
         **{"psnr_vs_reference": None, "ssim_vs_reference": None},
-        **{"ms_fetch": 2.0, "ms_decode": 40.0, "ms_detect": 60.0, "ms_restore": 0.0, "ms_encode": 0.0},
-        **{"weights_digest": "ab" * 32, "config_fingerprint": "cd" * 32, "unit_id": "ef" * 32, "attempt": 1},
-        **{"run_id": "20260301-220000-5f0c", "host": "nightshift", "device": "cpu", "finished_at": START},
+        **{
+            "ms_fetch": 2.0,
+            "ms_decode": 40.0,
+            "ms_detect": 60.0,
+            "ms_restore": 0.0,
+            "ms_encode": 0.0,
+        },
+        **{
+            "weights_digest": "ab" * 32,
+            "config_fingerprint": "cd" * 32,
+            "unit_id": "ef" * 32,
+            "attempt": 1,
+        },
+        **{
+            "run_id": "20260301-220000-5f0c",
+            "host": "nightshift",
+            "device": "cpu",
+            "finished_at": START,
+        },
     }
     return ReportRow(**{**facts, **values})  # type: ignore[arg-type]
 
 
 def cleaned(source: str, member: str, before: float = 0.97, **values: object) -> ReportRow:
-    changes = {"moire_kind": "screen", "moire_before": before, "moire_after": 0.04, "tiles_restored": 40}
-    measures = {"psnr_vs_input": 27.5, "ssim_vs_input": 0.93, "colour_shift": 1.1, "ms_restore": 600.0}
-    return row(source, member, "cleaned", **{**changes, **measures, "bytes_out": 700_000, "ms_encode": 90.0, **values})
+    changes = {
+        "moire_kind": "screen",
+        "moire_before": before,
+        "moire_after": 0.04,
+        "tiles_restored": 40,
+    }
+    measures = {
+        "psnr_vs_input": 27.5,
+        "ssim_vs_input": 0.93,
+        "colour_shift": 1.1,
+        "ms_restore": 600.0,
+    }
+    return row(
+        source,
+        member,
+        "cleaned",
+        **{**changes, **measures, "bytes_out": 700_000, "ms_encode": 90.0, **values},
+    )
 
 
 def quarantined(source: str, member: str, reason: str = "truncated") -> ReportRow:
-    return row(source, member, "quarantined", reason=reason, width=None, height=None, moire_before=None)
+    return row(
+        source, member, "quarantined", reason=reason, width=None, height=None, moire_before=None
+    )
 
 
 def publish(dst: Path, name: str, rows: list[ReportRow]) -> None:
     folder = dst / "_demoire/report"
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist([asdict(r) for r in rows], REPORT_SCHEMA), folder / f"{name}.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([asdict(r) for r in rows], REPORT_SCHEMA), folder / f"{name}.parquet"
+    )
 
 
 def stripes(seed: int, strength: float, side: int = 640) -> bytes:
     """A PNG of soft shapes under diagonal colour stripes of this strength."""
     rng = np.random.default_rng(seed)
-    shapes = cv2.resize(rng.random((6, 6, 3)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    shapes = cv2.resize(
+        rng.random((6, 6, 3)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC
+    )
     y, x = np.mgrid[:side, :side].astype(np.float32)
-    waves = np.stack([np.sin((x * 0.9 + y * 0.25) * (0.5 + 0.02 * c) + c) for c in range(3)], axis=2)
+    waves = np.stack(
+        [np.sin((x * 0.9 + y * 0.25) * (0.5 + 0.02 * c) + c) for c in range(3)], axis=2
+    )
     picture = (shapes * 160 + 40 + strength * waves).clip(0, 255).astype(np.uint8)
     file = BytesIO()
     Image.fromarray(picture).save(file, "PNG")
@@ -92,9 +151,15 @@ def publish_previews(dst: Path, name: str, previews: list[tuple[str, str, float]
 def dst(tmp_path: Path) -> Path:
     """Two published archives: 3 cleaned, 40 copied, 2 quarantined."""
     first = [cleaned("box-1.tar", f"scan-{n}.jpg", before=0.9 + n / 100) for n in range(2)]
-    first += [row("box-1.tar", f"page-{n}.jpg", finished_at=START + timedelta(minutes=n)) for n in range(40)]
+    first += [
+        row("box-1.tar", f"page-{n}.jpg", finished_at=START + timedelta(minutes=n))
+        for n in range(40)
+    ]
     second = [cleaned("box-2.tar", "print.tif", moire_kind="halftone", psnr_vs_input=22.5)]
-    second += [quarantined("box-2.tar", "cut.jpg"), quarantined("box-2.tar", "note.jpg", "not_an_image")]
+    second += [
+        quarantined("box-2.tar", "cut.jpg"),
+        quarantined("box-2.tar", "note.jpg", "not_an_image"),
+    ]
     publish(tmp_path, "aaaa", first)
     publish(tmp_path, "bbbb", second)
     publish_previews(tmp_path, "aaaa", [("box-1.tar", f"scan-{n}.jpg", 27.5 + n) for n in range(2)])
@@ -110,7 +175,9 @@ def summary_of(dst: Path) -> dict:
 def test_the_summary_adds_up_what_the_tables_say(dst: Path) -> None:
     summary = summary_of(dst)
 
-    assert {key: summary[key] for key in ("images", "cleaned", "copied", "quarantined", "archives")} == {
+    assert {
+        key: summary[key] for key in ("images", "cleaned", "copied", "quarantined", "archives")
+    } == {
         "images": 45,
         "cleaned": 3,
         "copied": 40,
@@ -147,7 +214,9 @@ def test_the_page_is_where_it_says_and_building_it_again_changes_nothing(dst: Pa
 def test_the_page_shows_the_most_changed_image_first(dst: Path) -> None:
     page = Path(build_report(str(dst))).read_text()
     assert page.count("data:image/jpeg;base64,") == 6
-    places = [page.index(f'alt="{name}, before"') for name in ("print.tif", "scan-0.jpg", "scan-1.jpg")]
+    places = [
+        page.index(f'alt="{name}, before"') for name in ("print.tif", "scan-0.jpg", "scan-1.jpg")
+    ]
     assert places == sorted(places)
 
 
@@ -174,8 +243,15 @@ def test_a_full_quarantine_does_not_make_an_endless_page(dst: Path) -> None:
 
 def test_a_known_truth_is_shown_where_there_is_one(dst: Path) -> None:
     assert "against the known truth" not in Path(build_report(str(dst))).read_text()
-    publish(dst, "bbbb", [cleaned("box-2.tar", "print.tif", psnr_vs_reference=31.25, ssim_vs_reference=0.95)])
-    assert "PSNR 31.2 dB" in Path(build_report(str(dst))).read_text().partition("against the known truth")[2]
+    publish(
+        dst,
+        "bbbb",
+        [cleaned("box-2.tar", "print.tif", psnr_vs_reference=31.25, ssim_vs_reference=0.95)],
+    )
+    assert (
+        "PSNR 31.2 dB"
+        in Path(build_report(str(dst))).read_text().partition("against the known truth")[2]
+    )
 
 
 def test_without_anything_published_there_is_one_sentence(tmp_path: Path) -> None:
@@ -196,7 +272,9 @@ def planned(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 def test_the_count_is_proved_against_the_plan(planned: tuple[Path, str]) -> None:
     dst, source_id = planned
-    publish(dst, source_id, [row("src", "a.png"), cleaned("src", "b.png"), quarantined("src", "c.png")])
+    publish(
+        dst, source_id, [row("src", "a.png"), cleaned("src", "b.png"), quarantined("src", "c.png")]
+    )
     summary = summary_of(dst)
     assert (summary["planned"], summary["proved"]) == (3, True)
     page = (dst / "_demoire/report/index.html").read_text()
@@ -213,7 +291,9 @@ def test_a_missing_image_is_said_aloud(planned: tuple[Path, str]) -> None:
     assert "3 planned ≠ 1 cleaned + 1 copied + 0 quarantined" in page
 
 
-def test_a_planned_source_that_is_not_published_yet_counts_as_missing(planned: tuple[Path, str]) -> None:
+def test_a_planned_source_that_is_not_published_yet_counts_as_missing(
+    planned: tuple[Path, str],
+) -> None:
     dst, _ = planned
     summary = summary_of(dst)
     assert (summary["planned"], summary["images"], summary["proved"]) == (3, 0, False)
@@ -228,21 +308,31 @@ def test_names_from_strangers_are_text(dst: Path) -> None:
     assert "\u202e" not in page and "\x1b" not in page
 
 
-def test_a_name_that_is_not_utf8_is_shown_with_its_bytes(planned: tuple[Path, str], tmp_path: Path) -> None:
-    """Where nothing is published yet the source's own path, with its surrogate escapes, is what the page shows."""
+def test_a_name_that_is_not_utf8_is_shown_with_its_bytes(
+    planned: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Where nothing is published yet the source's own path, with its surrogate escapes, is what the
+    page shows.
+    """
     src, dst = tmp_path / "latin", tmp_path / "latin-out"
     (src / b"caf\xe9".decode("utf-8", "surrogateescape")).mkdir(parents=True)
-    (src / b"caf\xe9".decode("utf-8", "surrogateescape") / "a.png").write_bytes(stripes(0, 0, side=64))
+    (src / b"caf\xe9".decode("utf-8", "surrogateescape") / "a.png").write_bytes(
+        stripes(0, 0, side=64)
+    )
     make_plan(str(src), str(dst), "cd" * 32)
     page = Path(build_report(str(dst))).read_text()
     assert "caf\\udce9" in page
 
 
 class TestInABrowser:
-    """The page as Chromium shows it. The page's own content policy is off: escaping has to hold by itself."""
+    """The page as Chromium shows it. The page's own content policy is off: escaping has to hold by
+    itself.
+    """
 
     @pytest.fixture(params=[True, False], ids=["scripts", "no-scripts"])
-    def visit(self, dst: Path, request: pytest.FixtureRequest) -> Iterator[tuple[object, list[str]]]:
+    def visit(
+        self, dst: Path, request: pytest.FixtureRequest
+    ) -> Iterator[tuple[object, list[str]]]:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         if chromium is None:
             pytest.skip("there is no Chromium on this machine")
@@ -253,7 +343,9 @@ class TestInABrowser:
         with sync_api.sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             context = browser.new_context(
-                viewport={"width": 360, "height": 740}, java_script_enabled=request.param, bypass_csp=True
+                viewport={"width": 360, "height": 740},
+                java_script_enabled=request.param,
+                bypass_csp=True,
             )
             page = context.new_page()
             asked: list[str] = []
@@ -275,7 +367,11 @@ class TestInABrowser:
 
     def test_a_phone_needs_no_scrolling_sideways_and_all_pictures_load(self, visit: tuple) -> None:
         page, _ = visit
-        widest = max(box["x"] + box["width"] for box in (e.bounding_box() for e in page.locator(".card").all()) if box)
+        widest = max(
+            box["x"] + box["width"]
+            for box in (e.bounding_box() for e in page.locator(".card").all())
+            if box
+        )
         assert widest <= 360
         pictures = page.locator(".crops img").all()
         assert len(pictures) == 16
@@ -298,17 +394,23 @@ class TestPreviewPair:
     @pytest.mark.parametrize("shape", [(1, 1), (5, 900), (200, 100), (289, 287)])
     def test_small_images_come_whole_as_far_as_they_go(self, shape: tuple[int, int]) -> None:
         before, after = np.full((*shape, 3), 250, np.uint8), np.zeros((*shape, 3), np.uint8)
-        one, other = (Image.open(BytesIO(data)) for data in preview_pair(encoded(before), encoded(after)))
+        one, other = (
+            Image.open(BytesIO(data)) for data in preview_pair(encoded(before), encoded(after))
+        )
         assert one.size == other.size == (min(shape[1], 288), min(shape[0], 288))
 
     def test_deep_and_grey_images_are_shown_too(self) -> None:
         deep = np.full((300, 300), 40_000, np.uint16)
         one, _ = preview_pair(encoded(deep), encoded(deep))
-        assert np.asarray(Image.open(BytesIO(one)).convert("L")).mean() == pytest.approx(40_000 / 256, abs=2)
+        assert np.asarray(Image.open(BytesIO(one)).convert("L")).mean() == pytest.approx(
+            40_000 / 256, abs=2
+        )
 
     def test_images_of_two_sizes_are_no_pair(self) -> None:
         with pytest.raises(ValueError, match="sizes"):
-            preview_pair(encoded(np.zeros((40, 40, 3), np.uint8)), encoded(np.zeros((40, 41, 3), np.uint8)))
+            preview_pair(
+                encoded(np.zeros((40, 40, 3), np.uint8)), encoded(np.zeros((40, 41, 3), np.uint8))
+            )
 
     def test_what_is_no_image_is_an_image_error(self) -> None:
         with pytest.raises(ImageError):

@@ -1,4 +1,6 @@
-"""Sources: what is found, how it is indexed, what is read; and what hostile or damaged archives come to."""
+"""Sources: what is found, how it is indexed, what is read; and what hostile or damaged archives
+come to.
+"""
 
 import gzip
 import io
@@ -38,7 +40,12 @@ def picture(width: int, height: int, kind: str = "JPEG") -> bytes:
 
 
 JPEG, PNG = picture(40, 30), picture(20, 10, "PNG")
-BOX: Content = [("a/2.jpg", JPEG), ("a/readme.txt", b"text"), ("a/1.png", PNG), ("a/empty.jpg", b"")]
+BOX: Content = [
+    ("a/2.jpg", JPEG),
+    ("a/readme.txt", b"text"),
+    ("a/1.png", PNG),
+    ("a/empty.jpg", b""),
+]
 
 
 def tar_of(content: Content, form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -137,7 +144,11 @@ def test_every_kind_of_source_gives_the_same_members(tmp_path: Path, bucket: Pat
                 (3, "a/empty.jpg", "image", 0),
             ]
             assert [round(m.megapixels, 6) for m in members] == [0.0012, 0, 0.0002, 0]
-            assert all_payloads(source) == [("a/2.jpg", JPEG), ("a/1.png", PNG), ("a/empty.jpg", b"")]
+            assert all_payloads(source) == [
+                ("a/2.jpg", JPEG),
+                ("a/1.png", PNG),
+                ("a/empty.jpg", b""),
+            ]
 
 
 def test_a_folder_source_holds_what_is_loose_in_it(tmp_path: Path) -> None:
@@ -175,7 +186,9 @@ def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:
 
 def test_a_glob_takes_only_the_files_it_names(tmp_path: Path) -> None:
     collection(tmp_path)
-    assert [name for name, _ in all_payloads(the_only_source(tmp_path / "box" / "loose" / "*.jpg"))] == ["b.jpg"]
+    assert [
+        name for name, _ in all_payloads(the_only_source(tmp_path / "box" / "loose" / "*.jpg"))
+    ] == ["b.jpg"]
 
 
 @pytest.mark.parametrize("name", ["one.jpg", "o[n]e*.jpg"])
@@ -221,12 +234,17 @@ def test_names_that_are_not_utf8_keep_their_bytes(tmp_path: Path) -> None:
     assert archive.id != folder.id
 
 
-@pytest.mark.parametrize("name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "C:\\x.jpg", "..\\x.jpg", "\\x.jpg"])
+@pytest.mark.parametrize(
+    "name", ["../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "C:\\x.jpg", "..\\x.jpg", "\\x.jpg"]
+)
 def test_a_name_that_leaves_its_folder_is_unsafe(tmp_path: Path, name: str) -> None:
     (tmp_path / "t.tar").write_bytes(tar_of([(name, JPEG), (name + ".txt", b"text")]))
     (tmp_path / "z.zip").write_bytes(zip_of([(name, JPEG), (name + ".txt", b"text")]))
     for source in discover(str(tmp_path)):
-        assert [(m.name, m.kind) for m in index(source)] == [(name, "unsafe"), (name + ".txt", "other")]
+        assert [(m.name, m.kind) for m in index(source)] == [
+            (name, "unsafe"),
+            (name + ".txt", "other"),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +324,15 @@ def test_a_bucket_key_with_dots_or_empty_folders_is_unsafe(monkeypatch: pytest.M
             monkeypatch.setenv(name, value)
         client = boto3.client("s3")
         client.create_bucket(Bucket="odd")
-        keys = ["a/../../x.jpg", "a//y.jpg", "a/./z.jpg", "a/ok.jpg", "a/b/deep.jpg", "a/?versionId=3.jpg", "a/dir/"]
+        keys = [
+            "a/../../x.jpg",
+            "a//y.jpg",
+            "a/./z.jpg",
+            "a/ok.jpg",
+            "a/b/deep.jpg",
+            "a/?versionId=3.jpg",
+            "a/dir/",
+        ]
         for key in keys:
             client.put_object(Bucket="odd", Key=key, Body=b"" if key.endswith("/") else JPEG)
         a, b = discover("s3://odd")
@@ -332,13 +358,18 @@ OTHER_TARS = {
     "cut in a header": TAR[: TAR.rindex(b"a/1.png") + 40],
     "a bad header in the middle": TAR.replace(b"a/readme.txt", b"b/readme.txt"),
     "two tars in one": TAR + TAR,
-    "a payload of 8 GB that is not there": tar_of([("a.jpg", JPEG)]).replace(b"%011o" % len(JPEG), b"77777777777"),
+    "a payload of 8 GB that is not there": tar_of([("a.jpg", JPEG)]).replace(
+        b"%011o" % len(JPEG), b"77777777777"
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", OTHER_TARS)
 def test_a_damaged_tar_is_told_by_name(tmp_path: Path, damage: str) -> None:
-    for name, data in (("t.tar", OTHER_TARS[damage]), ("t.tar.gz", gzip.compress(OTHER_TARS[damage]))):
+    for name, data in (
+        ("t.tar", OTHER_TARS[damage]),
+        ("t.tar.gz", gzip.compress(OTHER_TARS[damage])),
+    ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(DamagedArchiveError, match=rf"{name} is damaged .* copied as it is"):
             index(the_only_source(tmp_path / name))
@@ -394,7 +425,10 @@ def test_a_zip_without_directory_is_damaged(tmp_path: Path, data: bytes) -> None
 
 
 def reasons(path: Path) -> list[str | int]:
-    return [p.reason if isinstance(p, ImageError) else len(p) for _, p in all_payloads(the_only_source(path))]
+    return [
+        p.reason if isinstance(p, ImageError) else len(p)
+        for _, p in all_payloads(the_only_source(path))
+    ]
 
 
 def test_one_damaged_zip_member_does_not_harm_the_others(tmp_path: Path) -> None:
@@ -461,7 +495,9 @@ def test_a_bomb_that_declares_itself_is_left_packed(tmp_path: Path) -> None:
     assert reasons(tmp_path / "z.zip") == ["compression_bomb", len(PNG)]
 
 
-def test_a_compressed_tar_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compressed_tar_that_never_ends_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "t.tar.gz"
     path.write_bytes(gzip.compress(tar_of([("a.png", PNG), ("b.bin", bytes(30_000_000))])))
     assert len(index(the_only_source(path))) == 2
@@ -481,8 +517,12 @@ def test_a_zip_that_says_it_is_empty_and_is_not_is_damaged(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("said", [1 << 32, 1 << 63, (1 << 64) - 1])
 @pytest.mark.parametrize("field", [0, 1, 2], ids=["size", "packed size", "place"])
-def test_numbers_that_cannot_be_make_a_member_unreadable_and_no_more(tmp_path: Path, said: int, field: int) -> None:
-    """A zip64 directory may say anything up to 2**64, and neither a read nor the manifest may stumble over it."""
+def test_numbers_that_cannot_be_make_a_member_unreadable_and_no_more(
+    tmp_path: Path, said: int, field: int
+) -> None:
+    """A zip64 directory may say anything up to 2**64, and neither a read nor the manifest may
+    stumble over it.
+    """
     data = bytearray(zip_of([("a.png", PNG), ("b.png", PNG)], zipfile.ZIP_STORED))
     directory = data.index(b"PK\1\2")
     for place, kind in ((20, "<I"), (24, "<I"), (42, "<I")):
@@ -548,7 +588,9 @@ def test_megapixels_are_estimated_from_a_few_headers(tmp_path: Path) -> None:
             assert member.megapixels == pytest.approx((100 + member.position) * 200 / 1e6, rel=0.1)
 
 
-def test_the_index_of_a_remote_tar_leaves_the_payloads_alone(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_of_a_remote_tar_leaves_the_payloads_alone(
+    bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = os.urandom(3_000_000)
     (bucket / "big.tar").write_bytes(tar_of([(f"{i}.bin", data) for i in range(10)]))
     opened: list[RangeFile] = []
@@ -570,7 +612,9 @@ def test_the_index_of_a_remote_tar_leaves_the_payloads_alone(bucket: Path, monke
     gap=st.integers(0, 50),
     limit=st.integers(1, 200),
 )
-def test_coalesced_reads_hold_every_span_once_in_order(spans: list[tuple[int, int]], gap: int, limit: int) -> None:
+def test_coalesced_reads_hold_every_span_once_in_order(
+    spans: list[tuple[int, int]], gap: int, limit: int
+) -> None:
     groups = list(coalesce(spans, gap, limit))
     assert [i for group in groups for i in group] == list(range(len(spans)))
     for group in groups:
@@ -597,7 +641,11 @@ def test_members_are_read_in_the_order_asked_for(
 
 def test_a_mutated_archive_is_indexed_or_damaged_but_nothing_else(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    for make, name in ((tar_of, "m.tar"), (zip_of, "m.zip"), (lambda c: gzip.compress(tar_of(c), mtime=0), "m.tgz")):
+    for make, name in (
+        (tar_of, "m.tar"),
+        (zip_of, "m.zip"),
+        (lambda c: gzip.compress(tar_of(c), mtime=0), "m.tgz"),
+    ):
         for _ in range(150):
             data = bytearray(make(BOX))
             for place in rng.integers(0, len(data), 3):

@@ -1,4 +1,6 @@
-"""Splicing: new payloads for some members, every other byte as it was, and what cannot be changed is refused."""
+"""Splicing: new payloads for some members, every other byte as it was, and what cannot be changed
+is refused.
+"""
 
 import gzip
 import io
@@ -18,7 +20,13 @@ from pipelines.sources.tar import rewrite_tar, tar_members, tar_places
 from pipelines.sources.zip import rewrite_zip
 
 Payloads = dict[int, bytes]  # by position
-OTHERS = {"smaller": b"s", "empty": b"", "larger": b"L" * 5000, "equal": b"=" * 900, "a block": b"B" * 512}
+OTHERS = {
+    "smaller": b"s",
+    "empty": b"",
+    "larger": b"L" * 5000,
+    "equal": b"=" * 900,
+    "a block": b"B" * 512,
+}
 
 
 def content(count: int = 5) -> list[tuple[str, bytes]]:
@@ -28,8 +36,12 @@ def content(count: int = 5) -> list[tuple[str, bytes]]:
 # Tar
 
 
-def tar_of(members: Sequence[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT, **global_headers: str) -> bytes:
-    """A tar with a folder first, and a link to the first member last; odd owners, modes and times."""
+def tar_of(
+    members: Sequence[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT, **global_headers: str
+) -> bytes:
+    """A tar with a folder first, and a link to the first member last; odd owners, modes and
+    times.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form, pax_headers=global_headers) as tar:
         folder = tarfile.TarInfo("box")
@@ -59,7 +71,11 @@ def facts_of_tar(data: bytes) -> list[dict[str, Any]]:
     """All that tarfile knows of each member but where it lies."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return [
-            {**info.get_info(), "pax": info.pax_headers, "data": tar.extractfile(info).read() if info.isreg() else None}  # type: ignore[union-attr]
+            {
+                **info.get_info(),
+                "pax": info.pax_headers,
+                "data": tar.extractfile(info).read() if info.isreg() else None,
+            }  # type: ignore[union-attr]
             for info in tar
         ]
 
@@ -81,7 +97,9 @@ def test_a_tar_changes_in_the_payload_and_its_size_alone(payload: bytes, form: i
 
 
 @given(
-    members=st.lists(st.tuples(st.text("abc/éx", min_size=1, max_size=120), st.binary(max_size=1500)), max_size=6),
+    members=st.lists(
+        st.tuples(st.text("abc/éx", min_size=1, max_size=120), st.binary(max_size=1500)), max_size=6
+    ),
     data=st.data(),
     form=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
 )
@@ -91,11 +109,19 @@ def test_any_members_of_any_tar_can_be_changed(
 ) -> None:
     members = [(name.strip("/") or "x", payload) for name, payload in members]
     tar = tar_of(members, form)
-    changes = data.draw(st.dictionaries(st.integers(1, len(members)), st.binary(max_size=3000))) if members else {}
+    changes = (
+        data.draw(st.dictionaries(st.integers(1, len(members)), st.binary(max_size=3000)))
+        if members
+        else {}
+    )
     out, refused = respliced(tar, changes)
     before, after = facts_of_tar(tar), facts_of_tar(out)
     for position, payload in changes.items():
-        before[position] |= {"data": payload, "size": len(payload), "chksum": after[position]["chksum"]}
+        before[position] |= {
+            "data": payload,
+            "size": len(payload),
+            "chksum": after[position]["chksum"],
+        }
     assert not refused and after == before
 
 
@@ -143,7 +169,9 @@ def test_a_size_in_an_extended_header_is_refused_and_all_else_goes_on() -> None:
     data = buffer.getvalue()
     at = data.index(b"a.jpg\0")  # the header itself says nothing, as where a size is beyond 8 GB
     spoiled = (
-        data[:at] + renumbered(data[at : at + 124] + b"%011o\0" % 0 + data[at + 136 : at + 512]) + data[at + 512 :]
+        data[:at]
+        + renumbered(data[at : at + 124] + b"%011o\0" % 0 + data[at + 136 : at + 512])
+        + data[at + 512 :]
     )
     out, refused = respliced(spoiled, {0: b"new", 1: b"new"})
     assert refused == {0}
@@ -193,7 +221,15 @@ def test_a_gzip_header_keeps_time_system_name_comment_and_extra_field() -> None:
     plain = compressed(tar_of(content()), name="")
     extra, name, comment = b"AB\4\0abcd", b"caf\xe9.tar\0", b"no. 7\0"
     flags = 0x02 | 0x04 | 0x08 | 0x10  # of them 0x02, the header's own checksum, is left out
-    header = plain[:3] + bytes([flags]) + plain[4:10] + struct.pack("<H", len(extra)) + extra + name + comment
+    header = (
+        plain[:3]
+        + bytes([flags])
+        + plain[4:10]
+        + struct.pack("<H", len(extra))
+        + extra
+        + name
+        + comment
+    )
     packed = header + struct.pack("<H", zlib.crc32(header) & 0xFFFF) + plain[10:]
     out, _ = respliced_gz(packed, {1: b"new"})
     assert out.startswith(header[:3] + bytes([flags & ~0x02]) + header[4:])
@@ -224,11 +260,16 @@ class Pipe(io.RawIOBase):
 
 
 def zip_of(
-    members: Sequence[tuple[str, bytes]], *, streamed: bool = False, wide: bool = False, ahead: bytes = b""
+    members: Sequence[tuple[str, bytes]],
+    *,
+    streamed: bool = False,
+    wide: bool = False,
+    ahead: bytes = b"",
 ) -> bytes:
     """A zip of stored and deflated members in turn, with comments and extra fields.
 
-    streamed: sizes stand behind the payloads; wide: in zip64 fields; ahead: bytes before the archive.
+    streamed: sizes stand behind the payloads; wide: in zip64 fields; ahead: bytes before the
+    archive.
     """
     file = Pipe() if streamed else io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:  # type: ignore[arg-type]
@@ -250,11 +291,23 @@ def rezipped(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
 
 
 def facts_of_zip(data: bytes) -> tuple[bytes, list[dict[str, Any]]]:
-    """The comment, and all that zipfile knows of each member but where it lies and how well it is packed."""
-    names = ("filename", "date_time", "compress_type", "comment", "extra", "create_system", "external_attr")
+    """The comment, and all that zipfile knows of each member but where it lies and how well it is
+    packed.
+    """
+    names = (
+        "filename",
+        "date_time",
+        "compress_type",
+        "comment",
+        "extra",
+        "create_system",
+        "external_attr",
+    )
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
-        return archive.comment, [{**{n: getattr(i, n) for n in names}, "data": archive.read(i)} for i in members]
+        return archive.comment, [
+            {**{n: getattr(i, n) for n in names}, "data": archive.read(i)} for i in members
+        ]
 
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -268,7 +321,9 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("payload", OTHERS.values(), ids=OTHERS)
-def test_a_zip_changes_in_the_payload_and_its_size_alone(payload: bytes, shape: dict[str, Any]) -> None:
+def test_a_zip_changes_in_the_payload_and_its_size_alone(
+    payload: bytes, shape: dict[str, Any]
+) -> None:
     data = zip_of(content(), **shape)
     out, refused = rezipped(data, {1: payload, 2: payload})
     comment, members = facts_of_zip(data)
@@ -279,7 +334,9 @@ def test_a_zip_changes_in_the_payload_and_its_size_alone(payload: bytes, shape: 
 
 
 @given(
-    members=st.lists(st.tuples(st.text("abc/éx", min_size=1, max_size=30), st.binary(max_size=1500)), max_size=6),
+    members=st.lists(
+        st.tuples(st.text("abc/éx", min_size=1, max_size=30), st.binary(max_size=1500)), max_size=6
+    ),
     data=st.data(),
     shape=st.sampled_from(list(SHAPES.values())),
 )
@@ -289,7 +346,11 @@ def test_any_members_of_any_zip_can_be_changed(
     members: list[tuple[str, bytes]], data: st.DataObject, shape: dict[str, Any]
 ) -> None:
     members = [(name.strip("/") or "x", payload) for name, payload in members]
-    changes = data.draw(st.dictionaries(st.integers(0, len(members) - 1), st.binary(max_size=3000))) if members else {}
+    changes = (
+        data.draw(st.dictionaries(st.integers(0, len(members) - 1), st.binary(max_size=3000)))
+        if members
+        else {}
+    )
     before = zip_of(members, **shape)
     out, refused = rezipped(before, changes)
     comment, expected = facts_of_zip(before)
@@ -299,14 +360,21 @@ def test_any_members_of_any_zip_can_be_changed(
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=1500), min_size=1, max_size=6), st.sampled_from([{}, SHAPES["something ahead"]]))
-def test_a_zip_with_the_payloads_it_had_is_the_same_bytes(payloads: list[bytes], shape: dict[str, Any]) -> None:
+@given(
+    st.lists(st.binary(max_size=1500), min_size=1, max_size=6),
+    st.sampled_from([{}, SHAPES["something ahead"]]),
+)
+def test_a_zip_with_the_payloads_it_had_is_the_same_bytes(
+    payloads: list[bytes], shape: dict[str, Any]
+) -> None:
     data = zip_of([(f"{number}.jpg", payload) for number, payload in enumerate(payloads)], **shape)
     assert rezipped(data, dict(enumerate(payloads))) == (data, set())
 
 
 def central_zip64(data: bytes) -> bytes:
-    """The zip with every size and offset of its directory, and the directory's own, in zip64 fields."""
+    """The zip with every size and offset of its directory, and the directory's own, in zip64
+    fields.
+    """
     end = data.rindex(b"PK\5\6")
     count, size, start = struct.unpack_from("<H2I", data, end + 10)
     directory, place = b"", start
@@ -319,13 +387,19 @@ def central_zip64(data: bytes) -> bytes:
         struct.pack_into("<I", fixed, 42, 0xFFFFFFFF)
         struct.pack_into("<H", fixed, 30, extra + 28)
         names_and_extras = data[place + 46 : place + 46 + name + extra]
-        directory += fixed + names_and_extras + struct.pack("<2H3Q", 1, 24, unpacked, packed, offset)
+        directory += (
+            fixed + names_and_extras + struct.pack("<2H3Q", 1, 24, unpacked, packed, offset)
+        )
         place += 46 + name + extra + comment
         directory += data[place - comment : place]
-    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(directory), start)
+    record = struct.pack(
+        "<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(directory), start
+    )
     locator = struct.pack("<4sIQI", b"PK\6\7", 0, start + len(directory), 1)
     sizes = struct.pack("<2H2I", 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
-    return data[:start] + directory + record + locator + data[end : end + 8] + sizes + data[end + 20 :]
+    return (
+        data[:start] + directory + record + locator + data[end : end + 8] + sizes + data[end + 20 :]
+    )
 
 
 def test_a_directory_in_zip64_fields_stays_in_them() -> None:
@@ -397,7 +471,8 @@ def test_a_directory_that_does_not_end_where_it_should_is_refused_as_a_whole() -
     data = bytearray(zip_of(content()))
     end = data.rindex(b"PK\5\6")
     last = data.rindex(b"PK\1\2")
-    struct.pack_into("<H", data, last + 32, end - last)  # the length of its comment, beyond the directory's end
+    # the length of its comment, beyond the directory's end
+    struct.pack_into("<H", data, last + 32, end - last)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert len(archive.infolist()) == 5
     assert rezipped(bytes(data), {0: b"new"})[1] == {0}

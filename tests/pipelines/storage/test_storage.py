@@ -1,4 +1,6 @@
-"""Places: the same promises on a disk, on rclone's S3 (real signatures) and on moto's (real conditional writes)."""
+"""Places: the same promises on a disk, on rclone's S3 (real signatures) and on moto's (real
+conditional writes).
+"""
 
 import io
 import itertools
@@ -56,7 +58,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return moto_bucket(request.getfixturevalue("moto"), monkeypatch)
 
 
-def point_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, secret: str = SECRET, key: str = KEY) -> None:
+def point_at(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, secret: str = SECRET, key: str = KEY
+) -> None:
     for name, value in s3_variables(endpoint, key, secret).items():
         monkeypatch.setenv(name, value)
 
@@ -142,7 +146,11 @@ def test_of_many_creating_at_once_one_wins(
 ) -> None:
     """Not on rclone's server: it ignores the condition, which is what the check before is for."""
     local = where == "local"
-    place = open_place(str(tmp_path)) if local else moto_bucket(request.getfixturevalue("moto"), monkeypatch)
+    place = (
+        open_place(str(tmp_path))
+        if local
+        else moto_bucket(request.getfixturevalue("moto"), monkeypatch)
+    )
     with ThreadPoolExecutor(8) as pool:
         for unit in range(5):
             won = list(pool.map(lambda n, unit=unit: place.create(f"u{unit}", b"%d" % n), range(8)))
@@ -190,7 +198,10 @@ def test_a_place_pickles_and_works_in_a_forked_child(place: Place) -> None:
     place.write("x", b"from the parent")  # its client and event loop are alive in the parent now
     context = multiprocessing.get_context("fork")
     with context.Pool(1) as pool:
-        assert pool.apply_async(pickle.loads(pickle.dumps(place)).read, ("x",)).get(60) == b"from the parent"
+        assert (
+            pool.apply_async(pickle.loads(pickle.dumps(place)).read, ("x",)).get(60)
+            == b"from the parent"
+        )
 
 
 def test_a_tar_is_read_through_an_open_file(place: Place) -> None:
@@ -227,13 +238,19 @@ def test_jumping_reads_little_and_reading_on_asks_seldom(s3_bucket: Place) -> No
 def test_a_written_file_has_the_users_usual_mode(tmp_path: Path) -> None:
     open_place(str(tmp_path)).write("x", b"")
     (tmp_path / "y").touch()
-    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE((tmp_path / "y").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "y").stat().st_mode
+    )
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/out", "a\0b"])
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     inside = open_place(str(tmp_path / "in"))
-    for action in (lambda: inside.write(path, b"x"), lambda: inside.create(path, b"x"), lambda: inside.read(path)):
+    for action in (
+        lambda: inside.write(path, b"x"),
+        lambda: inside.create(path, b"x"),
+        lambda: inside.read(path),
+    ):
         with pytest.raises(StorageError, match="would lie outside"):
             action()
     assert list(tmp_path.rglob("out")) == []
@@ -285,15 +302,23 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
 
 def sentence(error: BaseException) -> str:
     text = str(error)
-    assert text.endswith(".") and "\n" not in text and SECRET not in text and "Traceback" not in text
+    assert (
+        text.endswith(".") and "\n" not in text and SECRET not in text and "Traceback" not in text
+    )
     return text
 
 
 @pytest.mark.parametrize(("key", "secret"), [(KEY, "wrong-secret"), ("wrong-key", SECRET)])
-def test_wrong_credentials(buckets: str, monkeypatch: pytest.MonkeyPatch, key: str, secret: str) -> None:
+def test_wrong_credentials(
+    buckets: str, monkeypatch: pytest.MonkeyPatch, key: str, secret: str
+) -> None:
     point_at(buckets, monkeypatch, secret, key)
     place = open_place("s3://box/x")
-    for action in (lambda: list(place.list()), lambda: place.read("a"), lambda: place.write("a", b"")):
+    for action in (
+        lambda: list(place.list()),
+        lambda: place.read("a"),
+        lambda: place.write("a", b""),
+    ):
         with pytest.raises(StorageError) as caught:
             action()
         assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in sentence(caught.value)
@@ -302,7 +327,9 @@ def test_wrong_credentials(buckets: str, monkeypatch: pytest.MonkeyPatch, key: s
         check_places("s3://box/x", "s3://box/y")
 
 
-def test_no_credentials_at_all(buckets: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_credentials_at_all(
+    buckets: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     point_at(buckets, monkeypatch)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -322,9 +349,13 @@ def test_a_missing_bucket_and_a_missing_object(s3_bucket: Place) -> None:
         s3_bucket.open("nothing")
 
 
-def test_a_store_that_cannot_be_reached_is_told_soon_and_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_reached_is_told_soon_and_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     point_at("http://127.0.0.1:9", monkeypatch)
-    with pytest.raises(StorageError, match="http://127.0.0.1:9 cannot be reached, check AWS_ENDPOINT_URL"):
+    with pytest.raises(
+        StorageError, match="http://127.0.0.1:9 cannot be reached, check AWS_ENDPOINT_URL"
+    ):
         open_place("s3://box").read("a")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:9")
     with pytest.raises(ConfigError, match="endpoint at 127.0.0.1:9 carries credentials") as caught:
@@ -332,7 +363,9 @@ def test_a_store_that_cannot_be_reached_is_told_soon_and_without_its_password(mo
     sentence(caught.value)
 
 
-def test_storage_options_come_from_the_environment(buckets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_options_come_from_the_environment(
+    buckets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     options = f'{{"endpoint_url": "{buckets}", "key": "{KEY}", "secret": "{SECRET}"}}'
@@ -375,9 +408,12 @@ def test_a_store_that_stumbles_is_asked_again(
         assert s3_bucket.read("y") == data[:1000]
 
 
-def test_a_creation_whose_answer_was_lost_is_still_ours(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_creation_whose_answer_was_lost_is_still_ours(
+    moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = moto_bucket(moto, monkeypatch)
-    with serve_faults(moto, [None, "reset"]) as endpoint:  # the HEAD, then the PUT, which is done and not told
+    # the HEAD, then the PUT, which is done and not told
+    with serve_faults(moto, [None, "reset"]) as endpoint:
         point_at(endpoint, monkeypatch)
         assert place.create("u.json", b"ours") is True
         assert place.create("u.json", b"theirs") is False
@@ -445,7 +481,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("nothing can be mounted here")
     yield folder
@@ -456,7 +494,9 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(small_disk: Path) -
     place = open_place(str(small_disk))
     place.write("old", b"x" * 100_000)
     for write in (place.write, place.create):
-        with pytest.raises(StorageError, match="the disk is full, free some space and run the same command again"):
+        with pytest.raises(
+            StorageError, match="the disk is full, free some space and run the same command again"
+        ):
             write("new", b"x" * 1_000_000)
     with pytest.raises(StorageError, match="the disk is full"), place.new_file("new") as local:
         local.write_bytes(b"x" * 1_000_000)
@@ -465,9 +505,14 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(small_disk: Path) -
     assert place.read("old") == b"y" * 100_000
 
 
-def test_a_full_temporary_folder_is_told(small_disk: Path, s3_bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_temporary_folder_is_told(
+    small_disk: Path, s3_bucket: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
-    with pytest.raises(StorageError, match="set TMPDIR to a larger disk"), s3_bucket.new_file("a") as local:
+    with (
+        pytest.raises(StorageError, match="set TMPDIR to a larger disk"),
+        s3_bucket.new_file("a") as local,
+    ):
         local.write_bytes(b"x" * 1_000_000)
     assert not s3_bucket.exists("a") and list(small_disk.iterdir()) == []
 

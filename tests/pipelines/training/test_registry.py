@@ -1,4 +1,6 @@
-"""The registry of weights: versions that are never lost, names that mean one thing, files that are what they say."""
+"""The registry of weights: versions that are never lost, names that mean one thing, files that are
+what they say.
+"""
 
 import json
 from collections.abc import Iterator
@@ -49,11 +51,17 @@ def _restorer(folder: Path, seed: int) -> Weights:
     return save_restorer(network, folder / f"{seed}.safetensors", {})
 
 
-def register(registry: Registry, weights: Weights, name: str = "books", gain: float = 1.0) -> Registered:
+def register(
+    registry: Registry, weights: Weights, name: str = "books", gain: float = 1.0
+) -> Registered:
     """Register as the newest version, whoever else does at the same time."""
     while True:
         done = registry.register(
-            weights, name, after=registry.newest(name), training=TRAINING, figures={"gain": gain, "auc": 0.9}
+            weights,
+            name,
+            after=registry.newest(name),
+            training=TRAINING,
+            figures={"gain": gain, "auc": 0.9},
         )
         if done is not None:
             return done
@@ -98,7 +106,9 @@ def test_of_many_who_register_at_once_none_is_lost(registry: Registry, tmp_path:
     assert {version.digest for version in versions} == {one.digest for one in weights}
 
 
-def test_an_older_version_can_be_made_the_newest_again(registry: Registry, restorers: list[Weights]) -> None:
+def test_an_older_version_can_be_made_the_newest_again(
+    registry: Registry, restorers: list[Weights]
+) -> None:
     for weights in (restorers[0], restorers[1], restorers[0]):
         register(registry, weights)
     assert registry.find("books").number == 3
@@ -110,7 +120,8 @@ def test_weights_that_were_altered_are_refused(
 ) -> None:
     version = register(registry, restorers[0])
     registry.fetch(version).write_bytes(b"spoilt")
-    assert find_weights(str(registry.fetch(version))).digest == version.digest  # a spoilt copy is fetched again
+    # a spoilt copy is fetched again
+    assert find_weights(str(registry.fetch(version))).digest == version.digest
     (tmp_path / "registry" / version.file).write_bytes(b"spoilt")
     (own_cache / f"{version.digest}.safetensors").unlink()
     with pytest.raises(WeightsError, match="is not what was registered"):
@@ -120,10 +131,18 @@ def test_weights_that_were_altered_are_refused(
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"digest": "../../elsewhere"}, "cannot be its own"), ({"name": "others"}, "cannot be its own"), ({"x": 1}, "no")],
+    [
+        ({"digest": "../../elsewhere"}, "cannot be its own"),
+        ({"name": "others"}, "cannot be its own"),
+        ({"x": 1}, "no"),
+    ],
 )
 def test_a_record_that_is_not_sound_is_refused(
-    registry: Registry, restorers: list[Weights], tmp_path: Path, change: dict[str, object], says: str
+    registry: Registry,
+    restorers: list[Weights],
+    tmp_path: Path,
+    change: dict[str, object],
+    says: str,
 ) -> None:
     register(registry, restorers[0])
     record = tmp_path / "registry/books/000001.json"
@@ -145,10 +164,13 @@ def test_names_that_cannot_be_had_are_refused_before_anything_is_written(
         register(registry, detector)
 
 
-def test_what_is_not_there_is_said_with_what_is(registry: Registry, restorers: list[Weights]) -> None:
+def test_what_is_not_there_is_said_with_what_is(
+    registry: Registry, restorers: list[Weights]
+) -> None:
     register(registry, restorers[0])
     with pytest.raises(
-        WeightsError, match="no weights maps .* detector, restorer, restorer-fast, restorer-large, books"
+        WeightsError,
+        match="no weights maps .* detector, restorer, restorer-fast, restorer-large, books",
     ):
         registry.find("maps")
     with pytest.raises(WeightsError, match="has no books@ffff"):
@@ -199,7 +221,9 @@ def test_a_registry_may_be_in_a_bucket(bucket: str, restorers: list[Weights]) ->
     assert registry.names() == ["books"]
     assert registry.versions("books") == [first, second]
     assert registry.register(restorers[2], "books", after=first, training={}, figures={}) is None
-    assert find_models([f"books@{first.digest[:8]}"], bucket)["restorer"].endswith(f"{first.digest}.safetensors")
+    assert find_models([f"books@{first.digest[:8]}"], bucket)["restorer"].endswith(
+        f"{first.digest}.safetensors"
+    )
 
 
 def test_a_url_with_credentials_is_refused() -> None:

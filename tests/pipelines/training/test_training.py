@@ -1,4 +1,6 @@
-"""From training to use: what is registered, what is not, and what becomes of a run that is cut on its way there."""
+"""From training to use: what is registered, what is not, and what becomes of a run that is cut on
+its way there.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,14 @@ from demoire.errors import UsageError
 from demoire.models.detector import Detector, DetectorConfig
 from demoire.models.weights import find_weights, save_detector
 from demoire.simulate.pairs import write_pairs
-from pipelines.training.job import Trained, TrainJob, evaluate_weights, run_training, simulate_pairs, train_weights
+from pipelines.training.job import (
+    Trained,
+    TrainJob,
+    evaluate_weights,
+    run_training,
+    simulate_pairs,
+    train_weights,
+)
 from pipelines.training.registry import Registry
 
 
@@ -29,7 +38,9 @@ def job(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainJ
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("pipelines.training.job._SIZE", 128)
     registry = str(tmp_path / "registry")
-    return TrainJob("tiny-detector", images, tmp_path / "run", register="finder", registry=registry, pairs=1)
+    return TrainJob(
+        "tiny-detector", images, tmp_path / "run", register="finder", registry=registry, pairs=1
+    )
 
 
 @pytest.fixture
@@ -40,20 +51,26 @@ def forced(job: TrainJob) -> Trained:
 
 def test_weights_that_are_no_better_than_a_guess_are_not_registered(job: TrainJob) -> None:
     done = run_training(replace(job, config="tiny-restorer"))
-    assert done.registered is None and done.evaluation is not None and done.evaluation.newest is None
+    assert (
+        done.registered is None and done.evaluation is not None and done.evaluation.newest is None
+    )
     assert done.evaluation.score <= 0  # dB: six steps make nothing better
     assert "not registered" in done.sentence() and "had for nothing" in done.sentence()
     assert Registry(job.registry).names() == []
 
 
-def test_a_version_is_kept_with_its_configuration_and_figures(job: TrainJob, forced: Trained) -> None:
+def test_a_version_is_kept_with_its_configuration_and_figures(
+    job: TrainJob, forced: Trained
+) -> None:
     (version,) = Registry(job.registry).versions("finder")
     assert version == forced.registered
     assert version.digest == find_weights(str(job.out / "tiny-detector.safetensors")).digest
     assert version.training["name"] == "tiny-detector" and version.training["steps"] == 6
     assert version.figures["n"] == 7  # a picture of each kind, the twins of three, a clean one
     assert version.figures["pairs"]["split"] == "test"
-    assert {"accuracy", "precision", "recall", "f1", "auc", "confusion", "calibration"} <= set(version.figures)
+    assert {"accuracy", "precision", "recall", "f1", "auc", "confusion", "calibration"} <= set(
+        version.figures
+    )
 
 
 def test_the_same_weights_again_are_no_new_version(job: TrainJob, forced: Trained) -> None:
@@ -74,7 +91,9 @@ def test_weights_are_measured_against_the_newest_version_on_the_same_pairs(
     assert found.to_beat == max(0.5, forced.evaluation.score)
 
 
-def test_one_who_registers_meanwhile_is_what_there_is_to_beat(job: TrainJob, tmp_path: Path) -> None:
+def test_one_who_registers_meanwhile_is_what_there_is_to_beat(
+    job: TrainJob, tmp_path: Path
+) -> None:
     network = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
     rival = save_detector(network, tmp_path / "rival.safetensors", {})
     steps: list[str] = []
@@ -82,7 +101,9 @@ def test_one_who_registers_meanwhile_is_what_there_is_to_beat(job: TrainJob, tmp
     def step(function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any) -> Any:
             if function.__name__ == "register_weights" and "register_weights" not in steps:
-                Registry(job.registry).register(rival, "finder", after=None, training={}, figures={})
+                Registry(job.registry).register(
+                    rival, "finder", after=None, training={}, figures={}
+                )
             steps.append(function.__name__)
             return function(*arguments)
 
@@ -108,7 +129,10 @@ def test_a_step_that_is_tried_again_goes_on_where_it_was(job: TrainJob) -> None:
 def test_pairs_that_are_made_again_take_the_place_of_the_old_ones(job: TrainJob) -> None:
     simulate_pairs(replace(job, pairs=2))
     folder = simulate_pairs(job)
-    assert len(list(folder.glob("*_moire.png"))) == 3 and len(list(folder.glob("*_clean.png"))) == 3 + 1
+    assert (
+        len(list(folder.glob("*_moire.png"))) == 3
+        and len(list(folder.glob("*_clean.png"))) == 3 + 1
+    )
 
 
 def test_without_a_name_training_is_all_there_is(job: TrainJob) -> None:

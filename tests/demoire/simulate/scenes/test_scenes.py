@@ -1,4 +1,6 @@
-"""Drawn scenes: the same seed the same picture, any size, spectra like nature's, and look-alikes that do not alias."""
+"""Drawn scenes: the same seed the same picture, any size, spectra like nature's, and look-alikes
+that do not alias.
+"""
 
 import numpy as np
 import pytest
@@ -15,12 +17,16 @@ def _power(plane: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[n
     """Power of a windowed plane, and the frequency in cycles per pixel, both (h, w)."""
     window = np.hanning(plane.shape[0])[:, None] * np.hanning(plane.shape[1])[None, :]
     power = np.abs(np.fft.fft2((plane - plane.mean()) * window)) ** 2
-    return power, np.hypot(np.fft.fftfreq(plane.shape[0])[:, None], np.fft.fftfreq(plane.shape[1])[None, :])
+    return power, np.hypot(
+        np.fft.fftfreq(plane.shape[0])[:, None], np.fft.fftfreq(plane.shape[1])[None, :]
+    )
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_same_seed_gives_the_same_picture_and_another_seed_another(name: str) -> None:
-    first, again, other = (DRAWINGS[name](np.random.default_rng(seed), 128, 160) for seed in (4, 4, 5))
+    first, again, other = (
+        DRAWINGS[name](np.random.default_rng(seed), 128, 160) for seed in (4, 4, 5)
+    )
     assert first.shape == (128, 160, 3)
     assert first.dtype == np.uint8
     assert np.array_equal(first, again)
@@ -37,13 +43,18 @@ def test_any_shape_down_to_64_px(name: str, height: int, width: int) -> None:
 
 
 def test_photographs_have_the_spectrum_of_photographs() -> None:
-    """Amplitude falls as 1/f^a, with a about 1 (Field 1987); power therefore with a slope of about -2."""
+    """Amplitude falls as 1/f^a, with a about 1 (Field 1987); power therefore with a slope of about
+    -2.
+    """
     slopes = []
     for seed in range(24):
         grey = SCENES["photograph"](np.random.default_rng(seed), 256, 256).mean(axis=2)
         power, frequency = _power(grey)
         rings = np.geomspace(0.015, 0.25, 9)
-        mean = [power[(frequency >= a) & (frequency < b)].mean() for a, b in zip(rings, rings[1:], strict=False)]
+        mean = [
+            power[(frequency >= a) & (frequency < b)].mean()
+            for a, b in zip(rings, rings[1:], strict=False)
+        ]
         slopes.append(np.polyfit(np.log(np.sqrt(rings[:-1] * rings[1:])), np.log(mean), 1)[0])
     assert -3.2 < np.median(slopes) < -1.6
 
@@ -51,7 +62,9 @@ def test_photographs_have_the_spectrum_of_photographs() -> None:
 @pytest.mark.parametrize("period", [4.0, 4.3, 5.7, 9.1])
 @pytest.mark.parametrize("angle", [0.0, 0.4, np.pi / 4])
 def test_stripes_hold_their_own_frequencies_and_no_others(period: float, angle: float) -> None:
-    """Hardly any power lies off the whole multiples of the stripes' frequency, and next to none where beats show."""
+    """Hardly any power lies off the whole multiples of the stripes' frequency, and next to none
+    where beats show.
+    """
     plane = stripes(axes(256, 256, angle)[0], period, period * 0.4)
     power, frequency = _power(plane)
     fx, fy = np.fft.fftfreq(256)[None, :], np.fft.fftfreq(256)[:, None]
@@ -73,11 +86,15 @@ def test_stripes_cover_the_share_they_ought_to(width: float) -> None:
 
 
 def test_lookalikes_look_like_moire_to_a_spectrum() -> None:
-    """The regular ones hold one narrow peak of the kind that moiré has: else they would be no hard negatives."""
+    """The regular ones hold one narrow peak of the kind that moiré has: else they would be no hard
+    negatives.
+    """
     for name in ("blinds", "corduroy", "woven_cloth", "perforated_sheet", "grille"):
         peaks = []
         for seed in range(6):
-            power, frequency = _power(LOOKALIKES[name](np.random.default_rng(seed), 256, 256).mean(axis=2))
+            power, frequency = _power(
+                LOOKALIKES[name](np.random.default_rng(seed), 256, 256).mean(axis=2)
+            )
             band = power[(frequency > 0.02) & (frequency < 0.3)]
             peaks.append(band.max() / np.median(band))
         assert np.median(peaks) > 300, name

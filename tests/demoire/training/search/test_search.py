@@ -1,4 +1,6 @@
-"""The search on tiny networks: what it leaves, how it goes on, and what it does with trials that go wrong."""
+"""The search on tiny networks: what it leaves, how it goes on, and what it does with trials that go
+wrong.
+"""
 
 import csv
 import json
@@ -26,7 +28,9 @@ def _config(space: dict[str, Any] = SPACE, **changes: Any) -> TrainConfig:
     config = load_config("tiny-restorer")
     data = {"size": 32, "batch": 1, "drawn": 0.0, "drawn_clean": 0.0, "validation_per_kind": 1}
     changes = {"steps": 2, "validate_every": 2, **changes}
-    return config.model_copy(update={"data": config.data.model_copy(update=data), "search": space, **changes})
+    return config.model_copy(
+        update={"data": config.data.model_copy(update=data), "search": space, **changes}
+    )
 
 
 def _rows(out: Path) -> list[dict[str, str]]:
@@ -35,25 +39,33 @@ def _rows(out: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def straight(scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
+def straight(
+    scene_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SearchResult, Path]:
     """A search of three trials, undisturbed."""
     out = tmp_path_factory.mktemp("search")
     return search(_config(), scene_folder, out, trials=3), out
 
 
-def test_a_search_leaves_the_best_configuration_and_all_trials(straight: tuple[SearchResult, Path]) -> None:
+def test_a_search_leaves_the_best_configuration_and_all_trials(
+    straight: tuple[SearchResult, Path],
+) -> None:
     found, out = straight
     assert found.finished and [trial.state for trial in found.trials] == ["done"] * 3
     assert found.best.score == max(trial.score or -99 for trial in found.trials)
     best = load_config(found.config)
     assert best.restorer.middle_depth == found.best.values["restorer.middle_depth"]
     assert best.optimizer.learning_rate == found.best.values[RATE]
-    assert best.model_copy(update={"search": SPACE, "restorer": None, "optimizer": None}) == _config().model_copy(
-        update={"restorer": None, "optimizer": None}
-    )
+    assert best.model_copy(
+        update={"search": SPACE, "restorer": None, "optimizer": None}
+    ) == _config().model_copy(update={"restorer": None, "optimizer": None})
     rows = _rows(out)
-    assert [json.loads(row["restorer.widths"]) for row in rows] == [t.values["restorer.widths"] for t in found.trials]
-    assert all(1e-4 <= float(row[RATE]) <= 1e-2 and 1 < float(row["kmac_per_pixel"]) < 2 for row in rows)
+    assert [json.loads(row["restorer.widths"]) for row in rows] == [
+        t.values["restorer.widths"] for t in found.trials
+    ]
+    assert all(
+        1e-4 <= float(row[RATE]) <= 1e-2 and 1 < float(row["kmac_per_pixel"]) < 2 for row in rows
+    )
     assert (out / "search.png").read_bytes().startswith(b"\x89PNG")
     assert all((out / "trials" / f"00{n}" / "tiny-restorer.safetensors").exists() for n in range(3))
 
@@ -77,11 +89,17 @@ def search_or_none(images: Path, out: Path, minutes: float) -> SearchResult | No
         return None
 
 
-def test_a_trial_that_fails_or_costs_too_much_does_not_end_the_search(scene_folder: Path, tmp_path: Path) -> None:
+def test_a_trial_that_fails_or_costs_too_much_does_not_end_the_search(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     """Rates at which the loss is soon no number, and structures of which one is above the limit."""
     space = {RATE: [1e-3, 1e30], "restorer.widths": [[8, 8, 8, 8], [8, 8, 8, 128]]}
-    optimizer = load_config("tiny-restorer").optimizer.model_copy(update={"clip_norm": 0, "warmup_steps": 0})
-    found = search(_config(space, optimizer=optimizer), scene_folder, tmp_path, trials=4, max_kmac=1.3)
+    optimizer = load_config("tiny-restorer").optimizer.model_copy(
+        update={"clip_norm": 0, "warmup_steps": 0}
+    )
+    found = search(
+        _config(space, optimizer=optimizer), scene_folder, tmp_path, trials=4, max_kmac=1.3
+    )
     states = {trial.state for trial in found.trials}
     assert found.finished and states == {"done", "failed", "refused"}
     for trial in found.trials:
@@ -97,12 +115,18 @@ def test_a_trial_that_falls_behind_is_given_up(
     """Of runs that differ by their first values alone, and are judged after one step and two."""
     monkeypatch.setattr("demoire.training.search.search._AT_RANDOM", 1)
     rash = OptimizerConfig(learning_rate=0.03, warmup_steps=0, ema=0.0)
-    config = _config({"seed": SearchRange(low=0, high=1000)}, validate_every=1, optimizer=rash, seed=1)
+    config = _config(
+        {"seed": SearchRange(low=0, high=1000)}, validate_every=1, optimizer=rash, seed=1
+    )
     found = search(config, scene_folder, tmp_path, trials=3)
     (given_up, *_) = [trial for trial in found.trials if trial.state == "pruned"]
     with (tmp_path / "trials" / f"{given_up.number:03d}" / "curve.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file) if row["gain"]] == ["1"]
-    assert given_up.score is not None and found.best.score is not None and given_up.score < found.best.score
+    assert (
+        given_up.score is not None
+        and found.best.score is not None
+        and given_up.score < found.best.score
+    )
 
 
 @pytest.mark.parametrize("name", ["tiny-restorer", "tiny-detector", "search-restorer"])
@@ -169,7 +193,9 @@ def test_another_search_in_the_folder_is_not_touched(
         search(_config(), scene_folder, tmp_path)
 
 
-def test_a_limit_of_time_in_the_configuration_is_refused(scene_folder: Path, tmp_path: Path) -> None:
+def test_a_limit_of_time_in_the_configuration_is_refused(
+    scene_folder: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="take minutes out"):
         search(_config(minutes=1.0), scene_folder, tmp_path / "out")
 
