@@ -1,4 +1,6 @@
-"""The program as a user starts it: a process of its own, with the terminal's width and colours fixed."""
+"""The program as a user starts it: a process of its own, with the terminal's width and colours
+fixed.
+"""
 
 import json
 import os
@@ -43,6 +45,12 @@ def demoire(*words: str | Path, timeout: float = 300) -> Ended:
     """Run `python -m flows.cli` with these words."""
     command = [sys.executable, "-m", "flows.cli", *map(str, words)]
     ended = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, encoding="utf-8", timeout=timeout
+        command,
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=timeout,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)

@@ -7,8 +7,8 @@ One line a file and one line a member of an archive: sha256, bytes, name. The dr
 first, since a mirror can only be compared with another mirror of the same collection. The last line
 is the digest of all lines before it: where two runs agree on it, they agree on every byte.
 
-Cleaned pixels depend on the instruction set of the CPU, so these digests are compared on one machine
-and never pinned. What is the same on every machine is pinned by `test_demo_mirror`.
+Cleaned pixels depend on the instruction set of the CPU, so these digests are compared on one
+machine and never pinned. What is the same on every machine is pinned by `test_demo_mirror`.
 """
 
 import hashlib
@@ -38,7 +38,9 @@ class Content:
 
 
 def contents(folder: Path) -> Iterator[Content]:
-    """Every file below a folder by name, each archive followed by its members in their own order."""
+    """Every file below a folder by name, each archive followed by its members in their own
+    order.
+    """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if not path.is_file() or name.parts[0] == BOOKKEEPING:

@@ -1,8 +1,8 @@
 """What the program looks like from outside, pinned to values that lie beside the tests.
 
 A golden test runs the program (or calls one pure function), brings what came out into a plain form,
-and compares it with a file in `tests/golden/pinned/`. It says nothing about how the program is built,
-so it has to pass unchanged when modules move. What is pinned:
+and compares it with a file in `tests/golden/pinned/`. It says nothing about how the program is
+built, so it has to pass unchanged when modules move. What is pinned:
 
     help/*.txt         the help page of the program and of every command
     json/*.json        keys and types of what each command prints with --json
@@ -17,9 +17,9 @@ Renew a value only when the change is meant, and let the commit say why:
     git diff tests/golden/pinned
 
 The run that renews fails on every value it has written, so that it cannot pass for a test. Some
-values carry a promise: another unit id or fingerprint makes all users' finished work undone, another
-report column breaks their queries. The help pages also depend on the version of typer; they are
-pinned for the one in `constraints.txt`.
+values carry a promise: another unit id or fingerprint makes all users' finished work undone,
+another report column breaks their queries. The help pages also depend on the version of typer; they
+are pinned for the one in `constraints.txt`.
 """
 
 import json
@@ -41,13 +41,19 @@ _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 
 def assert_pinned_text(name: str, actual: str) -> None:
-    """Compare a text with the file of that name, or write the file where values are being renewed."""
+    """Compare a text with the file of that name, or write the file where values are being
+    renewed.
+    """
     path = PINNED / name
     if _is_renewing() and _read(path) != actual:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(actual, encoding="utf-8")
-        pytest.fail(f"renewed {path.name}: look at the difference, then run the test again", pytrace=False)
-    assert actual == _read(path), f"{name} is not what is pinned; tests/golden/pinned.py says how to renew it"
+        pytest.fail(
+            f"renewed {path.name}: look at the difference, then run the test again", pytrace=False
+        )
+    assert actual == _read(path), (
+        f"{name} is not what is pinned; tests/golden/pinned.py says how to renew it"
+    )
 
 
 def assert_pinned(name: str, actual: Any) -> None:
@@ -61,7 +67,9 @@ def read_pinned(name: str) -> Any:
 
 
 def types_of(value: Any) -> Any:
-    """The same JSON with the type of each value in place of it; a list becomes the types it holds."""
+    """The same JSON with the type of each value in place of it; a list becomes the types it
+    holds.
+    """
     if isinstance(value, Mapping):
         return {key: types_of(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from demoire.cleaner_config import CleanerConfig
-from demoire.weights import find_weights
+from demoire.cleaning.config import CleanerConfig
+from demoire.models.weights import find_weights
 from tests.golden.pinned import assert_pinned
 
 DECIDES: dict[str, Any] = {
@@ -34,7 +34,9 @@ DOES_NOT: dict[str, Any] = {"device": "cuda:1", "threads": 3}
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CleanerConfig:
-    """The default configuration with weights of the test's own, named by paths that hold on every machine."""
+    """The default configuration with weights of the test's own, named by paths that hold on every
+    machine.
+    """
     monkeypatch.chdir(tmp_path)
     for model in ("detector", "other-detector"):
         _write_weights(Path(f"{model}.safetensors"), "detector-cnn", model)
@@ -60,9 +62,13 @@ def test_fingerprints_are_what_they_always_were(config: CleanerConfig) -> None:
     default = CleanerConfig()
     pinned = {
         "of the test's weights": config.fingerprint(),
-        "by field": {name: replace(config, **{name: DECIDES[name]}).fingerprint() for name in DECIDES},
+        "by field": {
+            name: replace(config, **{name: DECIDES[name]}).fingerprint() for name in DECIDES
+        },
         "default": default.fingerprint(),
-        "shipped weights": {name: find_weights(name).digest for name in (default.detector, default.restorer)},
+        "shipped weights": {
+            name: find_weights(name).digest for name in (default.detector, default.restorer)
+        },
     }
 
     assert_pinned("fingerprints.json", pinned)
@@ -72,7 +78,9 @@ def test_every_field_either_decides_about_the_output_or_does_not() -> None:
     assert {field.name for field in fields(CleanerConfig)} == {*DECIDES, *DOES_NOT}
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(CleanerConfig) if field.name not in DOES_NOT])
+@pytest.mark.parametrize(
+    "field", [field.name for field in fields(CleanerConfig) if field.name not in DOES_NOT]
+)
 def test_a_field_that_decides_changes_the_fingerprint(field: str, config: CleanerConfig) -> None:
     assert replace(config, **{field: DECIDES[field]}).fingerprint() != config.fingerprint()
 
@@ -85,7 +93,9 @@ def test_where_and_with_how_many_threads_it_runs_leaves_the_fingerprint_alone(
 
 
 @pytest.mark.parametrize("model", ["detector", "restorer"])
-def test_other_numbers_in_the_same_file_change_the_fingerprint(model: str, config: CleanerConfig) -> None:
+def test_other_numbers_in_the_same_file_change_the_fingerprint(
+    model: str, config: CleanerConfig
+) -> None:
     before = config.fingerprint()
     path = Path(f"{model}.safetensors")
     path.write_bytes(Path(f"other-{model}.safetensors").read_bytes())
@@ -94,15 +104,22 @@ def test_other_numbers_in_the_same_file_change_the_fingerprint(model: str, confi
 
 
 @pytest.mark.parametrize("model", ["detector", "restorer"])
-def test_the_same_weights_under_another_name_leave_the_fingerprint_alone(model: str, config: CleanerConfig) -> None:
+def test_the_same_weights_under_another_name_leave_the_fingerprint_alone(
+    model: str, config: CleanerConfig
+) -> None:
     copied = Path("copied.safetensors")
     copied.write_bytes(Path(f"{model}.safetensors").read_bytes())
 
     assert replace(config, **{model: str(copied)}).fingerprint() == config.fingerprint()
 
 
-def test_a_whole_number_of_megapixels_is_the_same_limit_however_it_is_written(config: CleanerConfig) -> None:
-    assert replace(config, max_megapixels=500).fingerprint() == replace(config, max_megapixels=500.0).fingerprint()
+def test_a_whole_number_of_megapixels_is_the_same_limit_however_it_is_written(
+    config: CleanerConfig,
+) -> None:
+    assert (
+        replace(config, max_megapixels=500).fingerprint()
+        == replace(config, max_megapixels=500.0).fingerprint()
+    )
 
 
 def test_the_digest_of_weights_is_the_sha256_of_their_file(config: CleanerConfig) -> None:

@@ -1,11 +1,13 @@
-"""Ids of sources and units: what is committed is found by them, so they may never change by accident."""
+"""Ids of sources and units: what is committed is found by them, so they may never change by
+accident.
+"""
 
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from pipelines.plan import make_unit
+from pipelines.plan.units import make_unit
 from pipelines.records import Member, Source
 from tests.golden.pinned import assert_pinned
 
@@ -39,7 +41,12 @@ OTHER_SOURCE: dict[str, Any] = {"uri": "s3://archive/1904/other.tar", "version":
 SAME_SOURCE: dict[str, Any] = {"path": "elsewhere/box.tar", "kind": "zip", "size": 1}
 
 
-def unit_id(source: Source = TAR, member: Member = FIRST, fingerprint: str = FINGERPRINT, generation: int = 0) -> str:
+def unit_id(
+    source: Source = TAR,
+    member: Member = FIRST,
+    fingerprint: str = FINGERPRINT,
+    generation: int = 0,
+) -> str:
     return make_unit(source, [member], fingerprint, generation).id
 
 
