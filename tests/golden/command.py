@@ -1,6 +1,4 @@
-"""The program as a user starts it: a process of its own, with the terminal's width and colours
-fixed.
-"""
+"""The program as a user starts it: a process of its own, on a terminal that is always the same."""
 
 import json
 import os

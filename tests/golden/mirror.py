@@ -38,9 +38,7 @@ class Content:
 
 
 def contents(folder: Path) -> Iterator[Content]:
-    """Every file below a folder by name, each archive followed by its members in their own
-    order.
-    """
+    """Every file below a folder by name, each archive followed by its members in order."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if not path.is_file() or name.parts[0] == BOOKKEEPING:

@@ -1,6 +1,4 @@
-"""Ids of sources and units: what is committed is found by them, so they may never change by
-accident.
-"""
+"""Ids of sources and units: finished work is found by them, so they never change by accident."""
 
 from dataclasses import fields, replace
 from typing import Any
