@@ -5,22 +5,7 @@ The command line prints `str(error)` and exits with `error.exit_code`; nothing e
 `reason`.
 """
 
-from typing import Literal
-
-QuarantineReason = Literal[
-    "truncated",  # the file ends before the picture does
-    "not_an_image",  # the name says image, the bytes do not
-    "unsupported_format",  # an image, but not of a format that is cleaned
-    "decode_failed",  # the decoder gave up
-    "too_large",  # more pixels, a longer side or more bytes than the limit
-    "compression_bomb",  # so few bytes for so large a content that it must be a trap
-    "decoder_limit",  # its decoder took more time or memory than any such picture needs
-    "unsafe_name",  # a link, a device, or a name that leaves its folder
-    "unreadable",  # the archive's own bytes for this member do not check out
-    "cleaning_failed",  # the model gave no usable picture
-    "encode_failed",  # the cleaned picture could not be written in its own format
-    "native_crash",  # the decoder died of it, or the whole process, twice
-]
+from demoire.reasons import Reason
 
 
 class DemoireError(Exception):
@@ -74,9 +59,9 @@ class ImageError(DemoireError):
     quarantined.
     """
 
-    def __init__(self, reason: QuarantineReason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
-        self.reason: QuarantineReason = reason
+        self.reason: Reason = reason
 
-    def __reduce__(self) -> tuple[type["ImageError"], tuple[QuarantineReason, str]]:
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[Reason, str]]:
         return type(self), (self.reason, str(self))

@@ -37,6 +37,7 @@ from demoire.imaging.guard import decode, encode
 from demoire.imaging.images import probe
 from demoire.measure import likeness
 from demoire.moire import CELL, KINDS
+from demoire.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
 # that decode, and beside a GPU as many that encode
@@ -163,7 +164,7 @@ class Stages(Generic[K]):
             return error
         except Exception as error:
             _LOG.exception("Image %r could not be decoded.", job.key)
-            return ImageError("decode_failed", f"The image cannot be decoded: {error!r}.")
+            return ImageError(Reason.DECODE_FAILED, f"The image cannot be decoded: {error!r}.")
         return None
 
     # In the encoding threads
@@ -177,7 +178,7 @@ class Stages(Generic[K]):
         except Exception as error:
             _LOG.exception("Image %r could not be put together.", job.key)
             job.error = ImageError(
-                "cleaning_failed", f"The cleaned image could not be put together: {error}"
+                Reason.CLEANING_FAILED, f"The cleaned image could not be put together: {error}"
             )
         job.changes.clear()
         job.spent("encode", time.perf_counter() - start)
@@ -342,7 +343,7 @@ class Stages(Generic[K]):
                 change, job.content.pixels[job.tiles[index].reach.slices]
             ):
                 self._give_back(
-                    job, ImageError("cleaning_failed", "The restorer gave no usable picture.")
+                    job, ImageError(Reason.CLEANING_FAILED, "The restorer gave no usable picture.")
                 )
             elif not job.done and not job.in_model:
                 self._restored_jobs.append(job)
@@ -357,7 +358,8 @@ class Stages(Generic[K]):
             return
         _LOG.error("The model failed on image %r.", batch[0][0].key, exc_info=error)
         self._give_back(
-            batch[0][0], ImageError("cleaning_failed", f"The model failed on this image: {error}")
+            batch[0][0],
+            ImageError(Reason.CLEANING_FAILED, f"The model failed on this image: {error}"),
         )
 
     # The ends of the way

@@ -28,6 +28,7 @@ from demoire.errors import ImageError
 from demoire.imaging import images
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE, ImageFacts, Picture
+from demoire.reasons import Reason
 
 _SECONDS, _SECONDS_A_MEGAPIXEL = 30.0, 1.0  # the slowest decoder here does some 3 MP/s
 # bytes besides; of the file and of pixels of at most so many samples
@@ -70,14 +71,18 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
         written = decode(data, max_megapixels=math.inf, max_side=sys.maxsize).pixels
     except ImageError as error:
         raise ImageError(
-            "encode_failed", f"The cleaned image could not be read again: {error}"
+            Reason.ENCODE_FAILED, f"The cleaned image could not be read again: {error}"
         ) from error
     some = np.s_[::_SAMPLED, ::_SAMPLED]
     full = np.iinfo(pixels.dtype).max
     if facts != picture.facts or written.shape != pixels.shape or written.dtype != pixels.dtype:
-        raise ImageError("encode_failed", "The cleaned image is read again as one of another kind.")
+        raise ImageError(
+            Reason.ENCODE_FAILED, "The cleaned image is read again as one of another kind."
+        )
     if np.abs(written[some].astype(np.float32) - pixels[some]).mean() > _CODING_LOSS * full:
-        raise ImageError("encode_failed", "The cleaned image is read again as another picture.")
+        raise ImageError(
+            Reason.ENCODE_FAILED, "The cleaned image is read again as another picture."
+        )
     return data
 
 
@@ -106,13 +111,13 @@ class _Child:
             self._pipe.send_bytes(data)
             if not self._pipe.poll(seconds):
                 raise ImageError(
-                    "decoder_limit",
+                    Reason.DECODER_LIMIT,
                     f"The decoder was not done after {seconds:.0f} s; look at the file.",
                 )
             return _receive(self._pipe)
         except (EOFError, OSError) as error:
             raise ImageError(
-                "native_crash", "The decoder died of this file; look at it by hand."
+                Reason.NATIVE_CRASH, "The decoder died of this file; look at it by hand."
             ) from error
 
     def end(self) -> None:
@@ -174,7 +179,7 @@ def _serve(descriptor: int) -> None:
             pipe.send(error)
         except MemoryError:
             wanted = f"The decoder wanted more than {memory >> 20} MB; look at the file by hand."
-            pipe.send(ImageError("decoder_limit", wanted))
+            pipe.send(ImageError(Reason.DECODER_LIMIT, wanted))
 
 
 def _send(pipe: Connection, raster: Raster) -> None:

@@ -35,9 +35,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from demoire.errors import ImageError, QuarantineReason
+from demoire.errors import ImageError
 from demoire.imaging.codecs import bmp, jpeg, png, tiff, webp
-from demoire.imaging.codecs.raster import CutShortError, Obstacle, Pixels, Raster
+from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
+from demoire.reasons import Reason
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib"}
@@ -131,7 +132,7 @@ class Picture:
         return self.raster.alpha
 
     @property
-    def obstacle(self) -> Obstacle | None:
+    def obstacle(self) -> Reason | None:
         """Why changed pixels cannot be written back faithfully; None if they can.
 
         With an obstacle the pixels are the first page in 8 bits, to be judged but not cleaned.
@@ -227,19 +228,19 @@ def check(
     facts = probe(data)
     if facts.megapixels > max_megapixels:
         raise ImageError(
-            "too_large",
+            Reason.TOO_LARGE,
             f"The image has {facts.megapixels:.0f} MP and the limit is {max_megapixels:g}; raise --max-megapixels.",
         )
     side = max(facts.width, facts.height)
     if side > max_side:
         raise ImageError(
-            "too_large",
+            Reason.TOO_LARGE,
             f"The image is {side} px long and the limit is {max_side}; raise --max-side.",
         )
     decoded = 1e6 * facts.megapixels * _BYTES_A_PIXEL.get(facts.mode, 3.0) * max(1, facts.bits // 8)
     if decoded > max(_BOMB_BYTES, _BOMB_RATIO * len(data)):
         raise ImageError(
-            "compression_bomb",
+            Reason.COMPRESSION_BOMB,
             f"{len(data)} bytes that unpack to {decoded / 1e6:.0f} MB are taken for a trap; look at the file by hand.",
         )
     return facts
@@ -261,7 +262,8 @@ def read(data: bytes, facts: ImageFacts) -> Raster:
     try:
         if kind.codec.is_cut_short(data):
             raise ImageError(
-                "truncated", f"The {kind.name} file ends before its picture does; fetch it again."
+                Reason.TRUNCATED,
+                f"The {kind.name} file ends before its picture does; fetch it again.",
             )
         image = _open(kind, data)
         raster = kind.codec.read(data, image)
@@ -271,9 +273,9 @@ def read(data: bytes, facts: ImageFacts) -> Raster:
         raise _image_error(kind, data, error) from error
     if raster.pixels.shape[:2] != (facts.height, facts.width):
         raise ImageError(
-            "decode_failed", f"The {kind.name} file holds another size than its header says."
+            Reason.DECODE_FAILED, f"The {kind.name} file holds another size than its header says."
         )
-    return Raster(raster.pixels, raster.alpha, "multi_page") if facts.pages > 1 else raster
+    return Raster(raster.pixels, raster.alpha, Reason.MULTI_PAGE) if facts.pages > 1 else raster
 
 
 def encode(picture: Picture, pixels: Pixels) -> bytes:
@@ -297,7 +299,7 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
         )
     except Exception as error:
         raise ImageError(
-            "encode_failed",
+            Reason.ENCODE_FAILED,
             f"The cleaned image could not be written as {picture.facts.format} again: {error}",
         ) from error
 
@@ -310,13 +312,14 @@ def _recognise(data: bytes) -> _Kind:
         return _WEBP
     if any(data.startswith(signature, place) for place, signature in _FOREIGN):
         raise ImageError(
-            "unsupported_format",
+            Reason.UNSUPPORTED_FORMAT,
             "The image is of a format that is not cleaned; it is copied as it is.",
         )
     if not data:
-        raise ImageError("truncated", "The file is empty; fetch it again.")
+        raise ImageError(Reason.TRUNCATED, "The file is empty; fetch it again.")
     raise ImageError(
-        "not_an_image", "The bytes are not those of an image that is known; check what the file is."
+        Reason.NOT_AN_IMAGE,
+        "The bytes are not those of an image that is known; check what the file is.",
     )
 
 
@@ -331,7 +334,7 @@ def _image_error(kind: _Kind, data: bytes, error: Exception) -> ImageError:
     cut = isinstance(error, CutShortError)
     with suppress(Exception):  # the bytes are bad, and the question is only how
         cut = cut or kind.codec.is_cut_short(data)
-    reason: QuarantineReason = "truncated" if cut else "decode_failed"
+    reason = Reason.TRUNCATED if cut else Reason.DECODE_FAILED
     said = "ends before its picture does" if cut else f"cannot be decoded ({error})"
     return ImageError(reason, f"The {kind.name} file {said}; fetch it again or look at it by hand.")
 

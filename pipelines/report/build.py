@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from demoire.errors import QuarantineReason
+from demoire.reasons import Reason
 from pipelines.layout import REPORT
 from pipelines.names import shown
 from pipelines.report.pages import Histogram, figure, histogram, render, share
@@ -20,19 +20,6 @@ from pipelines.report.summary import BINS, SourceTotals, Summary, summarise
 from pipelines.storage.open import open_place
 
 __all__ = ["build_report", "preview_pair"]
-
-EXPLAINED: dict[QuarantineReason, str] = {
-    "truncated": "the file ends before the picture does",
-    "not_an_image": "the name says image, the bytes do not",
-    "unsupported_format": "an image of a format that is not cleaned",
-    "decode_failed": "the decoder gave up",
-    "too_large": "more pixels or bytes than the limit",
-    "unsafe_name": "a link, a device, or a name that leaves its folder",
-    "unreadable": "the archive's own bytes for it do not check out",
-    "cleaning_failed": "the model gave no usable picture",
-    "encode_failed": "the cleaned picture could not be written in its own format",
-    "native_crash": "the process died of it, twice",
-}
 
 _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
 
@@ -54,7 +41,7 @@ def build_report(dst: str) -> str:
         previews=most_changed_previews(place),
         charts_data=_charts(summary),
         stages=_stages(summary),
-        explained=EXPLAINED,
+        explained={reason: reason.meaning for reason in Reason},
     )
     place.write(f"{REPORT}/summary.json", json.dumps(_as_json(summary), indent=2).encode())
     place.write(f"{REPORT}/index.html", page)

@@ -28,6 +28,7 @@ from typing import BinaryIO, cast
 
 from demoire.errors import ImageError
 from demoire.imaging.images import probe
+from demoire.reasons import Reason
 from pipelines.records import Member, Source
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
 from pipelines.sources.discover import folder_of
@@ -76,16 +77,17 @@ def _read_image(stream: gzip.GzipFile, size: int) -> bytes | ImageError:
 def _checked(member: Member) -> ImageError | None:
     if member.size > LARGEST_MEMBER:
         return ImageError(
-            "too_large",
+            Reason.TOO_LARGE,
             f"Member {member.position} is of {member.size} bytes: too many to be cleaned.",
         )
     if member.size > max(BOMB_MEMBER, BOMB_RATIO * member.length):
         return ImageError(
-            "compression_bomb", f"Member {member.position} unpacks to {member.size} bytes: a trap."
+            Reason.COMPRESSION_BOMB,
+            f"Member {member.position} unpacks to {member.size} bytes: a trap.",
         )
     if member.offset < 0:
         return ImageError(
-            "unreadable",
+            Reason.UNREADABLE,
             f"Member {member.position} is encrypted, or compressed in an uncommon way.",
         )
     return None
@@ -172,7 +174,7 @@ def _read_stream(
         yield (
             wanted,
             ImageError(
-                "unreadable", f"Member {wanted.position} cannot be read out of its archive."
+                Reason.UNREADABLE, f"Member {wanted.position} cannot be read out of its archive."
             ),
         )
         wanted = next(waiting, None)

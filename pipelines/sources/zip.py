@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, BinaryIO, cast
 
 from demoire.errors import ImageError
+from demoire.reasons import Reason
 from pipelines.records import Member
 from pipelines.sources.members import MOST_MEMBERS, DamagedArchiveError, _Bounded, member_kind
 from pipelines.sources.splice import PayloadOf, _Edit, _Replacement, _splice
@@ -380,5 +381,5 @@ def inflate(packed: bytes, size: int) -> bytes:
 
 def _unreadable(member: Member, why: str) -> ImageError:
     return ImageError(
-        "unreadable", f"Member {member.position} cannot be read out of its archive: {why}."
+        Reason.UNREADABLE, f"Member {member.position} cannot be read out of its archive: {why}."
     )

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at
+from demoire.reasons import Reason
 
 _FILE_HEADER, _CORE_HEADER = 14, 12
 _UNCOMPRESSED, _BITFIELDS = 0, 3
@@ -52,7 +53,9 @@ def is_risky(data: bytes) -> bool:
 def read(data: bytes, image: Image.Image) -> Raster:
     image.load()
     return (
-        grey_or_rgb(image) if _is_plain(data, image) else only_to_look_at(image, "mode_not_cleaned")
+        grey_or_rgb(image)
+        if _is_plain(data, image)
+        else only_to_look_at(image, Reason.MODE_NOT_CLEANED)
     )
 
 

@@ -22,6 +22,7 @@ import simplejpeg
 from PIL import Image, JpegImagePlugin
 
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster, only_to_look_at, to_image
+from demoire.reasons import Reason
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 # in coded data: neither a stuffed FF nor a restart
@@ -128,7 +129,7 @@ def read(data: bytes, image: Image.Image) -> Raster:
     parts = _take_apart(data)
     if image.mode not in ("L", "RGB") or parts.frame[0] not in (_BASELINE, _EXTENDED, _PROGRESSIVE):
         image.load()
-        return only_to_look_at(image, "mode_not_cleaned")
+        return only_to_look_at(image, Reason.MODE_NOT_CLEANED)
     colours = "GRAY" if image.mode == "L" else "RGB"
     try:
         return Raster(_decode(data, colours, strict=True))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at, to_image
+from demoire.reasons import Reason
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
@@ -76,7 +77,7 @@ def read(data: bytes, image: Image.Image) -> Raster:
         return _read_deep(data, colour)
     image.load()
     if depth != 8 or colour not in _COLOURS:
-        return only_to_look_at(image, "mode_not_cleaned")
+        return only_to_look_at(image, Reason.MODE_NOT_CLEANED)
     return grey_or_rgb(image)
 
 

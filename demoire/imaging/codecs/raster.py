@@ -1,14 +1,15 @@
 """Decoded pixels, and why they may not be changed."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from demoire.reasons import Reason
+
 Pixels = NDArray[Any]  # uint8 or uint16; numpy has no word for "one of the two, throughout"
-Obstacle = Literal["mode_not_cleaned", "multi_page"]
 
 
 class CutShortError(ValueError):
@@ -22,7 +23,7 @@ class Raster:
     pixels: Pixels
     alpha: Pixels | None = None  # (H, W), passed through untouched
     # why changed pixels could not be written back faithfully; None if they can
-    obstacle: Obstacle | None = None
+    obstacle: Reason | None = None
 
 
 def grey_or_rgb(image: Image.Image) -> Raster:
@@ -37,7 +38,7 @@ def grey_or_rgb(image: Image.Image) -> Raster:
     return Raster(samples)
 
 
-def only_to_look_at(image: Image.Image, obstacle: Obstacle) -> Raster:
+def only_to_look_at(image: Image.Image, obstacle: Reason) -> Raster:
     """The first page of any Pillow image in 8 bits, grey or RGB: enough to judge it, not to write
     it back.
     """

@@ -25,6 +25,7 @@ import tifffile
 from PIL import Image, JpegImagePlugin
 
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster, only_to_look_at, to_image
+from demoire.reasons import Reason
 
 # It tells the log of every oddity in every tag; what matters of them ends in an exception here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -194,7 +195,7 @@ def read(data: bytes, image: Image.Image) -> Raster:
     if layout is None:
         lying = getattr(image, "tag_v2", {}).get(_ORIENTATION) in _LYING
         image.load()  # which turns it upright
-        raster = only_to_look_at(image, "mode_not_cleaned")
+        raster = only_to_look_at(image, Reason.MODE_NOT_CLEANED)
         return replace(raster, pixels=raster.pixels.swapaxes(0, 1)) if lying else raster
     samples = np.empty(
         (layout.height, layout.width, layout.samples), layout.stored.newbyteorder("=")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at, to_image
+from demoire.reasons import Reason
 
 QUALITY = 95
 
@@ -83,7 +84,7 @@ def is_risky(data: bytes) -> bool:
 def read(data: bytes, image: Image.Image) -> Raster:
     image.load()
     if image.mode not in ("RGB", "RGBA"):
-        return only_to_look_at(image, "mode_not_cleaned")
+        return only_to_look_at(image, Reason.MODE_NOT_CLEANED)
     return grey_or_rgb(image)
 
 

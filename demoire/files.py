@@ -1,0 +1,49 @@
+"""Writing a file of this machine in one step: readers see the old file or the new one, never half.
+
+The new content goes to a temporary file in the same folder, is flushed to disk, and takes the name
+at the end. What dies in between leaves the old file, and a temporary one beside it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; when the block ends well it becomes `path`.
+
+    Args:
+        path: The file to be. Its folder has to exist.
+
+    Yields:
+        A path in the same folder, which the block has to create.
+
+    Raises:
+        OSError: The file cannot be written or moved.
+    """
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        yield unfinished
+        _flush(unfinished)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` as the whole content of `path`, in one step.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the file's bytes are on disk: a rename may reach it before they do."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,99 @@
+"""Why an image was quarantined, or copied although it may hold moiré: told once, for all who ask.
+
+The report page, the table in docs/reasons.md and `demoire retry` read the meaning and the remedy
+from here. The values are promises: they stand in the report's column `reason`.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an image did not come out cleaned. Its value is what the report says."""
+
+    meaning: str  # what happened, as a clause without a full stop
+    remedy: str  # what the reader can do about it
+    quarantines: bool  # False where the image is simply copied
+
+    def __new__(cls, value: str, meaning: str, remedy: str, quarantines: bool = True) -> "Reason":
+        """Make one reason: its value, what it means, what to do, and whether it quarantines."""
+        reason = str.__new__(cls, value)
+        reason._value_ = value
+        reason.meaning = meaning
+        reason.remedy = remedy
+        reason.quarantines = quarantines
+        return reason
+
+    TRUNCATED = (
+        "truncated",
+        "the file ends before its picture does, whatever its last bytes say",
+        "fetch it again",
+    )
+    NOT_AN_IMAGE = (
+        "not_an_image",
+        "the name says image, the bytes do not",
+        "look at it",
+    )
+    UNSUPPORTED_FORMAT = (
+        "unsupported_format",
+        "an image of a format that is not cleaned",
+        "convert it, or leave it as it is",
+    )
+    DECODE_FAILED = (
+        "decode_failed",
+        "the decoder gave up, or warned of spoilt data",
+        "look at it",
+    )
+    TOO_LARGE = (
+        "too_large",
+        "more megapixels, a longer side or more bytes than the limit",
+        "`retry` with `--max-megapixels`, `--max-side`",
+    )
+    COMPRESSION_BOMB = (
+        "compression_bomb",
+        "so few bytes for so large a content that it must be a trap, or a very large blank sheet",
+        "look at it",
+    )
+    DECODER_LIMIT = (
+        "decoder_limit",
+        "its decoder took more time or memory than any such picture needs",
+        "look at it",
+    )
+    UNSAFE_NAME = (
+        "unsafe_name",
+        "a link, a device, or a name that leaves its folder",
+        "rename it",
+    )
+    UNREADABLE = (
+        "unreadable",
+        "the archive's bytes for it do not check out, or it is encrypted; "
+        "for an archive: it cannot be indexed",
+        "repair or unpack it",
+    )
+    CLEANING_FAILED = (
+        "cleaning_failed",
+        "the model gave no usable picture",
+        "`retry` with other weights",
+    )
+    ENCODE_FAILED = (
+        "encode_failed",
+        "the cleaned picture could not be written, or not be read again, "
+        "or not be put into its archive",
+        "look at it",
+    )
+    NATIVE_CRASH = (
+        "native_crash",
+        "its decoder died of it, or the whole process did, twice",
+        "look at it, and tell the decoder's makers",
+    )
+    MODE_NOT_CLEANED = (
+        "mode_not_cleaned",
+        "its pixels are of a kind that is not cleaned: 1-bit, palette, CMYK or floating point",
+        "nothing is needed; it is copied as it is",
+        False,
+    )
+    MULTI_PAGE = (
+        "multi_page",
+        "the file holds several pages or frames",
+        "nothing is needed; it is copied as it is",
+        False,
+    )
