@@ -231,7 +231,7 @@ def test_of_many_previews_the_twenty_most_changed_are_shown(dst: Path) -> None:
 def test_quarantine_is_listed_by_reason_with_names(dst: Path) -> None:
     page = Path(build_report(str(dst))).read_text()
     assert "cut.jpg" in page and "note.jpg" in page
-    assert "the file ends before the picture does" in page
+    assert "the file ends before its picture does" in page
 
 
 def test_a_full_quarantine_does_not_make_an_endless_page(dst: Path) -> None:
