@@ -1,72 +1,101 @@
-"""The walls of the house: imports point down, flows -> pipelines -> demoire, and the lower floors
-know no framework.
+"""The walls of the house.
+
+Imports point down, flows -> pipelines -> demoire; the lower floors know no framework; inside a
+package the rooms that stand lower know nothing of those above them; nothing runs in a circle.
 """
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FORBIDDEN = {
-    "demoire": {
-        "pipelines",
-        "flows",
-        "ray",
-        "prefect",
-        "fsspec",
-        "s3fs",
-        "boto3",
-        "botocore",
-        "typer",
-    },
+from tests.architecture.graph import arrows_between_modules, arrows_between_rooms, circles
+from tests.architecture.source import PACKAGES, ROOT, Module, modules
+
+FRAMEWORKS = {
+    "demoire": {"pipelines", "flows", "ray", "prefect", "fsspec", "s3fs", "boto3", "typer"},
     "pipelines": {"flows", "prefect", "typer"},
-    "flows": set(),
+    "flows": {"tests"},
 }
 
+# The first of each pair must reach the second by no way.
+LOWER_AND_UPPER = [
+    ("demoire.imaging", "demoire.cleaning"),
+    ("demoire.models", "demoire.cleaning"),
+    ("demoire.measure", "demoire.cleaning"),
+    ("demoire.cleaning", "demoire.training"),
+    ("demoire.simulate", "demoire.training"),
+    ("pipelines.storage", "pipelines.sources"),
+    ("pipelines.sources", "pipelines.plan"),
+    ("pipelines.clean", "pipelines.report"),
+    ("pipelines.report", "pipelines.publish"),
+    ("pipelines.publish", "pipelines.run"),
+]
 
-def imported_names(module: Path) -> set[str]:
-    """Top-level names of all that a module imports, at any depth of its functions."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively; the house imports by full name"
-            names.add((node.module or "").partition(".")[0])
-    return names
+
+def top_level_names(module: Module) -> set[str]:
+    """The first parts of all that a module imports, at any depth of its functions."""
+    return {name.partition(".")[0] for name in module.imports()}
 
 
-@pytest.mark.parametrize("package", FORBIDDEN)
+@pytest.mark.parametrize("package", FRAMEWORKS)
 def test_imports_point_down(package: str) -> None:
-    modules = sorted((ROOT / package).rglob("*.py"))
-    assert modules, f"there is no package {package}"
-    upward = {
-        str(module.relative_to(ROOT)): sorted(found)
-        for module in modules
-        if (found := imported_names(module) & FORBIDDEN[package])
-    }
+    upward = {}
+    for module in modules(package):
+        forbidden = top_level_names(module) & FRAMEWORKS[package]
+        if forbidden:
+            upward[module.name] = forbidden
     assert upward == {}
 
 
 def test_the_wall_would_show_a_hole(tmp_path: Path) -> None:
     hole = tmp_path / "hole.py"
     hole.write_text("def f():\n    import ray.data\n    from prefect import flow\n")
-    assert imported_names(hole) == {"ray", "prefect"}
+    assert top_level_names(Module("hole", hole)) == {"ray", "prefect"}
 
 
-@pytest.mark.parametrize("package", ["pipelines", "flows"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_shipped_code_imports_the_tests(package: str) -> None:
-    assert all("tests" not in imported_names(module) for module in (ROOT / package).rglob("*.py"))
+    assert all("tests" not in top_level_names(module) for module in modules(package))
+
+
+@pytest.mark.parametrize(("lower", "upper"), LOWER_AND_UPPER)
+def test_a_lower_room_knows_nothing_of_the_one_above(lower: str, upper: str) -> None:
+    arrows = arrows_between_rooms()
+    assert lower in arrows, f"there is no room {lower}"
+    assert upper in arrows, f"there is no room {upper}"
+    assert upper not in reachable_from(lower, arrows)
+
+
+def reachable_from(start: str, arrows: dict[str, set[str]]) -> set[str]:
+    """All rooms that a room imports, and those that these import, and so on."""
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for target in arrows.get(waiting.pop(), set()):
+            if target not in reached:
+                reached.add(target)
+                waiting.append(target)
+    return reached
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_runs_in_a_circle(package: str) -> None:
+    assert circles(arrows_between_modules(package)) == []
+    assert circles(arrows_between_rooms(package)) == []
+
+
+def test_a_circle_would_be_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [("a", "b", "c")]
 
 
 def test_help_does_not_wait_for_the_heavy_libraries() -> None:
     """What takes seconds to import must not stand between a user and `demoire --help`."""
     code = (
         "import sys; from flows.cli import main; main(['--help']); "
-        "print(sorted({'torch', 'ray', 'prefect', 'numpy', 'pyarrow', 'cv2', 'fsspec'} & set(sys.modules)))"
+        "heavy = {'torch', 'ray', 'prefect', 'numpy', 'pyarrow', 'cv2', 'fsspec'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
