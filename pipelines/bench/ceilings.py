@@ -178,7 +178,7 @@ def _units(collection: Path) -> list[Unit]:
     return [
         unit
         for source in discover(str(collection))
-        for unit in plan_members(source, index(source), "ceiling")
+        for unit in plan_members(source, index(source).members, "ceiling")
     ]
 
 

@@ -124,7 +124,7 @@ def _indexed(sources: Sequence[Source], progress: Progress | None) -> Iterator[_
 
 def _index_one(source: Source) -> _Indexed:
     try:
-        return source, index(source), None
+        return source, list(index(source).members), None
     except DamagedArchiveError as error:
         return source, [], str(error)
 

@@ -113,7 +113,7 @@ def mirror_folder(source: Source, place: Place, cleaned: CleanedPayloads) -> Mir
     """Write a folder's mirror. Raises SourceChangedError if a file is no longer what was
     planned.
     """
-    members = index(source)
+    members = index(source).members
     safe = [member for member in members if member.kind != "unsafe"]
     return Mirror(
         _write_files(source, place, cleaned, safe), len(safe), withheld=len(members) - len(safe)

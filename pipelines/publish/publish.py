@@ -137,7 +137,7 @@ def _uncleaned(planned: SourcePlan, fingerprint: str) -> Iterator[pa.Table]:
     """The rows of what no unit holds: unsafe members, and an archive that could not be opened."""
     members = []
     if planned.unsafe:
-        members = [(member, UNSAFE) for member in index(planned.source) if member.kind == "unsafe"]
+        members = [(member, UNSAFE) for member in index(planned.source).unsafe]
     if planned.damaged is not None:
         size = planned.source.size
         members = [(Member(-1, "", "unsafe", -1, size, size, "stored", "", 0.0), UNREADABLE)]

@@ -3,8 +3,9 @@
 import gzip
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import BinaryIO, cast
 
 from demoire.errors import ImageError
@@ -33,12 +34,51 @@ _TYPICAL = {".png": 0.7e-6, ".bmp": 0.33e-6, ".tif": 0.33e-6, ".tiff": 0.33e-6, 
 _TYPICAL_OTHER = 2.5e-6
 
 
-def index(source: Source) -> list[Member]:
-    """All members of a source in order, with megapixels estimated.
+@dataclass(frozen=True)
+class SourceIndex:
+    """What one source holds: every member, once, in the source's own order.
 
-    Raises SourceChangedError if it is no longer what was discovered, DamagedArchiveError if it does
-    not check out.
+    Listing a source is the expensive part (requests, header probes, for a tar.gz the whole
+    archive), so a run makes one index of each source and hands on what later steps need of it: the
+    images become units, `others` and `unsafe` are what the mirror and the report need besides.
     """
+
+    source: Source
+    members: tuple[Member, ...]
+
+    @cached_property
+    def images(self) -> tuple[Member, ...]:
+        """The members to be cleaned or copied, one report row each."""
+        return tuple(member for member in self.members if member.kind == "image")
+
+    @cached_property
+    def others(self) -> tuple[Member, ...]:
+        """The members that are mirrored untouched, without a report row."""
+        return tuple(member for member in self.members if member.kind == "other")
+
+    @cached_property
+    def unsafe(self) -> tuple[Member, ...]:
+        """The members that are quarantined as `unsafe_name` without being read."""
+        return tuple(member for member in self.members if member.kind == "unsafe")
+
+
+def index(source: Source) -> SourceIndex:
+    """Index a source, with the megapixels of its images estimated.
+
+    Args:
+        source: What `discover` listed.
+
+    Returns:
+        All members of the source.
+
+    Raises:
+        SourceChangedError: The source is no longer what was discovered.
+        DamagedArchiveError: The archive does not check out.
+    """
+    return SourceIndex(source, tuple(_members(source)))
+
+
+def _members(source: Source) -> list[Member]:
     try:
         if source.kind == "tar.gz":
             return _index_stream(source)

@@ -186,7 +186,7 @@ def test_a_manifest_comes_back_as_it_was(box: Path, dst: str) -> None:
         unit
         for p in plan.sources
         if not p.damaged
-        for unit in plan_members(p.source, index(p.source), "config")
+        for unit in plan_members(p.source, index(p.source).members, "config")
     ]
     assert units == expected
     assert os.fsdecode(b"caf\xe9.jpg") in [m.name for unit in units for m in unit.members]
@@ -306,7 +306,10 @@ def test_a_large_photograph_is_measured_by_its_first_bytes(tmp_path: Path, dst: 
     write_tar(tmp_path / "t.tgz", [("a.jpg", data)], "w:gz")
     write_tar(tmp_path / "t.tar", [("a.jpg", data)])
     assert gzip.decompress((tmp_path / "t.tgz").read_bytes())[:5] == b"a.jpg"
-    assert [index(source)[0].megapixels for source in discover(str(tmp_path))] == [1.08, 1.08]
+    assert [index(source).members[0].megapixels for source in discover(str(tmp_path))] == [
+        1.08,
+        1.08,
+    ]
 
 
 def test_a_plan_travels_between_processes(box: Path, dst: str) -> None:

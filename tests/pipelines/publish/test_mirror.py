@@ -90,7 +90,7 @@ def cleaned_of(
     """
     ledger, images = (
         Ledger(str(dst)),
-        [member for member in index(source) if member.kind == "image"],
+        index(source).images,
     )
     unit = make_unit(source, images, "config")
     outcomes = []

@@ -19,7 +19,7 @@ from PIL import Image
 
 from demoire.errors import ImageError, SourceChangedError, UsageError
 from pipelines.plan.plan import make_plan
-from pipelines.records import Member, Source
+from pipelines.records import Source
 from pipelines.sources.coalesce import coalesce
 from pipelines.sources.discover import discover, folder_of
 from pipelines.sources.index import index
@@ -72,7 +72,7 @@ def the_only_source(path: Path) -> Source:
 
 
 def all_payloads(source: Source) -> list[tuple[str, bytes | ImageError]]:
-    images = [member for member in index(source) if member.kind == "image"]
+    images = index(source).images
     return [(member.name, payload) for member, payload in read_members(source, images)]
 
 
@@ -136,7 +136,7 @@ def test_every_kind_of_source_gives_the_same_members(tmp_path: Path, bucket: Pat
         archives = [source for source in discover(src) if source.kind != "folder"]
         assert len(archives) == 3
         for source in archives:
-            members = index(source)
+            members = index(source).members
             assert [(m.position, m.name, m.kind, m.size) for m in members] == [
                 (0, "a/2.jpg", "image", len(JPEG)),
                 (1, "a/readme.txt", "other", 4),
@@ -154,7 +154,10 @@ def test_every_kind_of_source_gives_the_same_members(tmp_path: Path, bucket: Pat
 def test_a_folder_source_holds_what_is_loose_in_it(tmp_path: Path) -> None:
     collection(tmp_path)
     top, loose = (source for source in discover(str(tmp_path)) if source.kind == "folder")
-    assert [(m.name, m.kind) for m in index(top)] == [("notes.txt", "other"), ("top.jpg", "image")]
+    assert [(m.name, m.kind) for m in index(top).members] == [
+        ("notes.txt", "other"),
+        ("top.jpg", "image"),
+    ]
     assert [name for name, _ in all_payloads(loose)] == ["a.bmp", "b.jpg"]
     place, pattern = folder_of(loose)
     assert (place.uri, pattern) == (str(tmp_path / "box" / "loose"), "")
@@ -241,7 +244,7 @@ def test_a_name_that_leaves_its_folder_is_unsafe(tmp_path: Path, name: str) -> N
     (tmp_path / "t.tar").write_bytes(tar_of([(name, JPEG), (name + ".txt", b"text")]))
     (tmp_path / "z.zip").write_bytes(zip_of([(name, JPEG), (name + ".txt", b"text")]))
     for source in discover(str(tmp_path)):
-        assert [(m.name, m.kind) for m in index(source)] == [
+        assert [(m.name, m.kind) for m in index(source).members] == [
             (name, "unsafe"),
             (name + ".txt", "other"),
         ]
@@ -263,7 +266,7 @@ def test_a_name_that_leaves_its_folder_is_unsafe(tmp_path: Path, name: str) -> N
 )
 def test_the_name_says_what_is_an_image(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / "t.tar").write_bytes(tar_of([(name, b"x")]))
-    assert [m.kind for m in index(the_only_source(tmp_path / "t.tar"))] == [kind]
+    assert [m.kind for m in index(the_only_source(tmp_path / "t.tar")).members] == [kind]
 
 
 def test_duplicate_names_are_two_members(tmp_path: Path) -> None:
@@ -279,14 +282,17 @@ def test_links_devices_and_folders_in_a_tar_are_never_images(tmp_path: Path) -> 
             info = tarfile.TarInfo(f"{number}.jpg")
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
-    assert [m.kind for m in index(the_only_source(tmp_path / "t.tar"))] == ["other"] * 5
+    assert [m.kind for m in index(the_only_source(tmp_path / "t.tar")).members] == ["other"] * 5
 
 
 def test_a_member_without_a_name_is_no_image_and_hides_no_other(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr(zipfile.ZipInfo(""), b"nameless")
         archive.writestr("a.jpg", JPEG)
-    assert [m.kind for m in index(the_only_source(tmp_path / "z.zip"))] == ["other", "image"]
+    assert [m.kind for m in index(the_only_source(tmp_path / "z.zip")).members] == [
+        "other",
+        "image",
+    ]
 
 
 def test_a_link_in_a_zip_is_no_image(tmp_path: Path) -> None:
@@ -294,7 +300,7 @@ def test_a_link_in_a_zip_is_no_image(tmp_path: Path) -> None:
         info = zipfile.ZipInfo("link.jpg")
         info.external_attr = 0o120777 << 16
         archive.writestr(info, "/etc/passwd")
-    assert [m.kind for m in index(the_only_source(tmp_path / "z.zip"))] == ["other"]
+    assert [m.kind for m in index(the_only_source(tmp_path / "z.zip")).members] == ["other"]
 
 
 def test_links_and_pipes_in_a_folder_are_unsafe_and_stay_closed(tmp_path: Path) -> None:
@@ -305,7 +311,7 @@ def test_links_and_pipes_in_a_folder_are_unsafe_and_stay_closed(tmp_path: Path) 
     (box / "link.jpg").symlink_to("../secret.jpg")
     (box / "passwd").symlink_to("/etc/passwd")
     os.mkfifo(box / "pipe.jpg")
-    members = index(the_only_source(box))
+    members = index(the_only_source(box)).members
     assert [(m.name, m.kind) for m in members] == [
         ("a.jpg", "image"),
         ("link.jpg", "unsafe"),
@@ -337,7 +343,7 @@ def test_a_bucket_key_with_dots_or_empty_folders_is_unsafe(monkeypatch: pytest.M
             client.put_object(Bucket="odd", Key=key, Body=b"" if key.endswith("/") else JPEG)
         a, b = discover("s3://odd")
         assert (a.path, b.path) == ("a", "a/b")
-        assert [(m.name, m.kind) for m in index(a)] == [
+        assert [(m.name, m.kind) for m in index(a).members] == [
             ("../../x.jpg", "unsafe"),
             ("./z.jpg", "unsafe"),
             ("/y.jpg", "unsafe"),
@@ -500,7 +506,7 @@ def test_a_compressed_tar_that_never_ends_is_given_up(
 ) -> None:
     path = tmp_path / "t.tar.gz"
     path.write_bytes(gzip.compress(tar_of([("a.png", PNG), ("b.bin", bytes(30_000_000))])))
-    assert len(index(the_only_source(path))) == 2
+    assert len(index(the_only_source(path)).members) == 2
     monkeypatch.setattr("pipelines.sources.gzip_stream.BOMB_STREAM", 1 << 20)
     with pytest.raises(DamagedArchiveError, match="unpacks to more than 200 times its size"):
         index(the_only_source(path))
@@ -512,7 +518,7 @@ def test_a_zip_that_says_it_is_empty_and_is_not_is_damaged(tmp_path: Path) -> No
     with pytest.raises(DamagedArchiveError, match="its directory is empty"):
         index(the_only_source(tmp_path / "z.zip"))
     (tmp_path / "z.zip").write_bytes(zip_of([]))
-    assert index(the_only_source(tmp_path / "z.zip")) == []
+    assert index(the_only_source(tmp_path / "z.zip")).members == ()
 
 
 @pytest.mark.parametrize("said", [1 << 32, 1 << 63, (1 << 64) - 1])
@@ -558,7 +564,7 @@ def test_a_source_that_changed_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(make[name](BOX))
     source = the_only_source(path)
-    members = index(source)
+    members = index(source).members
     path.write_bytes(make[name]([("a/2.jpg", PNG)]))
     with pytest.raises(SourceChangedError, match=r"t\.(tar|tar\.gz|zip|jpg)"):
         list(read_members(source, members))
@@ -569,7 +575,7 @@ def test_a_source_that_changed_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_file_added_to_a_folder_changes_the_folder_but_not_its_members(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(JPEG)
     source = the_only_source(tmp_path)
-    members = index(source)
+    members = index(source).members
     (tmp_path / "b.jpg").write_bytes(JPEG)
     with pytest.raises(SourceChangedError):
         index(source)
@@ -584,7 +590,7 @@ def test_megapixels_are_estimated_from_a_few_headers(tmp_path: Path) -> None:
     (tmp_path / "t.tar").write_bytes(tar_of(content))
     (tmp_path / "t.tgz").write_bytes(gzip.compress(tar_of(content), 1))
     for source in discover(str(tmp_path)):
-        for member in index(source):
+        for member in index(source).members:
             assert member.megapixels == pytest.approx((100 + member.position) * 200 / 1e6, rel=0.1)
 
 
@@ -602,7 +608,7 @@ def test_the_index_of_a_remote_tar_leaves_the_payloads_alone(
 
     monkeypatch.setattr(RangeFile, "__init__", remember)
     (source,) = discover("s3://box/big.tar")
-    assert len(index(source)) == 10
+    assert len(index(source).members) == 10
     assert sum(file.bytes_read for file in opened) < 1_000_000 < source.size
     assert sum(file.requests for file in opened) < 30
 
@@ -634,7 +640,7 @@ def test_members_are_read_in_the_order_asked_for(
     folder = tmp_path_factory.mktemp("order")
     (folder / f"x.{method}").write_bytes({"tar": tar_of, "zip": zip_of}[method](content))
     source = the_only_source(folder)
-    members: list[Member] = index(source)
+    members = index(source).members
     got = list(read_members(source, [members[i] for i in order]))
     assert [(member.name, payload) for member, payload in got] == [content[i] for i in order]
 
