@@ -13,6 +13,8 @@ from typing import Any
 
 import typer
 
+from demoire.wording import plain_figure
+
 
 def emit_json(value: Any, *, indent: int | None = 2) -> None:
     """One JSON document on stdout; dataclasses become objects, what JSON lacks (NaN, infinity)
@@ -48,35 +50,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:  # Text, not markup: a member may be called "[red].jpg"
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_row(*(Text(plain_figure(value)) for value in row))
     Console(width=None if sys.stdout.isatty() else 110).print(table)
-
-
-def cell(value: Any) -> str:
-    """A figure as a reader wants it: thousands parted, decimals by size, a dash for what is not
-    known.
-    """
-    if value is None or (isinstance(value, float) and value != value):
-        return "-"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return (
-        f"{value:,.0f}"
-        if abs(value) >= 1000
-        else f"{value:.2f}"
-        if abs(value) >= 10
-        else f"{value:.3f}"
-    )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 42 s, 12 min, 3 h 05 min."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
 class Bar:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demoire.wording import duration, plain_figure
 from flows import console
 from flows.commands import options
 from flows.settings import CleanSettings, keep_storage_options, read_settings
@@ -141,7 +142,7 @@ def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
         ("units of work", cost.units),
         ("megapixels (estimated)", cost.megapixels),
         ("megapixels a second, here", rate),
-        ("time, if all were to be done", console.duration(3600 * cost.hours)),
+        ("time, if all were to be done", duration(3600 * cost.hours)),
         ("requests to storage", cost.requests),
         ("bytes read", cost.bytes_read),
         ("bytes written", cost.bytes_written),
@@ -169,8 +170,8 @@ def status(
     ]
     console.show_table(dst, ("what", "done", "planned"), rows)
     if found.rate and found.images_done < found.planned_images:
-        left = console.duration(found.seconds_left or 0)
-        typer.echo(f"{console.cell(found.rate)} MP/s, {left} left at that rate")
+        left = duration(found.seconds_left or 0)
+        typer.echo(f"{plain_figure(found.rate)} MP/s, {left} left at that rate")
     if found.quarantine:
         console.show_table("in quarantine", ("reason", "images"), sorted(found.quarantine.items()))
     return 0
@@ -269,7 +270,7 @@ def show_summary(summary: "Summary", as_json: bool) -> None:
         ("moiré of the cleaned, after", summary.moire_after),
     ]
     console.show_table(
-        f"done in {console.duration(summary.seconds)}, count proved", ("what", "how much"), rows
+        f"done in {duration(summary.seconds)}, count proved", ("what", "how much"), rows
     )
     typer.echo(f"report: {summary.report}")
 

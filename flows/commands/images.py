@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
 from flows.settings import read_settings
@@ -69,7 +70,7 @@ def fix(
 
 def _line(image: "LocalImage", cleaned: "Cleaned") -> str:
     if cleaned.status == "cleaned":
-        before, after = console.cell(cleaned.moire_before), console.cell(cleaned.moire_after)
+        before, after = plain_figure(cleaned.moire_before), plain_figure(cleaned.moire_after)
         return f"{image.path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}"
     return f"{image.path}: {cleaned.status}" + (f", {cleaned.reason}" if cleaned.reason else "")
 

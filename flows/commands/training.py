@@ -9,6 +9,7 @@ import typer
 
 from demoire.errors import UsageError
 from demoire.splits import Split
+from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
 from flows.settings import keep_storage_options, read_settings
@@ -152,7 +153,7 @@ def train(
     done = run(job)
     result = done.result
     typer.echo(
-        f"weights: {result.weights or 'none yet'}; step {result.step}, best score {console.cell(result.score)}"
+        f"weights: {result.weights or 'none yet'}; step {result.step}, best score {plain_figure(result.score)}"
     )
     if not result.finished:
         console.remark("stopped before the end; the same command with --resume goes on")

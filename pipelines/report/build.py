@@ -12,9 +12,10 @@ from dataclasses import asdict
 from typing import Any
 
 from demoire.reasons import Reason
+from demoire.wording import figure, share
 from pipelines.layout import REPORT
 from pipelines.names import shown
-from pipelines.report.pages import Histogram, figure, histogram, render, share
+from pipelines.report.pages import Histogram, histogram, render
 from pipelines.report.previews import most_changed_previews, preview_pair
 from pipelines.report.summary import BINS, SourceTotals, Summary, summarise
 from pipelines.storage.open import open_place

@@ -10,14 +10,12 @@ import math
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from demoire.wording import figure, moment, share, size
 from pipelines.names import shown
-
-DASH = "–"
 
 
 @dataclass(frozen=True)
@@ -77,41 +75,6 @@ def _nice(top: int) -> int:
     """The smallest of 1, 2, 4, 6, 10, 20, 40... that is no less than `top`."""
     scale = 10 ** (len(str(top)) - 1)
     return next(step * scale for step in (1, 2, 4, 6, 10) if step * scale >= top)
-
-
-def figure(value: float | None, digits: int = 0) -> str:
-    """A figure as it is read: thousands apart by thin spaces, a dash for what is not known."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    return f"{value:,.{digits}f}".replace(",", "\u202f")
-
-
-def size(count: float) -> str:
-    """Bytes as a person says them: 812 B, 3.4 MB, 1.2 TB (powers of ten)."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            break
-        count /= 1000
-    return f"{count:,.0f} {unit}" if unit == "B" or count >= 100 else f"{count:,.1f} {unit}"
-
-
-def share(part: float, whole: float) -> str:
-    """A share in per cent; what is more than nothing never reads as 0 %, less than all never as 100
-    %.
-    """
-    if not whole:
-        return DASH
-    percent = 100 * part / whole
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    if 99.9 < percent < 100:
-        return "> 99.9 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
-
-
-def moment(when: datetime | None) -> str:
-    """A time as it is read, to the second, in UTC."""
-    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when else DASH
 
 
 def jpeg_uri(jpeg: bytes) -> str:
