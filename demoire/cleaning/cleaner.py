@@ -25,7 +25,8 @@ from demoire.cleaning.result import Cleaned, Detection, Stage, Status
 from demoire.cleaning.scheduler import Stages, detect
 from demoire.cleaning.verdict import Rules
 from demoire.models.detector import Detector, fused
-from demoire.models.weights import find_weights, load_detector, load_restorer
+from demoire.models.networks import load_detector, load_restorer
+from demoire.models.weights import find_weights
 
 __all__ = ["Cleaned", "Cleaner", "CleanerConfig", "Detection", "Models", "Stage", "Status"]
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from demoire.errors import UsageError
 from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE
+from demoire.models.weights import find_weights
 from demoire.moire import CELL
 
 CLEANING_VERSION = "1"  # to be raised whenever the same weights would give other bytes
@@ -47,8 +48,6 @@ class CleanerConfig:
 
         Raises WeightsError when weights cannot be found.
         """
-        from demoire.models.weights import find_weights
-
         decides = {
             "cleaning": CLEANING_VERSION,
             "detector": find_weights(self.detector).digest,

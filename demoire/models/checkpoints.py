@@ -13,7 +13,6 @@ from torch import Tensor
 
 from demoire.errors import WeightsError
 
-SUFFIXES = (".pth", ".pt")
 # Under what training programs keep the weights beside their other state; the running mean is better
 # than the last step.
 _INNER = ("params_ema", "params-ema", "state_dict", "model_state_dict", "params", "model", "net")

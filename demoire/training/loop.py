@@ -35,8 +35,9 @@ from torch import nn
 
 from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.models.layers import channels_last, exact_float32
+from demoire.models.networks import fill_network, load_restorer
 from demoire.models.unet import UNet
-from demoire.models.weights import UNET, find_weights, load_restorer, read_weights
+from demoire.models.weights import UNET, find_weights
 from demoire.training.checkpoint import (
     _CHECKPOINT,
     _load_checkpoint,
@@ -90,7 +91,7 @@ def _read_start(config: TrainConfig, network: nn.Module) -> None:
             grow(network, smaller)
             return
     try:
-        read_weights(weights, network)
+        fill_network(network, weights)
     except WeightsError as error:
         raise WeightsError(
             f"The weights {config.start_from} (start_from) are of another structure than this configuration's "

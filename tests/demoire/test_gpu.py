@@ -16,7 +16,7 @@ from demoire.cleaning.cleaner import load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.grid import Grid, plan_tiles
-from demoire.models.weights import load_restorer
+from demoire.models.networks import load_restorer
 from demoire.simulate import simulate
 from demoire.simulate.scenes.pages import SCENES
 from demoire.training.config import load_config, with_values

@@ -20,8 +20,8 @@ from PIL import Image
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.models.detector import Detector, DetectorConfig
+from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet, UNetConfig
-from demoire.models.weights import save_detector, save_restorer
 
 SIDE = 96
 

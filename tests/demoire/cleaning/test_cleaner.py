@@ -22,10 +22,11 @@ from demoire.cleaning.grid import Grid, plan_tiles
 from demoire.errors import ImageError, UsageError, WeightsError
 from demoire.imaging.images import decode
 from demoire.models.detector import Detector, fused
+from demoire.models.networks import save_detector, save_restorer
 from demoire.models.restorer import Restorer, RestorerConfig, build_restorer
 from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import FAST
-from demoire.models.weights import find_weights, save_detector, save_restorer
+from demoire.models.weights import find_weights
 from demoire.moire import CELL
 
 LESS_RED = 0.2  # of full scale: what the toy restorer takes away

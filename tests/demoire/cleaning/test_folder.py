@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from demoire.models.detector import Detector
+from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet
-from demoire.models.weights import save_detector, save_restorer
 from flows.cli import main
 
 

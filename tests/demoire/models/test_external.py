@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from demoire.errors import WeightsError
-from demoire.models.weights import find_weights, load_restorer
+from demoire.models.networks import load_restorer
+from demoire.models.weights import find_weights
 
 
 def test_without_spandrel_one_is_told_what_to_install(

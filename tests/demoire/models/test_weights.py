@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,19 +15,18 @@ from demoire.models import weights as weights_module
 from demoire.models.detector import Calibration, Detector, DetectorConfig
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNet, ESDNetConfig
-from demoire.models.restorer import RestorerConfig, build_restorer
-from demoire.models.transformer import TransformerConfig
-from demoire.models.unet import UNet, UNetConfig
-from demoire.models.weights import (
-    find_weights,
+from demoire.models.networks import (
     load_detector,
     load_restorer,
-    register_weights,
     save_detector,
     save_restorer,
     save_weights,
-    shipped_weights,
 )
+from demoire.models.restorer import RestorerConfig, build_restorer
+from demoire.models.shipping import ship_weights
+from demoire.models.transformer import TransformerConfig
+from demoire.models.unet import UNet, UNetConfig
+from demoire.models.weights import find_weights, shipped_weights
 
 RESTORER = UNetConfig(
     widths=(8, 8, 8, 8), encoder_depths=(0, 0, 0), middle_depth=1, decoder_depths=(1, 0, 0)
@@ -90,6 +91,20 @@ def test_equal_weights_have_equal_digests_and_others_do_not(tmp_path: Path) -> N
     network.stem.weight.data[0, 0, 0, 0] += 1e-3
     third = save_restorer(network, tmp_path / "c.safetensors", {})
     assert first.digest == second.digest != third.digest
+
+
+def test_weights_are_found_without_torch(restorer_file: Path) -> None:
+    """Every plan asks for digests, and torch takes seconds to import."""
+    program = f"""
+import sys
+from demoire.models.weights import find_weights
+print(find_weights("detector").architecture, find_weights({str(restorer_file)!r}).architecture)
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["detector-cnn", "restorer-unet"]
 
 
 def test_missing_weights_name_the_known_ones(tmp_path: Path) -> None:
@@ -182,10 +197,10 @@ def test_checkpoints_are_no_detector(published_esdnet: Path) -> None:
         load_detector(str(published_esdnet))
 
 
-def test_a_checkpoint_can_be_registered(published_esdnet: Path, tmp_path: Path) -> None:
-    registered = register_weights(published_esdnet, "esdnet", tmp_path / "registry")
-    assert registered.path == tmp_path / "registry" / "esdnet.pth"
-    assert registered.digest == find_weights(str(published_esdnet)).digest
+def test_a_checkpoint_can_be_shipped(published_esdnet: Path, tmp_path: Path) -> None:
+    shipped = ship_weights(published_esdnet, "esdnet", tmp_path / "shipped")
+    assert shipped.path == tmp_path / "shipped" / "esdnet.pth"
+    assert shipped.digest == find_weights(str(published_esdnet)).digest
 
 
 def test_absent_device_is_bad_usage(restorer_file: Path) -> None:
@@ -200,14 +215,14 @@ def test_failed_save_leaves_the_old_file(restorer_file: Path) -> None:
     assert restorer_file.read_bytes() == before
 
 
-def test_a_registry_keeps_several_weights_and_replaces_by_name(
+def test_the_index_keeps_several_weights_and_replaces_by_name(
     tmp_path: Path, restorer_file: Path
 ) -> None:
-    first = register_weights(restorer_file, "one", tmp_path / "registry")
-    register_weights(restorer_file, "two", tmp_path / "registry")
+    first = ship_weights(restorer_file, "one", tmp_path / "shipped")
+    ship_weights(restorer_file, "two", tmp_path / "shipped")
     newer = save_restorer(UNet(RESTORER), tmp_path / "newer.safetensors", {"gain": 4.0})
-    register_weights(newer.path, "one", tmp_path / "registry")
-    index = json.loads((tmp_path / "registry" / "index.json").read_text())
+    ship_weights(newer.path, "one", tmp_path / "shipped")
+    index = json.loads((tmp_path / "shipped" / "index.json").read_text())
     assert {name: entry["sha256"] for name, entry in index.items()} == {
         "one": newer.digest,
         "two": first.digest,
@@ -225,9 +240,9 @@ def test_shipped_weights_load(name: str) -> None:
 def test_altered_shipped_weights_are_refused(
     tmp_path: Path, restorer_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package whose index and file differ: here a registry of its own with one byte flipped."""
-    register_weights(restorer_file, "restorer", tmp_path)
-    monkeypatch.setattr(weights_module, "_SHIPPED", tmp_path)
+    """The index and the file differ by one flipped byte."""
+    ship_weights(restorer_file, "restorer", tmp_path)
+    monkeypatch.setattr(weights_module, "SHIPPED_FOLDER", tmp_path)
     assert load_restorer().config == RESTORER
     data = bytearray((tmp_path / "restorer.safetensors").read_bytes())
     data[-1] ^= 1

@@ -62,7 +62,7 @@ def test_shipped_restorers_are_what_their_names_say_within_their_cost(
 
 
 def test_adversarial_configuration_fits_the_weights_that_it_starts_from() -> None:
-    from demoire.models.weights import load_restorer
+    from demoire.models.networks import load_restorer
 
     config = load_config("restorer-gan")
     assert config.start_from == "restorer" and config.restorer_loss.adversarial > 0

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.models.layers import ResidualBlock
+from demoire.models.networks import load_restorer
 from demoire.models.unet import UNet, UNetConfig
-from demoire.models.weights import load_restorer
 from demoire.training.config import load_config
 from demoire.training.growth import can_grow, grow
 

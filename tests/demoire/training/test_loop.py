@@ -21,10 +21,11 @@ from demoire.errors import DemoireError, UsageError, WeightsError
 from demoire.measure.likeness import psnr
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNetConfig
+from demoire.models.networks import load_detector, load_restorer
 from demoire.models.restorer import RestorerConfig, build_restorer
 from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import UNetConfig
-from demoire.models.weights import find_weights, load_detector, load_restorer
+from demoire.models.weights import find_weights
 from demoire.training import curves
 from demoire.training.config import (
     DiscriminatorConfig,

@@ -15,8 +15,8 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import UsageError
 from demoire.models.detector import Calibration, Detector
+from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet
-from demoire.models.weights import save_detector, save_restorer
 from pipelines.evaluation.figures import MEASURES, SAME, evaluate_pairs
 from pipelines.evaluation.page import evaluate_page
 

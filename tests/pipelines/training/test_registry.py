@@ -13,8 +13,9 @@ import torch
 
 from demoire.errors import UsageError, WeightsError
 from demoire.models.detector import Detector, DetectorConfig
+from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet, UNetConfig
-from demoire.models.weights import Weights, find_weights, save_detector, save_restorer
+from demoire.models.weights import Weights, find_weights
 from pipelines.training.registry import Registered, Registry, find_models, shipped
 from tests.s3_server import s3_variables, serve_moto
 

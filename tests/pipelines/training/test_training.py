@@ -12,7 +12,8 @@ import torch
 
 from demoire.errors import UsageError
 from demoire.models.detector import Detector, DetectorConfig
-from demoire.models.weights import find_weights, save_detector
+from demoire.models.networks import save_detector
+from demoire.models.weights import find_weights
 from demoire.simulate.pairs import write_pairs
 from pipelines.training.job import (
     Trained,
