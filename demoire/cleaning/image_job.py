@@ -10,7 +10,8 @@ from demoire.cleaning.grid import Tile
 from demoire.cleaning.result import Detection, Stage
 from demoire.errors import ImageError
 from demoire.imaging.codecs.raster import Pixels
-from demoire.imaging.images import ImageFacts, Picture
+from demoire.imaging.facts import ImageFacts
+from demoire.imaging.images import OpenedImage, Picture
 from demoire.moire import KINDS
 
 K = TypeVar("K")
@@ -34,6 +35,7 @@ class _Job(Generic[K]):
     key: K
     data: bytes
     facts: ImageFacts | None = None
+    opened: OpenedImage | None = None  # from the probe to the decoder
     picture: Picture | None = None
     error: ImageError | None = None
     probabilities: NDArray[np.float32] = field(

@@ -33,8 +33,8 @@ from demoire.cleaning.image_job import K, _Job, _Restored, _shown
 from demoire.cleaning.result import Cleaned, Detection, Stage, Status
 from demoire.cleaning.verdict import Rules, _can_be_judged, _detection, _grid_of, _is_sound
 from demoire.errors import ImageError
-from demoire.imaging.guard import decode, encode
-from demoire.imaging.images import probe
+from demoire.imaging.guard import decode_guarded, encode_verified
+from demoire.imaging.images import open_image
 from demoire.measure import likeness
 from demoire.moire import CELL, KINDS
 from demoire.reasons import Reason
@@ -47,7 +47,9 @@ _CELLS_AT_ONCE = 64
 
 def detect(engine: Engine, rules: Rules, data: bytes) -> Detection:
     """Judge one image file without cleaning it. Raises ImageError."""
-    picture = decode(data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+    picture = decode_guarded(
+        open_image(data), max_megapixels=rules.max_megapixels, max_side=rules.max_side
+    )
     grid = _grid_of(picture)
     cells = range(len(grid)) if _can_be_judged(picture) else range(0)
     found: list[NDArray[np.float32]] = []
@@ -148,11 +150,16 @@ class Stages(Generic[K]):
         job.spent("decode", time.perf_counter() - start)
 
     def _probe(self, job: _Job[K]) -> None:
-        job.facts = probe(job.data)
+        job.opened = open_image(job.data)
+        job.facts = job.opened.facts
 
     def _look_into(self, job: _Job[K]) -> None:
         rules = self._rules
-        job.picture = decode(job.data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+        assert job.opened is not None
+        job.picture = decode_guarded(
+            job.opened, max_megapixels=rules.max_megapixels, max_side=rules.max_side
+        )
+        job.opened = None  # it holds the decoder's own copy of the pixels
 
     def _tried(self, job: _Job[K], step: Callable[[_Job[K]], None]) -> ImageError | None:
         """What is wrong with the image, if anything is: no exception may end a thread that others
@@ -196,7 +203,7 @@ class Stages(Generic[K]):
             likeness.ssim(old, new),
             likeness.colour_difference(old, new),
         )
-        return _Restored(new, encode(job.content, new), *figures)
+        return _Restored(new, encode_verified(job.content, new), *figures)
 
     # In the thread that asks for results
 
