@@ -14,13 +14,22 @@ class Reason(StrEnum):
     remedy: str  # what the reader can do about it
     quarantines: bool  # False where the image is simply copied
 
-    def __new__(cls, value: str, meaning: str, remedy: str, quarantines: bool = True) -> "Reason":
-        """Make one reason: its value, what it means, what to do, and whether it quarantines."""
+    def __new__(
+        cls, value: str, meaning: str, remedy: str, status: str = "quarantined"
+    ) -> "Reason":
+        """Make one reason.
+
+        Args:
+            value: What the report says.
+            meaning: What happened.
+            remedy: What the reader can do about it.
+            status: What becomes of the image, "quarantined" or "copied".
+        """
         reason = str.__new__(cls, value)
         reason._value_ = value
         reason.meaning = meaning
         reason.remedy = remedy
-        reason.quarantines = quarantines
+        reason.quarantines = status == "quarantined"
         return reason
 
     TRUNCATED = (
@@ -37,6 +46,7 @@ class Reason(StrEnum):
         "unsupported_format",
         "an image of a format that is not cleaned",
         "convert it, or leave it as it is",
+        "copied",
     )
     DECODE_FAILED = (
         "decode_failed",
@@ -89,11 +99,11 @@ class Reason(StrEnum):
         "mode_not_cleaned",
         "its pixels are of a kind that is not cleaned: 1-bit, palette, CMYK or floating point",
         "nothing is needed; it is copied as it is",
-        False,
+        "copied",
     )
     MULTI_PAGE = (
         "multi_page",
         "the file holds several pages or frames",
         "nothing is needed; it is copied as it is",
-        False,
+        "copied",
     )

@@ -15,7 +15,6 @@ import pyarrow as pa
 SourceKind = Literal["tar", "tar.gz", "zip", "folder"]
 MemberKind = Literal["image", "other", "unsafe"]
 Compression = Literal["stored", "deflate"]
-Status = Literal["cleaned", "copied", "quarantined"]
 
 REPORT_VERSION = "1"
 

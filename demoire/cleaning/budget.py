@@ -1,36 +1,56 @@
-"""How many megapixels may be decoded at one time."""
+"""How many megapixels may be in flight at one time, so that memory does not grow with their number.
+
+A picture in flight costs about 16 MB for each megapixel: the file, its pixels, the restored pixels
+and what the restorer adds to them.
+"""
 
 import threading
 from collections.abc import Hashable
 
-_IN_FLIGHT_MP = {"cpu": 48.0, "cuda": 400.0}
+# By the kind of device. A GPU empties its queue faster, and stands in machines with more memory.
+MEGAPIXELS_IN_FLIGHT = {"cpu": 48.0, "cuda": 400.0}
 
 
-class _Budget:
-    """Megapixels in flight. One image alone is always let in, however large."""
+class Budget:
+    """Megapixels in flight, shared by the threads that decode and the one that gives results.
+
+    A single image is always let in, however large, or it would wait forever.
+    """
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._in_flight: dict[Hashable, float] = {}
+        self._limit = limit  # MP
+        self._in_flight: dict[Hashable, float] = {}  # MP by owner
         self._open = True
         self._changed = threading.Condition()
 
     def take(self, owner: Hashable, megapixels: float) -> bool:
-        """Wait for room; False when the work has been stopped meanwhile."""
+        """Wait until there is room, and take it.
+
+        Args:
+            owner: Whoever takes it, and gives it back under the same name.
+            megapixels: How much room is needed.
+
+        Returns:
+            False when the budget was closed meanwhile, so that the work need not start.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self._open or self._has_room(megapixels))
             self._in_flight[owner] = megapixels
             return self._open
 
-    def _has_room(self, megapixels: float) -> bool:
-        return not self._in_flight or sum(self._in_flight.values()) + megapixels <= self._limit
-
     def give(self, owner: Hashable) -> None:
+        """Give back what `owner` has taken."""
         with self._changed:
             del self._in_flight[owner]
             self._changed.notify_all()
 
     def close(self) -> None:
+        """Wake all that wait; nobody is let in any more."""
         with self._changed:
             self._open = False
             self._changed.notify_all()
+
+    def _has_room(self, megapixels: float) -> bool:
+        if not self._in_flight:
+            return True
+        return sum(self._in_flight.values()) + megapixels <= self._limit

@@ -1,52 +1,59 @@
-"""Cleaner: an image file in, the cleaned file and its scores out. The one call that every layer
-above uses.
+"""Cleaner: an image file in, the cleaned file and its scores out. The one call of all layers above.
 
 The detector's score of the whole image decides whether anything happens at all; then the cells that
-reach its lower tile threshold are restored. What the restorer adds is added to the pixels as they
-were, so 16 bits stay 16 bits. Decode, model and encode of many images overlap
+reach its lower threshold are restored. What the restorer adds is added to the pixels as they were,
+so 16 bits stay 16 bits. Many images are decoded, run through the models and encoded at a time
 (`demoire.cleaning.scheduler`).
 
 Nothing that is wrong with one image is raised: it comes back as it was, `quarantined` with a
 reason.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
-import cv2
 import torch
 from torch import nn
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
-from demoire.cleaning.result import Cleaned, Detection, Stage, Status
-from demoire.cleaning.scheduler import Stages, detect
-from demoire.cleaning.verdict import Rules
+from demoire.cleaning.image_job import CellScores, K, grid_of
+from demoire.cleaning.result import Cleaned, Detection
+from demoire.cleaning.scheduler import Scheduler
+from demoire.cleaning.verdict import Rules, detection_from
+from demoire.imaging.guard import decode
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
 from demoire.models.weights import find_weights
 
-__all__ = ["Cleaned", "Cleaner", "CleanerConfig", "Detection", "Models", "Stage", "Status"]
-
-K = TypeVar("K")
+_CELLS_AT_ONCE = 64  # of one image, so that a large one does not lie in memory a second time
 
 
 @dataclass(frozen=True)
 class Models:
-    """The two networks and what the report calls them. Anything with the same calls will do for
-    either.
+    """The two networks, and the digests that the report names them by.
+
+    Anything with the same calls will do for either.
+
+    Attributes:
+        detector: Has `probabilities(x)`, `threshold` and `tile_threshold`.
+        restorer: (N, 3, H, W) sRGB 0..1 -> the same; may declare `multiple` and `halo`, px.
+        detector_digest: sha256 of the detector's weights file, 64 hex digits.
+        restorer_digest: The same of the restorer's.
     """
 
-    detector: Detector  # .probabilities(x), .threshold, .tile_threshold
-    restorer: nn.Module  # (N, 3, H, W) sRGB 0..1 -> the same; may declare .multiple and .halo, px
+    detector: Detector
+    restorer: nn.Module
     detector_digest: str
     restorer_digest: str
 
 
 def load_models(config: CleanerConfig, device: torch.device) -> Models:
-    """The models whose weights the configuration names. Raises WeightsError."""
+    """The models whose weights the configuration names.
+
+    Raises:
+        WeightsError: Weights are missing, damaged, or of another kind.
+    """
     return Models(
         detector=fused(load_detector(config.detector, str(device))),
         restorer=load_restorer(config.restorer, str(device)),
@@ -58,17 +65,30 @@ def load_models(config: CleanerConfig, device: torch.device) -> Models:
 class Cleaner:
     """Both models, loaded once. May be used by several threads at a time.
 
-    models: others than those that the configuration names, already on its device.
-    Raises UsageError for a device that is not there, WeightsError for weights that cannot be used.
+    On a CPU it computes with as many threads as torch has in this process; see `use_threads`.
+
+    Attributes:
+        config: What it was made with.
+        weights_digest: sha256 of the restorer's weights file, 64 hex digits.
+        detector_digest: The same of the detector's.
     """
 
     def __init__(
         self, config: CleanerConfig = CleanerConfig(), models: Models | None = None
     ) -> None:
+        """Load the models.
+
+        Args:
+            config: How images are cleaned.
+            models: Others than those that the configuration names, on its device already.
+
+        Raises:
+            UsageError: The device is not there.
+            WeightsError: The weights cannot be used.
+        """
         device = find_device(config.device)
-        torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
-        cv2.setNumThreads(1)  # what uses it runs in several threads already
-        models = models or load_models(config, device)
+        if models is None:
+            models = load_models(config, device)
         threshold = models.detector.threshold if config.threshold is None else config.threshold
         self.config = config
         self.weights_digest = models.restorer_digest
@@ -77,8 +97,8 @@ class Cleaner:
         self._rules = Rules(
             restore_all=config.gate == "off",
             threshold=threshold,
-            tile_threshold=min(models.detector.tile_threshold, threshold),
-            tile=config.tile,
+            cell_threshold=min(models.detector.tile_threshold, threshold),
+            tile_side=config.tile,
             max_megapixels=config.max_megapixels,
             max_side=config.max_side,
         )
@@ -87,11 +107,9 @@ class Cleaner:
     def device_name(self) -> str:
         """Such as 'cpu' or 'cuda:0 NVIDIA H200'."""
         device = self._engine.device
-        return (
-            f"{device} {torch.cuda.get_device_name(device)}"
-            if device.type == "cuda"
-            else str(device)
-        )
+        if device.type == "cuda":
+            return f"{device} {torch.cuda.get_device_name(device)}"
+        return str(device)
 
     @property
     def threshold(self) -> float:
@@ -99,18 +117,42 @@ class Cleaner:
         return self._rules.threshold
 
     def clean(self, data: bytes, name: str = "") -> Cleaned:
-        """Clean one image file. `name` is for the log alone."""
-        return next(result for _, result in self.clean_many([(name, data)]))
+        """Clean one image file.
+
+        Args:
+            data: The file's bytes.
+            name: What the log calls it.
+        """
+        _, result = next(self.clean_many([(name, data)]))
+        return result
 
     def clean_many(self, items: Iterable[tuple[K, bytes]]) -> Iterator[tuple[K, Cleaned]]:
-        """Clean many, in any order of completion; a key comes back with its result.
+        """Clean many image files, which is faster than one after the other.
 
-        `items` is read by other threads, one at a time, as far ahead as memory allows. What it
-        raises is raised here after the results of what came before. The iterator may be closed at
-        any time.
+        Args:
+            items: A key of the caller's and a file's bytes each. It is read by other threads, one
+                at a time, as far ahead as memory allows. What it raises is raised here, after the
+                results of what came before.
+
+        Returns:
+            Each key with its result, in order of completion. The iterator may be closed at any
+            time.
         """
-        return Stages(self._engine, self._rules, items).results()
+        return Scheduler(self._engine, self._rules, items).results()
 
     def detect(self, data: bytes) -> Detection:
-        """What the detector says of an image file. Raises ImageError."""
-        return detect(self._engine, self._rules, data)
+        """Judge one image file without cleaning it.
+
+        Raises:
+            ImageError: The file cannot be decoded, or is larger than the configuration allows.
+        """
+        rules = self._rules
+        picture = decode(data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+        grid = grid_of(picture)
+        scores = CellScores.of(picture)
+        for start in range(0, len(scores.cells), _CELLS_AT_ONCE):
+            cells = scores.cells[start : start + _CELLS_AT_ONCE]
+            views = [grid.view(picture.pixels, cell) for cell in cells]
+            for cell, probabilities in zip(cells, self._engine.judge(views), strict=True):
+                scores.put(cell, probabilities)
+        return detection_from(scores.probabilities, rules)

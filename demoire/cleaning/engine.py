@@ -7,13 +7,15 @@ remembered. Calls are taken one at a time, so an engine may be shared by threads
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from demoire.cleaning.blend import Change
 from demoire.cleaning.grid import Tile
 from demoire.errors import UsageError
 from demoire.imaging.codecs.raster import Pixels
@@ -22,95 +24,140 @@ from demoire.models.layers import exact_float32
 from demoire.moire import CELL
 
 _LOG = logging.getLogger(__name__)
+
 _BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 22}
-_HALO, _MULTIPLE = 64, 32  # of a restorer that does not declare its own
+
+# px; of a restorer that does not declare its own.
+_DEFAULT_HALO = 64
+_DEFAULT_MULTIPLE = 32
+
+_TiledWindow: TypeAlias = tuple[Tile, Pixels]  # a tile and the pixels it cuts out
+_Input = TypeVar("_Input")
+_Output = TypeVar("_Output")
 
 
 def find_device(name: str) -> torch.device:
-    """The device of this name; "auto" is the first GPU if there is one, else the CPU. Raises
-    UsageError.
+    """The device of this name; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises:
+        UsageError: There is no such device.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
     kind, _, number = name.partition(":")
-    if kind != "cuda" or not (number or "0").isdigit():
+    number = number or "0"
+    if kind != "cuda" or not number.isdigit():
         raise UsageError(f"There is no device '{name}'; use auto, cpu, cuda or cuda:N.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= count:
+    if int(number) >= count:
         raise UsageError(
             f"The device {name} is not there ({count} GPUs are seen); use --device auto or cpu."
         )
-    return torch.device("cuda", int(number or 0))
+    return torch.device("cuda", int(number))
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for it; without them bfloat16 is slower than float32."""
     if device.type == "cuda":
         return True
-    known = torch.cpu.get_capabilities()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class Engine:
     """A detector and a restorer on a device.
 
-    On a GPU both compute in bfloat16, the restorer for 8-bit pictures alone, since 16-bit ones hold
-    finer steps. On a CPU that can, the restorer does too: 1.6 times the speed of one core, for a
-    rounding error of 0.2 in 255 (RMS). The detector stays with float32 there, so that a score is
-    the same on all CPUs but for its last digits.
+    On a GPU both compute in bfloat16; the restorer does so for 8-bit pictures only, since 16-bit
+    ones hold finer steps. On a CPU with the instructions for it the restorer does too: 1.6 times
+    the speed of one core, for a rounding error of 0.2 in 255 (RMS). There the detector stays with
+    float32, so that a score is the same on all CPUs but for its last digits.
+
+    Attributes:
+        device: Where both networks are.
+        batch_pixels: How many pixels a batch may have; falls where memory runs out.
+        judges_in_bfloat16: Whether the detector computes in bfloat16.
+        restores_in_bfloat16: Whether the restorer does, for 8-bit pictures.
+        restores_together: Whether tiles are restored in batches. On a CPU a single tile keeps all
+            threads busy, and a batch gains nothing.
+        halo: px around a tile that the restorer has to see.
+        multiple: px that the sides of the restorer's input are a multiple of.
     """
 
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
-        exact_float32(device)  # for what the networks keep out of bfloat16, and for 16-bit pictures
+        """Take the networks, which are on the device already.
+
+        On a GPU this also turns TF32 off for the whole process. The networks' parts that are kept
+        out of bfloat16 need that, as do 16-bit pictures, and no caller may forget it.
+        """
+        exact_float32(device)
         self.device = device
         self.batch_pixels = _BATCH_PIXELS[device.type]
         self.judges_in_bfloat16 = device.type == "cuda"
         self.restores_in_bfloat16 = _multiplies_bfloat16(device)
-        # where one tile keeps all threads busy, a batch gains nothing
         self.restores_together = device.type != "cpu"
-        self.halo = int(getattr(restorer, "halo", _HALO))
-        self.multiple = int(getattr(restorer, "multiple", _MULTIPLE))
+        self.halo = int(getattr(restorer, "halo", _DEFAULT_HALO))
+        self.multiple = int(getattr(restorer, "multiple", _DEFAULT_MULTIPLE))
         self._detector = detector
         self._restorer = restorer
         self._lock = threading.Lock()
 
     def judge(self, cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Cells of (256, 256, 3) uint8 -> probabilities (N, 4) in the order of `detector.KINDS`.
+        """Say how probable each kind of moiré is in each cell.
 
-        A short batch is filled up: which cells meet in a batch depends on timing, and a network's
-        last digits on the batch's size, but a score must be the same in every run.
+        A short batch is filled up. Which cells meet in a batch depends on timing, and a network's
+        last digits depend on the batch's size, but a score must be the same in every run.
+
+        Args:
+            cells: (256, 256, 3) uint8 each.
+
+        Returns:
+            (N, 4) probabilities in the order of `demoire.moire.KINDS`.
         """
-        found: list[NDArray[np.float32]] = []
-        while len(found) < len(cells):
-            count = max(1, self.batch_pixels // CELL**2)
-            batch = list(cells[len(found) : len(found) + count])
-            batch += [np.zeros_like(cells[0])] * (count - len(batch))
+        probabilities: list[NDArray[np.float32]] = []
+        filling = np.zeros_like(cells[0])
+        while len(probabilities) < len(cells):
+            size = max(1, self.batch_pixels // CELL**2)
+            batch = _filled(cells[len(probabilities) :], size, filling)
             with self._lock:
-                found += self._fitting(batch, self._judge)
-        return np.stack(found[: len(cells)])
+                probabilities += self._as_much_as_fits(batch, self._judge)
+        return np.stack(probabilities[: len(cells)])
 
-    def restore(self, tiles: Sequence[Tile], windows: Sequence[Pixels]) -> list[NDArray]:
-        """What the restorer adds to each tile over its reach, (h, w, C), in units of full scale.
+    def restore(self, tiles: Sequence[Tile], windows: Sequence[Pixels]) -> list[Change]:
+        """What the restorer adds to each tile over its reach.
 
-        windows: the tiles' cuts, all of one shape (H, W, 1 or 3) and type. float16 for 8-bit
-        windows, float32 for 16-bit. What is not finite stays so. Tiles are restored one by one, or
-        in batches that are filled up, for the same reason as in `judge`.
+        Tiles are restored one by one, or in batches that are filled up, for the same reason as in
+        `judge`.
+
+        Args:
+            tiles: The tiles.
+            windows: What they cut out of their pictures, all of one shape (H, W, 1 or 3) and type.
+
+        Returns:
+            (h, w, C) for each tile, in units of full scale: float16 for 8-bit windows, float32 for
+            16-bit ones. What is not finite stays so.
         """
-        found: list[NDArray] = []
-        pixels = windows[0].shape[0] * windows[0].shape[1]
-        filling = tiles[0], np.zeros_like(windows[0])
-        while len(found) < len(tiles):
-            count = max(1, self.batch_pixels // pixels) if self.restores_together else 1
-            part = slice(len(found), len(found) + count)
-            batch = list(zip(tiles[part], windows[part], strict=True))
-            batch += [filling] * (count - len(batch))
+        changes: list[Change] = []
+        work = list(zip(tiles, windows, strict=True))
+        filling = (tiles[0], np.zeros_like(windows[0]))
+        height, width = windows[0].shape[:2]
+        while len(changes) < len(tiles):
+            size = 1
+            if self.restores_together:
+                size = max(1, self.batch_pixels // (height * width))
+            batch = _filled(work[len(changes) :], size, filling)
             with self._lock:
-                found += self._fitting(batch, self._restore)
-        return found[: len(tiles)]
+                changes += self._as_much_as_fits(batch, self._restore)
+        return changes[: len(tiles)]
 
-    def _fitting(self, batch, run):  # type: ignore[no-untyped-def]
+    def autocast(self, *, enabled: bool) -> torch.autocast:
+        """Within it, layers on this device compute in bfloat16 where `enabled`."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _as_much_as_fits(
+        self, batch: list[_Input], run: Callable[[list[_Input]], list[_Output]]
+    ) -> list[_Output]:
         """Run as much of the batch's beginning as fits the device's memory."""
         while True:
             try:
@@ -125,36 +172,41 @@ class Engine:
                 "The device is out of memory: batches go down to %.2f MP.", self.batch_pixels / 1e6
             )
 
-    def _judge(self, cells: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        with torch.inference_mode(), self.autocast(self.judges_in_bfloat16):
+    def _judge(self, cells: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        with torch.inference_mode(), self.autocast(enabled=self.judges_in_bfloat16):
             probabilities = self._detector.probabilities(self._floats(cells))
             return list(probabilities.float().cpu().numpy())
 
-    def _restore(self, batch: Sequence[tuple[Tile, Pixels]]) -> list[NDArray]:
+    def _restore(self, batch: list[_TiledWindow]) -> list[Change]:
         windows = [window for _, window in batch]
-        grey, narrow = windows[0].shape[2] == 1, windows[0].dtype == np.uint8
+        is_grey = windows[0].shape[2] == 1
+        has_8_bits = windows[0].dtype == np.uint8
         with torch.inference_mode():
             x = self._floats(windows)
-            with self.autocast(self.restores_in_bfloat16 and narrow):
-                change = self._restorer(x)
-            change = change.float() - x
-            if grey:
+            with self.autocast(enabled=self.restores_in_bfloat16 and has_8_bits):
+                y = self._restorer(x)
+            change = y.float() - x
+            if is_grey:
                 change = change.mean(dim=1, keepdim=True)
             change = change.permute(0, 2, 3, 1)
-            if narrow:
+            if has_8_bits:
                 change = change.half()
-            return [
-                change[i][tile.used].contiguous().cpu().numpy() for i, (tile, _) in enumerate(batch)
-            ]
-
-    def autocast(self, enabled: bool) -> torch.autocast:
-        """Within it, layers on this device compute in bfloat16 where `enabled`."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+            used = [change[index][tile.used] for index, (tile, _) in enumerate(batch)]
+            return [part.contiguous().cpu().numpy() for part in used]
 
     def _floats(self, windows: Sequence[Pixels]) -> Tensor:
         """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1, channels last."""
         stacked = np.stack(windows)
-        full = float(np.iinfo(stacked.dtype).max)
-        raw = torch.from_numpy(stacked if stacked.dtype == np.uint8 else stacked.astype(np.float32))
-        x = raw.to(self.device).permute(0, 3, 1, 2).to(torch.float32).div_(full)
+        full_scale = float(np.iinfo(stacked.dtype).max)
+        if stacked.dtype != np.uint8:
+            stacked = stacked.astype(np.float32)  # torch does little with uint16
+        x = torch.from_numpy(stacked).to(self.device)
+        x = x.permute(0, 3, 1, 2).to(torch.float32).div_(full_scale)
         return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _filled(items: Sequence[_Input], size: int, filling: _Input) -> list[_Input]:
+    """The first `size` items, filled up to that number."""
+    batch = list(items[:size])
+    batch += [filling] * (size - len(batch))
+    return batch

@@ -1,18 +1,12 @@
-"""How an image is cut into detector cells and restorer tiles, and how restored tiles go back
-without a seam.
+"""How an image is cut into detector cells and restorer tiles.
 
 Cells are the grain of judgement: a fixed grid of 256 px, so an image's cells depend on its size
-alone. A remainder below 64 px at the right and bottom belongs to the last cell instead of being
-one: a sliver mirrored until it fills 256 px is periodic, and looks like moiré. Tiles are the grain
-of work: flagged cells that touch are covered by rectangles, because every tile pays for its halo
-(96 px around 512 px cost 1.9 times the core, around 1024 px 1.4).
+alone. A remainder below 64 px at the right and bottom is no cell of its own but belongs to the last
+one: a sliver mirrored until it fills 256 px is periodic, and looks like moiré.
 
-Each rectangle's weight is its own area blurred by a box, so wherever the area around is covered the
-weights sum to 1 by themselves, whatever the rectangles look like. Towards cells that are not
-flagged the change fades to nothing inside the flagged cell; pixels of other cells are those of the
-input, exactly.
-
-Blending runs at about 60 MP/s a core.
+Tiles are the grain of work: flagged cells that touch are covered by rectangles, because every tile
+pays for its halo (96 px around 512 px cost 1.9 times the core, around 1024 px 1.4).
+`demoire.cleaning.blend` puts them back.
 """
 
 from collections.abc import Iterable
@@ -40,19 +34,23 @@ class Box:
 
     @property
     def height(self) -> int:
+        """px from top to bottom."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
+        """px from left to right."""
         return self.right - self.left
 
     @property
     def slices(self) -> tuple[slice, slice]:
+        """What cuts the box out of the picture."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def within(self, outer: "Box") -> tuple[slice, slice]:
-        """Where this box lies in an array of `outer`."""
-        top, left = self.top - outer.top, self.left - outer.left
+        """What cuts this box out of an array that covers `outer`."""
+        top = self.top - outer.top
+        left = self.left - outer.left
         return slice(top, top + self.height), slice(left, left + self.width)
 
     def common(self, other: "Box") -> "Box | None":
@@ -76,8 +74,11 @@ class Box:
 
 
 def _edges(size: int) -> tuple[int, ...]:
-    count = max(1, -(-(size - SLIVER + 1) // CELL))
-    return (*range(0, count * CELL, CELL), size)
+    """Where cells begin along a side of `size` px, and where the last one ends."""
+    # A cell begins at each multiple of CELL from which at least SLIVER px are left.
+    last_start = size - SLIVER
+    starts = range(0, last_start + 1, CELL) or range(1)
+    return (*starts, size)
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,17 @@ class Grid:
         return len(self.rows) - 1, len(self.columns) - 1
 
     def __len__(self) -> int:
-        return self.shape[0] * self.shape[1]
+        rows, columns = self.shape
+        return rows * columns
 
     def box(self, cell: int) -> Box:
+        """The pixels of a cell."""
         row, column = divmod(cell, self.shape[1])
-        return Box(
-            self.rows[row], self.columns[column], self.rows[row + 1], self.columns[column + 1]
-        )
+        return self.box_of_cells(row, column, row + 1, column + 1)
+
+    def box_of_cells(self, top: int, left: int, bottom: int, right: int) -> Box:
+        """The pixels of a rectangle of cells: rows top..bottom, columns left..right, half open."""
+        return Box(self.rows[top], self.columns[left], self.rows[bottom], self.columns[right])
 
     def mask(self, flagged: Iterable[int]) -> NDArray[np.bool_]:
         """(rows, columns), True for flagged cells."""
@@ -118,48 +123,61 @@ class Grid:
         return mask.reshape(self.shape)
 
     def view(self, pixels: Pixels, cell: int) -> NDArray[np.uint8]:
-        """What the detector sees of a cell: (256, 256, 3) uint8.
+        """What the detector sees of a cell.
 
-        A smaller cell at the right or bottom is seen together with so much of its neighbour; only
-        an image smaller than a cell is continued by reflection, since what is mirrored looks more
-        like moiré than it is.
+        A cell at the right or bottom may be smaller than 256 px; it is filled up by its neighbour's
+        pixels. Only an image smaller than a cell is continued by reflection, because mirrored
+        pixels look more like moiré than they are.
+
+        Args:
+            pixels: The picture's, (H, W, 1 or 3) uint8 or uint16.
+            cell: The cell's number.
+
+        Returns:
+            (256, 256, 3) uint8.
         """
         box = self.box(cell)
-        top, left = (
-            min(box.top, max(0, self.height - CELL)),
-            min(box.left, max(0, self.width - CELL)),
-        )
+        top = min(box.top, max(0, self.height - CELL))
+        left = min(box.left, max(0, self.width - CELL))
         return as_rgb8(reflect_to(pixels[top : top + CELL, left : left + CELL], CELL, CELL))
 
 
 def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:
     """(H, W, 1 or 3) uint8 or uint16 -> (H, W, 3) uint8."""
-    eight = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-    return eight if eight.shape[2] == 3 else np.repeat(eight, 3, axis=2)
+    if pixels.dtype != np.uint8:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return pixels
 
 
 def reflect_to(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Continue (h, w, C) to (height, width, C) by reflection at the bottom and right, several times
-    if need be.
+    """Continue (h, w, C) to (height, width, C) by reflection at the bottom and right.
+
+    It is reflected several times where the picture is smaller than what is missing.
     """
-    short = (height - pixels.shape[0], width - pixels.shape[1])
-    return (
-        np.pad(pixels, ((0, short[0]), (0, short[1]), (0, 0)), mode="reflect")
-        if any(short)
-        else pixels
-    )
+    below = height - pixels.shape[0]
+    beside = width - pixels.shape[1]
+    if below == 0 and beside == 0:
+        return pixels
+    return np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="reflect")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One piece of work for the restorer."""
+    """One piece of work for the restorer.
 
-    core: Box  # what this tile answers for: a rectangle of flagged cells
-    # what the restorer sees: the core and its halo, within the image; starts on the restorer's grid
+    Attributes:
+        core: What this tile answers for: a rectangle of flagged cells.
+        window: What the restorer sees: the core and its halo, within the image. It starts on the
+            restorer's own grid.
+        reach: What of the result is used: the core and its share of the overlap, within the image.
+        shape: (height, width) of the window, continued by reflection to the restorer's multiple.
+    """
+
+    core: Box
     window: Box
-    # what of the result is used: the core and its share of the overlap, within the image
     reach: Box
-    # (height, width) of the window continued by reflection to the restorer's multiple
     shape: tuple[int, int]
 
     def cut(self, pixels: Pixels) -> Pixels:
@@ -168,7 +186,7 @@ class Tile:
 
     @property
     def used(self) -> tuple[slice, slice]:
-        """Where `reach` lies in the window."""
+        """What cuts the reach out of the window."""
         return self.reach.within(self.window)
 
 
@@ -177,41 +195,57 @@ def plan_tiles(
 ) -> tuple[Tile, ...]:
     """Tiles whose cores cover each flagged cell exactly once and no other cell.
 
-    side: px that a core has at most on each side, at least one cell. halo: px. multiple: px,
-    divides the cell.
+    Args:
+        grid: The cells of the picture.
+        flagged: The cells to be restored.
+        side: px that a core has at most on each side; one cell at least.
+        halo: px around a core that the restorer has to see.
+        multiple: px that sides of the restorer's input are a multiple of; divides the cell.
+
+    Raises:
+        ValueError: The cell is no multiple of `multiple`.
     """
     if CELL % multiple:
         raise ValueError(f"a grid of {multiple} px does not fit cells of {CELL} px")
-    halo = -(-max(halo, OVERLAP) // multiple) * multiple
-    most = max(1, side // CELL)
+    halo = _rounded_up(max(halo, OVERLAP), multiple)
+    cells_a_side = max(1, side // CELL)
     tiles = []
-    for top, left, bottom, right in _rectangles(grid.mask(flagged), most):
-        core = Box(grid.rows[top], grid.columns[left], grid.rows[bottom], grid.columns[right])
+    for rectangle in _rectangles(grid.mask(flagged), cells_a_side):
+        core = grid.box_of_cells(*rectangle)
         window = core.grown(halo, grid.height, grid.width)
-        shape = (-(-window.height // multiple) * multiple, -(-window.width // multiple) * multiple)
-        tiles.append(Tile(core, window, core.grown(OVERLAP, grid.height, grid.width), shape))
+        reach = core.grown(OVERLAP, grid.height, grid.width)
+        shape = (_rounded_up(window.height, multiple), _rounded_up(window.width, multiple))
+        tiles.append(Tile(core, window, reach, shape))
     return tuple(tiles)
 
 
-def _rectangles(mask: NDArray[np.bool_], most: int) -> list[tuple[int, int, int, int]]:
-    """Cover the True cells by rectangles of at most `most` cells a side: (top, left, bottom,
-    right), half open.
+def _rounded_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
 
-    Greedy, row by row: as far right as it goes, then as far down as the whole width goes.
+
+def _rectangles(mask: NDArray[np.bool_], most: int) -> list[tuple[int, int, int, int]]:
+    """Cover the True cells by rectangles of at most `most` cells a side, each cell once.
+
+    Greedy, row by row: from the first cell that is left over as far right as it goes, then as far
+    down as the whole width goes.
+
+    Returns:
+        (top, left, bottom, right) of each rectangle, in cells, half open.
     """
+    rows, columns = mask.shape
     left_over = mask.copy()
-    found = []
-    for top, left in np.argwhere(mask):
+    rectangles = []
+    for top, left in np.argwhere(mask).tolist():
         if not left_over[top, left]:
             continue
+        rightmost = min(left + most, columns)
         right = left + 1
-        while right < mask.shape[1] and right - left < most and left_over[top, right]:
+        while right < rightmost and left_over[top, right]:
             right += 1
+        lowest = min(top + most, rows)
         bottom = top + 1
-        while (
-            bottom < mask.shape[0] and bottom - top < most and left_over[bottom, left:right].all()
-        ):
+        while bottom < lowest and left_over[bottom, left:right].all():
             bottom += 1
         left_over[top:bottom, left:right] = False
-        found.append((int(top), int(left), int(bottom), int(right)))
-    return found
+        rectangles.append((top, left, bottom, right))
+    return rectangles

@@ -1,64 +1,274 @@
-"""One image on its way through the cleaner."""
+"""One image on its way through the cleaner, and the states it goes through.
 
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+    Waiting -> Decoded -> BeingJudged -> BeingRestored -> Written -> BeingJudgedAgain -> Done
+       |                      |               |
+       |                      +---------------+-> Copied -> Done    there is nothing to change
+       +-> Failed -> Done                                           from any of them
+
+A state holds what is known by then and no more, so pixels and changes are freed as soon as the
+image leaves the state that needs them. Decoding and encoding threads replace a job's state before
+they hand it over; from then on it belongs to the thread that asks for results.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.cleaning.grid import Tile
-from demoire.cleaning.result import Detection, Stage
+from demoire.cleaning.blend import Change
+from demoire.cleaning.grid import Grid, Tile
+from demoire.cleaning.result import Cleaned, Detection, ImageStatus, Stage
+from demoire.cleaning.verdict import can_be_judged
 from demoire.errors import ImageError
 from demoire.imaging.codecs.raster import Pixels
-from demoire.imaging.facts import ImageFacts
-from demoire.imaging.images import OpenedImage, Picture
+from demoire.imaging.images import ImageFacts, Picture
 from demoire.moire import KINDS
 
 K = TypeVar("K")
 
+_STAGES: tuple[Stage, ...] = ("decode", "detect", "restore", "encode")
+
+
+def grid_of(picture: Picture) -> Grid:
+    """The detector cells of a picture."""
+    return Grid(picture.facts.height, picture.facts.width)
+
+
+class CellScores:
+    """The probabilities of an image's cells, filled in as the detector gets to them."""
+
+    def __init__(self, probabilities: NDArray[np.float32], cells: tuple[int, ...]) -> None:
+        """Start with `probabilities` (all cells, 4), of which those of `cells` are to come."""
+        self.cells = cells
+        self.probabilities = probabilities
+        self._missing = len(cells)
+
+    @classmethod
+    def of(cls, picture: Picture) -> "CellScores":
+        """Those of a picture nobody has judged; without cells where it is too small for that."""
+        judged = can_be_judged(picture.facts.height, picture.facts.width)
+        count = len(grid_of(picture)) if judged else 0
+        return cls(np.zeros((count, len(KINDS)), np.float32), tuple(range(count)))
+
+    def put(self, cell: int, probabilities: NDArray[np.float32]) -> None:
+        """Note what the detector says about one cell, (4,)."""
+        self.probabilities[cell] = probabilities
+        self._missing -= 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether the detector is done with all of them."""
+        return self._missing == 0
+
 
 @dataclass(frozen=True)
-class _Restored:
-    """A picture that has been blended and written."""
+class Decision:
+    """What was decided about an image that is to be restored."""
+
+    picture: Picture
+    probabilities: NDArray[np.float32]  # (cells, 4)
+    detection: Detection
+    flagged: tuple[int, ...]  # cells to restore: all of them where the gate is off
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A restored picture, measured and written."""
 
     pixels: Pixels
-    data: bytes
-    psnr: float
+    data: bytes  # the whole file
+    psnr: float  # dB; these three against the pixels as they were
     ssim: float
-    colour_shift: float
+    colour_shift: float  # CIEDE2000
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Only its bytes are known."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Its pixels are there; nobody has looked at them."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class BeingJudged:
+    """Its cells are with the detector."""
+
+    picture: Picture
+    scores: CellScores
+
+    @classmethod
+    def begin(cls, picture: Picture) -> "BeingJudged":
+        """Nothing is judged yet."""
+        return cls(picture, CellScores.of(picture))
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the detector looks at."""
+        return self.picture.pixels
+
+
+@dataclass(frozen=True)
+class BeingRestored:
+    """Its tiles are with the restorer, or done and waiting to be blended."""
+
+    decision: Decision
+    tiles: tuple[Tile, ...]
+    changes: dict[int, Change] = field(default_factory=dict)  # by index of the tile, as they come
+
+    @property
+    def complete(self) -> bool:
+        """Whether the restorer is done with all tiles."""
+        return len(self.changes) == len(self.tiles)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """It goes back as it came, and nothing is wrong with it."""
+
+    reason: str | None  # why, where it may have moiré; None where there is nothing to change
+    detection: Detection
+
+
+@dataclass(frozen=True)
+class Written:
+    """The restored picture is a file."""
+
+    decision: Decision
+    restoration: Restoration
+
+
+@dataclass(frozen=True)
+class BeingJudgedAgain:
+    """Its restored cells are with the detector."""
+
+    decision: Decision
+    restoration: Restoration
+    scores: CellScores
+
+    @classmethod
+    def begin(cls, state: Written) -> "BeingJudgedAgain":
+        """Judge the restored cells; all others keep the probabilities that they have."""
+        decision = state.decision
+        was_judged = decision.detection.cells > 0
+        cells = decision.flagged if was_judged else ()
+        scores = CellScores(decision.probabilities.copy(), cells)
+        return cls(decision, state.restoration, scores)
+
+    @property
+    def picture(self) -> Picture:
+        """The picture as it came."""
+        return self.decision.picture
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the detector looks at: the restored pixels."""
+        return self.restoration.pixels
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something is wrong with it; it goes back as it came."""
+
+    error: ImageError
+    detection: Detection | None  # None where the detector has not finished
+
+    @property
+    def status(self) -> ImageStatus:
+        """Quarantined, or simply copied where its format is not cleaned at all."""
+        return "quarantined" if self.error.reason.quarantines else "copied"
+
+
+@dataclass(frozen=True)
+class Done:
+    """Its result is ready. What the models still hold of it is thrown away."""
+
+
+State: TypeAlias = (
+    Waiting
+    | Decoded
+    | BeingJudged
+    | BeingRestored
+    | Copied
+    | Written
+    | BeingJudgedAgain
+    | Failed
+    | Done
+)
 
 
 @dataclass(eq=False)
-class _Job(Generic[K]):
-    """One image on its way."""
+class ImageJob(Generic[K]):
+    """One image on its way; equal to itself alone.
+
+    Attributes:
+        key: The caller's name for it.
+        data: The file as it came.
+        facts: What its header says; None where it could not be read.
+        state: What it is at.
+    """
 
     key: K
     data: bytes
     facts: ImageFacts | None = None
-    opened: OpenedImage | None = None  # from the probe to the decoder
-    picture: Picture | None = None
-    error: ImageError | None = None
-    probabilities: NDArray[np.float32] = field(
-        default_factory=lambda: np.empty((0, len(KINDS)), np.float32)
-    )
-    detection: Detection | None = None
-    flagged: tuple[int, ...] = ()
-    tiles: tuple[Tile, ...] = ()
-    changes: dict[int, NDArray] = field(default_factory=dict)
-    restored: _Restored | None = None
-    in_model: int = 0  # cells or tiles of it that the model has not done yet
-    done: bool = False
-    milliseconds: dict[Stage, float] = field(default_factory=dict)
+    state: State = field(default_factory=Waiting)
+    _milliseconds: dict[Stage, float] = field(default_factory=dict)
 
-    @property
-    def content(self) -> Picture:
-        assert self.picture is not None
-        return self.picture
+    def spend(self, stage: Stage, seconds: float) -> None:
+        """Add to the time that a stage took for this image."""
+        self._milliseconds[stage] = self._milliseconds.get(stage, 0.0) + 1e3 * seconds
 
-    def spent(self, stage: Stage, seconds: float) -> None:
-        self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + 1e3 * seconds
+    def fail(self, error: ImageError) -> None:
+        """Give the image up; what the detector has said about it stays known."""
+        self.state = Failed(error, detection_in(self.state))
+
+    def as_it_came(
+        self, status: ImageStatus, reason: str | None, detection: Detection | None
+    ) -> Cleaned:
+        """The result of an image that is not changed."""
+        if detection is not None and detection.cells == 0:
+            detection = None  # too small: the detector has not looked
+        return Cleaned(
+            data=self.data,
+            status=status,
+            reason=reason,
+            facts=self.facts,
+            moire_before=detection.moire if detection else None,
+            moire_after=None,
+            moire_kind=detection.kind if detection else None,
+            cells=detection.cells if detection else 0,
+            cells_restored=0,
+            psnr_vs_input=None,
+            ssim_vs_input=None,
+            colour_shift=None,
+            milliseconds={stage: self._milliseconds.get(stage, 0.0) for stage in _STAGES},
+        )
+
+    def restored(self, state: BeingJudgedAgain, moire_after: float | None) -> Cleaned:
+        """The result of an image that is."""
+        decision = state.decision
+        restoration = state.restoration
+        return replace(
+            self.as_it_came("cleaned", None, decision.detection),
+            data=restoration.data,
+            moire_after=moire_after,
+            cells_restored=len(decision.flagged),
+            psnr_vs_input=restoration.psnr,
+            ssim_vs_input=restoration.ssim,
+            colour_shift=restoration.colour_shift,
+        )
 
 
-def _shown(job: _Job) -> Pixels:
-    """What the detector is to look at: the restored pixels where there are some."""
-    return job.restored.pixels if job.restored else job.content.pixels
+def detection_in(state: State) -> Detection | None:
+    """What the detector has said about an image in this state; None where it has not finished."""
+    match state:
+        case BeingRestored() | Written() | BeingJudgedAgain():
+            return state.decision.detection
+        case Copied() | Failed():
+            return state.detection
+    return None

@@ -3,38 +3,64 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from demoire.imaging.facts import ImageFacts
+from demoire.imaging.images import ImageFacts
 from demoire.moire import MoireKind
 
-Status = Literal["cleaned", "copied", "quarantined"]
+ImageStatus = Literal["cleaned", "copied", "quarantined"]
+"""What became of an image. `copied` and `quarantined` ones are the bytes that came in."""
+
 Stage = Literal["decode", "detect", "restore", "encode"]
+"""A stage of cleaning whose time is measured."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What the detector says of an image."""
+    """What the detector says about an image.
 
-    moire: float  # probability, 0..1
-    kind: MoireKind  # "none" below the threshold
-    tiles: int  # cells that were looked at; 0 for an image too small to show moiré
-    flagged: tuple[int, ...]  # cells with moiré, numbered row by row; empty below the threshold
+    Attributes:
+        moire: Probability that the image holds moiré, 0..1.
+        kind: Kind of moiré; "none" below the threshold.
+        cells: How many cells were judged; 0 for an image too small to show moiré.
+        flagged: The cells with moiré, numbered row by row; empty below the threshold.
+    """
+
+    moire: float
+    kind: MoireKind
+    cells: int
+    flagged: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """An image file after cleaning. Unless `cleaned`, `data` is the very object that came in."""
+    """An image file after cleaning.
+
+    Attributes:
+        data: The file; unless `status` is "cleaned", the very object that came in.
+        status: What became of the image.
+        reason: Why it is quarantined, or copied although it may hold moiré (a `Reason`'s value);
+            None for a plain copy and for a cleaned image.
+        facts: What its header says; None where not even that could be read.
+        moire_before: The image's score, 0..1; None where the detector has not looked.
+        moire_after: The score of the restored pixels before they are encoded; None unless cleaned.
+        moire_kind: The kind of moiré; None where the detector has not looked.
+        cells: How many cells the detector judged.
+        cells_restored: How many of them were restored.
+        psnr_vs_input: How near the restored pixels are to the old ones, dB; None unless cleaned.
+        ssim_vs_input: The same as structural similarity, -1..1; None unless cleaned.
+        colour_shift: Mean difference in colour, CIEDE2000; None unless cleaned.
+        milliseconds: Time spent on this image by stage.
+    """
 
     data: bytes
-    status: Status
-    # why quarantined, or why copied although it may have moiré; None for a plain copy
+    status: ImageStatus
     reason: str | None
-    facts: ImageFacts | None  # None where not even the header could be read
-    moire_before: float | None  # None where the detector has not looked
-    moire_after: float | None  # of the changed pixels before they are encoded; None unless cleaned
+    facts: ImageFacts | None
+    moire_before: float | None
+    moire_after: float | None
     moire_kind: MoireKind | None
-    tiles: int  # cells that were looked at
-    tiles_restored: int  # cells
-    psnr_vs_input: float | None  # dB; these three are None unless cleaned
+    cells: int
+    cells_restored: int
+    psnr_vs_input: float | None
     ssim_vs_input: float | None
-    colour_shift: float | None  # CIEDE2000
+    colour_shift: float | None
     milliseconds: dict[Stage, float]

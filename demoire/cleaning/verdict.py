@@ -1,76 +1,89 @@
-"""When an image counts as having moiré, and when a restored tile can be trusted."""
+"""When an image counts as having moiré, and when a restored tile can be trusted.
+
+Pure functions over numbers: they know no file, no network and no thread, so a rule can be read,
+tested and changed in one place. A further gate (is the restored picture any better?) belongs here
+too, and is asked by `Scheduler`.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.cleaning.grid import Grid
 from demoire.cleaning.result import Detection
 from demoire.imaging.codecs.raster import Pixels
-from demoire.imaging.images import Picture
 from demoire.models.detector import image_score
-from demoire.moire import KINDS
 
-# px; a picture with a shorter side shows nothing that could be told from its content
-_SMALLEST = 32
+# px; a picture with a shorter side shows too little to be told from a pattern.
+_SMALLEST_SIDE = 32
 
+# No moiré is as strong as this, so the restorer must have failed. Both are means over a tile in
+# units of full scale: of the change whatever its sign, and of how much darker or brighter the tile
+# becomes. The latter may be a share of how light the tile was, and a little more.
+_LARGEST_CHANGE = 0.25
+_LARGEST_SHIFT = 0.5
+_HARMLESS_SHIFT = 0.02
 
-# Beyond these no moiré goes, so the restorer has failed. Means over a tile, of full scale: of what
-# is changed either way, and of how much darker or brighter all becomes, as a part of how light it
-# was and a little besides.
-_MOST_CHANGE = 0.25
-
-
-_MOST_SHIFT, _SLIGHT = 0.5, 0.02
-
-
-_SAMPLED = 4  # px from one that is looked at to the next
+# px from one pixel that is looked at to the next: a sixteenth of them says enough about brightness.
+_STEP = 4
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When an image is cleaned, and how."""
+    """When an image is cleaned, and how.
+
+    Attributes:
+        restore_all: Restore every cell, whatever the detector says.
+        threshold: Image score from which an image is cleaned.
+        cell_threshold: P(moiré) from which a cell of such an image is restored.
+        tile_side: px that a restorer tile has at most on each side, without its halo.
+        max_megapixels: MP above which an image is not decoded.
+        max_side: px of the longer side above which an image is not decoded.
+    """
 
     restore_all: bool
     threshold: float
-    tile_threshold: float
-    tile: int  # px
+    cell_threshold: float
+    tile_side: int
     max_megapixels: float
-    max_side: int  # px
+    max_side: int
 
 
-def _grid_of(picture: Picture) -> Grid:
-    return Grid(picture.facts.height, picture.facts.width)
+def can_be_judged(height: int, width: int) -> bool:
+    """Whether a picture of this size in px is large enough to show moiré."""
+    return min(height, width) >= _SMALLEST_SIDE
 
 
-def _can_be_judged(picture: Picture) -> bool:
-    return min(picture.facts.height, picture.facts.width) >= _SMALLEST
+def detection_from(probabilities: NDArray[np.float32], rules: Rules) -> Detection:
+    """What the probabilities of an image's cells say about the image.
 
-
-def _detection(probabilities: NDArray[np.float32], rules: Rules) -> Detection:
-    """probabilities: (cells, 4)."""
-    if not len(probabilities):
-        return Detection(0.0, KINDS[0], 0, ())
-    moire, kind = image_score(probabilities, rules.threshold)
-    flagged = (
-        np.flatnonzero(1 - probabilities[:, 0] >= rules.tile_threshold)
-        if moire >= rules.threshold
-        else ()
-    )
-    return Detection(moire, kind, len(probabilities), tuple(int(cell) for cell in flagged))
-
-
-def _is_sound(change: NDArray, before: Pixels) -> bool:
-    """Whether what the restorer adds, (h, w, C) in units of full scale, may be right: neither NaN
-    nor all black.
+    Args:
+        probabilities: (cells, 4) in the order of `KINDS`; no rows where nothing was judged.
+        rules: The thresholds.
     """
-    some = change[::_SAMPLED, ::_SAMPLED]
-    light = (
-        float(before[::_SAMPLED, ::_SAMPLED].mean(dtype=np.float64)) / np.iinfo(before.dtype).max
-    )
-    strong, shift = (
-        float(np.abs(change).mean(dtype=np.float32)),
-        abs(float(some.mean(dtype=np.float32))),
-    )
-    return strong < _MOST_CHANGE and shift <= _MOST_SHIFT * light + _SLIGHT  # False for NaN too
+    cells = len(probabilities)
+    if not cells:
+        return Detection(moire=0.0, kind="none", cells=0, flagged=())
+    moire, kind = image_score(probabilities, rules.threshold)
+    if moire < rules.threshold:
+        return Detection(moire, kind, cells, flagged=())
+    moire_of_cells = 1 - probabilities[:, 0]
+    flagged = np.flatnonzero(moire_of_cells >= rules.cell_threshold)
+    return Detection(moire, kind, cells, tuple(int(cell) for cell in flagged))
+
+
+def is_sound(change: NDArray[np.floating[Any]], before: Pixels) -> bool:
+    """Whether what the restorer adds to a tile may be right: neither NaN nor all black.
+
+    Args:
+        change: (h, w, C) in units of full scale.
+        before: The same pixels as they were, (h, w, C) uint8 or uint16.
+    """
+    full_scale = np.iinfo(before.dtype).max
+    lightness = float(before[::_STEP, ::_STEP].mean(dtype=np.float64)) / full_scale
+    strength = float(np.abs(change).mean(dtype=np.float32))
+    shift = abs(float(change[::_STEP, ::_STEP].mean(dtype=np.float32)))
+    largest_shift = _LARGEST_SHIFT * lightness + _HARMLESS_SHIFT
+    # A NaN in the change makes both means NaN, and each comparison False.
+    return strength < _LARGEST_CHANGE and shift <= largest_shift

@@ -57,7 +57,9 @@ def fix(
     found = find_images(images)
     plan_outputs(found, out)
     from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.threads import use_threads
 
+    use_threads(settings.threads)
     cleaner = Cleaner(settings.cleaner_config())
     quarantined = 0
     with console.progress_bar("cleaning", total=len(found)) as bar:
@@ -109,7 +111,9 @@ def detect(
 
     found = find_images(paths)
     from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.threads import use_threads
 
+    use_threads(settings.threads)
     unreadable = 0
     for judged in judge_images(found, Cleaner(settings.cleaner_config())):
         unreadable += judged.error is not None
@@ -118,7 +122,7 @@ def detect(
             fields["error"] = judged.error
         else:
             seen = judged.detection
-            fields |= {"moire": round(seen.moire, 6), "kind": seen.kind, "tiles": seen.tiles}
+            fields |= {"moire": round(seen.moire, 6), "kind": seen.kind, "tiles": seen.cells}
         if as_json:
             console.emit_json(fields, indent=None)
         elif judged.detection is None:

@@ -269,9 +269,11 @@ def evaluate(
         threshold=threshold,
     )
     from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.threads import use_threads
     from pipelines.evaluation.figures import evaluate_pairs
     from pipelines.evaluation.page import evaluate_page
 
+    use_threads(settings.threads)
     cleaner = Cleaner(settings.cleaner_config())
     with console.progress_bar("evaluating") as bar:
         figures = evaluate_pairs(pairs, cleaner, on_progress=bar)

@@ -33,6 +33,7 @@ from demoire.cleaning.cleaner import Cleaner, Models, load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.grid import Tile, plan_tiles
+from demoire.cleaning.threads import use_threads
 from demoire.imaging.images import decode
 from demoire.models.layers import channels_last
 from demoire.models.restorer import build_restorer
@@ -72,7 +73,7 @@ def bench(
     load, _, _ = os.getloadavg()
     device = find_device(config.device)
     models = load_models(config, device)
-    # which also gives torch the threads that the job's cleaner has
+    use_threads(config.threads)  # as many as the job's cleaner has
     cleaner = Cleaner(config, models)
     engine = Engine(models.detector, models.restorer, device)
     with _temporary_folder() as folder:

@@ -61,7 +61,7 @@ class Script:
             if self.config.gate == "auto" and not self._has_moire(x):
                 return None
             x = _padded(x, engine.multiple).contiguous(memory_format=torch.channels_last)
-            with engine.autocast(engine.restores_in_bfloat16):
+            with engine.autocast(enabled=engine.restores_in_bfloat16):
                 found = self.models.restorer(x)
             found = found[0, :, :height, :width].float().clamp(0, 1)
             return (found * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
@@ -69,7 +69,7 @@ class Script:
     def _has_moire(self, x: Tensor) -> bool:
         cells = _padded(x, TILE).unfold(2, TILE, TILE).unfold(3, TILE, TILE)
         cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
-        with self.engine.autocast(self.engine.judges_in_bfloat16):
+        with self.engine.autocast(enabled=self.engine.judges_in_bfloat16):
             found = self.models.detector.probabilities(
                 cells.contiguous(memory_format=torch.channels_last)
             )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.threads import use_threads
 from pipelines.bench.collection import Extent, draw_pictures
 
 _DRAWN = Extent(pictures=2, width=1200)
@@ -24,6 +25,7 @@ def cleaning_rate(config: CleanerConfig, seconds: float = 4.0) -> float:
 
     Raises UsageError or WeightsError where the configuration cannot be used here.
     """
+    use_threads(config.threads)
     cleaner, pictures = Cleaner(config), draw_pictures(_DRAWN)
     first = _timed(cleaner, pictures, _AT_ONCE)
     return _timed(cleaner, pictures, max(_AT_ONCE, int(first * seconds / _DRAWN.megapixels)))

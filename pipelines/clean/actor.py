@@ -12,7 +12,6 @@ from ray.actor import ActorHandle
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
-from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, storage_environment
 from pipelines.clean.gate import unit_in_work
 from pipelines.clean.ledger import Commit, Ledger
@@ -115,13 +114,14 @@ class CleaningActor:
 
     def __init__(self, work: Work, gate: ActorHandle, threads: int, device: str) -> None:
         work.environment.install()
-        quiet_decoders()
         # the card that was asked for, whichever Ray would have given
         if device.startswith("cuda:"):
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
         from demoire.cleaning.cleaner import Cleaner
+        from demoire.cleaning.threads import use_threads
 
+        use_threads(threads)
         self._work = work
         self._gate = gate
         self._ledger = Ledger(work.dst)

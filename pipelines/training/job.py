@@ -20,6 +20,7 @@ from typing import Any
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.threads import use_threads
 from demoire.models.weights import find_weights
 from demoire.simulate import KINDS
 from demoire.simulate.pairs import LABELS, clean_images, write_pairs
@@ -125,7 +126,7 @@ def check_job(job: TrainJob) -> Model:
     Raises UsageError, ConfigError or StorageError.
     """
     config = load_config(job.config)
-    check_out(job.out, resume=job.resume)
+    check_out(job.out, job.resume)
     if job.register is not None:
         Registry(job.registry).check_name(job.register, config.task)
         clean_images(job.images, "test")
@@ -198,6 +199,7 @@ def _cleaner(job: TrainJob, weights: Path) -> Cleaner:
     """
     config = load_config(job.config)
     settings = CleanerConfig(device=config.device, threads=config.threads)
+    use_threads(settings.threads)
     if config.task == "restorer":
         return Cleaner(replace(settings, restorer=str(weights), gate="off"))
     return Cleaner(replace(settings, detector=str(weights)))

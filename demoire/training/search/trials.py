@@ -1,6 +1,7 @@
-"""What a search has tried, trial by trial: as a table (CSV) and as a picture (PNG)."""
+"""What a search has found, trial by trial: as a table (CSV) and as a picture (PNG)."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from demoire.files import whole_file
 from demoire.training.config import SearchOptions, SearchRange
 from demoire.training.curves import write_csv
 
@@ -44,41 +44,35 @@ class Trial:
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The best one that was done, the earlier of equals; None without any."""
-    best: Trial | None = None
-    for trial in trials:
-        if trial.state != "done" or trial.score is None:
-            continue
-        if best is None or best.score is None or trial.score > best.score:
-            best = trial
-    return best
+    done = [trial for trial in trials if trial.state == "done" and trial.score is not None]
+    return max(done, key=lambda trial: (trial.score, -trial.number), default=None)
 
 
 def write_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], path: Path) -> None:
-    """Write one line a trial, as CSV, in one step."""
-    rows = []
-    for trial in trials:
-        row: dict[str, Any] = {
+    """One line a trial, as CSV, in one step."""
+    rows = [
+        {
             "trial": trial.number,
             "state": trial.state,
             "score": trial.score,
             "kmac_per_pixel": trial.kmac,
+            **{name: trial.shown(name) for name in space},
+            "why": trial.why,
         }
-        for name in space:
-            row[name] = trial.shown(name)
-        row["why"] = trial.why
-        rows.append(row)
+        for trial in trials
+    ]
     write_csv(rows, path)
 
 
 def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], path: Path) -> None:
-    """Draw the score over the cost, and over every value that was varied; the best in red.
+    """The score over the cost and over every value that was varied, one beside the other; the best
+    in red.
 
-    Scores far below the others would squeeze those into one line: they stand as triangles on the
+    Scores far below the others would press these into one line: they stand as triangles on the
     lower edge.
     """
-    scored = [trial for trial in trials if trial.score is not None]
-    floor = _floor([trial.score for trial in scored if trial.score is not None])
-    best = best_of(trials)
+    points = [(trial, trial.score) for trial in trials if trial.score is not None]
+    best, floor = best_of(trials), _floor([score for _, score in points])
     figure, axes = plt.subplots(
         1, 1 + len(space), figsize=(3.2 * (1 + len(space)), 3.2), sharey=True, squeeze=False
     )
@@ -86,38 +80,37 @@ def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pat
         axis.set_xlabel("kMAC per pixel" if name is None else name)
         options = None if name is None else space[name]
         if isinstance(options, list):
-            labels = [json.dumps(option) for option in options]
-            axis.set_xticks(range(len(options)), labels, rotation=30, ha="right")
+            axis.set_xticks(
+                range(len(options)),
+                [json.dumps(option) for option in options],
+                rotation=30,
+                ha="right",
+            )
         elif isinstance(options, SearchRange) and options.log:
             axis.set_xscale("log")
-        for trial in scored:
+        for trial, score in points:
             value = trial.kmac if name is None else trial.values[name]
-            # Options of a list stand side by side, numbers on their own scale.
-            x = options.index(value) if isinstance(options, list) else value
-            _draw_trial(axis, x, trial, is_best=trial == best, floor=floor)
+            place = options.index(value) if isinstance(options, list) else value
+            colour = (
+                "tab:red" if trial == best else "tab:blue" if trial.state == "done" else "darkgrey"
+            )
+            marker = "o" if score >= floor else "v"
+            axis.plot(
+                place, max(score, floor), marker, color=colour, zorder=4 if trial == best else 3
+            )
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("score (grey: given up)")
     figure.tight_layout()
-    with whole_file(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=90)
+    unfinished = path.with_name(path.name + ".part")
+    figure.savefig(unfinished, format="png", dpi=90)
     plt.close(figure)
-
-
-def _draw_trial(axis: Any, x: Any, trial: Trial, *, is_best: bool, floor: float) -> None:
-    """Draw one trial as a point: red for the best, blue for the others that were done, else grey."""
-    score = trial.score
-    assert score is not None
-    colour = "darkgrey"
-    if is_best:
-        colour = "tab:red"
-    elif trial.state == "done":
-        colour = "tab:blue"
-    marker = "o" if score >= floor else "v"
-    axis.plot(x, max(score, floor), marker, color=colour, zorder=4 if is_best else 3)
+    os.replace(unfinished, path)
 
 
 def _floor(scores: Sequence[float]) -> float:
-    """The lower whisker of a box plot: 1.5 interquartile ranges below the lower quartile."""
+    """The lower end of a box plot's whisker: 1.5 times the distance of the quartiles below the
+    lower one.
+    """
     if not scores:
         return 0.0
     low, high = np.percentile(scores, (25, 75))

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from demoire.cleaning import scheduler
+from demoire.cleaning import budget, decoding, encoding
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid, plan_tiles
 from demoire.errors import ImageError, UsageError, WeightsError
-from demoire.imaging.images import OpenedImage, decode
+from demoire.imaging.images import decode
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.restorer import Restorer, RestorerConfig, build_restorer
@@ -98,7 +98,7 @@ def test_an_image_without_moire_is_the_very_bytes_that_came(
         result = cleaner.clean(data, "a name")
         assert result.data is data
         assert (result.status, result.reason) == ("copied", None)
-        assert result.moire_before < 0.1 and result.moire_kind == "none" and result.tiles == 2
+        assert result.moire_before < 0.1 and result.moire_kind == "none" and result.cells == 2
         assert (
             result.moire_after,
             result.psnr_vs_input,
@@ -112,7 +112,7 @@ def test_only_flagged_cells_change(cleaner: Cleaner, scene: Callable) -> None:
     pixels = scene(768, 1024, red=area(768, 1024, 256, 256, 512, 768))
     result = cleaner.clean(png(pixels))
     out = decode(result.data).pixels
-    assert (result.status, result.tiles, result.tiles_restored) == ("cleaned", 12, 2)
+    assert (result.status, result.cells, result.cells_restored) == ("cleaned", 12, 2)
     assert cleaner.detect(png(pixels)).flagged == (5, 6)
     assert result.moire_kind == "screen" and result.moire_before > 0.9
     assert result.moire_after < result.moire_before
@@ -130,7 +130,7 @@ def test_without_the_gate_every_cell_is_restored_and_still_judged(
 ) -> None:
     pixels = scene(300, 560, seed=2)
     result = make_cleaner(gate="off").clean(png(pixels))
-    assert (result.status, result.tiles, result.tiles_restored) == ("cleaned", 2, 2)
+    assert (result.status, result.cells, result.cells_restored) == ("cleaned", 2, 2)
     assert result.moire_before < 0.1 and result.moire_kind == "none"
     expected = np.clip(pixels[:, :, 0].astype(int) - round(LESS_RED * 255), 0, 255)
     assert np.array_equal(decode(result.data).pixels[:, :, 0], expected)
@@ -225,7 +225,7 @@ def test_an_icon_is_too_small_to_be_judged(cleaner: Cleaner) -> None:
     icon = png(np.full((16, 300, 3), (255, 0, 0), np.uint8))
     result = cleaner.clean(icon)
     assert result.data is icon and result.status == "copied"
-    assert (result.moire_before, result.tiles) == (None, 0)
+    assert (result.moire_before, result.cells) == (None, 0)
     assert cleaner.detect(icon).moire == 0
 
 
@@ -284,7 +284,7 @@ def test_batches_hold_cells_and_tiles_of_several_images(
     single = {name: data for name, data in mixed.items() if "clean" in name} | {
         "again": mixed["clean 0.jpg"]
     }
-    cells = sum(result.tiles for _, result in cleaner.clean_many(single.items()))
+    cells = sum(result.cells for _, result in cleaner.clean_many(single.items()))
     assert sum(shares) == cells and len(shares) < cells
 
 
@@ -321,7 +321,7 @@ def test_images_ahead_are_bounded_by_their_pixels(
     """With room for 4 MP, images of 1.5 MP are read at most two ahead, and one of 6 MP still has
     its turn.
     """
-    monkeypatch.setitem(scheduler._IN_FLIGHT_MP, "cpu", 4.0)
+    monkeypatch.setitem(budget.MEGAPIXELS_IN_FLIGHT, "cpu", 4.0)
     middle, large = (
         png(np.zeros((1000, 1500, 3), np.uint8)),
         png(np.zeros((2000, 3000, 3), np.uint8)),
@@ -427,20 +427,19 @@ def test_a_restorer_that_gives_no_picture_quarantines(
             assert results[name].status == "copied"
 
 
-@pytest.mark.parametrize("step", ["open_image", "decode_guarded"])
+@pytest.mark.parametrize("step", ["probe", "decode"])
 @pytest.mark.timeout(60)
 def test_a_decoder_that_fails_in_a_way_nobody_thought_of_costs_its_image_only(
     cleaner: Cleaner, mixed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    works = getattr(scheduler, step)
+    works = getattr(decoding, step)
 
-    def fails_on_one(image: bytes | OpenedImage, **options: object) -> object:
-        data = image if isinstance(image, bytes) else image.data
+    def fails_on_one(data: bytes, *arguments: object, **options: object) -> object:
         if data is mixed["red 3.png"]:
             raise MemoryError("no room")
-        return works(image, **options)
+        return works(data, *arguments, **options)
 
-    monkeypatch.setattr(scheduler, step, fails_on_one)
+    monkeypatch.setattr(decoding, step, fails_on_one)
     results = dict(cleaner.clean_many(mixed.items()))
     assert len(results) == len(mixed)
     assert (results["red 3.png"].status, results["red 3.png"].reason) == (
@@ -611,27 +610,27 @@ def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Side by side they would wait for each other's threads: a tenth less of the whole."""
-    encoding = threading.Semaphore(0)  # counts up while a thread is at it
+    at_work = threading.Semaphore(0)  # counts up while a thread is at it
     beside: list[bool] = []
-    measure = scheduler.likeness.ssim
+    measure = encoding.likeness.ssim
 
     def ssim(old: NDArray, new: NDArray) -> float:
-        encoding.release()
+        at_work.release()
         try:
             return measure(old, new)
         finally:
-            encoding.acquire()
+            at_work.acquire()
 
     class Watching(nn.Module):
         multiple, halo = 32, 64
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            beside.append(encoding.acquire(blocking=False))
+            beside.append(at_work.acquire(blocking=False))
             if beside[-1]:
-                encoding.release()
+                at_work.release()
             return x * 0.9
 
-    monkeypatch.setattr(scheduler.likeness, "ssim", ssim)
+    monkeypatch.setattr(encoding.likeness, "ssim", ssim)
     picture = png(scene(600, 700, red=area(600, 700, 0, 0, 600, 700)))
     done = list(make_cleaner(Watching()).clean_many((number, picture) for number in range(12)))
     assert [result.status for _, result in done] == ["cleaned"] * 12

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from demoire.cleaning.blend import FEATHER, blend, coverage, weights
+from demoire.cleaning.blend import FEATHER, blend, coverage, tile_shares
 from demoire.cleaning.grid import SLIVER, Box, Grid, Tile, plan_tiles
 from demoire.moire import CELL
 
@@ -107,7 +107,7 @@ def test_windows_lie_on_the_restorers_grid_and_hold_what_is_used(case: Case) -> 
 def test_weights_sum_to_one_wherever_something_changes(case: Case) -> None:
     total = np.zeros((case.grid.height, case.grid.width), np.float64)
     for tile in case.tiles:
-        total[tile.reach.slices] += weights(tile, tile.reach)
+        total[tile.reach.slices] += tile_shares(tile, tile.reach)
     mask = case.grid.mask(case.flagged)
     expected = coverage(case.grid, mask, Box(0, 0, case.grid.height, case.grid.width))
     assert np.allclose(total, expected, atol=1e-5)

@@ -1,0 +1,127 @@
+"""Cells and tiles of all images that wait for the model, gathered into batches across images."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias
+
+import numpy as np
+
+from demoire.cleaning.image_job import (
+    BeingJudged,
+    BeingJudgedAgain,
+    BeingRestored,
+    ImageJob,
+    K,
+)
+from demoire.moire import CELL
+
+
+@dataclass(frozen=True)
+class CellTask(Generic[K]):
+    """One cell of an image, for the detector."""
+
+    job: ImageJob[K]
+    cell: int
+
+
+@dataclass(frozen=True)
+class TileTask(Generic[K]):
+    """One tile of an image, for the restorer."""
+
+    job: ImageJob[K]
+    index: int  # among the image's tiles
+
+
+@dataclass(frozen=True)
+class CellBatch(Generic[K]):
+    """Cells that the detector judges together."""
+
+    tasks: Sequence[CellTask[K]]
+
+
+@dataclass(frozen=True)
+class TileBatch(Generic[K]):
+    """Tiles that the restorer gets together; all windows are of one form."""
+
+    tasks: Sequence[TileTask[K]]
+
+
+Batch: TypeAlias = CellBatch[K] | TileBatch[K]
+
+
+@dataclass(frozen=True)
+class _WindowForm:
+    """What windows must have in common to go into one batch."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: np.dtype[Any]
+
+    @property
+    def area(self) -> int:
+        return self.height * self.width
+
+
+class ModelQueue(Generic[K]):
+    """All that waits for the model. Cells of several images share a batch, tiles of one form too.
+
+    Used by one thread.
+    """
+
+    def __init__(self) -> None:
+        self._cells: deque[CellTask[K]] = deque()
+        self._tiles: dict[_WindowForm, deque[TileTask[K]]] = {}  # no deque is empty
+
+    def __bool__(self) -> bool:
+        return bool(self._cells or self._tiles)
+
+    def add_cells(self, job: ImageJob[K], state: BeingJudged | BeingJudgedAgain) -> None:
+        """Let an image's cells wait; those of a restored one in front, so that it can leave."""
+        tasks = [CellTask(job, cell) for cell in state.scores.cells]
+        match state:
+            case BeingJudged():
+                self._cells.extend(tasks)
+            case BeingJudgedAgain():
+                self._cells.extendleft(tasks)
+
+    def add_tiles(self, job: ImageJob[K], state: BeingRestored) -> None:
+        """Let all tiles of an image wait."""
+        pixels = state.decision.picture.pixels
+        for index, tile in enumerate(state.tiles):
+            form = _WindowForm(*tile.shape, pixels.shape[2], pixels.dtype)
+            self._tiles.setdefault(form, deque()).append(TileTask(job, index))
+
+    def next_batch(self, pixels: int) -> Batch[K]:
+        """Take a batch: of tiles if one is full, else of cells, else of what tiles there are.
+
+        Full batches of tiles come first because an image with restored tiles is nearest to leaving;
+        cells come before short ones because they may bring further tiles.
+
+        Args:
+            pixels: How many pixels a batch may have; one task is always taken.
+        """
+        full = self._full_form(pixels)
+        if full is None and self._cells:
+            return self._take_cells(pixels)
+        form = full or next(iter(self._tiles))
+        return self._take_tiles(form, pixels)
+
+    def _full_form(self, pixels: int) -> _WindowForm | None:
+        for form, waiting in self._tiles.items():
+            if len(waiting) * form.area >= pixels:
+                return form
+        return None
+
+    def _take_cells(self, pixels: int) -> CellBatch[K]:
+        count = min(len(self._cells), max(1, pixels // CELL**2))
+        return CellBatch([self._cells.popleft() for _ in range(count)])
+
+    def _take_tiles(self, form: _WindowForm, pixels: int) -> TileBatch[K]:
+        waiting = self._tiles[form]
+        count = min(len(waiting), max(1, pixels // form.area))
+        batch = TileBatch([waiting.popleft() for _ in range(count)])
+        if not waiting:
+            del self._tiles[form]
+        return batch

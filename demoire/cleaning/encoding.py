@@ -1,0 +1,113 @@
+"""Threads that blend restored tiles, measure what has changed, and write the file.
+
+On a CPU they take turns with the model, each with all cores: a layer is as slow as the slowest of
+the threads that share it, so a single image that is encoded beside the model would hold up all of
+them. Beside a GPU they run whenever there is something to do.
+"""
+
+import logging
+import queue
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic
+
+import numpy as np
+import torch
+
+from demoire.cleaning.blend import blend
+from demoire.cleaning.decoding import THREADS
+from demoire.cleaning.events import Event, FromEncoder
+from demoire.cleaning.image_job import (
+    BeingRestored,
+    Copied,
+    ImageJob,
+    K,
+    Restoration,
+    Written,
+    grid_of,
+)
+from demoire.errors import ImageError
+from demoire.imaging.guard import encode
+from demoire.measure import likeness
+from demoire.reasons import Reason
+
+_LOG = logging.getLogger(__name__)
+
+
+class Encoding(Generic[K]):
+    """The encoding threads of one run."""
+
+    def __init__(self, device: torch.device, events: "queue.SimpleQueue[Event[K]]") -> None:
+        self._takes_turns = device.type == "cpu"
+        self._threads = torch.get_num_threads() if self._takes_turns else THREADS
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="demoire-encode")
+        self._events = events
+        self._waiting: list[ImageJob[K]] = []
+        self._at_work = 0  # images that are with the threads
+
+    @property
+    def has_its_turn(self) -> bool:
+        """Whether the model has to wait for these threads."""
+        return self._takes_turns and self._at_work > 0
+
+    def add(self, job: ImageJob[K]) -> None:
+        """Let an image wait whose tiles are all restored."""
+        self._waiting.append(job)
+
+    def start(self, *, model_has_work: bool) -> None:
+        """Start on all images that wait.
+
+        Where turns are taken, not before there are enough of them for all threads, or nothing left
+        for the model.
+        """
+        enough = len(self._waiting) >= self._threads or not model_has_work
+        if self._takes_turns and not enough:
+            return
+        for job in self._waiting:
+            self._pool.submit(self._run, job)
+        self._at_work += len(self._waiting)
+        self._waiting.clear()
+
+    def note_end(self) -> None:
+        """Count one image as finished; called when its event is taken."""
+        self._at_work -= 1
+
+    def stop(self) -> None:
+        """Begin no further image, and wait for those at work."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, job: ImageJob[K]) -> None:
+        start = time.perf_counter()
+        try:
+            assert isinstance(job.state, BeingRestored)
+            job.state = put_together(job.state)
+        except ImageError as error:
+            job.fail(error)
+        except Exception as error:
+            _LOG.exception("Image %r could not be put together.", job.key)
+            message = f"The cleaned image could not be put together: {error}"
+            job.fail(ImageError(Reason.CLEANING_FAILED, message))
+        job.spend("encode", time.perf_counter() - start)
+        self._events.put(FromEncoder(job))
+
+
+def put_together(state: BeingRestored) -> Written | Copied:
+    """Blend all tiles of an image into it, measure the change, and write the file.
+
+    Raises:
+        ImageError: The file cannot be written, or not be read again.
+    """
+    decision = state.decision
+    old = decision.picture.pixels
+    changes = [state.changes[index] for index in range(len(state.tiles))]
+    new = blend(old, grid_of(decision.picture), decision.flagged, state.tiles, changes)
+    if np.array_equal(old, new):
+        return Copied(reason=None, detection=decision.detection)
+    restoration = Restoration(
+        pixels=new,
+        psnr=likeness.psnr(old, new),
+        ssim=likeness.ssim(old, new),
+        colour_shift=likeness.colour_difference(old, new),
+        data=encode(decision.picture, new),
+    )
+    return Written(decision, restoration)

@@ -1,0 +1,120 @@
+"""Batches through the models: what they say goes into the states of the images in the batch.
+
+Where a model fails on a batch, its parts are tried one by one, so that what is wrong with one image
+does not fall on the others.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Generic
+
+from demoire.cleaning.batches import Batch, CellBatch, CellTask, TileBatch, TileTask
+from demoire.cleaning.engine import Engine
+from demoire.cleaning.image_job import (
+    BeingJudged,
+    BeingJudgedAgain,
+    BeingRestored,
+    ImageJob,
+    K,
+    grid_of,
+)
+from demoire.cleaning.verdict import is_sound
+from demoire.errors import ImageError
+from demoire.reasons import Reason
+
+_LOG = logging.getLogger(__name__)
+
+
+class ModelRun(Generic[K]):
+    """Runs batches on an engine, in the thread that asks for results."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, batch: Batch[K]) -> list[ImageJob[K]]:
+        """Run a batch. What belongs to images that have failed meanwhile is left out.
+
+        Returns:
+            Images that can move on: all their cells or tiles are done, or they have failed.
+        """
+        match batch:
+            case CellBatch(tasks):
+                return self._judge(tasks)
+            case TileBatch(tasks):
+                return self._restore(tasks)
+
+    def _judge(self, tasks: Sequence[CellTask[K]]) -> list[ImageJob[K]]:
+        work: list[tuple[CellTask[K], BeingJudged | BeingJudgedAgain]] = []
+        for task in tasks:
+            state = task.job.state
+            if isinstance(state, BeingJudged | BeingJudgedAgain):
+                work.append((task, state))
+        if not work:
+            return []
+        start = time.perf_counter()
+        views = [grid_of(state.picture).view(state.pixels, task.cell) for task, state in work]
+        try:
+            probabilities = self._engine.judge(views)
+        except Exception as error:
+            if len(work) == 1:
+                return [_given_up(work[0][0].job, error)]
+            return self._one_by_one(CellBatch([task]) for task, _ in work)
+        share = (time.perf_counter() - start) / len(work)
+        moving = []
+        for (task, state), of_cell in zip(work, probabilities, strict=True):
+            task.job.spend("detect", share)
+            state.scores.put(task.cell, of_cell)
+            if state.scores.complete:
+                moving.append(task.job)
+        return moving
+
+    def _restore(self, tasks: Sequence[TileTask[K]]) -> list[ImageJob[K]]:
+        work: list[tuple[TileTask[K], BeingRestored]] = []
+        for task in tasks:
+            state = task.job.state
+            if isinstance(state, BeingRestored):
+                work.append((task, state))
+        if not work:
+            return []
+        start = time.perf_counter()
+        tiles = [state.tiles[task.index] for task, state in work]
+        try:
+            windows = [
+                tile.cut(state.decision.picture.pixels)
+                for tile, (_, state) in zip(tiles, work, strict=True)
+            ]
+            changes = self._engine.restore(tiles, windows)
+        except Exception as error:
+            if len(work) == 1:
+                return [_given_up(work[0][0].job, error)]
+            return self._one_by_one(TileBatch([task]) for task, _ in work)
+        share = (time.perf_counter() - start) / len(work)
+        moving = []
+        for (task, state), tile, change in zip(work, tiles, changes, strict=True):
+            job = task.job
+            job.spend("restore", share)
+            if job.state is not state:
+                continue  # another of its tiles has just failed
+            state.changes[task.index] = change
+            if not is_sound(change, state.decision.picture.pixels[tile.reach.slices]):
+                message = "The restorer gave no usable picture."
+                job.fail(ImageError(Reason.CLEANING_FAILED, message))
+                moving.append(job)
+            elif state.complete:
+                moving.append(job)
+        return moving
+
+    def _one_by_one(self, batches: Iterable[Batch[K]]) -> list[ImageJob[K]]:
+        moving: list[ImageJob[K]] = []
+        for batch in batches:
+            moving += self.run(batch)
+        return moving
+
+
+def _given_up(job: ImageJob[K], error: Exception) -> ImageJob[K]:
+    """The image that a model fails on even when it is alone in the batch."""
+    _LOG.error("The model failed on image %r.", job.key, exc_info=error)
+    message = f"The model failed on this image: {error}"
+    job.fail(ImageError(Reason.CLEANING_FAILED, message))
+    return job
