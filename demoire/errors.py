@@ -3,6 +3,18 @@
 The command line prints `str(error)` and exits with `error.exit_code`; nothing else decides either.
 `ImageError` is the exception that does not end a run: it sends one image into quarantine under its
 `reason`.
+
+    DemoireError                    3   the run failed
+    ├── UsageError                  2   bad usage or bad input
+    │   ├── UnusablePlaceError      2   (also a StorageError) a place the user has to put right
+    │   ├── WeightsError            2
+    │   └── ConfigError             2
+    ├── StorageError                3   a store that failed for the moment
+    │   └── UnusablePlaceError      2
+    ├── SourceChangedError          3
+    ├── StoppedError                3
+    ├── ProofError                  3
+    └── ImageError                      never ends a run
 """
 
 from demoire.reasons import Reason
@@ -22,10 +34,19 @@ class UsageError(DemoireError):
     exit_code = 2
 
 
-class StorageError(UsageError):
-    """A place that cannot be read or written: wrong credentials, no such bucket, no permission.
-    Exit status 2.
+class StorageError(DemoireError):
+    """A store that failed for the moment: it was away, too busy, or lost the connection.
+
+    Exit status 3: the same command may well succeed later, so a scheduler should try it again.
     """
+
+
+class UnusablePlaceError(StorageError, UsageError):
+    """A place that stays unusable until the user puts it right: no such bucket, refused
+    credentials, a path that does not exist, a destination that cannot be written. Exit status 2.
+    """
+
+    exit_code = 2
 
 
 class WeightsError(UsageError):

@@ -6,25 +6,31 @@ _PORT = re.compile(r":\d+$")
 
 
 def redact(text: str) -> str:
-    """`text` with the `user:password@` of a URL replaced by `***@`, a password with slashes in it
-    too.
+    """Return `text` with the `user:password@` of a URL replaced by `***@`.
+
+    A password may hold slashes, which a URL parser would take for the end of the host.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
     authority, slash, path = rest.partition("/")
     if "@" in authority:
-        return f"{scheme}://***@{authority.rpartition('@')[2]}{slash}{path}"
-    if ":" in authority and not _PORT.search(authority) and "@" in path:
+        host = authority.rpartition("@")[2]
+        return f"{scheme}://***@{host}{slash}{path}"
+    password_has_slash = ":" in authority and not _PORT.search(authority) and "@" in path
+    if password_has_slash:
         return f"{scheme}://***@{path.rpartition('@')[2]}"
     return text
 
 
 def shown(name: str) -> str:
-    """`name` as text that can be printed and encoded anywhere: no secret, no lone surrogate, no
-    control character.
+    """Return `name` as text that any terminal and file can take.
+
+    It has no secret, no lone surrogate and no control character.
     """
-    printable = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in redact(name)
-    )
-    return printable.encode("utf-8", "backslashreplace").decode("utf-8")
+    characters = []
+    for character in redact(name):
+        if not character.isprintable():
+            character = character.encode("unicode_escape").decode("ascii")
+        characters.append(character)
+    return "".join(characters).encode("utf-8", "backslashreplace").decode("utf-8")

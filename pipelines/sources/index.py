@@ -25,7 +25,7 @@ from pipelines.sources.members import (
 from pipelines.sources.tar import tar_members
 from pipelines.sources.zip import inflate, zip_members, zip_payload_start, zip_span
 from pipelines.storage.open import open_place
-from pipelines.storage.place import changed
+from pipelines.storage.place import source_changed
 
 # Megapixels a byte, where not one header of a source could be read.
 _TYPICAL = {".png": 0.7e-6, ".bmp": 0.33e-6, ".tif": 0.33e-6, ".tiff": 0.33e-6, ".webp": 5e-6}
@@ -107,7 +107,7 @@ def _folder_members(source: Source) -> list[Member]:
             tally.add(name, entry)
             found.append((name, entry))
     if tally.version != source.version:
-        raise changed(shown(source.uri))
+        raise source_changed(shown(source.uri))
     members = []
     for position, (name, entry) in enumerate(sorted(found, key=lambda item: item[0])):
         unsafe = entry.kind != "file" or "/" in name or is_unsafe_name(name)

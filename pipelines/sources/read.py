@@ -37,7 +37,7 @@ from pipelines.sources.members import LARGEST_MEMBER, PROBE_BYTES, DamagedArchiv
 from pipelines.sources.tar import tar_members
 from pipelines.sources.zip import zip_payload, zip_payload_start, zip_span
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Place, changed
+from pipelines.storage.place import Place, source_changed
 
 
 def read_members(
@@ -96,7 +96,7 @@ def _checked(member: Member) -> ImageError | None:
 def _read_file(place: Place, member: Member, check_version: bool) -> bytes:
     data = place.read(member.name, version=member.version if check_version else None)
     if check_version and len(data) != member.length:
-        raise changed(place.full(member.name))
+        raise source_changed(place.full(member.name))
     return data
 
 
@@ -119,7 +119,7 @@ def _read_ranges(
         elif len(data) == member.length:
             yield member, data
         else:
-            raise changed(place.full())
+            raise source_changed(place.full())
 
 
 def _length(member: Member) -> int:
@@ -159,7 +159,7 @@ def _read_stream(
             for member, start in tar_members(cast(BinaryIO, stream), by_range=False):
                 while wanted is not None and wanted.position == member.position:
                     if (wanted.name, wanted.size) != (member.name, member.size):
-                        raise changed(place.full())
+                        raise source_changed(place.full())
                     if member.size > LARGEST_MEMBER:
                         yield wanted, cast(ImageError, _checked(replace(member, offset=0)))
                     else:

@@ -1,4 +1,10 @@
-"""A folder of this machine as a place."""
+"""A folder of this machine as a place, and temporary files.
+
+A new file is written under a temporary name in the folder where it belongs, flushed to disk, and
+renamed; then the folder is flushed, because the rename itself is only an entry in it. Without the
+first fsync a power failure may leave the new name on a file without its bytes, without the second
+neither name.
+"""
 
 import errno
 import os
@@ -12,14 +18,16 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from demoire.errors import StorageError
+from demoire.errors import StorageError, UnusablePlaceError
 from pipelines.names import shown
-from pipelines.storage.place import Entry, EntryKind, Place, changed
+from pipelines.storage.place import Entry, EntryKind, Place, source_changed
 
-_TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = ".demoire-", ".tmp"
+_TEMPORARY_PREFIX = ".demoire-"
+_TEMPORARY_SUFFIX = ".tmp"
+_COPY_BLOCK = 1 << 20  # bytes
 
-
-_COPY_BLOCK = 1 << 20
+# How a file system says that it has no hard links.
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -27,64 +35,71 @@ class LocalPlace(Place):
     """A folder of this machine, or of a file system that it has mounted."""
 
     def stat(self, path: str) -> Entry | None:
-        with self._explaining(path, "read"):
+        with _explaining(self, path, "read"):
             try:
-                status = os.stat(self._path(path))
+                status = self._path(path).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            return None if stat.S_ISDIR(status.st_mode) else _entry(path, status)
+            if stat.S_ISDIR(status.st_mode):
+                return None
+            return _entry(path, status)
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        for entry in self._scan(path, recursive):
+        for entry in self._scan(path, recursive=recursive):
             if not _is_temporary(entry.name):
                 yield entry
 
     def leftovers(self, path: str = "") -> Iterator[Entry]:
-        return (entry for entry in self._scan(path, True) if _is_temporary(entry.name))
+        for entry in self._scan(path, recursive=True):
+            if _is_temporary(entry.name):
+                yield entry
 
-    def _scan(self, path: str, recursive: bool) -> Iterator[Entry]:
-        with self._explaining(path, "list"):
+    def _scan(self, path: str, *, recursive: bool) -> Iterator[Entry]:
+        with _explaining(self, path, "list"):
             try:
                 with os.scandir(self._path(path)) as scan:
-                    found = sorted(scan, key=lambda item: item.name)
+                    items = sorted(scan, key=lambda item: item.name)
             except (FileNotFoundError, NotADirectoryError):
                 return
-        for item in found:
+        for item in items:
             inner = f"{path}/{item.name}".lstrip("/")
-            if item.is_dir(follow_symlinks=False):
-                if recursive:
-                    yield from self._scan(inner, True)
-                else:
-                    yield Entry(inner, 0, "", 0.0, "folder")
-                continue
-            # gone since it was listed
-            with self._explaining(inner, "read"), suppress(FileNotFoundError):
-                yield _entry(inner, item.stat(follow_symlinks=False), link_of=item)
+            if not item.is_dir(follow_symlinks=False):
+                # A file may be gone since the folder was listed.
+                with _explaining(self, inner, "read"), suppress(FileNotFoundError):
+                    yield _listed_entry(inner, item)
+            elif recursive:
+                yield from self._scan(inner, recursive=True)
+            else:
+                yield Entry(inner, 0, "", 0.0, "folder")
 
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
     ) -> bytes:
-        with self._explaining(path, "read"), self.open(path, version=version) as file:
+        with _explaining(self, path, "read"), self.open(path, version=version) as file:
             file.seek(offset)
-            return file.read(-1 if length is None else length)
+            if length is None:
+                return file.read()
+            return file.read(length)
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
-        with self._explaining(path, "read"):
+        with _explaining(self, path, "read"):
             try:
                 # O_NONBLOCK: a pipe under that name must not hang the run.
                 handle = os.open(self._path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 file = open(handle, "rb")  # noqa: SIM115
             except (FileNotFoundError, NotADirectoryError):
                 if version is not None:
-                    raise changed(self.full(path)) from None
+                    raise source_changed(self.full(path)) from None
                 raise
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 file.close()
-                raise StorageError(f"{self.full(path)} is no plain file: it cannot be read as one.")
+                raise UnusablePlaceError(
+                    f"{self.full(path)} is no plain file: it cannot be read as one."
+                )
             if version is not None and version != _version(status):
                 file.close()
-                raise changed(self.full(path))
+                raise source_changed(self.full(path))
             return file
 
     def write(self, path: str, data: bytes) -> None:
@@ -94,7 +109,7 @@ class LocalPlace(Place):
     def put_file(self, local: Path | str, path: str) -> None:
         with (
             self.new_file(path) as temporary,
-            open(local, "rb") as reader,
+            Path(local).open("rb") as reader,
             temporary.open("wb") as writer,
         ):
             shutil.copyfileobj(reader, writer, _COPY_BLOCK)
@@ -103,73 +118,62 @@ class LocalPlace(Place):
     def new_file(self, path: str) -> Iterator[Path]:
         target = self._path(path)
         # An OSError in the caller's block is one of writing, too: disk full, most of all.
-        with self._temporary(path, target) as temporary, self._explaining(path, "write"):
+        with self._temporary(path) as temporary, _explaining(self, path, "write"):
             yield temporary
-            _sync(temporary)
-            os.replace(temporary, target)
-            _sync(os.path.dirname(target))
+            _flush(temporary)
+            temporary.replace(target)
+            _flush(target.parent)
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._path(path)
-        with self._temporary(path, target) as temporary, self._explaining(path, "write"):
+        with self._temporary(path) as temporary, _explaining(self, path, "write"):
             temporary.write_bytes(data)
-            _sync(temporary)
+            _flush(temporary)
+            # Unlike a rename, a hard link fails where the name is taken: of many writers one wins,
+            # and the object is whole from the moment it has its name.
             try:
-                os.link(temporary, target)
+                target.hardlink_to(temporary)
             except FileExistsError:
                 return False
             except OSError as error:
-                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+                if error.errno not in _NO_HARD_LINKS:
                     raise
-                # A file system without hard links. Exclusive still; a crash here may leave a short
-                # object.
-                try:
-                    with open(target, "xb") as file:
-                        file.write(data)
-                        file.flush()
-                        os.fsync(file.fileno())
-                except FileExistsError:
+                if not _create_directly(target, data):
                     return False
-            _sync(os.path.dirname(target))
+            _flush(target.parent)
             return True
 
     def delete(self, path: str) -> None:
-        with self._explaining(path, "delete"), suppress(FileNotFoundError, NotADirectoryError):
-            os.unlink(self._path(path))
+        with _explaining(self, path, "delete"), suppress(FileNotFoundError, NotADirectoryError):
+            self._path(path).unlink()
 
     @contextmanager
-    def _temporary(self, path: str, target: str) -> Iterator[Path]:
-        folder = os.path.dirname(target)
-        temporary = Path(folder, f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}")
-        with self._explaining(path, "write"):
-            os.makedirs(folder, exist_ok=True)
+    def _temporary(self, path: str) -> Iterator[Path]:
+        """An empty file in the folder of `path`, gone at the end unless it was renamed."""
+        folder = self._path(path).parent
+        temporary = folder / f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}"
+        with _explaining(self, path, "write"):
+            folder.mkdir(parents=True, exist_ok=True)
             # 0666 less the umask, like any file a user makes; tempfile's 0600 would lock others out
             # of the archive.
-            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            temporary.touch(0o666, exist_ok=False)
         try:
             yield temporary
         finally:
             with suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
 
-    def _path(self, path: str) -> str:
-        if "\0" in path or path.startswith("/") or ".." in path.split("/"):
-            raise StorageError(
+    def _path(self, path: str) -> Path:
+        leaves = path.startswith("/") or ".." in path.split("/")
+        if leaves or "\0" in path:
+            raise UnusablePlaceError(
                 f"'{shown(path)}' would lie outside {shown(self.uri)}: it is not touched, rename it."
             )
-        return os.path.join(self.uri, path) if path else self.uri
-
-    @contextmanager
-    def _explaining(self, path: str, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StorageError(
-                f"Cannot {verb} {self.full(path)}: {_local_reason(error)}."
-            ) from error
+        return Path(self.uri, path)
 
 
-_LOCAL_REASONS = {
+# What the user can put right, and how. Any other error is the disk's own.
+_WAYS_OUT = {
     errno.ENOENT: "it does not exist, check the path",
     errno.EACCES: "permission denied, let this user in or choose another place",
     errno.EPERM: "permission denied, let this user in or choose another place",
@@ -183,35 +187,64 @@ _LOCAL_REASONS = {
 }
 
 
-def _local_reason(error: OSError) -> str:
-    return _LOCAL_REASONS.get(
-        error.errno or 0, f"{error.strerror or type(error).__name__}, check the disk"
-    )
+@contextmanager
+def _explaining(place: LocalPlace, path: str, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cannot = f"Cannot {verb} {place.full(path)}"
+        way_out = _WAYS_OUT.get(error.errno or 0)
+        if way_out is not None:
+            raise UnusablePlaceError(f"{cannot}: {way_out}.") from error
+        what = error.strerror or type(error).__name__
+        raise StorageError(f"{cannot}: {what}, check the disk.") from error
+
+
+def _create_directly(target: Path, data: bytes) -> bool:
+    """Create a file on a file system without hard links; False where there is one.
+
+    It is exclusive still, but a crash here may leave a short object.
+    """
+    try:
+        with target.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
 
 
 def _version(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _entry(path: str, status: os.stat_result, link_of: "os.DirEntry[str] | None" = None) -> Entry:
-    kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "special"
-    if stat.S_ISLNK(status.st_mode):
-        assert link_of is not None
-        target, folder = (
-            os.path.realpath(link_of.path),
-            os.path.realpath(os.path.dirname(link_of.path)),
-        )
-        if os.path.isfile(target) and target.startswith(folder.rstrip("/") + "/"):
-            return _entry(path, os.stat(target))
-        kind = "link"
+def _entry(path: str, status: os.stat_result, kind: EntryKind | None = None) -> Entry:
+    if kind is None:
+        kind = "file" if stat.S_ISREG(status.st_mode) else "special"
     return Entry(path, status.st_size, _version(status), status.st_mtime, kind)
+
+
+def _listed_entry(path: str, item: "os.DirEntry[str]") -> Entry:
+    """The entry of what a folder lists; a link to a file within the folder counts as that file."""
+    status = item.stat(follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        return _entry(path, status)
+    # realpath, as Path.resolve raises on a link that points to itself.
+    target = os.path.realpath(item.path)
+    folder = os.path.realpath(Path(item.path).parent)
+    stays_inside = target.startswith(folder.rstrip("/") + "/")
+    if stays_inside and Path(target).is_file():
+        return _entry(path, Path(target).stat())
+    return _entry(path, status, "link")
 
 
 def _is_temporary(name: str) -> bool:
     return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
 
 
-def _sync(path: str | Path) -> None:
+def _flush(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -221,8 +254,10 @@ def _sync(path: str | Path) -> None:
 
 @contextmanager
 def local_temporary() -> Iterator[Path]:
-    """An empty local file, gone at the end of the block. Raises StorageError where there is no room
-    for it.
+    """An empty local file, gone at the end of the block.
+
+    Raises:
+        UnusablePlaceError: There is no room for it, or for what the block writes.
     """
     folder = tempfile.gettempdir()
     name = ""
@@ -233,11 +268,11 @@ def local_temporary() -> Iterator[Path]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise StorageError(
-            f"There is no room left for temporary files in {folder}: free some space or set TMPDIR to a larger disk, "
-            "then run the same command again."
+        raise UnusablePlaceError(
+            f"There is no room left for temporary files in {folder}: free some space or set TMPDIR "
+            "to a larger disk, then run the same command again."
         ) from error
     finally:
         if name:
             with suppress(OSError):
-                os.unlink(name)
+                Path(name).unlink()

@@ -1,7 +1,9 @@
 """From a URL to a place, and whether source and destination go together."""
 
 import os
+import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
@@ -11,63 +13,93 @@ from pipelines.names import redact, shown
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.place import Place
 
+_WILDCARD = re.compile(r"[*?\[]")
+_USER_AND_PASSWORD = re.compile(r"[^/]*:[^/]*@")
+
 
 def open_place(uri: str) -> Place:
-    """The place that a local path, `file://` or `s3://` URL names. Touches nothing yet.
+    """The place that a path or URL names. Touches nothing yet.
 
-    Raises UsageError for another scheme, or when the URL carries credentials.
+    Args:
+        uri: A local path, a `file://` or `s3://` URL, or one of another scheme that fsspec knows.
+
+    Raises:
+        UsageError: The scheme is unknown, or the URL carries credentials.
     """
     scheme, separator, rest = uri.partition("://")
     if not uri:
         raise UsageError("An empty path names no place: give a folder, an archive or an s3:// URL.")
     if not separator or uri.startswith("/"):
-        return LocalPlace(os.path.abspath(os.path.expanduser(uri)))
+        return _local(os.path.expanduser(uri))
     if scheme == "file":
-        return LocalPlace(os.path.abspath(unquote(urlsplit(uri).path)))
+        return _local(unquote(urlsplit(uri).path))
     if scheme in ("s3", "s3a"):
-        from pipelines.storage.bucket import BucketPlace
+        return _bucket(uri, rest)
+    if _USER_AND_PASSWORD.match(rest):
+        raise UsageError(
+            f"{redact(uri)} carries credentials: take them out of the URL and give them in the "
+            "environment instead."
+        )
+    # Imported here, like s3fs in _bucket, because most commands and most of Ray's processes never
+    # need it: fsspec takes 0.3 s to import, s3fs a second.
+    from pipelines.storage.fsspec_place import open_fsspec
 
-        bucket, _, prefix = rest.partition("/")
-        if "@" in bucket or ":" in bucket:
-            raise UsageError(
-                f"{redact(uri)} carries credentials: take them out of the URL and set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY instead."
-            )
-        if not bucket:
-            raise UsageError(f"{uri} names no bucket: write s3://BUCKET/PREFIX.")
-        return BucketPlace(f"s3://{bucket}/{prefix.strip('/')}".rstrip("/"))
-    raise UsageError(
-        f"{redact(uri)} is of a kind that is not supported: use a local path or an s3:// URL."
-    )
+    return open_fsspec(uri)
+
+
+def _local(path: str) -> LocalPlace:
+    # abspath, as pathlib has nothing that takes out '..' without following links.
+    return LocalPlace(os.path.abspath(path))
+
+
+def _bucket(uri: str, rest: str) -> Place:
+    from pipelines.storage.bucket import BucketPlace
+
+    bucket, _, prefix = rest.partition("/")
+    if "@" in bucket or ":" in bucket:
+        raise UsageError(
+            f"{redact(uri)} carries credentials: take them out of the URL and set AWS_ACCESS_KEY_ID"
+            " and AWS_SECRET_ACCESS_KEY instead."
+        )
+    if not bucket:
+        raise UsageError(f"{uri} names no bucket: write s3://BUCKET/PREFIX.")
+    return BucketPlace(f"s3://{bucket}/{prefix.strip('/')}".rstrip("/"))
 
 
 def split_glob(src: str) -> tuple[Place, str]:
-    """SRC as the place up to its first wildcard, and the pattern from there on ('' if there is
-    none).
+    """SRC as the place up to its first wildcard, and the pattern from there on.
 
-    A name that exists as it stands is no pattern, whatever characters are in it.
+    The pattern is '' where there is none. A name that exists as it stands is no pattern, whatever
+    characters are in it.
     """
-    cut = min((i for i in (src.find(c) for c in "*?[") if i >= 0), default=-1)
-    if cut < 0 or (literal := open_place(src)).exists("") or next(literal.list(), None) is not None:
+    wildcard = _WILDCARD.search(src)
+    if wildcard is None:
         return open_place(src), ""
-    base, _, pattern = src[:cut].rpartition("/")
-    if not base and not src.startswith("/"):
-        base = "."
-    return open_place(base or "/"), pattern + src[cut:]
+    literal = open_place(src)
+    if literal.exists("") or _holds_anything(literal):
+        return literal, ""
+    before = src[: wildcard.start()]
+    base, _, pattern = before.rpartition("/")
+    if not base:
+        base = "/" if src.startswith("/") else "."
+    return open_place(base), pattern + src[wildcard.start() :]
 
 
 def check_places(src: str, dst: str) -> None:
-    """Whether a run from SRC to DST can begin; DST is made and one small object written there and
-    deleted.
+    """Check that a run from SRC to DST can begin.
 
-    Raises UsageError or StorageError: SRC missing or empty, SRC and DST the same or one inside the
-    other, DST not writable, credentials refused.
+    DST is made, and one small object written there and deleted.
+
+    Raises:
+        UsageError: SRC is empty; SRC and DST are the same, or one lies inside the other.
+        UnusablePlaceError: SRC is not there, DST cannot be written, or credentials are refused.
+        StorageError: A store fails for the moment.
     """
     source, pattern = split_glob(src)
     destination = open_place(dst)
     _check_apart(source, pattern, destination, src, dst)
-    if not source.exists("") and next(source.list(), None) is None:
-        if isinstance(source, LocalPlace) and os.path.isdir(source.uri):
+    if not source.exists("") and not _holds_anything(source):
+        if isinstance(source, LocalPlace) and Path(source.uri).is_dir():
             raise UsageError(f"{shown(src)} is empty: there is nothing to clean.")
         raise UsageError(f"{shown(src)} does not exist: check the path.")
     probe = f"{BOOKKEEPING}/probe-{uuid4().hex}"
@@ -75,8 +107,13 @@ def check_places(src: str, dst: str) -> None:
     destination.delete(probe)
 
 
+def _holds_anything(place: Place) -> bool:
+    return next(place.list(), None) is not None
+
+
 def _check_apart(source: Place, pattern: str, destination: Place, src: str, dst: str) -> None:
-    inner, outer = _components(source), _components(destination)
+    inner = _components(source)
+    outer = _components(destination)
     if inner == outer and not pattern:
         raise UsageError(
             f"SRC and DST are both {shown(src)}: choose another DST, nothing is overwritten."
@@ -85,19 +122,21 @@ def _check_apart(source: Place, pattern: str, destination: Place, src: str, dst:
         raise UsageError(
             f"SRC {shown(src)} lies inside DST {shown(dst)}: choose a DST apart from it."
         )
+    if outer[: len(inner)] != inner:
+        return
     below = outer[len(inner) :]
-    if outer[: len(inner)] == inner and (not pattern or _could_match(below, pattern.split("/"))):
+    if not pattern or _could_match(below, pattern.split("/")):
         raise UsageError(
             f"DST {shown(dst)} lies inside SRC {shown(src)}: choose a DST apart from it."
         )
 
 
 def _components(place: Place) -> list[str]:
-    return (
-        (os.path.realpath(place.uri) if isinstance(place, LocalPlace) else place.uri)
-        .rstrip("/")
-        .split("/")
-    )
+    """The parts of a place's URI, links resolved, to tell whether one place contains another."""
+    uri = place.uri
+    if isinstance(place, LocalPlace):
+        uri = os.path.realpath(uri)
+    return uri.rstrip("/").split("/")
 
 
 def _could_match(folders: list[str], patterns: list[str]) -> bool:

@@ -6,13 +6,16 @@ from typing import Any
 
 from demoire.errors import ConfigError
 
-# environment: JSON object of s3fs options; may hold secrets
+# A JSON object of options for s3fs, or for the fsspec file system of another scheme. It may hold
+# secrets, so no message quotes it.
 STORAGE_OPTIONS = "DEMOIRE_STORAGE_OPTIONS"
 
 
 def read_storage_options() -> dict[str, Any]:
-    """What DEMOIRE_STORAGE_OPTIONS holds. Raises ConfigError, which does not quote it: it may hold
-    a secret.
+    """Return what DEMOIRE_STORAGE_OPTIONS holds; nothing where it is not set.
+
+    Raises:
+        ConfigError: It is no JSON object.
     """
     try:
         options = json.loads(os.environ.get(STORAGE_OPTIONS) or "{}")

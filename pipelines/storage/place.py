@@ -1,21 +1,22 @@
-"""Places: a local folder or an `s3://` prefix, behind one small set of calls.
+"""Places: a local folder or a prefix of an object store, behind one small set of calls.
 
 Everything that demoire keeps is a whole object, so a `Place` can do little: list, read a range,
-write a whole object in one step, create one exclusively, delete. That little is what both a file
-system and an object store can promise:
+write a whole object in one step, create one exclusively, delete. Both a file system and an object
+store can promise that little:
 
-- `write`, `put_file`, `new_file` show the whole object or nothing. Locally: a temporary file in the
-  same folder, fsync, rename, fsync of the folder. On S3 a PUT (or a multipart upload) is atomic by
-  itself.
-- `create` lets one of many writers win. Locally a hard link of the finished file; on S3
+- `write`, `put_file` and `new_file` show the whole object or nothing. Locally that takes a
+  temporary file in the same folder, fsync, rename, and fsync of the folder. On S3 a PUT (or a
+  multipart upload) is atomic by itself.
+- `create` lets one of many writers win. Locally it is a hard link to the finished file; on S3
   `If-None-Match: *`.
-- `read` may be given the version that was planned, and raises SourceChangedError when the object is
-  another by now, or gone.
+- `read` may be given the version that was planned, and raises SourceChangedError when the object
+  is another by now, or gone.
 
 A place is only its URI: it pickles in a few bytes and opens nothing until used. The S3 client is
 made at first use, once a process (0.3 to 0.5 s of CPU), and never crosses a fork. Credentials come
-from the environment, never the URI. Every failure is a StorageError of one sentence that names the
-place (without any secret) and the way out.
+from the environment, never from the URI. Every failure is a StorageError of one sentence that names
+the place (without any secret) and the way out: an UnusablePlaceError where the user has to put
+something right, a plain StorageError where the store failed for the moment.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Self
 
 from demoire.errors import SourceChangedError
 from pipelines.names import shown
@@ -33,8 +34,9 @@ EntryKind = Literal["file", "folder", "link", "special"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing in a place. `link` is a symbolic link that leaves its folder; `special` is a
-    device, pipe or socket.
+    """One thing in a place.
+
+    A `link` is a symbolic link that leaves its folder; a `special` is a device, pipe or socket.
     """
 
     path: str  # relative to the place, '/'-separated
@@ -45,23 +47,25 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The last part of the path."""
         return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Place(ABC):
-    """A folder, local or in a bucket. Paths are relative to it and '/'-separated; '' is the place
-    itself.
+    """A folder, local or in an object store.
+
+    Paths are relative to it and '/'-separated; '' is the place itself.
     """
 
-    uri: str  # absolute local path or s3://bucket/prefix, without a slash at the end
+    uri: str  # absolute local path, or a URL such as s3://bucket/prefix, without a slash at the end
 
-    def child(self, path: str) -> "Place":
-        return (
-            replace(self, uri=f"{self.uri.rstrip('/')}/{path.strip('/')}")
-            if path.strip("/")
-            else self
-        )
+    def child(self, path: str) -> Self:
+        """The place one or more folders further down."""
+        below = path.strip("/")
+        if not below:
+            return self
+        return replace(self, uri=f"{self.uri.rstrip('/')}/{below}")
 
     def full(self, path: str = "") -> str:
         """The URI of `path`, for messages and records."""
@@ -77,23 +81,37 @@ class Place(ABC):
 
     @abstractmethod
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """What lies under `path`; nothing if there is no such folder.
+        """List what lies under `path`; nothing if there is no such folder.
 
-        Recursive: files, links and specials at any depth. Otherwise those directly in it, and its
-        folders. Order is by name locally, and the store's own on S3. Links to folders are never
-        followed.
+        Args:
+            path: The folder to list.
+            recursive: List files, links and specials at any depth. Otherwise those directly in the
+                folder, and its folders.
+
+        Returns:
+            The entries: by name locally, in the store's own order elsewhere. Links to folders are
+            never followed.
         """
 
     @abstractmethod
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
     ) -> bytes:
-        """The bytes from `offset` on; fewer than `length` only at the object's end."""
+        """Read the bytes from `offset` on; fewer than `length` only at the object's end.
+
+        Raises:
+            SourceChangedError: The object is no longer of this version, or gone.
+        """
 
     @abstractmethod
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
-        """A seekable file for reading. On S3 it reads by ranges, small ones when jumping, growing
-        when sequential.
+        """Open an object as a seekable file for reading.
+
+        Away from this machine it reads by ranges: small ones when jumping, growing ones when
+        reading on.
+
+        Raises:
+            SourceChangedError: The object is no longer of this version, or gone.
         """
 
     @abstractmethod
@@ -106,16 +124,17 @@ class Place(ABC):
 
     @abstractmethod
     def new_file(self, path: str) -> AbstractContextManager[Path]:
-        """`with place.new_file(path) as local:` write the local file; at the end of the block it is
-        the object.
+        """`with place.new_file(path) as local:` write the local file.
 
-        Costs no second copy on a local place. If the block raises, nothing appears.
+        At the end of the block it is the object; a local place needs no second copy for that. If
+        the block raises, nothing appears.
         """
 
     @abstractmethod
     def create(self, path: str, data: bytes) -> bool:
-        """Put the object only if there is none; False if there is. Of many callers at once one gets
-        True.
+        """Put the object only if there is none; False if there is.
+
+        Of many callers at once, one gets True.
         """
 
     @abstractmethod
@@ -123,14 +142,12 @@ class Place(ABC):
         """Remove the object; it may be gone already."""
 
     def leftovers(self, path: str = "") -> Iterator[Entry]:
-        """Temporary files that a killed writer left behind. Deleting those older than a run is
-        safe.
-        """
+        """Temporary files that a killed writer left behind; those older than a run may go."""
         return iter(())
 
 
-def changed(place: str) -> SourceChangedError:
+def source_changed(name: str) -> SourceChangedError:
     """The error for an object that is no longer the one that was planned."""
     return SourceChangedError(
-        f"{place} changed since it was planned: run the same command again to plan it anew."
+        f"{name} changed since it was planned: run the same command again to plan it anew."
     )

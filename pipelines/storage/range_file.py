@@ -3,9 +3,22 @@
 import errno
 import io
 import os
+from dataclasses import dataclass
 
 from demoire.errors import StorageError
 from pipelines.storage.place import Place
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Bytes of the object that were read, and where they lie in it."""
+
+    start: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.data)
 
 
 class RangeFile(io.RawIOBase):
@@ -13,17 +26,22 @@ class RangeFile(io.RawIOBase):
 
     A jump (to the next tar header, behind a big payload) costs one small request; reading on from
     where the last request ended doubles its size, up to a limit. So an index of big members moves
-    few bytes, and a copy few requests.
+    few bytes, and a copy makes few requests.
     """
 
-    SMALLEST, LARGEST, KEPT = 32 << 10, 8 << 20, 3
+    SMALLEST = 32 << 10  # bytes asked for after a jump
+    LARGEST = 8 << 20  # bytes asked for at most
+    KEPT = 3  # blocks in memory
 
     def __init__(self, place: Place, path: str, size: int, version: str) -> None:
         super().__init__()
-        self._place, self._path, self._size, self._version = place, path, size, version
+        self._place = place
+        self._path = path
+        self._size = size
+        self._version = version
         self._position = 0
         self._step = self.SMALLEST
-        self._blocks: list[tuple[int, bytes]] = []  # most recent last
+        self._blocks: list[_Block] = []  # most recent last
         self.requests = 0
         self.bytes_read = 0
 
@@ -37,41 +55,48 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        position = (
-            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        )
+        origins = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}
+        position = origins[whence] + offset
         if position < 0:
             raise OSError(errno.EINVAL, "cannot seek before the beginning")
         self._position = position
         return position
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Fills the whole buffer unless the file ends: callers such as tarfile take less for a cut
-        file.
+        """Fill the whole buffer unless the object ends.
+
+        A raw file may fill less, but callers such as tarfile would take that for a cut file.
         """
         view = memoryview(buffer).cast("B")
-        done = 0
-        while done < len(view) and self._position < self._size:
-            start, block = self._block(self._position, len(view) - done)
-            piece = block[self._position - start : self._position - start + len(view) - done]
-            view[done : done + len(piece)] = piece
-            done += len(piece)
+        filled = 0
+        while filled < len(view) and self._position < self._size:
+            wanted = len(view) - filled
+            block = self._block(self._position, wanted)
+            begin = self._position - block.start
+            piece = block.data[begin : begin + wanted]
+            view[filled : filled + len(piece)] = piece
+            filled += len(piece)
             self._position += len(piece)
-        return done
+        return filled
 
-    def _block(self, position: int, wanted: int) -> tuple[int, bytes]:
-        for start, block in reversed(self._blocks):
-            if start <= position < start + len(block):
-                return start, block
-        last_end = sum((self._blocks[-1][0], len(self._blocks[-1][1]))) if self._blocks else -1
-        self._step = min(2 * self._step, self.LARGEST) if position == last_end else self.SMALLEST
-        length = min(max(self._step, min(wanted, self.LARGEST)), self._size - position)
-        block = self._place.read(self._path, position, length, version=self._version)
+    def _block(self, position: int, wanted: int) -> _Block:
+        """A block that holds the byte at `position`, read now if it is not at hand."""
+        for block in reversed(self._blocks):
+            if block.start <= position < block.end:
+                return block
+        reads_on = bool(self._blocks) and self._blocks[-1].end == position
+        if reads_on:
+            self._step = min(2 * self._step, self.LARGEST)
+        else:
+            self._step = self.SMALLEST
+        length = max(self._step, min(wanted, self.LARGEST))
+        length = min(length, self._size - position)
+        data = self._place.read(self._path, position, length, version=self._version)
         self.requests += 1
-        self.bytes_read += len(block)
-        if len(block) != length:
-            raise StorageError(
-                f"{self._place.full(self._path)} gave {len(block)} bytes of {length}: try again later."
-            )
-        self._blocks = [*self._blocks[1 - self.KEPT :], (position, block)]
-        return position, block
+        self.bytes_read += len(data)
+        if len(data) != length:
+            name = self._place.full(self._path)
+            raise StorageError(f"{name} gave {len(data)} bytes of {length}: try again later.")
+        block = _Block(position, data)
+        self._blocks = [*self._blocks[1 - self.KEPT :], block]
+        return block

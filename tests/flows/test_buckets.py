@@ -1,7 +1,9 @@
-"""The command on a real S3 server: one bucket cleaned into another, and what is said when the keys
-are wrong.
+"""The command on a real S3 server: one bucket cleaned into another, and how it ends where it cannot
+be.
 """
 
+import itertools
+import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from demoire.models.weights import find_weights
 from flows.cli import main
 from pipelines.training.registry import Registry
 from tests.pipelines.conftest import read_tar
-from tests.s3_server import s3_variables, serve_s3
+from tests.s3_server import Fault, s3_variables, serve_faults, serve_s3
 
 pytestmark = pytest.mark.slow
 
@@ -106,9 +108,9 @@ def test_wrong_credentials_are_one_sentence_and_status_2(
 ) -> None:
     _log_in(monkeypatch, endpoint[0], secret="another-secret")
     assert main(["clean", "s3://incoming", "s3://clean/other"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("demoire: ") and said.count("\n") == 1
-    assert "AWS_ACCESS_KEY_ID" in said and "another-secret" not in said
+    message = capsys.readouterr().err
+    assert message.startswith("demoire: ") and message.count("\n") == 1
+    assert "AWS_ACCESS_KEY_ID" in message and "another-secret" not in message
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence_and_status_2(
@@ -117,3 +119,21 @@ def test_a_bucket_that_is_not_there_is_one_sentence_and_status_2(
     _log_in(monkeypatch, endpoint[0])
     assert main(["clean", "s3://nosuch", "s3://clean/other"]) == 2
     assert "no such bucket" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["slow_down", "reset"])
+def test_a_store_that_keeps_failing_is_one_sentence_and_status_3(
+    endpoint: tuple[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: Fault,
+) -> None:
+    impatient = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", json.dumps(impatient))
+    monkeypatch.setattr("pipelines.storage.s3_client.LONGEST_PAUSE", 0.01)
+    with serve_faults(endpoint[0], itertools.repeat(fault)) as url:
+        _log_in(monkeypatch, url)
+        assert main(["clean", "s3://incoming", "s3://clean/other"]) == 3
+    message = capsys.readouterr().err
+    assert message.startswith("demoire: Cannot ") and message.count("\n") == 1
+    assert "run the same command again later" in message

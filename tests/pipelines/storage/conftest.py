@@ -1,0 +1,60 @@
+"""Places of every kind for the tests: a disk, two S3 servers, and memory."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
+from tests.pipelines.storage.stores import KEY, SECRET, moto_bucket, point_at
+from tests.s3_server import serve_moto, serve_s3
+
+
+@pytest.fixture(scope="module")
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("buckets")
+    (folder / "box").mkdir()
+    with serve_s3(folder, KEY, SECRET) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with serve_moto() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_bucket(buckets: str, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A fresh prefix of a bucket whose server checks signatures."""
+    point_at(buckets, monkeypatch)
+    return open_place(f"s3://box/{time.monotonic_ns()}")
+
+
+@pytest.fixture(params=["local", "rclone", "moto", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """An empty place of each kind."""
+    if request.param == "local":
+        return open_place(str(tmp_path / "place"))
+    if request.param == "rclone":
+        return request.getfixturevalue("s3_bucket")
+    if request.param == "memory":
+        return open_place(f"memory://box/{time.monotonic_ns()}")
+    return moto_bucket(request.getfixturevalue("moto"), monkeypatch)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of half a megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
