@@ -1,5 +1,6 @@
 """How right a detector is: ROC, threshold figures, and calibration."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,22 @@ def calibration_error(reliability: Sequence[ReliabilityBin]) -> float:
     """
     count = sum(found.n for found in reliability)
     return sum(found.n * abs(found.said - found.so) for found in reliability) / max(1, count)
+
+
+def share_interval(part: int, whole: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen as `part` of `whole`, 0..1.
+
+    By Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927: unlike
+    the normal one it holds for shares near 0, of which this project has most. (0, 1) of nothing.
+    """
+    if whole == 0:
+        return 0.0, 1.0
+    z = 1.959964
+    share = part / whole
+    middle = share + z * z / (2 * whole)
+    reach = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
+    scale = 1 + z * z / whole
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
 def _ratio(part: int, whole: int) -> float | None:
