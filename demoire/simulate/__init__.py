@@ -107,3 +107,19 @@ def simulate(kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Gen
     capture = draw_capture(kind, scene, size, rng)
     moire, clean = develop(capture.with_moire, capture.without, size, capture.development, rng)
     return Pair(moire, clean, kind, capture.strength)
+
+
+def simulate_exposed(
+    kind: Kind, scene: NDArray[np.uint8], size: int, rng: np.random.Generator
+) -> Pair:
+    """As `simulate`, but the twin without the pattern is what the same camera makes of the scene.
+
+    It has its own noise and JPEG, as every picture has. A detector that compared moiré with the
+    restorer's noiseless targets would learn that noise is moiré.
+    """
+    if kind == "none":
+        return simulate(kind, scene, size, rng)
+    capture = draw_capture(kind, scene, size, rng)
+    moire, _ = develop(capture.with_moire, capture.without, size, capture.development, rng)
+    clean = expose(capture.without, size, capture.development, rng)
+    return Pair(moire, clean, kind, capture.strength)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, halftone, simulate
+from demoire.simulate import KINDS, Kind, halftone, simulate, simulate_exposed
 
 MOIRE_KINDS = tuple(kind for kind in KINDS if kind != "none")
 
@@ -155,3 +155,11 @@ def test_any_scene_and_size(kind: Kind, height: int, width: int, size: int, seed
 def test_unknown_kind_names_the_known_ones(landscape: np.ndarray) -> None:
     with pytest.raises(UsageError, match="screen, halftone, texture"):
         simulate("wallpaper", landscape, 64, np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", MOIRE_KINDS)
+def test_an_exposed_twin_has_its_cameras_noise(kind: Kind, landscape: np.ndarray) -> None:
+    exposed = simulate_exposed(kind, landscape, 128, np.random.default_rng(5))
+    target = simulate(kind, landscape, 128, np.random.default_rng(5))
+    assert np.array_equal(exposed.moire, target.moire)
+    assert _spectrum_above(exposed.clean, 0.4) > _spectrum_above(target.clean, 0.4)

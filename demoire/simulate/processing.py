@@ -1,0 +1,210 @@
+"""What happens to a finished picture on its way into an archive: noise, demosaicing, sharpening,
+resizing, JPEG.
+
+The simulators of moiré develop their own light (`capture.py`). This module takes a picture that
+exists already, a real photograph or scan, through the same kinds of steps once more. Called twice
+with generators of the same seed, it treats two pictures of the same size alike, down to the noise:
+nothing but the pattern tells such twins apart.
+
+A tile of 256 px takes about 6 ms on one core.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_Picture = NDArray[np.uint8]  # (H, W, 3) sRGB
+_Float = NDArray[np.floating]  # the same as 0..1
+
+MARGIN = 16  # px more than the result that `process` wants: the cut decides where JPEG's blocks lie
+
+_LAYOUTS = ("BG", "GB", "RG", "GR")
+# For OpenCV's name of each layout, the channel at (0, 0), (0, 1), (1, 0) and (1, 1).
+_MOSAICS = {"BG": (0, 1, 1, 2), "GB": (1, 0, 2, 1), "RG": (2, 1, 1, 0), "GR": (1, 2, 0, 1)}
+_METHODS = ("", "_VNG", "_EA")  # bilinear, variable number of gradients, edge-aware
+_RESAMPLINGS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+
+
+@dataclass(frozen=True)
+class ProcessingShares:
+    """How often each step is taken, 0..1."""
+
+    sensor: float = 0.4  # noise on a Bayer sensor, then demosaicing
+    noise: float = 0.25  # without one: white noise, film grain or a scanner's noise
+    denoise: float = 0.3
+    sharpen: float = 0.4
+    gray: float = 0.1
+    compress: float = 0.8
+
+
+def draw_scale(rng: np.random.Generator, lowest: float = 0.5, highest: float = 1.5) -> float:
+    """By how much a picture is resized: not at all in half of all cases, else between the two, as
+    often up as down."""
+    if rng.random() < 0.5:
+        return 1.0
+    return float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
+
+
+def source_side(size: int, scale: float) -> int:
+    """The side of the square crop, px, of which `process` makes a picture of `size` px at this
+    scale."""
+    return round((size + MARGIN) / scale)
+
+
+def process(
+    crop: _Picture, size: int, rng: np.random.Generator, shares: ProcessingShares | None = None
+) -> _Picture:
+    """Take a crop through drawn steps of a camera, an editor and a web service.
+
+    Args:
+        crop: (S, S, 3) uint8 sRGB; S by `source_side`.
+        size: side of the result, px.
+        rng: decides everything. Crops of the same size and generators of the same state are treated
+        alike. shares: how often each step is taken.
+
+    Returns:
+        (size, size, 3) uint8 sRGB.
+    """
+    shares = shares or ProcessingShares()
+    light: _Float = crop.astype(np.float32) / 255
+    light = _capture(light, rng, shares)
+    if rng.random() < shares.denoise:
+        light = _denoise(light, rng)
+    sharpens_late = rng.random() < 0.5
+    if rng.random() < shares.sharpen and not sharpens_late:
+        light = _sharpen(light, rng)
+    light = _resize(light, size + MARGIN, rng)
+    if rng.random() < shares.sharpen and sharpens_late:
+        light = _sharpen(light, rng)
+    if rng.random() < shares.gray:
+        light = np.repeat(light.mean(axis=2, keepdims=True), 3, axis=2)
+    picture = _to_bytes(light)
+    if rng.random() < shares.compress:
+        picture = _compress(picture, rng)
+    top, left = rng.integers(0, MARGIN + 1, 2)
+    return np.ascontiguousarray(picture[top : top + size, left : left + size])
+
+
+def _to_bytes(light: _Float) -> _Picture:
+    return np.clip(light * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def _capture(light: _Float, rng: np.random.Generator, shares: ProcessingShares) -> _Float:
+    step = rng.random()
+    if step < shares.sensor:
+        return _sensor(light, rng)
+    if step < shares.sensor + shares.noise:
+        kinds: tuple[Callable[[_Float, np.random.Generator], _Float], ...] = (
+            _white,
+            _grain,
+            _scanner,
+        )
+        return kinds[int(rng.integers(len(kinds)))](light, rng)
+    return light
+
+
+def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> _Float:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _sigma(rng: np.random.Generator, most: float) -> float:
+    """A standard deviation of noise, 0..1: up to `most` in 255, small ones more often."""
+    return float(most * rng.random() ** 1.5 / 255)
+
+
+def _sensor(light: _Float, rng: np.random.Generator) -> _Float:
+    """A lens, a Bayer sensor with noise, and one of three demosaicing methods."""
+    softness = float(rng.uniform(0.0, 0.8))
+    if softness > 0.3:
+        light = cv2.GaussianBlur(light, (0, 0), softness)
+    layout = _LAYOUTS[int(rng.integers(4))]
+    raw = np.empty(light.shape[:2], np.float32)
+    for place, channel in enumerate(_MOSAICS[layout]):
+        row, column = divmod(place, 2)
+        raw[row::2, column::2] = light[row::2, column::2, channel]
+    read, shot = _sigma(rng, 10.0), _sigma(rng, 8.0)
+    spread = np.sqrt(read**2 + shot**2 * np.clip(raw, 0, 1))
+    raw += spread * _normal(raw.shape, rng)
+    method = _METHODS[int(rng.integers(3))]
+    code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
+    return cv2.demosaicing(_to_bytes(raw), code).astype(np.float32) / 255
+
+
+def _white(light: _Float, rng: np.random.Generator) -> _Float:
+    return light + np.float32(_sigma(rng, 12.0)) * _normal(light.shape, rng)
+
+
+def _grain(light: _Float, rng: np.random.Generator) -> _Float:
+    """Film grain: the same in all colours but for a little, as coarse as a few pixels, strongest in
+    middle tones."""
+    shape = light.shape
+    noise = _normal((*shape[:2], 1), rng) + np.float32(rng.uniform(0, 0.5)) * _normal(shape, rng)
+    noise = cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(0.4, 1.8)))
+    noise /= noise.std() + 1e-6
+    amount = np.float32(_sigma(rng, 20.0))
+    return light + amount * noise * (0.4 + 2.4 * light * (1 - light))
+
+
+def _scanner(light: _Float, rng: np.random.Generator) -> _Float:
+    """A line sensor: each column has its own gain a little, and rows vary with the lamp."""
+    columns = 1 + np.float32(_sigma(rng, 3.0)) * _normal((1, light.shape[1], 1), rng)
+    rows = 1 + np.float32(_sigma(rng, 1.5)) * _normal((light.shape[0], 1, 1), rng)
+    return light * columns * rows + np.float32(_sigma(rng, 6.0)) * _normal(light.shape, rng)
+
+
+def _denoise(light: _Float, rng: np.random.Generator) -> _Float:
+    """Smoothed colour, a median, a bilateral filter or a weak blur: what cameras and editors do."""
+    method = int(rng.integers(4))
+    if method == 0:
+        luma = light.mean(axis=2, keepdims=True)
+        return luma + cv2.GaussianBlur(light - luma, (0, 0), float(rng.uniform(0.6, 2.5)))
+    if method == 1:
+        return cv2.medianBlur(_to_bytes(light), 3).astype(np.float32) / 255
+    if method == 2:
+        return cv2.bilateralFilter(
+            light, 5, float(rng.uniform(0.02, 0.12)), float(rng.uniform(1, 3))
+        )
+    return cv2.GaussianBlur(light, (0, 0), float(rng.uniform(0.4, 0.9)))
+
+
+def _sharpen(light: _Float, rng: np.random.Generator) -> _Float:
+    """An unsharp mask; in half of all cases without halo, kept within the values around each
+    pixel."""
+    sigma, amount = float(rng.uniform(0.5, 2.0)), np.float32(rng.uniform(0.2, 2.0))
+    sharp = light + amount * (light - cv2.GaussianBlur(light, (0, 0), sigma))
+    if rng.random() < 0.5:
+        return sharp
+    around = np.ones((3, 3), np.uint8)
+    return np.clip(sharp, cv2.erode(light, around), cv2.dilate(light, around))
+
+
+def _resize(light: _Float, side: int, rng: np.random.Generator) -> _Float:
+    method = _RESAMPLINGS[int(rng.integers(len(_RESAMPLINGS)))]
+    if light.shape[0] == side:
+        return light
+    shrinks = light.shape[0] > side
+    if shrinks and method != cv2.INTER_AREA:
+        # Libraries that resize well blur by the scale first; OpenCV leaves that to its caller.
+        light = cv2.GaussianBlur(light, (0, 0), 0.4 * light.shape[0] / side)
+    return cv2.resize(light, (side, side), interpolation=method)
+
+
+def _compress(picture: _Picture, rng: np.random.Generator) -> _Picture:
+    """JPEG, in one of three cases twice on different grids."""
+    times = 1 + int(rng.random() < 0.33)
+    for _ in range(times):
+        quality = int(rng.integers(40, 99))
+        half = rng.random() < 0.65
+        sampling = (
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        )
+        down, across = rng.integers(0, 8, 2)
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+        padded = cv2.copyMakeBorder(picture, int(down), 0, int(across), 0, cv2.BORDER_REFLECT)
+        _, encoded = cv2.imencode(".jpg", padded[..., ::-1], options)
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+        picture = np.ascontiguousarray(decoded[down:, across:, ::-1])
+    return picture
