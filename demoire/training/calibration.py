@@ -22,8 +22,10 @@ from demoire.measure.detection import calibration_error, reliability
 from demoire.models.detector import TILE, Calibration, Detector, image_score
 from demoire.moire import KINDS
 from demoire.simulate.pairs import Scene, read_scene
+from demoire.simulate.processing import MARGIN, process
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, draw_scene, find_images
+from demoire.training.field import FieldPart
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
 # and this one of drawings made to be taken for moiré: archives hold few of them
@@ -57,11 +59,14 @@ class CleanPictures:
 
     natural: tuple[Tensor, ...] = ()
     lookalikes: tuple[Tensor, ...] = ()  # drawn, most of them to be taken for moiré
+    field: tuple[Tensor, ...] = ()  # real ones of sources that were not trained on
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "CleanPictures":
         """The same pictures with the function applied to each."""
         return CleanPictures(
-            tuple(map(function, self.natural)), tuple(map(function, self.lookalikes))
+            tuple(map(function, self.natural)),
+            tuple(map(function, self.lookalikes)),
+            tuple(map(function, self.field)),
         )
 
 
@@ -85,6 +90,27 @@ def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> Clea
         for n in range(count)
     )
     return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))
+
+
+def field_pictures(part: FieldPart, config: DataConfig) -> tuple[Tensor, ...]:
+    """The tiles of clean field pictures: each as it is stored, and once more after processing.
+
+    Processed ones stand for the cameras, editors and web services that the part has no picture of.
+    """
+    pictures = []
+    for number, picture in enumerate(part.of("clean", "clean_hard")):
+        scene = read_scene(picture.path)
+        rng = np.random.default_rng([config.seed, 5, number])
+        pictures += [_tiles(scene), _tiles(_processed(scene, rng))]
+    return tuple(pictures)
+
+
+def _processed(scene: Scene, rng: np.random.Generator) -> Scene:
+    """A square from the middle of a picture, up to 512 px, as an archive may hold it."""
+    side = min(_CAMERA_SIDE + MARGIN, *scene.shape[:2])
+    top, left = (scene.shape[0] - side) // 2, (scene.shape[1] - side) // 2
+    square = np.ascontiguousarray(scene[top : top + side, left : left + side])
+    return process(square, side - MARGIN, rng)
 
 
 def tile_logits(network: Detector, tiles: Tensor, device: str) -> Tensor:
@@ -130,9 +156,9 @@ def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibratio
     """Fit temperature and thresholds.
 
     logits (N, 4) and kinds (N,) of labelled tiles; clean: the tiles' logits (T, 4) of whole clean
-    pictures. The threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles and
-    natural pictures reach, and at most 3 in 100 drawn look-alikes. The tile threshold is the same
-    for all.
+    pictures. The threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles,
+    natural pictures and field pictures reach, and at most 3 in 100 drawn look-alikes. The tile
+    threshold is the same for all.
     """
     temperature = _temperature(logits, kinds)
     alone = 1 - _probabilities(logits[kinds == 0], temperature)[:, 0]
@@ -141,6 +167,7 @@ def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibratio
         _limit(alone, CLEAN_TOUCHED),
         _limit(_scores(clean.natural, temperature), CLEAN_TOUCHED),
         _limit(_scores(clean.lookalikes, temperature), _LOOKALIKES_TOUCHED),
+        _limit(_scores(clean.field, temperature), CLEAN_TOUCHED),
     )
     return Calibration(temperature, threshold, _TILE_THRESHOLD)
 

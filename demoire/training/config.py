@@ -30,6 +30,8 @@ from demoire.models.unet import UNetConfig
 from demoire.simulate import VISIBLE, Kind
 
 Task = Literal["restorer", "detector"]
+# What a tile of field pictures is made of; see demoire.training.field_tiles.
+FieldTile = Literal["stored", "processed", "drawn", "shown", "twin", "screen", "layer", "halftone"]
 
 _SHIPPED = Path(__file__).parent / "configs"
 
@@ -54,6 +56,8 @@ class DataConfig(_Section):
     drawn_clean: float = Field(0.5, ge=0, le=1)
     # share of samples of kind "none" that are the clean twins of moiré pictures
     twins: float = Field(0.0, ge=0, le=1)
+    # twins went through the same sensor, noise and JPEG: what a detector needs, and no restorer
+    exposed_twins: bool = False
     # and of those that are crops of the images just as they are stored
     originals: float = Field(0.0, ge=0, le=1)
     # a scene is resized by a factor between these before it is used
@@ -86,6 +90,33 @@ class DataConfig(_Section):
             raise ValueError(
                 "twins and originals are shares of the same samples; together at most 1"
             )
+        return self
+
+
+class FieldConfig(_Section):
+    """What real pictures add to a detector's training, where a folder of them is given."""
+
+    # of all samples; the others are simulated
+    share: float = Field(0.7, ge=0, le=1)
+    # how often each kind of tile is drawn, of any sum
+    mix: dict[FieldTile, NonNegativeFloat] = {
+        "stored": 0.17,
+        "processed": 0.14,
+        "drawn": 0.03,
+        "shown": 0.03,
+        "twin": 0.04,
+        "screen": 0.12,
+        "layer": 0.07,
+        "halftone": 0.06,
+    }
+    # by source, how many times as often its clean pictures are drawn as others of their size
+    emphasis: dict[str, NonNegativeFloat] = {}
+    drawn: PositiveInt = 300  # clean drawings that are kept to be processed
+
+    @model_validator(mode="after")
+    def _check(self) -> "FieldConfig":
+        if not sum(self.mix.values()) > 0:
+            raise ValueError("mix names no kind of tile with a share above 0")
         return self
 
 
@@ -186,6 +217,7 @@ class TrainConfig(_Section):
     restorer: RestorerConfig = UNetConfig()
     detector: DetectorConfig = DetectorConfig()
     data: DataConfig = DataConfig()
+    field: FieldConfig = FieldConfig()
     # `data` is what it begins with, and what validation pairs are made by
     curriculum: tuple[Stage, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -26,13 +26,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, simulate
+from demoire.simulate import KINDS, Kind, simulate, simulate_exposed
 from demoire.simulate.pairs import Scene, clean_images, read_scene
 from demoire.splits import Split, split_of
-from demoire.training.config import DataConfig, Task
+from demoire.training.config import DataConfig, Task, TrainConfig
+from demoire.training.field import FieldFolder
+from demoire.training.field_tiles import FieldTiles
 from demoire.training.shards import MadePair, Shards
 
 _TRIES = 20
+_DRAWING_SEED = 4
 _LEAST_DRAWN = 256  # px: drawings need room for their parts
 # a scene is cut to at most so many crop sides before it is simulated: more would only cost time
 _SCENE_SIDES = 3
@@ -196,7 +199,8 @@ class PairSource:
 
     def simulated(self, kind: Kind, rng: np.random.Generator) -> MadePair:
         """As `pair`, and always simulated anew."""
-        made = simulate(kind, self.scene(kind, rng), self._config.size, rng)
+        make = simulate_exposed if self._config.exposed_twins else simulate
+        made = make(kind, self.scene(kind, rng), self._config.size, rng)
         return made.moire, made.clean, made.strength
 
     def scene(self, kind: Kind, rng: np.random.Generator) -> Scene:
@@ -245,9 +249,16 @@ class Samples(Dataset[Sample]):
     """
 
     def __init__(
-        self, source: PairSource, task: Task, config: DataConfig, seed: Sequence[int]
+        self,
+        source: PairSource,
+        task: Task,
+        config: DataConfig,
+        seed: Sequence[int],
+        field: FieldTiles | None = None,
     ) -> None:
+        """`field` takes the place of its share of the samples."""
         self._source = source
+        self._field = field
         self._task = task
         self._config = config
         self._seed = tuple(seed)
@@ -255,8 +266,16 @@ class Samples(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         rng = np.random.default_rng([*self._seed, number])
+        if self._field is not None and rng.random() < self._field.share:
+            return self._of_field(self._field, rng)
         kind = KINDS[int(rng.choice(len(KINDS), p=self._shares))]
         return self.of_kind(kind, rng)
+
+    def _of_field(self, field: FieldTiles, rng: np.random.Generator) -> Sample:
+        tile, kind = field.draw(rng)
+        curves = _tone_curves(self._config.tone, rng) if self._config.tone else None
+        shown = _tensor(tile, curves)
+        return Sample(shown, shown, torch.tensor(KINDS.index(kind)))
 
     def of_kind(self, kind: Kind, rng: np.random.Generator) -> Sample:
         """One sample made as this kind."""
@@ -273,6 +292,20 @@ class Samples(Dataset[Sample]):
             seen: Kind = "none" if strength < self._config.invisible else kind
             return Sample(shown, twin, torch.tensor(KINDS.index(seen)))
         return self.of_kind("none", rng)
+
+
+def field_tiles(field: FieldFolder, images: Path, config: TrainConfig) -> FieldTiles:
+    """Tiles of the training part of a field folder; clean images and drawings are processed too.
+
+    Raises UsageError where the folder or its split file is not in order.
+    """
+    rng = np.random.default_rng([config.data.seed, _DRAWING_SEED])
+    drawn = []
+    for _ in range(config.field.drawn):
+        side = int(rng.integers(300, 600))
+        drawn.append(draw_scene(side, bool(rng.random() < 0.5), rng))
+    others = find_images(images, "train")
+    return FieldTiles(field.part("train"), others, drawn, config.field, config.data.size)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:

@@ -48,7 +48,9 @@ from demoire.training.checkpoint import (
 )
 from demoire.training.config import TrainConfig
 from demoire.training.curves import draw_png, write_csv, write_events
-from demoire.training.data import PairSource, Sample, Samples, batches
+from demoire.training.data import PairSource, Sample, Samples, batches, field_tiles
+from demoire.training.field import FieldFolder
+from demoire.training.field_tiles import FieldTiles
 from demoire.training.growth import can_grow, grow
 from demoire.training.optimizers import build_optimizer, learning_rate
 from demoire.training.shards import make_shards, missing_shards
@@ -217,20 +219,22 @@ def _progress(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], 
         yield lambda text: bar.update(line, advance=1, description=text)
 
 
-def _batches(source: PairSource, config: TrainConfig, first: int) -> Iterator[Sample]:
+def _batches(
+    source: PairSource, tiles: FieldTiles | None, config: TrainConfig, first: int
+) -> Iterator[Sample]:
     """The batches from step `first` to the end, stage by stage of the curriculum."""
     for number, (begin, end, data) in enumerate(config.stages()):
         if end > first:
             seed = (data.seed, number) if number else (data.seed,)
-            yield from batches(
-                Samples(source.under(data), config.task, data, seed), max(begin, first), end, data
-            )
+            samples = Samples(source.under(data), config.task, data, seed, tiles)
+            yield from batches(samples, max(begin, first), end, data)
 
 
 def _steps(
     run: _Run,
     task: TrainingTask,
     source: PairSource,
+    tiles: FieldTiles | None,
     config: TrainConfig,
     out: Path,
     title: str,
@@ -243,7 +247,7 @@ def _steps(
     recent: list[dict[str, float]] = []
     limit = math.inf if config.minutes is None else 60 * config.minutes
     with _stop_on_signal() as stop_asked, _progress(title, config.steps, run.step) as show:
-        for batch in _batches(source, config, run.step):
+        for batch in _batches(source, tiles, config, run.step):
             recent.append(_train_step(run, task, batch, config))
             show(f"{title} loss {recent[-1]['loss']:.4f}")
             if run.step % config.log_every == 0:
@@ -306,6 +310,7 @@ def train(
     *,
     resume: bool = False,
     shards: Path | None = None,
+    field: FieldFolder | None = None,
     title: str | None = None,
     on_validation: OnValidation | None = None,
 ) -> TrainResult:
@@ -313,8 +318,9 @@ def train(
 
     images: a folder of clean images (with subfolders). resume: go on from the checkpoint in `out`,
     if there is one. shards: a folder of training pairs simulated beforehand, filled first where it
-    is not full; None simulates while training. Validation pairs are always simulated anew. title:
-    of the progress bar, by default the configuration's name. Raises UsageError for a folder without
+    is not full; None simulates while training. field: real pictures, of which a detector's training
+    takes the share that `config.field` says. Validation pairs are always simulated anew. title: of
+    the progress bar, by default the configuration's name. Raises UsageError for a folder without
     images or an `out` that holds another run, WeightsError where the weights to start from are
     missing, damaged or of another structure, DemoireError when the loss is no longer finite; the
     last good checkpoint stays.
@@ -331,10 +337,15 @@ def train(
         fill_shards(shards, images, config)
     source = PairSource(images, "train", config.largest(), shards)
     torch.manual_seed(config.seed)
-    task = TASKS[config.task](config, images)
+    if field is not None and config.task != "detector":
+        raise UsageError("Field pictures train detectors only; leave out --field.")
+    tiles = None if field is None else field_tiles(field, images, config)
+    task = TASKS[config.task](config, images, field)
     run = _start(task, config, out, shards)
     done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
-    finished = done or _steps(run, task, source, config, out, title or config.name, on_validation)
+    finished = done or _steps(
+        run, task, source, tiles, config, out, title or config.name, on_validation
+    )
     path = out / f"{config.name}.safetensors"
     seconds = time.monotonic() - began
     return TrainResult(

@@ -5,7 +5,7 @@ The loop knows nothing of moiré; what differs between detector and restorer is 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +18,16 @@ from demoire.models.networks import save_detector, save_restorer
 from demoire.models.restorer import Restorer, build_restorer
 from demoire.simulate import KINDS
 from demoire.training.adversarial import Adversary
-from demoire.training.calibration import calibrate, clean_pictures, detector_figures, tile_logits
+from demoire.training.calibration import (
+    calibrate,
+    clean_pictures,
+    detector_figures,
+    field_pictures,
+    tile_logits,
+)
 from demoire.training.config import TrainConfig
 from demoire.training.data import PairSource, Sample, Samples, validation_set
+from demoire.training.field import FieldFolder
 from demoire.training.losses import detector_loss, restorer_loss
 
 _PSNR_LIMIT = 60.0
@@ -88,7 +95,7 @@ def _psnr(one: Tensor, other: Tensor) -> Tensor:
 class RestorerTask:
     """Moiré in, the clean twin out."""
 
-    def __init__(self, config: TrainConfig, images: Path) -> None:
+    def __init__(self, config: TrainConfig, images: Path, field: FieldFolder | None) -> None:
         self._config = config
         self._held_out = _held_out(config, PairSource(images, "validation", config.data))
         wanted = config.restorer_loss.adversarial > 0
@@ -145,11 +152,14 @@ class DetectorTask:
 
     adversary: Adversary | None = None
 
-    def __init__(self, config: TrainConfig, images: Path) -> None:
+    def __init__(self, config: TrainConfig, images: Path, field: FieldFolder | None) -> None:
         self._config = config
         source = PairSource(images, "validation", config.data)
         self._held_out = _held_out(config, source)
-        self._clean = clean_pictures(images, source, config.data)
+        clean = clean_pictures(images, source, config.data)
+        if field is not None:
+            clean = replace(clean, field=field_pictures(field.part("validation"), config.data))
+        self._clean = clean
 
     def network(self) -> Detector:
         return Detector(self._config.detector)

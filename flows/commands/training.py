@@ -120,6 +120,18 @@ def train(
             metavar="DIR", help="Simulate beforehand into this folder, for several epochs or runs."
         ),
     ] = None,
+    field: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Real pictures too, for a detector; see docs/models.md."),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Which source of field pictures is in which part.",
+            show_default="split.toml in --field",
+        ),
+    ] = None,
     register: Annotated[
         str | None,
         typer.Option(
@@ -143,9 +155,11 @@ def train(
     """
     keep_storage_options(storage_option or ())
     logging.getLogger("demoire").setLevel(logging.INFO)
+    from demoire.training.field import FieldFolder
     from pipelines.training.job import TrainJob
 
-    job = TrainJob(config, images, out, resume, shards, register, registry, pairs, force)
+    pictures = None if field is None else FieldFolder(field, split)
+    job = TrainJob(config, images, out, resume, shards, register, registry, pairs, force, pictures)
     if prefect:
         from flows.train_model import run_flow as run
     else:

@@ -26,6 +26,7 @@ from demoire.simulate import KINDS
 from demoire.simulate.pairs import LABELS, clean_images, write_pairs
 from demoire.training.checkpoint import check_out
 from demoire.training.config import load_config
+from demoire.training.field import FieldFolder
 from demoire.training.loop import TrainResult, fill_shards, train
 from pipelines.evaluation.figures import evaluate_pairs
 from pipelines.evaluation.page import evaluate_page
@@ -56,6 +57,7 @@ class TrainJob:
     registry: str | None = None  # folder or URL; None: see Registry
     pairs: int = 20  # of each kind, to evaluate on
     force: bool = False  # register what is no better, too
+    field: FieldFolder | None = None  # real pictures, for a detector
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def train_weights(job: TrainJob) -> TrainResult:
     """Train, or go on from the checkpoint in OUT; whether that may be gone on with was checked at
     the beginning.
     """
-    return train(load_config(job.config), job.images, job.out, resume=True, shards=job.shards)
+    config = load_config(job.config)
+    return train(config, job.images, job.out, resume=True, shards=job.shards, field=job.field)
 
 
 def evaluate_weights(job: TrainJob, weights: Path) -> Evaluation:

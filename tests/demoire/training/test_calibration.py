@@ -47,6 +47,18 @@ def test_threshold_leaves_clean_tiles_and_pictures_alone() -> None:
     assert calibration.tile_threshold == 0.1
 
 
+def test_field_pictures_raise_the_threshold() -> None:
+    """One that is taken for moiré in 100 is too many; one in 300 is not."""
+    logits, kinds = _overconfident(4000, factor=1.0)
+    sure = torch.tensor([[0.0, 9.0, 0, 0]] * 4)
+    harmless = torch.tensor([[9.0, 0, 0, 0]])
+    alone = calibrate(logits, kinds, CleanPictures()).threshold
+    few = calibrate(logits, kinds, CleanPictures(field=(sure, *[harmless] * 99))).threshold
+    many = calibrate(logits, kinds, CleanPictures(field=(sure, *[harmless] * 299))).threshold
+    assert few > 0.999
+    assert many == alone
+
+
 def test_figures_by_hand() -> None:
     """Two clean tiles, one of them suspected; two screens, one found and one taken for halftone."""
     logits = torch.tensor([[5.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0]])

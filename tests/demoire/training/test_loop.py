@@ -29,12 +29,14 @@ from demoire.models.weights import find_weights
 from demoire.training import curves
 from demoire.training.config import (
     DiscriminatorConfig,
+    FieldConfig,
     OptimizerConfig,
     RestorerLossConfig,
     Stage,
     TrainConfig,
     load_config,
 )
+from demoire.training.field import FieldFolder
 from demoire.training.loop import fill_shards, train
 from demoire.training.tasks import RestorerTask
 
@@ -63,6 +65,25 @@ def test_a_run_leaves_weights_figures_and_curve(
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [2, 3, 4, 6, 6]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_detector_trains_on_field_pictures(
+    scene_folder: Path, field: FieldFolder, tmp_path: Path
+) -> None:
+    config = _tiny("detector", field=FieldConfig(share=1.0, drawn=2))
+    alone = train(config, scene_folder, tmp_path / "alone")
+    result = train(config, scene_folder, tmp_path / "out", field=field)
+    assert result.finished
+    assert alone.weights is not None
+    assert result.weights is not None
+    assert find_weights(str(result.weights)).digest != find_weights(str(alone.weights)).digest
+
+
+def test_a_restorer_takes_no_field_pictures(
+    scene_folder: Path, field: FieldFolder, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="train detectors only"):
+        train(_tiny("restorer"), scene_folder, tmp_path / "out", field=field)
 
 
 @pytest.mark.parametrize(
