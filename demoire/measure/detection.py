@@ -1,4 +1,8 @@
-"""How right a detector is: ROC, threshold figures, and calibration."""
+"""How right a detector is: figures at a threshold, ROC, and how far its scores are probabilities.
+
+Scores are probabilities of moiré, 0..1, of images whose truth is known. These measures are the same
+for whole images (`demoire evaluate`) and for single cells (training).
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +12,40 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
+Truth = Sequence[bool] | NDArray[np.bool_]
+Scores = Sequence[float] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RocPoint:
+    """What a detector does at one threshold.
+
+    Attributes:
+        threshold: 0..1; scores from here on count as moiré.
+        false_positive_rate: Share of clean images that reach the threshold, 0..1.
+        true_positive_rate: Share of images with moiré that reach it, 0..1.
+    """
+
+    threshold: float
+    false_positive_rate: float
+    true_positive_rate: float
+
 
 @dataclass(frozen=True)
 class DetectorFigures:
-    """How right a detector is on images whose truth is known; a ratio without a denominator is
-    None.
+    """How right a detector is on images whose truth is known.
+
+    A ratio whose denominator is zero is None.
+
+    Attributes:
+        n: Images.
+        accuracy: Share that is judged right, 0..1.
+        precision: Of the images judged to have moiré, the share that has, 0..1.
+        recall: Of the images with moiré, the share judged to have it, 0..1.
+        f1: Harmonic mean of precision and recall, 0..1.
+        auc: Area under the ROC curve, 0.5 for guessing; None unless both classes are there.
+        roc: The curve, with falling thresholds and without its corner (0, 0); empty unless both
+            classes are there.
     """
 
     n: int
@@ -20,85 +53,125 @@ class DetectorFigures:
     precision: float | None
     recall: float | None
     f1: float | None
-    auc: float | None  # area under the ROC curve; None unless both classes are there
-    # (threshold, false positive rate, true positive rate), threshold falling; the corner (0, 0) is
-    # left out.
-    roc: tuple[tuple[float, float, float], ...]
+    auc: float | None
+    roc: tuple[RocPoint, ...]
 
 
-def detector_figures(
-    truth: Sequence[bool], scores: Sequence[float], threshold: float
-) -> DetectorFigures:
-    """Figures of scores (probability of moiré, 0..1) against the truth; `score >= threshold` says
-    moiré.
+def detector_figures(truth: Truth, scores: Scores, threshold: float) -> DetectorFigures:
+    """Hold scores against the truth.
 
-    Raises ValueError when there are none or their numbers differ.
+    Args:
+        truth: Whether each image has moiré.
+        scores: Probability of moiré of each, 0..1.
+        threshold: Scores of at least this count as moiré.
+
+    Raises:
+        ValueError: There are no images, or the numbers of truths and scores differ.
+
+    References:
+        Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27, 2006.
     """
     if len(truth) != len(scores) or not len(truth):
         raise ValueError(f"{len(truth)} truths and {len(scores)} scores give no figures")
-    is_moire, score = np.asarray(truth, bool), np.asarray(scores, float)
-    said = score >= threshold
-    right, wrong, missed = (
-        int((said & is_moire).sum()),
-        int((said & ~is_moire).sum()),
-        int((~said & is_moire).sum()),
-    )
-    both = bool(is_moire.any() and not is_moire.all())
+    is_moire = np.asarray(truth, bool)
+    score = np.asarray(scores, float)
+    is_flagged = score >= threshold
+    true_positives = int((is_flagged & is_moire).sum())
+    false_positives = int((is_flagged & ~is_moire).sum())
+    false_negatives = int((~is_flagged & is_moire).sum())
+    has_both_classes = bool(is_moire.any() and not is_moire.all())
     return DetectorFigures(
         n=len(score),
-        accuracy=float((said == is_moire).mean()),
-        precision=_ratio(right, right + wrong),
-        recall=_ratio(right, right + missed),
-        f1=_ratio(2 * right, 2 * right + wrong + missed),
-        auc=float(roc_auc_score(is_moire, score)) if both else None,
-        roc=_roc(is_moire, score) if both else (),
+        accuracy=float((is_flagged == is_moire).mean()),
+        precision=_ratio(true_positives, true_positives + false_positives),
+        recall=_ratio(true_positives, true_positives + false_negatives),
+        f1=_ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives),
+        auc=float(roc_auc_score(is_moire, score)) if has_both_classes else None,
+        roc=_roc(is_moire, score) if has_both_classes else (),
     )
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images of which a detector said about the same, and how many of them it was true of."""
+    """Images whose scores lie in the same step.
+
+    Attributes:
+        n: Images in the step.
+        mean_score: Their mean score, 0..1.
+        moire_share: The share of them that has moiré, 0..1.
+    """
 
     n: int
-    said: float  # mean score, 0..1
-    so: float  # share that has moiré, 0..1
+    mean_score: float
+    moire_share: float
 
 
-def reliability(
-    truth: Sequence[bool], scores: Sequence[float], bins: int = 10
-) -> tuple[ReliabilityBin, ...]:
-    """What was said beside what is so, over equal steps of the score (probability of moiré); empty
-    steps are left out.
+def reliability(truth: Truth, scores: Scores, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """Mean score beside the share with moiré, over equal steps of the score: a reliability diagram.
 
-    The reliability diagram of Niculescu-Mizil and Caruana, "Predicting Good Probabilities", 2005.
+    Args:
+        truth: Whether each image has moiré.
+        scores: Probability of moiré of each, 0..1.
+        bins: Steps from 0 to 1.
+
+    Returns:
+        The steps from low to high scores, without empty ones.
+
+    References:
+        Niculescu-Mizil, Caruana, "Predicting Good Probabilities With Supervised Learning", ICML
+        2005.
     """
-    is_moire, score = np.asarray(truth, bool), np.asarray(scores, float)
-    step = np.minimum((score * bins).astype(int), bins - 1)
-    masks = [step == number for number in range(bins)]
-    return tuple(
-        ReliabilityBin(int(mask.sum()), float(score[mask].mean()), float(is_moire[mask].mean()))
-        for mask in masks
-        if mask.any()
-    )
+    is_moire = np.asarray(truth, bool)
+    score = np.asarray(scores, float)
+    step = np.minimum((score * bins).astype(int), bins - 1)  # a score of 1 is in the last step
+    diagram = []
+    for number in range(bins):
+        mask = step == number
+        if not mask.any():
+            continue
+        reliability_bin = ReliabilityBin(
+            n=int(mask.sum()),
+            mean_score=float(score[mask].mean()),
+            moire_share=float(is_moire[mask].mean()),
+        )
+        diagram.append(reliability_bin)
+    return tuple(diagram)
 
 
-def calibration_error(reliability: Sequence[ReliabilityBin]) -> float:
-    """Expected calibration error: the mean distance between what is said and what is so (Guo et
-    al., 2017).
+def calibration_error(diagram: Sequence[ReliabilityBin]) -> float:
+    """Expected calibration error of a reliability diagram.
+
+    The mean over images of |mean score - share with moiré| of their step.
+
+    Returns:
+        0..1; 0 for scores that are right as often as they say.
+
+    References:
+        Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, eq. 3.
     """
-    count = sum(found.n for found in reliability)
-    return sum(found.n * abs(found.said - found.so) for found in reliability) / max(1, count)
+    count = 0
+    error = 0.0
+    for step in diagram:
+        count += step.n
+        error += step.n * abs(step.mean_score - step.moire_share)
+    return error / max(1, count)
 
 
 def share_interval(part: int, whole: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was seen as `part` of `whole`, 0..1.
+    """The 95 % confidence interval of a share that was seen as `part` of `whole`.
 
-    By Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927: unlike
-    the normal one it holds for shares near 0, of which this project has most. (0, 1) of nothing.
+    Unlike the normal interval, Wilson's holds for shares near 0, which most of ours are.
+
+    Returns:
+        Lower and upper bound, 0..1; (0, 1) where `whole` is 0.
+
+    References:
+        Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of
+        the American Statistical Association 22, 1927.
     """
     if whole == 0:
         return 0.0, 1.0
-    z = 1.959964
+    z = 1.959964  # of the normal distribution, for 95 %
     share = part / whole
     middle = share + z * z / (2 * whole)
     reach = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
@@ -110,10 +183,13 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _roc(
-    is_moire: NDArray[np.bool_], score: NDArray[np.float64]
-) -> tuple[tuple[float, float, float], ...]:
-    points = list(zip(*roc_curve(is_moire, score), strict=True))
-    return tuple(
-        (float(threshold), float(false), float(true)) for false, true, threshold in points[1:]
+def _roc(is_moire: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[RocPoint, ...]:
+    false_positive_rates, true_positive_rates, thresholds = roc_curve(is_moire, score)
+    # The first point is (0, 0) at a threshold of infinity, which is no JSON.
+    points = zip(
+        thresholds[1:].tolist(),
+        false_positive_rates[1:].tolist(),
+        true_positive_rates[1:].tolist(),
+        strict=True,
     )
+    return tuple(RocPoint(*point) for point in points)

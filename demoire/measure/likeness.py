@@ -1,8 +1,8 @@
-"""Figures: how alike two pictures are, and how right a detector is.
+"""How alike two pictures are: PSNR, SSIM and CIEDE2000.
 
-All of a picture's figures take it as (H, W, 1 or 3) uint8 or uint16. They run on every cleaned
-image beside the model, so they work in stripes that stay in the cache; on one thread about 1000
-(psnr), 40 (ssim) and 80 (colour_difference) MP/s.
+All measures take two pictures (H, W, 1 or 3) of one shape, uint8 or uint16 over the full range of
+their type. They run on every cleaned image beside the model, so they work in stripes that stay in
+the cache: on one thread about 1000 (psnr), 40 (ssim) and 80 (colour_difference) MP/s.
 """
 
 import math
@@ -14,36 +14,68 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from demoire.imaging.codecs.raster import Pixels
 
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # BT.601, as in JPEG
-_SIGMA, _RADIUS = 1.5, 5  # Wang et al. 2004: a Gaussian window of 11 x 11
-_K1, _K2 = 0.01, 0.03
 _STRIPE = 128  # rows
-_BLOCK = 8  # px
+# Weights of red, green and blue in luma, as in JPEG: Rec. ITU-R BT.601, section 2.5.1.
+_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+# SSIM's window and constants, as Wang et al. chose them.
+_SIGMA = 1.5  # px
+_RADIUS = 5  # px: a window of 11 x 11
+_K1 = 0.01
+_K2 = 0.03
+_BLOCK = 8  # px, of which colour_difference compares the averages
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio over all samples, dB, the peak being the type's full range;
-    infinite where equal.
+    """Peak signal-to-noise ratio over all samples.
+
+    10 log10(peak^2 / MSE), where the peak is the full range of the type (255 or 65535) and MSE is
+    the mean squared difference over pixels and channels.
+
+    Args:
+        a: (H, W, 1 or 3) uint8 or uint16.
+        b: Likewise.
+
+    Returns:
+        dB, usually 20 to 60; infinite where the pictures are equal.
+
+    Raises:
+        ValueError: The pictures differ in shape or type.
     """
     _check(a, b)
-    error = sum(
-        cv2.norm(
-            np.ascontiguousarray(a[i : i + _STRIPE]),
-            np.ascontiguousarray(b[i : i + _STRIPE]),
-            cv2.NORM_L2,
-        )
-        ** 2
-        for i in range(0, len(a), _STRIPE)
-    )
-    return 10 * math.log10(_full(a) ** 2 * a.size / error) if error else math.inf
+    error = 0.0
+    for top in range(0, len(a), _STRIPE):
+        stripe_a = np.ascontiguousarray(a[top : top + _STRIPE])
+        stripe_b = np.ascontiguousarray(b[top : top + _STRIPE])
+        error += cv2.norm(stripe_a, stripe_b, cv2.NORM_L2) ** 2
+    if error == 0:
+        return math.inf
+    return 10 * math.log10(_full_range(a) ** 2 * a.size / error)
 
 
 def ssim(a: Pixels, b: Pixels) -> float:
-    """Structural similarity of the luma (BT.601), -1..1: Wang et al., "Image Quality Assessment",
-    2004.
+    """Structural similarity of the luma.
 
-    Gaussian window of sigma 1.5 and 11 x 11 px, K1 0.01, K2 0.03; averaged over the places where
-    the window lies within the picture (over all places where it is smaller than the window).
+    The mean over windows of
+
+        (2 ma mb + C1) (2 cov + C2) / ((ma^2 + mb^2 + C1) (va + vb + C2))
+
+    with the windows' means m, variances v and covariance, C1 = (0.01 L)^2, C2 = (0.03 L)^2, L the
+    full range of the type. Windows are Gaussian, of sigma 1.5 and 11 x 11 px. Averaged are those
+    that lie within the picture; all of them where the picture is smaller than a window.
+
+    Args:
+        a: (H, W, 1 or 3) uint8 or uint16.
+        b: Likewise.
+
+    Returns:
+        -1..1; 1 where the luma is equal.
+
+    Raises:
+        ValueError: The pictures differ in shape or type.
+
+    References:
+        Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to
+        Structural Similarity", IEEE Transactions on Image Processing 13(4), 2004.
     """
     _check(a, b)
     height, width = a.shape[:2]
@@ -51,53 +83,90 @@ def ssim(a: Pixels, b: Pixels) -> float:
     total = 0.0
     for top in range(inset, height - inset, _STRIPE):
         bottom = min(top + _STRIPE, height - inset)
-        rows = slice(max(top - _RADIUS, 0), min(bottom + _RADIUS, height))
-        likeness = _ssim_map(_luma(a[rows]), _luma(b[rows]), _full(a))
-        kept = likeness[top - rows.start : bottom - rows.start, inset : width - inset]
-        total += float(kept.sum(dtype=np.float64))
-    return total / ((height - 2 * inset) * (width - 2 * inset))
+        # The windows of the stripe's rows reach over its edges.
+        first = max(top - _RADIUS, 0)
+        last = min(bottom + _RADIUS, height)
+        luma_a = _luma(a[first:last])
+        luma_b = _luma(b[first:last])
+        likeness = _ssim_map(luma_a, luma_b, _full_range(a))
+        inner = likeness[top - first : bottom - first, inset : width - inset]
+        total += float(inner.sum(dtype=np.float64))
+    windows = (height - 2 * inset) * (width - 2 * inset)
+    return float(total / windows)
 
 
-def _ssim_map(a: NDArray[np.float32], b: NDArray[np.float32], full: float) -> NDArray[np.float32]:
-    c1, c2 = (_K1 * full) ** 2, (_K2 * full) ** 2
-    mean_a, mean_b = _smooth(a), _smooth(b)
-    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
+def _ssim_map(
+    a: NDArray[np.float32], b: NDArray[np.float32], full_range: float
+) -> NDArray[np.float32]:
+    """SSIM of the window around each pixel, (H, W)."""
+    c1 = (_K1 * full_range) ** 2
+    c2 = (_K2 * full_range) ** 2
+    mean_a = _smooth(a)
+    mean_b = _smooth(b)
+    product = mean_a * mean_b
+    squares = mean_a**2 + mean_b**2
     covariance = _smooth(a * b) - product
     variances = _smooth(a * a + b * b) - squares
     likeness = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
     return likeness.astype(np.float32, copy=False)
 
 
-def _smooth(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(x, (2 * _RADIUS + 1,) * 2, _SIGMA, borderType=cv2.BORDER_REFLECT)
+def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the Gaussian window around each pixel."""
+    side = 2 * _RADIUS + 1
+    smooth: NDArray[np.float32] = cv2.GaussianBlur(
+        values, (side, side), _SIGMA, borderType=cv2.BORDER_REFLECT
+    )
+    return smooth
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float32]:
+    """(H, W) of (H, W, 1 or 3), in the range of the pixels."""
     floats = np.ascontiguousarray(pixels, dtype=np.float32)
-    return floats[:, :, 0] if pixels.shape[2] == 1 else cv2.transform(floats, _LUMA)
+    if pixels.shape[2] == 1:
+        return floats[:, :, 0]
+    luma: NDArray[np.float32] = cv2.transform(floats, _LUMA)
+    return luma
 
 
 def colour_difference(a: Pixels, b: Pixels) -> float:
-    """Mean CIEDE2000 between the averages of blocks of 8 x 8 px, read as sRGB; about 1 is just
-    seen.
+    """Mean CIEDE2000 between the averages of blocks of 8 x 8 px, read as sRGB.
 
-    Averages, because it is asked whether colours stayed, and fine moiré has colours of its own in
-    every pixel.
+    The question is whether colours stayed. Fine moiré has colours of its own in every pixel, so
+    pixels would say no whenever moiré was taken away; averages of blocks do not.
+
+    Args:
+        a: (H, W, 1 or 3) uint8 or uint16.
+        b: Likewise.
+
+    Returns:
+        0 for equal colours; about 1 is just visible.
+
+    Raises:
+        ValueError: The pictures differ in shape or type.
+
+    References:
+        Sharma, Wu, Dalal, "The CIEDE2000 Color-Difference Formula: Implementation Notes,
+        Supplementary Test Data, and Mathematical Observations", Color Research & Application 30(1),
+        2005.
     """
     _check(a, b)
     return float(np.mean(deltaE_ciede2000(_block_colours(a), _block_colours(b))))
 
 
 def _block_colours(pixels: Pixels) -> NDArray[np.floating]:
+    """CIELAB of the average of each block, (H / 8, W / 8, 3)."""
     height, width = pixels.shape[:2]
-    small = cv2.resize(
-        pixels, (max(1, width // _BLOCK), max(1, height // _BLOCK)), interpolation=cv2.INTER_AREA
-    ).astype(np.float32)
-    small = np.atleast_3d(small) / _full(pixels)
-    return rgb2lab(small if small.shape[2] == 3 else np.repeat(small, 3, axis=2))
+    size = (max(1, width // _BLOCK), max(1, height // _BLOCK))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = np.atleast_3d(small) / _full_range(pixels)
+    if small.shape[2] == 1:
+        small = np.repeat(small, 3, axis=2)
+    lab: NDArray[np.floating] = rgb2lab(small)
+    return lab
 
 
-def _full(pixels: Pixels) -> float:
+def _full_range(pixels: Pixels) -> float:
     return float(np.iinfo(pixels.dtype).max)
 
 

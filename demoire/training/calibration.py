@@ -18,7 +18,7 @@ from sklearn import metrics
 from torch import Tensor
 
 from demoire.cleaning.grid import Grid
-from demoire.measure.detection import calibration_error, reliability
+from demoire.measure.detection import calibration_error, detector_figures, reliability
 from demoire.models.detector import TILE, Calibration, Detector, image_score
 from demoire.moire import KINDS
 from demoire.simulate.pairs import Scene, read_scene
@@ -172,49 +172,76 @@ def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibratio
     return Calibration(temperature, threshold, _TILE_THRESHOLD)
 
 
-def detector_figures(
+def validation_figures(
     logits: Tensor, kinds: Tensor, clean: CleanPictures, calibration: Calibration
 ) -> dict[str, Any]:
-    """Accuracy, precision, recall, F1 at the threshold, AUC and ROC, confusion by kind, calibration
-    error; as JSON.
+    """How right the detector is on the validation data, as JSON.
 
-    `partial_auc` is the area under the ROC up to 5 false alarms in 100, scaled so that chance is
-    0.5 (McClish, 1989). Each labelled tile counts as an image of one tile. `clean_touched` and
-    `lookalikes_touched` are the shares of whole clean pictures, natural and drawn, that reach the
-    threshold.
+    Those of `demoire.measure.detection` at the threshold, 0.0 for ratios without a denominator,
+    where each labelled tile counts as an image; ROC and confusion by kind; and besides:
+
+    - `partial_auc`: the area under the ROC up to 5 false alarms in 100, scaled so that chance is
+      0.5.
+    - `clean_touched`, `lookalikes_touched`: the shares of whole clean pictures, natural and drawn,
+      that reach the threshold.
+
+    Args:
+        logits: (N, 4) of labelled tiles.
+        kinds: (N,) of the tiles, as indices into KINDS.
+        clean: Logits (T, 4) of the tiles of whole clean pictures.
+        calibration: What turns logits into a decision.
+
+    References:
+        McClish, "Analyzing a Portion of the ROC Curve", Medical Decision Making 9, 1989 (partial
+        AUC).
     """
     probabilities = _probabilities(logits, calibration.temperature)
-    moire = 1 - probabilities[:, 0]
+    scores = 1 - probabilities[:, 0]
     truth = (kinds != 0).numpy()
-    both = 0 < truth.sum() < len(truth)
-    said = moire >= calibration.threshold
-    natural = _scores(clean.natural, calibration.temperature) >= calibration.threshold
-    lookalikes = _scores(clean.lookalikes, calibration.temperature) >= calibration.threshold
-    figures: dict[str, Any] = {
-        "n": len(truth),
-        "accuracy": metrics.accuracy_score(truth, said),
-        "precision": metrics.precision_score(truth, said, zero_division=0.0),
-        "recall": metrics.recall_score(truth, said, zero_division=0.0),
-        "f1": metrics.f1_score(truth, said, zero_division=0.0),
-        "auc": metrics.roc_auc_score(truth, moire) if both else 0.0,
-        "partial_auc": metrics.roc_auc_score(truth, moire, max_fpr=_FALSE_ALARMS) if both else 0.0,
-        "clean_touched": natural.mean() if natural.size else 0.0,
-        "lookalikes_touched": lookalikes.mean() if lookalikes.size else 0.0,
-        "calibration_error": calibration_error(reliability(truth.tolist(), moire.tolist())),
+    figures = detector_figures(truth, scores, calibration.threshold)
+    partial_auc = None
+    if figures.auc is not None:
+        partial_auc = metrics.roc_auc_score(truth, scores, max_fpr=_FALSE_ALARMS)
+    shares = {
+        "accuracy": figures.accuracy,
+        "precision": figures.precision,
+        "recall": figures.recall,
+        "f1": figures.f1,
+        "auc": figures.auc,
+        "partial_auc": partial_auc,
+        "clean_touched": _share_touched(clean.natural, calibration),
+        "lookalikes_touched": _share_touched(clean.lookalikes, calibration),
+        "calibration_error": calibration_error(reliability(truth, scores)),
     }
-    figures = {
-        name: round(float(value), 5) if name != "n" else value for name, value in figures.items()
+    rounded = {name: round(float(value or 0.0), 5) for name, value in shares.items()}
+    # The curve begins at (0, 0), which DetectorFigures leaves out.
+    false_positive_rates = [0.0, *(point.false_positive_rate for point in figures.roc)]
+    true_positive_rates = [0.0, *(point.true_positive_rate for point in figures.roc)]
+    return {
+        "n": figures.n,
+        **rounded,
+        "roc": {
+            "false_positive_rate": np.round(false_positive_rates, 5).tolist(),
+            "true_positive_rate": np.round(true_positive_rates, 5).tolist(),
+        },
+        "confusion": _confusion(kinds, probabilities),
     }
-    false, true, _ = metrics.roc_curve(truth, moire)
-    figures["roc"] = {
-        "false_positive_rate": false.round(5).tolist(),
-        "true_positive_rate": true.round(5).tolist(),
-    }
-    confusion = metrics.confusion_matrix(
+
+
+def _share_touched(pictures: Sequence[Tensor], calibration: Calibration) -> float | None:
+    """The share of pictures that reach the threshold; None without pictures."""
+    if not pictures:
+        return None
+    scores = _scores(pictures, calibration.temperature)
+    return float((scores >= calibration.threshold).mean())
+
+
+def _confusion(kinds: Tensor, probabilities: NDArray[np.float64]) -> dict[str, dict[str, int]]:
+    """True kind -> kind with the highest probability -> tiles."""
+    counts = metrics.confusion_matrix(
         kinds.numpy(), probabilities.argmax(axis=1), labels=range(len(KINDS))
     )
-    figures["confusion"] = {
-        kind: dict(zip(KINDS, row.tolist(), strict=True))
-        for kind, row in zip(KINDS, confusion, strict=True)
-    }
-    return figures
+    confusion: dict[str, dict[str, int]] = {}
+    for kind, row in zip(KINDS, counts.tolist(), strict=True):
+        confusion[kind] = dict(zip(KINDS, row, strict=True))
+    return confusion

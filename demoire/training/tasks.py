@@ -21,9 +21,9 @@ from demoire.training.adversarial import Adversary
 from demoire.training.calibration import (
     calibrate,
     clean_pictures,
-    detector_figures,
     field_pictures,
     tile_logits,
+    validation_figures,
 )
 from demoire.training.config import TrainConfig
 from demoire.training.data import PairSource, Sample, Samples, validation_set
@@ -178,7 +178,7 @@ class DetectorTask:
         clean = self._clean.map(lambda tiles: tile_logits(network, tiles, self._config.device))
         kinds = self._held_out.kind
         network.calibration = calibrate(logits, kinds, clean)
-        figures = detector_figures(logits, kinds, clean, network.calibration)
+        figures = validation_figures(logits, kinds, clean, network.calibration)
         loss = nn.functional.cross_entropy(logits / network.calibration.temperature, kinds).item()
         names = ("accuracy", "recall", "auc", "partial_auc", "clean_touched", "lookalikes_touched")
         curve = {"cross_entropy": round(loss, 5)} | {name: float(figures[name]) for name in names}

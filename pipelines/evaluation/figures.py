@@ -12,7 +12,7 @@ The folder is checked before anything is cleaned, so that one that is not in ord
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +182,14 @@ def _by_kind(pairs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | 
 
 def _detector(labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
     truth, scores = [image.moire for image in labelled], [image.said.score for image in labelled]
-    figures = asdict(detector_figures(truth, scores, threshold))
-    roc, bins = figures.pop("roc"), reliability(truth, scores)
+    figures = detector_figures(truth, scores, threshold)
+    ratios = asdict(figures)
+    del ratios["roc"]
+    diagram = reliability(truth, scores)
     clean = [image for image in labelled if not image.moire]
     touched = sum(image.said.score >= threshold for image in clean)
     return {
-        "detector": figures,
+        "detector": ratios,
         "threshold": threshold,
         "clean_touched": touched / len(clean) if clean else None,
         "images": [
@@ -199,12 +201,14 @@ def _detector(labelled: Sequence[Labelled], threshold: float) -> dict[str, Any]:
             }
             for image in labelled
         ],
-        "roc": [list(point) for point in roc],
+        "roc": [list(astuple(point)) for point in figures.roc],
         "confusion": _confusion(labelled),
         "strengths": _by_strength(labelled, threshold),
         "calibration": {
-            "error": calibration_error(bins),
-            "bins": [asdict(found) for found in bins],
+            "error": calibration_error(diagram),
+            "bins": [
+                {"n": step.n, "said": step.mean_score, "so": step.moire_share} for step in diagram
+            ],
         },
     }
 

@@ -1,4 +1,4 @@
-"""Figures against independent implementations, and against what they are asked to see."""
+"""Measures of likeness against independent implementations, and against what they should see."""
 
 import math
 
@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from demoire.measure.detection import calibration_error, detector_figures, reliability
 from demoire.measure.likeness import colour_difference, psnr, ssim
 
 
@@ -92,45 +91,3 @@ def test_pictures_that_do_not_match_are_refused() -> None:
             figure(a, a.astype(np.uint16))
         with pytest.raises(ValueError, match="cannot be compared"):
             figure(a, a[:4])
-
-
-def test_detector_figures_of_a_case_done_by_hand() -> None:
-    truth = [True, True, True, False, False, False, False, True]
-    scores = [0.9, 0.8, 0.3, 0.7, 0.2, 0.1, 0.1, 0.6]
-    figures = detector_figures(truth, scores, 0.5)
-    assert (figures.n, figures.accuracy) == (8, 0.75)
-    assert (figures.precision, figures.recall, figures.f1) == (0.75, 0.75, 0.75)
-    assert figures.auc == pytest.approx(14 / 16)  # of 16 pairs, 0.6 and 0.3 stand behind 0.7
-    assert figures.roc[0] == (0.9, 0.0, 0.25) and figures.roc[-1][1:] == (1.0, 1.0)
-    assert all(math.isfinite(number) for point in figures.roc for number in point)
-
-
-def test_figures_that_have_no_denominator_are_none() -> None:
-    clean = detector_figures([False, False], [0.1, 0.2], 0.5)
-    assert (clean.accuracy, clean.precision, clean.recall, clean.f1, clean.auc, clean.roc) == (
-        1.0,
-        None,
-        None,
-        None,
-        None,
-        (),
-    )
-    with pytest.raises(ValueError, match="no figures"):
-        detector_figures([], [], 0.5)
-
-
-def test_reliability_sets_what_was_said_beside_what_is_so() -> None:
-    truth, scores = [False, False, True, True, True, False], [0.02, 0.04, 0.06, 0.93, 1.0, 0.95]
-    low, high = reliability(truth, scores)
-    assert (low.n, high.n) == (3, 3)
-    assert (low.said, low.so) == pytest.approx((0.04, 1 / 3))
-    assert (high.said, high.so) == pytest.approx((0.96, 2 / 3))
-    assert calibration_error((low, high)) == pytest.approx((1 / 3 - 0.04) / 2 + (0.96 - 2 / 3) / 2)
-
-
-def test_scores_that_are_right_as_often_as_they_say_have_no_calibration_error() -> None:
-    scores = [0.25] * 4 + [0.75] * 4
-    assert (
-        calibration_error(reliability([True, False, False, False, True, True, True, False], scores))
-        == 0
-    )

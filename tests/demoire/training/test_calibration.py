@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from demoire.models.detector import Calibration
-from demoire.training.calibration import CleanPictures, calibrate, detector_figures
+from demoire.training.calibration import CleanPictures, calibrate, validation_figures
 
 
 def _overconfident(count: int, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,8 +26,8 @@ def test_temperature_finds_the_overconfidence() -> None:
 
 def test_calibration_makes_probabilities_true() -> None:
     logits, kinds = _overconfident(4000, factor=3.0)
-    raw = detector_figures(logits, kinds, CleanPictures(), Calibration())
-    fitted = detector_figures(
+    raw = validation_figures(logits, kinds, CleanPictures(), Calibration())
+    fitted = validation_figures(
         logits, kinds, CleanPictures(), calibrate(logits, kinds, CleanPictures())
     )
     assert fitted["calibration_error"] < 0.03 < raw["calibration_error"]
@@ -42,7 +42,7 @@ def test_threshold_leaves_clean_tiles_and_pictures_alone() -> None:
     calibration = calibrate(logits, kinds, clean)
     scores = 1 - (logits.double() / calibration.temperature).softmax(dim=1)[kinds == 0][:, 0]
     assert 0.003 < (scores >= calibration.threshold).double().mean() <= 0.005
-    assert detector_figures(logits, kinds, clean, calibration)["clean_touched"] == 0
+    assert validation_figures(logits, kinds, clean, calibration)["clean_touched"] == 0
     assert calibration.threshold >= 0.5
     assert calibration.tile_threshold == 0.1
 
@@ -62,7 +62,7 @@ def test_field_pictures_raise_the_threshold() -> None:
 def test_figures_by_hand() -> None:
     """Two clean tiles, one of them suspected; two screens, one found and one taken for halftone."""
     logits = torch.tensor([[5.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0]])
-    figures = detector_figures(
+    figures = validation_figures(
         logits, torch.tensor([0, 0, 1, 1]), CleanPictures(), Calibration(threshold=0.5)
     )
     assert (figures["accuracy"], figures["recall"], figures["precision"]) == (0.75, 1.0, 0.66667)
@@ -77,7 +77,7 @@ def test_partial_auc_counts_false_alarms_where_thresholds_lie() -> None:
     kinds = torch.tensor([0] * 100 + [1] * 100)
     logits = torch.zeros(200, 4)
     logits[:, 1] = torch.tensor([9.0] + [-5.0] * 99 + [5.0] * 100)
-    figures = detector_figures(logits, kinds, CleanPictures(), Calibration())
+    figures = validation_figures(logits, kinds, CleanPictures(), Calibration())
     assert figures["auc"] == pytest.approx(0.99)
     assert figures["partial_auc"] == pytest.approx(
         (1 + (0.04 - 0.05**2 / 2) / (0.05 - 0.05**2 / 2)) / 2, abs=1e-4
