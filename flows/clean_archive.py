@@ -29,6 +29,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 
 from demoire.errors import ProofError, SourceChangedError, StoppedError, StorageError, UsageError
+from demoire.imaging.quiet import quiet_decoders
 from flows.settings import CleanSettings
 from pipelines.names import shown
 from pipelines.report.summary import SourceTotals, summarise
@@ -146,6 +147,7 @@ def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> 
     src: folder, archive, URL or glob of them. dst: folder or URL. settings: those of `demoire
     clean`'s configuration file. Run again after whatever happened, it finishes.
     """
+    quiet_decoders()
     job = (settings or CleanSettings()).clean_job(src, dst)
     summary = run_job(job, as_task, ProgressArtifacts(_listener))
     create_table_artifact(

@@ -20,6 +20,7 @@ import typer
 from typer.exceptions import TyperException
 
 from demoire import errors
+from demoire.imaging.quiet import quiet_decoders
 from flows.commands import archives, images, service, training
 
 FAILED = errors.DemoireError.exit_code
@@ -101,6 +102,7 @@ def _prepare_output(debug: bool) -> None:
     )
     for package in ("demoire", "pipelines", "flows"):
         logging.getLogger(package).setLevel(level)
+    quiet_decoders()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if debug else "ERROR")
 
 

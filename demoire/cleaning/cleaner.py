@@ -21,7 +21,8 @@ from demoire.cleaning.image_job import CellScores, K, grid_of
 from demoire.cleaning.result import Cleaned, Detection
 from demoire.cleaning.scheduler import Scheduler
 from demoire.cleaning.verdict import Rules, detection_from
-from demoire.imaging.guard import decode
+from demoire.imaging.guard import decode_guarded
+from demoire.imaging.images import open_image
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
 from demoire.models.weights import find_weights
@@ -147,7 +148,9 @@ class Cleaner:
             ImageError: The file cannot be decoded, or is larger than the configuration allows.
         """
         rules = self._rules
-        picture = decode(data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+        picture = decode_guarded(
+            open_image(data), max_megapixels=rules.max_megapixels, max_side=rules.max_side
+        )
         grid = grid_of(picture)
         scores = CellScores.of(picture)
         for start in range(0, len(scores.cells), _CELLS_AT_ONCE):

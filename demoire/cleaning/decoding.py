@@ -14,11 +14,11 @@ from typing import Generic
 
 from demoire.cleaning.budget import Budget
 from demoire.cleaning.events import DecoderEnded, Event, FromDecoder
-from demoire.cleaning.image_job import Decoded, Failed, ImageJob, K
+from demoire.cleaning.image_job import Decoded, ImageJob, K, Opened
 from demoire.cleaning.verdict import Rules
 from demoire.errors import ImageError
-from demoire.imaging.guard import decode
-from demoire.imaging.images import probe
+from demoire.imaging.guard import decode_guarded
+from demoire.imaging.images import OpenedImage, open_image
 from demoire.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class Decoding(Generic[K]):
             job = self._next_job()
             if job is None:
                 break
-            if not isinstance(job.state, Failed):
-                self._decode(job)
+            if isinstance(job.state, Opened):
+                self._decode(job, job.state.image)
             self._events.put(FromDecoder(job))
         self._events.put(DecoderEnded())
 
@@ -98,29 +98,33 @@ class Decoding(Generic[K]):
                 self.source_error = error
                 return None
             job = ImageJob(key, data)
-            _try(job, self._read_header)
+            _try(job, lambda: self._read_header(job))
             megapixels = job.facts.megapixels if job.facts else 0.0
             let_in = self._budget.take(job, megapixels)
             return job if let_in else None
 
-    def _decode(self, job: ImageJob[K]) -> None:
+    def _decode(self, job: ImageJob[K], image: OpenedImage) -> None:
         start = time.perf_counter()
-        _try(job, self._read_pixels)
+        _try(job, lambda: self._read_pixels(job, image))
         job.spend("decode", time.perf_counter() - start)
 
     def _read_header(self, job: ImageJob[K]) -> None:
-        job.facts = probe(job.data)
+        image = open_image(job.data)
+        job.facts = image.facts
+        job.state = Opened(image)
 
-    def _read_pixels(self, job: ImageJob[K]) -> None:
+    def _read_pixels(self, job: ImageJob[K], image: OpenedImage) -> None:
         rules = self._rules
-        picture = decode(job.data, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+        picture = decode_guarded(
+            image, max_megapixels=rules.max_megapixels, max_side=rules.max_side
+        )
         job.state = Decoded(picture)
 
 
-def _try(job: ImageJob[K], step: Callable[[ImageJob[K]], None]) -> None:
+def _try(job: ImageJob[K], step: Callable[[], None]) -> None:
     """Do a step; what goes wrong is wrong with this image alone."""
     try:
-        step(job)
+        step()
     except ImageError as error:
         job.fail(error)
     except Exception as error:

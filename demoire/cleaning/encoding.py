@@ -27,7 +27,7 @@ from demoire.cleaning.image_job import (
     grid_of,
 )
 from demoire.errors import ImageError
-from demoire.imaging.guard import encode
+from demoire.imaging.guard import encode_verified
 from demoire.measure import likeness
 from demoire.reasons import Reason
 
@@ -108,6 +108,6 @@ def put_together(state: BeingRestored) -> Written | Copied:
         psnr=likeness.psnr(old, new),
         ssim=likeness.ssim(old, new),
         colour_shift=likeness.colour_difference(old, new),
-        data=encode(decision.picture, new),
+        data=encode_verified(decision.picture, new),
     )
     return Written(decision, restoration)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demoire.errors import ImageError, UsageError
-from demoire.imaging.images import IMAGE_SUFFIXES
+from demoire.imaging.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner

@@ -1,6 +1,6 @@
 """One image on its way through the cleaner, and the states it goes through.
 
-    Waiting -> Decoded -> BeingJudged -> BeingRestored -> Written -> BeingJudgedAgain -> Done
+    Waiting -> Opened -> Decoded -> BeingJudged -> BeingRestored -> Written -> BeingJudgedAgain -> Done
        |                      |               |
        |                      +---------------+-> Copied -> Done    there is nothing to change
        +-> Failed -> Done                                           from any of them
@@ -22,7 +22,8 @@ from demoire.cleaning.result import Cleaned, Detection, ImageStatus, Stage
 from demoire.cleaning.verdict import can_be_judged
 from demoire.errors import ImageError
 from demoire.imaging.codecs.raster import Pixels
-from demoire.imaging.images import ImageFacts, Picture
+from demoire.imaging.facts import ImageFacts
+from demoire.imaging.images import OpenedImage, Picture
 from demoire.moire import KINDS
 
 K = TypeVar("K")
@@ -86,6 +87,13 @@ class Restoration:
 @dataclass(frozen=True)
 class Waiting:
     """Only its bytes are known."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Its header was read, and it may be decoded once there is room."""
+
+    image: OpenedImage
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,7 @@ class Done:
 
 State: TypeAlias = (
     Waiting
+    | Opened
     | Decoded
     | BeingJudged
     | BeingRestored

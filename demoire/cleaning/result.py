@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from demoire.imaging.images import ImageFacts
+from demoire.imaging.facts import ImageFacts
 from demoire.moire import MoireKind
 
 ImageStatus = Literal["cleaned", "copied", "quarantined"]

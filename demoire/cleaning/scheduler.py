@@ -33,6 +33,7 @@ from demoire.cleaning.image_job import (
     Failed,
     ImageJob,
     K,
+    Opened,
     Waiting,
     Written,
 )
@@ -117,7 +118,7 @@ class Scheduler(Generic[K]):
                 self._conclude(job, state)
             case Failed(error, detection) as state:
                 self._leave(job, job.as_it_came(state.status, error.reason, detection))
-            case Waiting() | Done() as state:
+            case Waiting() | Opened() | Done() as state:
                 raise AssertionError(f"{state} has no end")
             case _:
                 assert_never(job.state)

@@ -1,14 +1,13 @@
-"""Decoding that a bad file cannot turn against the process: risky decoders run in a child with
-bounds.
+"""Decoding that a bad file cannot turn against the process.
 
-What is risky says each codec (`is_risky`): the native decoders behind TIFF, WebP and 16-bit PNG,
-and JPEGs of so many scans that decoding takes for ever. Such a file goes to a child process, which
-may die of it, take too much memory or too much time; the file then has an ImageError, and the next
-one a new child. Everything else is decoded here.
+Each codec says which files are risky (`is_risky`): those of the native decoders behind TIFF, WebP
+and 16-bit PNG, and JPEGs of so many scans that decoding takes for ever. Such a file goes to a child
+process, which may crash, take too much memory or too much time; the file then gets an ImageError,
+and the next one a new child. Everything else is decoded here.
 
-Children are started when first needed (0.3 s), one for each thread that waits for one, and kept.
-Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh memory at
-both ends; memory that both see was no faster. A child ends with its parent, however that ends.
+A child is started when it is first needed (0.3 s), one for each thread that waits for one, and
+kept. Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh
+memory at both ends; shared memory was no faster. A child ends with its parent, however that ends.
 """
 
 import math
@@ -19,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -27,63 +27,96 @@ import numpy as np
 from demoire.errors import ImageError
 from demoire.imaging import images
 from demoire.imaging.codecs.raster import Pixels, Raster
-from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE, ImageFacts, Picture
+from demoire.imaging.facts import ImageFacts
+from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE, OpenedImage, Picture
+from demoire.imaging.quiet import quiet_decoders
 from demoire.reasons import Reason
 
-_SECONDS, _SECONDS_A_MEGAPIXEL = 30.0, 1.0  # the slowest decoder here does some 3 MP/s
-# bytes besides; of the file and of pixels of at most so many samples
-_MEMORY, _COPIES, _SAMPLES = 512 << 20, 4, 4
+# How long a child may take: the slowest decoder here does some 3 MP/s.
+_SECONDS = 30.0
+_SECONDS_A_MEGAPIXEL = 1.0
+# How much memory it may take: some for itself, and some copies of the file and of pixels of at most
+# so many samples.
+_MEMORY = 512 << 20
+_COPIES = 4
+_SAMPLES = 4
 
-# px apart; of full scale, mean: the coarsest JPEG of a photograph loses a fifth of it, another
-# picture is twice as far
-_SAMPLED, _CODING_LOSS = 4, 0.12
+# A file that was written is compared with its pixels at every fourth row and column. The coarsest
+# JPEG of a photograph is off by a fifth of the loss allowed here, another picture by twice as much.
+_SAMPLED = 4  # px
+_CODING_LOSS = 0.12  # mean, of full scale
 
-_START = "import sys; sys.path[:] = {path!r}; from demoire.imaging.guard import _serve; _serve({descriptor})"
+_START = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from demoire.imaging.guard import serve; serve({descriptor})"
+)
 
 
-def decode(
-    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
+def decode_guarded(
+    opened: OpenedImage, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
 ) -> Picture:
-    """As `images.decode`, but safe from what the file may do to its decoder.
+    """The whole picture, safe from what the file may do to its decoder.
 
-    Raises ImageError: those of `images.decode`, `native_crash` (the decoder died of it) or
-    `decoder_limit`.
+    Args:
+        opened: The file.
+        max_megapixels: The most that is decoded, MP.
+        max_side: The longest side that is decoded, px.
+
+    Raises:
+        ImageError: Those of `images.check` and `images.read`, `native_crash` (the decoder died of
+            the file) or `decoder_limit`.
     """
-    facts = images.check(data, max_megapixels=max_megapixels, max_side=max_side)
-    if not images.is_risky(data, facts):
-        return Picture(facts, images.read(data, facts), data)
-    with _children.lend() as child:
-        answer = child.decode(data, facts)
-    if isinstance(answer, ImageError):
-        raise answer
-    return Picture(facts, answer, data)
+    images.check(opened, max_megapixels=max_megapixels, max_side=max_side)
+    return Picture(opened.facts, _read(opened), opened.data)
 
 
-def encode(picture: Picture, pixels: Pixels) -> bytes:
-    """As `images.encode`, but what was written is read again: a bad file may be such that no good
-    one comes of it.
+def encode_verified(picture: Picture, pixels: Pixels) -> bytes:
+    """As `images.encode`, and what was written is read again.
 
-    Raises ImageError `encode_failed`.
+    A file may be damaged in a way that still decodes, but that no good file can come out of.
+
+    Raises:
+        ImageError: `encode_failed`.
+        ValueError: As `images.encode` does.
     """
     data = images.encode(picture, pixels)
     try:
-        facts = images.probe(data)
-        written = decode(data, max_megapixels=math.inf, max_side=sys.maxsize).pixels
+        opened = images.open_image(data)
+        images.check(opened, max_megapixels=math.inf, max_side=sys.maxsize)
+        written = _read(opened).pixels
     except ImageError as error:
         raise ImageError(
             Reason.ENCODE_FAILED, f"The cleaned image could not be read again: {error}"
         ) from error
-    some = np.s_[::_SAMPLED, ::_SAMPLED]
-    full = np.iinfo(pixels.dtype).max
-    if facts != picture.facts or written.shape != pixels.shape or written.dtype != pixels.dtype:
+    has_same_pixels = written.shape == pixels.shape and written.dtype == pixels.dtype
+    if opened.facts != picture.facts or not has_same_pixels:
         raise ImageError(
             Reason.ENCODE_FAILED, "The cleaned image is read again as one of another kind."
         )
-    if np.abs(written[some].astype(np.float32) - pixels[some]).mean() > _CODING_LOSS * full:
+    if _coding_loss(written, pixels) > _CODING_LOSS:
         raise ImageError(
             Reason.ENCODE_FAILED, "The cleaned image is read again as another picture."
         )
     return data
+
+
+def _read(opened: OpenedImage) -> Raster:
+    """The pixels of a file that may be decoded, here or in a child."""
+    if not images.is_risky(opened):
+        return images.read(opened)
+    with children.lend() as child:
+        answer = child.decode(opened.data, opened.facts)
+    if isinstance(answer, ImageError):
+        raise answer
+    return answer
+
+
+def _coding_loss(written: Pixels, pixels: Pixels) -> float:
+    """Mean distance of two pictures on a coarse grid, of full scale."""
+    grid = np.s_[::_SAMPLED, ::_SAMPLED]
+    full = np.iinfo(pixels.dtype).max
+    distances = np.abs(written[grid].astype(np.float32) - pixels[grid])
+    return float(distances.mean()) / full
 
 
 class _Child:
@@ -97,17 +130,23 @@ class _Child:
                 [sys.executable, "-c", program],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # native decoders say there what they think of the file
+                stderr=subprocess.DEVNULL,  # where native decoders say what they think of the file
                 pass_fds=[other.fileno()],
                 start_new_session=True,  # a Ctrl-C is for the parent
             )
 
     def decode(self, data: bytes, facts: ImageFacts) -> Raster | ImageError:
-        """Raises ImageError when the child had to be ended, or ended itself."""
-        pixels = facts.width * facts.height * _SAMPLES * max(1, facts.bits // 8)
+        """What the child makes of a file: its pixels, or why there are none.
+
+        Raises:
+            ImageError: The child has to be ended, or ended itself.
+        """
+        bytes_a_sample = max(1, facts.bits // 8)
+        pixels = facts.width * facts.height * _SAMPLES * bytes_a_sample
+        memory = _MEMORY + _COPIES * (len(data) + pixels)
         seconds = _SECONDS + _SECONDS_A_MEGAPIXEL * facts.megapixels
         try:
-            self._pipe.send((facts, _MEMORY + _COPIES * (len(data) + pixels)))
+            self._pipe.send(memory)
             self._pipe.send_bytes(data)
             if not self._pipe.poll(seconds):
                 raise ImageError(
@@ -121,24 +160,24 @@ class _Child:
             ) from error
 
     def end(self) -> None:
+        """End the process and wait for it."""
         self._pipe.close()
         self._process.kill()
         self._process.wait()
 
 
-class _Children:
-    """Those that wait for work. A child whose call raised is ended."""
+class Children:
+    """The decoding processes of this process, started when they are needed and kept."""
 
     def __init__(self) -> None:
         self._idle: list[_Child] = []
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._idle.clear)  # they are the parent's
+        self._is_told_of_forks = False
 
     @contextmanager
     def lend(self) -> Iterator[_Child]:
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        child = child or _Child()
+        """A child for the block. One whose block raised is ended, the others wait for more work."""
+        child = self._take()
         try:
             yield child
         except BaseException:
@@ -147,45 +186,84 @@ class _Children:
         with self._lock:
             self._idle.append(child)
 
+    def end(self) -> None:
+        """End those that wait for work."""
+        with self._lock:
+            idle = self._idle.copy()
+            self._idle.clear()
+        for child in idle:
+            child.end()
 
-_children = _Children()
+    def _take(self) -> _Child:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            if not self._is_told_of_forks:
+                os.register_at_fork(after_in_child=self._forget)
+                self._is_told_of_forks = True
+        return _Child()
+
+    def _forget(self) -> None:
+        """In a fork of this process: the children are the parent's.
+
+        Dropping them closes the fork's ends of their pipes, without which they would outlive the
+        parent. Another thread may have held the lock at the moment of the fork.
+        """
+        self._idle.clear()
+        self._lock = threading.Lock()
+
+
+children = Children()
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What goes before the bytes of a raster: its planes' shapes and types, and its obstacle."""
+
+    obstacle: Reason | None
+    planes: tuple[tuple[tuple[int, ...], str], ...]  # pixels, and alpha if there is some
 
 
 def _receive(pipe: Connection) -> Raster | ImageError:
     answer = pipe.recv()
     if isinstance(answer, ImageError):
         return answer
-    obstacle, *arrays = answer
-    planes = [np.frombuffer(pipe.recv_bytes(), kind).reshape(shape) for shape, kind in arrays]
-    return Raster(planes[0], planes[1] if len(planes) > 1 else None, obstacle)
+    planes = []
+    for shape, dtype in answer.planes:
+        samples = np.frombuffer(pipe.recv_bytes(), dtype)
+        planes.append(samples.reshape(shape))
+    alpha = planes[1] if len(planes) > 1 else None
+    return Raster(planes[0], alpha, answer.obstacle)
 
 
 # In the child
 
 
-def _serve(descriptor: int) -> None:
-    """Decode what comes down the pipe until it is closed."""
+def serve(descriptor: int) -> None:
+    """Decode what comes down the pipe until it is closed: the main function of a child."""
+    quiet_decoders()
     pipe = Connection(descriptor)
     while True:
         try:
-            facts, memory = pipe.recv()
+            memory = pipe.recv()
             data = pipe.recv_bytes()
         except EOFError:
             return
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
         try:
-            _send(pipe, images.read(data, facts))
+            _send(pipe, images.read(images.open_image(data)))
         except ImageError as error:
             pipe.send(error)
         except MemoryError:
-            wanted = f"The decoder wanted more than {memory >> 20} MB; look at the file by hand."
-            pipe.send(ImageError(Reason.DECODER_LIMIT, wanted))
+            message = f"The decoder wanted more than {memory >> 20} MB; look at the file by hand."
+            pipe.send(ImageError(Reason.DECODER_LIMIT, message))
 
 
 def _send(pipe: Connection, raster: Raster) -> None:
-    planes = [
-        np.ascontiguousarray(plane) for plane in (raster.pixels, raster.alpha) if plane is not None
-    ]
-    pipe.send((raster.obstacle, *((plane.shape, plane.dtype.str) for plane in planes)))
+    planes = [np.ascontiguousarray(raster.pixels)]
+    if raster.alpha is not None:
+        planes.append(np.ascontiguousarray(raster.alpha))
+    shapes_and_types = tuple((plane.shape, plane.dtype.str) for plane in planes)
+    pipe.send(_Sent(raster.obstacle, shapes_and_types))
     for plane in planes:
         pipe.send_bytes(plane.reshape(-1).view(np.uint8).data)

@@ -5,110 +5,60 @@ DPI, colour profile, Exif, XMP, mode, bit depth and compression stay, because th
 `demoire.imaging.codecs`). What cannot carry changed pixels faithfully has `Picture.obstacle`, and
 is copied.
 
-Nothing but ImageError leaves this module for bad bytes (MemoryError where there is none left).
-Files are opened by the decoder that their first bytes name and by no other, and without Pillow's
-limit of pixels, which is a global of the process: the limits are checked on the header instead,
-before anything is decoded. A file that is cut short is never decoded in part.
+Bad bytes raise nothing but ImageError here (MemoryError where memory runs out). A file is opened
+only by the decoder that its first bytes name, and without Pillow's limit of pixels, which is a
+global of the process: the limits are checked on the header instead, before anything is decoded. A
+file that is cut short is never decoded in part.
+
+The way in is `open_image`, `check`, `read`, and each takes what the one before returned, so that a
+header is parsed once. `decode` takes all three steps; `demoire.imaging.guard` takes the last one in
+a process that may crash.
 
 JPEG decodes at about 60 and encodes at about 25 MP/s a core; PNG is slower, by its compression.
 """
 
-import io
-import logging
-import math
-import warnings
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    ImageCms,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
 
 from demoire.errors import ImageError
-from demoire.imaging.codecs import bmp, jpeg, png, tiff, webp
+from demoire.imaging.codecs.base import Codec, Header
+from demoire.imaging.codecs.pillow import whole_files_only
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
+from demoire.imaging.facts import ImageFacts
+from demoire.imaging.formats import codec_of, recognise
 from demoire.reasons import Reason
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dib"}
-)
-# Recognised as images and kept count of, but copied as they are.
-UNSUPPORTED_SUFFIXES = frozenset(
-    {
-        ".gif",
-        ".jp2",
-        ".j2k",
-        ".jpx",
-        ".jxl",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".psd",
-        ".pdf",
-        ".djvu",
-        ".ico",
-        ".tga",
-    }
-    | {
-        ".pbm",
-        ".pgm",
-        ".ppm",
-        ".pnm",
-        ".exr",
-        ".hdr",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".svg",
-        ".emf",
-        ".wmf",
-    }
-)
+# What is decoded unless told otherwise.
+MAX_MEGAPIXELS = 500.0
+MAX_SIDE = 100_000  # px
 
-MAX_MEGAPIXELS, MAX_SIDE = 500.0, 100_000  # what is decoded unless told otherwise; px
-# A file that unpacks to so many bytes, and so many times its own, is a trap, or a sheet so blank
-# that nothing is lost by leaving it be. Bytes a pixel by mode; else three, as what is judged is
-# made RGB.
-_BOMB_BYTES, _BOMB_RATIO = 128_000_000, 500
+# A file that unpacks to so many bytes, and to so many times its own size, is a trap, or a sheet so
+# blank that nothing is lost by leaving it be.
+_BOMB_BYTES = 128_000_000
+_BOMB_RATIO = 500
+# Bytes a pixel at 8 bits, by mode. All other modes are judged as RGB.
 _BYTES_A_PIXEL = {"1": 1 / 8, "L": 1.0, "LA": 2.0}
-
-Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP"]
-
-# What Pillow has to say of odd metadata concerns nobody here: not as a log, and not as an exception
-# under `-W error`.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
+_BYTES_AN_RGB_PIXEL = 3.0
 
 
 @dataclass(frozen=True)
-class ImageFacts:
-    """What the header says."""
+class OpenedImage:
+    """An image file whose header was read, ready to be decoded once.
 
-    format: Format
-    width: int
-    height: int
-    mode: str  # L, LA, RGB, RGBA, P, CMYK, 1...: Pillow's names, 16-bit grey is L with bits 16
-    bits: int  # per sample
-    dpi: float | None  # horizontal
-    icc: str | None  # description of the colour profile
-    pages: int
+    Drop it after decoding: the decoder's own copy of the pixels lives as long as it does.
+    """
+
+    data: bytes
+    codec: Codec[Any]
+    header: Header
 
     @property
-    def megapixels(self) -> float:
-        return self.width * self.height / 1e6
+    def facts(self) -> ImageFacts:
+        """What the header says."""
+        return self.header.facts
 
 
 @dataclass(frozen=True)
@@ -121,9 +71,7 @@ class Picture:
 
     @property
     def pixels(self) -> Pixels:
-        """(H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over the full range. Not to be written
-        to.
-        """
+        """(H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over the full range; not writable."""
         return self.raster.pixels
 
     @property
@@ -140,96 +88,49 @@ class Picture:
         return self.raster.obstacle
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A format: its decoder of headers, and its codec."""
+def open_image(data: bytes) -> OpenedImage:
+    """Recognise a file and read its header; nothing is decoded.
 
-    name: Format
-    open: Callable[[io.BytesIO], Image.Image]
-    codec: ModuleType
-
-
-_JPEG = _Kind("JPEG", JpegImagePlugin.jpeg_factory, jpeg)
-_PNG = _Kind("PNG", PngImagePlugin.PngImageFile, png)
-_TIFF = _Kind("TIFF", TiffImagePlugin.TiffImageFile, tiff)
-_WEBP = _Kind("WEBP", WebPImagePlugin.WebPImageFile, webp)
-_BMP = _Kind("BMP", BmpImagePlugin.BmpImageFile, bmp)
-_KINDS = {kind.name: kind for kind in (_JPEG, _PNG, _TIFF, _WEBP, _BMP)}
-_SIGNATURES: tuple[tuple[bytes, _Kind], ...] = (
-    (b"\xff\xd8\xff", _JPEG),
-    (b"\x89PNG\r\n\x1a\n", _PNG),
-    (b"II*\0", _TIFF),
-    (b"MM\0*", _TIFF),
-    (b"II+\0", _TIFF),
-    (b"MM\0+", _TIFF),
-    (b"BM", _BMP),
-)
-# (place, bytes) of formats that are images but not cleaned yet.
-_FOREIGN: tuple[tuple[int, bytes], ...] = (
-    (0, b"GIF8"),
-    (0, b"\0\0\0\x0cjP  "),
-    (0, b"\xff\x4f\xff\x51"),  # JPEG 2000, bare
-    (0, b"\xff\x0a"),  # JPEG XL, bare
-    (0, b"\0\0\0\x0cJXL "),
-    (4, b"ftypavif"),
-    (4, b"ftypavis"),
-    (4, b"ftyphei"),
-    (4, b"ftyphev"),
-    (4, b"ftypmif1"),
-    (4, b"ftypcrx "),
-    (0, b"8BPS"),
-    (0, b"%PDF"),
-    (0, b"AT&TFORM"),
-    (0, b"\0\0\1\0"),  # icon
-    (0, b"P1"),
-    (0, b"P2"),
-    (0, b"P3"),
-    (0, b"P4"),
-    (0, b"P5"),
-    (0, b"P6"),
-    (0, b"\x76\x2f\x31\x01"),  # OpenEXR
-    (0, b"#?RADIANCE"),
-    (0, b"<svg"),
-)
+    Raises:
+        ImageError: `not_an_image`, `unsupported_format`, `truncated` or `decode_failed`.
+    """
+    codec = recognise(data)
+    try:
+        with whole_files_only():
+            header = codec.read_header(data)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _image_error(codec, data, error) from error
+    return OpenedImage(data, codec, header)
 
 
 def probe(data: bytes) -> ImageFacts:
     """The facts in the header; the first 64 KB of a file are usually enough.
 
-    Raises ImageError: `not_an_image`, `unsupported_format`, `truncated` or `decode_failed`.
+    Raises:
+        ImageError: Those of `open_image`.
     """
-    kind = _recognise(data)
-    try:
-        return _webp_facts(data) if kind is _WEBP else _facts(kind, data, _open(kind, data))
-    except Exception as error:
-        raise _image_error(kind, data, error) from error
+    return open_image(data).facts
 
 
-def decode(
-    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
-) -> Picture:
-    """The whole picture, decoded in this process; `demoire.imaging.guard.decode` is for files that
-    one does not know.
+def check(opened: OpenedImage, *, max_megapixels: float, max_side: int) -> None:
+    """Refuse a whole file that is too large to decode.
 
-    Raises ImageError: those of `check`, `truncated` or `decode_failed`.
+    Args:
+        opened: The file.
+        max_megapixels: The most that is decoded, MP.
+        max_side: The longest side that is decoded, px.
+
+    Raises:
+        ImageError: `too_large` or `compression_bomb`.
     """
-    facts = check(data, max_megapixels=max_megapixels, max_side=max_side)
-    return Picture(facts, read(data, facts), data)
-
-
-def check(
-    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
-) -> ImageFacts:
-    """The facts in the header of a whole file, if it may be decoded.
-
-    Raises ImageError: those of `probe`, `too_large` (MP, or px of the longer side) or
-    `compression_bomb`.
-    """
-    facts = probe(data)
+    facts = opened.facts
     if facts.megapixels > max_megapixels:
         raise ImageError(
             Reason.TOO_LARGE,
-            f"The image has {facts.megapixels:.0f} MP and the limit is {max_megapixels:g}; raise --max-megapixels.",
+            f"The image has {facts.megapixels:.0f} MP and the limit is {max_megapixels:g}; "
+            "raise --max-megapixels.",
         )
     side = max(facts.width, facts.height)
     if side > max_side:
@@ -237,161 +138,120 @@ def check(
             Reason.TOO_LARGE,
             f"The image is {side} px long and the limit is {max_side}; raise --max-side.",
         )
-    decoded = 1e6 * facts.megapixels * _BYTES_A_PIXEL.get(facts.mode, 3.0) * max(1, facts.bits // 8)
-    if decoded > max(_BOMB_BYTES, _BOMB_RATIO * len(data)):
+    packed = len(opened.data)
+    unpacked = _unpacked_size(facts)
+    if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * packed):
         raise ImageError(
             Reason.COMPRESSION_BOMB,
-            f"{len(data)} bytes that unpack to {decoded / 1e6:.0f} MB are taken for a trap; look at the file by hand.",
+            f"{packed} bytes that unpack to {unpacked / 1e6:.0f} MB are taken for a trap; "
+            "look at the file by hand.",
         )
-    return facts
 
 
-def is_risky(data: bytes, facts: ImageFacts) -> bool:
+def _unpacked_size(facts: ImageFacts) -> float:
+    """Bytes of the decoded pixels."""
+    bytes_a_pixel = _BYTES_A_PIXEL.get(facts.mode, _BYTES_AN_RGB_PIXEL)
+    bytes_a_sample = max(1, facts.bits // 8)
+    return 1e6 * facts.megapixels * bytes_a_pixel * bytes_a_sample
+
+
+def is_risky(opened: OpenedImage) -> bool:
     """Whether decoding this file should be left to a process that may die of it."""
-    return bool(_KINDS[facts.format].codec.is_risky(data))
+    return opened.codec.is_risky(opened.data)
 
 
-def read(data: bytes, facts: ImageFacts) -> Raster:
-    """The pixels of a file whose header was checked. Raises ImageError: `truncated` or
-    `decode_failed`.
+def read(opened: OpenedImage) -> Raster:
+    """The pixels of a whole file, decoded in this process.
+
+    Raises:
+        ImageError: `truncated` or `decode_failed`.
     """
-    kind = _KINDS[facts.format]
-    # Another library in this process may have turned it on; a picture decoded in part must never
-    # replace a file.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    codec, data, facts = opened.codec, opened.data, opened.facts
     try:
-        if kind.codec.is_cut_short(data):
+        if codec.is_cut_short(data):
             raise ImageError(
                 Reason.TRUNCATED,
-                f"The {kind.name} file ends before its picture does; fetch it again.",
+                f"The {codec.FORMAT} file ends before its picture does; fetch it again.",
             )
-        image = _open(kind, data)
-        raster = kind.codec.read(data, image)
+        with whole_files_only():
+            raster = codec.decode(data, opened.header)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
-        raise _image_error(kind, data, error) from error
+        raise _image_error(codec, data, error) from error
     if raster.pixels.shape[:2] != (facts.height, facts.width):
         raise ImageError(
-            Reason.DECODE_FAILED, f"The {kind.name} file holds another size than its header says."
+            Reason.DECODE_FAILED,
+            f"The {codec.FORMAT} file holds another size than its header says.",
         )
-    return Raster(raster.pixels, raster.alpha, Reason.MULTI_PAGE) if facts.pages > 1 else raster
+    if facts.pages > 1:
+        return replace(raster, obstacle=Reason.MULTI_PAGE)
+    return raster
+
+
+def decode(
+    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
+) -> Picture:
+    """The whole picture, decoded in this process.
+
+    For files that one does not know there is `demoire.imaging.guard.decode_guarded`.
+
+    Args:
+        data: The whole file.
+        max_megapixels: The most that is decoded, MP.
+        max_side: The longest side that is decoded, px.
+
+    Raises:
+        ImageError: Those of `open_image`, `check` and `read`.
+    """
+    opened = open_image(data)
+    check(opened, max_megapixels=max_megapixels, max_side=max_side)
+    return Picture(opened.facts, read(opened), data)
 
 
 def encode(picture: Picture, pixels: Pixels) -> bytes:
-    """The picture's own file with these pixels, of the same shape and type as `picture.pixels`.
+    """The picture's own file with other pixels.
 
-    The same format, mode, bit depth, alpha, metadata and way of compression as `picture.source`.
-    Raises ImageError `encode_failed`; ValueError for a picture with an obstacle or pixels of
-    another shape or type.
+    Args:
+        picture: The picture as it was decoded.
+        pixels: New ones, of the same shape and type as `picture.pixels`.
+
+    Returns:
+        A file of the same format, mode, bit depth, alpha, metadata and compression.
+
+    Raises:
+        ImageError: `encode_failed`.
+        ValueError: The picture has an obstacle, or the pixels another shape or type.
     """
-    if (
-        picture.obstacle
-        or pixels.shape != picture.pixels.shape
-        or pixels.dtype != picture.pixels.dtype
-    ):
+    old = picture.pixels
+    if picture.obstacle or pixels.shape != old.shape or pixels.dtype != old.dtype:
         raise ValueError(
             f"pixels {pixels.shape} {pixels.dtype} do not go into this picture ({picture.obstacle})"
         )
+    codec = codec_of(picture.facts.format)
     try:
-        return _KINDS[picture.facts.format].codec.write(
-            picture.source, picture.raster, np.ascontiguousarray(pixels)
-        )
+        return codec.encode(picture.source, picture.raster, np.ascontiguousarray(pixels))
     except Exception as error:
         raise ImageError(
             Reason.ENCODE_FAILED,
-            f"The cleaned image could not be written as {picture.facts.format} again: {error}",
+            f"The cleaned image could not be written as {codec.FORMAT} again: {error}",
         ) from error
 
 
-def _recognise(data: bytes) -> _Kind:
-    for signature, kind in _SIGNATURES:
-        if data.startswith(signature):
-            return kind
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _WEBP
-    if any(data.startswith(signature, place) for place, signature in _FOREIGN):
-        raise ImageError(
-            Reason.UNSUPPORTED_FORMAT,
-            "The image is of a format that is not cleaned; it is copied as it is.",
+def _image_error(codec: Codec[Any], data: bytes, error: Exception) -> ImageError:
+    """What an exception from a decoder means for the user: a file cut short, or a bad one."""
+    is_cut_short = isinstance(error, CutShortError)
+    if not is_cut_short:
+        with suppress(Exception):  # the bytes are bad, and the question is only in which way
+            is_cut_short = codec.is_cut_short(data)
+    if is_cut_short:
+        return ImageError(
+            Reason.TRUNCATED,
+            f"The {codec.FORMAT} file ends before its picture does; "
+            "fetch it again or look at it by hand.",
         )
-    if not data:
-        raise ImageError(Reason.TRUNCATED, "The file is empty; fetch it again.")
-    raise ImageError(
-        Reason.NOT_AN_IMAGE,
-        "The bytes are not those of an image that is known; check what the file is.",
+    return ImageError(
+        Reason.DECODE_FAILED,
+        f"The {codec.FORMAT} file cannot be decoded ({error}); "
+        "fetch it again or look at it by hand.",
     )
-
-
-def _open(kind: _Kind, data: bytes) -> Image.Image:
-    image = kind.open(io.BytesIO(data))
-    if not 1 <= min(image.size) <= max(image.size) < 1 << 31:
-        raise ValueError(f"a size that cannot be, {image.size}")
-    return image
-
-
-def _image_error(kind: _Kind, data: bytes, error: Exception) -> ImageError:
-    cut = isinstance(error, CutShortError)
-    with suppress(Exception):  # the bytes are bad, and the question is only how
-        cut = cut or kind.codec.is_cut_short(data)
-    reason = Reason.TRUNCATED if cut else Reason.DECODE_FAILED
-    said = "ends before its picture does" if cut else f"cannot be decoded ({error})"
-    return ImageError(reason, f"The {kind.name} file {said}; fetch it again or look at it by hand.")
-
-
-def _facts(kind: _Kind, data: bytes, image: Image.Image) -> ImageFacts:
-    mode = "L" if image.mode.startswith("I;16") else image.mode
-    width, height = image.size
-    if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow tells of it as it will be turned
-        width, height = int(image.tag_v2[256]), int(image.tag_v2[257])
-    return ImageFacts(
-        format=kind.name,
-        width=width,
-        height=height,
-        mode=mode,
-        bits=_bits(kind, data, image),
-        dpi=_dpi(image),
-        icc=_profile_name(image.info.get("icc_profile")),
-        pages=tiff.pages(data) if kind is _TIFF else _pages(image),
-    )
-
-
-def _webp_facts(data: bytes) -> ImageFacts:
-    found = webp.header(data)
-    mode = "RGBA" if found.alpha else "RGB"
-    return ImageFacts(
-        "WEBP", found.width, found.height, mode, 8, None, _profile_name(found.icc), found.frames
-    )
-
-
-def _bits(kind: _Kind, data: bytes, image: Image.Image) -> int:
-    if kind is _PNG:
-        return png.bits(data)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return int(image.tag_v2.get(258, (1,))[0])
-    return {"1": 1, "I": 32, "F": 32}.get(image.mode, 8)
-
-
-def _dpi(image: Image.Image) -> float | None:
-    try:
-        dpi = float(image.info["dpi"][0])
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):
-        return None
-    return dpi if math.isfinite(dpi) and dpi > 0 else None
-
-
-def _profile_name(profile: bytes | None) -> str | None:
-    if not profile:
-        return None
-    try:
-        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return "unreadable"
-    return "".join(letter for letter in name if letter.isprintable()).strip() or "unnamed"
-
-
-def _pages(image: Image.Image) -> int:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except Exception:  # the chain of pages leads beyond these bytes; the first one is there
-        return 1

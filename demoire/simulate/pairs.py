@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from demoire.imaging.images import IMAGE_SUFFIXES
+from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.simulate import KINDS, Kind, Pair, simulate
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
 from demoire.simulate.scenes.pages import SCENES

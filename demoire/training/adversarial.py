@@ -1,5 +1,4 @@
-"""A discriminator to train the restorer against, so that what it gives has the sharpness of a clean
-picture.
+"""A discriminator to train the restorer against, so that its pictures are as sharp as clean ones.
 
 Pixel losses reward the mean of all pictures that might have been, which is blurred. The
 discriminator is a PatchGAN (Isola et al., 2017) with spectral normalisation (Miyato et al., 2018):
@@ -28,10 +27,10 @@ from demoire.training.config import DiscriminatorConfig
 
 
 class Discriminator(nn.Module):
-    """Input and candidate, each (N, 3, H, W) sRGB 0..1 -> (N, 1, H / 2^K, W / 2^K): how real each
-    patch looks.
+    """Says of every patch of a candidate, seen beside the input, how real it looks.
 
-    K is the number of widths; the values are any numbers. With the default three widths a patch is
+    (N, 3, H, W) input and (N, 3, H, W) candidate, sRGB 0..1 -> (N, 1, H / 2^K, W / 2^K), where K is
+    the number of widths; the values are any numbers. With the default three widths a patch is
     38 px wide.
     """
 
@@ -46,20 +45,21 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
 
     def forward(self, moire: Tensor, candidate: Tensor) -> Tensor:
-        return self.layers(torch.cat([moire, candidate], dim=1) - 0.5)
+        """Score the patches of `candidate`, which was made from `moire`."""
+        scores: Tensor = self.layers(torch.cat([moire, candidate], dim=1) - 0.5)
+        return scores
 
 
 class Adversary:
-    """The discriminator with its optimizer: `loss` is its part of the restorer's, `step` trains it
-    on the same batch.
+    """The discriminator with its optimizer.
 
-    In its first `warmup_steps` steps it learns and adds nothing, since what it says at random would
-    only do damage.
+    `loss` is its part of the restorer's loss; `step` trains it on the same batch. In its first
+    `warmup_steps` steps it learns and adds nothing: random scores would only do damage.
     """
 
     def __init__(self, config: DiscriminatorConfig, device: str) -> None:
         self._warmup_steps = config.warmup_steps
-        # In evaluation mode but for `step`: in training mode every look changes the norms a little.
+        # In evaluation mode except in `step`: in training mode every call changes the norms a little.
         self._network = Discriminator(config.widths).to(device).eval()
         # Rate and betas of Isola et al., 2017, section 3.3: a momentum of 0.9 makes the two chase
         # each other.
@@ -70,8 +70,12 @@ class Adversary:
         self._batch: tuple[Tensor, Tensor, Tensor] | None = None
 
     def loss(self, moire: Tensor, restored: Tensor, clean: Tensor) -> Tensor:
-        """How much less real than their twins the restored pictures look; all (N, 3, H, W) sRGB
-        0..1; a scalar.
+        """How much less real than their clean twins the restored pictures look, as a scalar.
+
+        Args:
+            moire: The restorer's input, (N, 3, H, W) sRGB 0..1.
+            restored: What it made of it.
+            clean: The truth.
         """
         self._batch = moire, restored.detach(), clean
         if self._steps < self._warmup_steps:
@@ -82,15 +86,16 @@ class Adversary:
         return loss
 
     def step(self) -> float:
-        """Train the discriminator on the pictures that `loss` has seen; its own loss, 0.69 where it
-        cannot tell.
+        """Train the discriminator on the batch that `loss` has seen.
 
-        A loss that is no finite number changes nothing; the caller has to look.
+        Returns:
+            Its own loss, 0.69 where it cannot tell the two apart. A loss that is not finite changes
+            no weight; the caller has to look at it.
         """
         assert self._batch is not None
         moire, restored, clean = self._batch
         self._network.train()
-        # under the same norms
+        # In one batch, so that both are scored under the same norms.
         both = self._network(torch.cat([moire, moire]), torch.cat([restored, clean]))
         self._network.eval()
         of_restored, of_clean = both.chunk(2)
@@ -104,7 +109,7 @@ class Adversary:
         return loss.item()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on as if nothing had been."""
+        """All that `load_state_dict` needs to go on as if there had been no break."""
         return {
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -112,6 +117,7 @@ class Adversary:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the state that `state_dict` gave."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._steps = state["steps"]

@@ -1,8 +1,12 @@
-"""The state of a training run on disk, from which it goes on."""
+"""The state of a training run, and the file from which it goes on.
+
+A checkpoint holds all that changes while training: network, running mean, optimizer, discriminator,
+torch's generator, and the curve so far. Together with samples that depend on their number alone, a
+run that was cut and resumed ends with the same bits as one that was not.
+"""
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,22 +15,21 @@ import torch
 from torch import nn
 
 from demoire.errors import UsageError
+from demoire.files import whole_file
 from demoire.training.config import TrainConfig
 from demoire.training.curves import CurveRow
 from demoire.training.optimizers import Optimizer
 from demoire.training.tasks import TrainingTask
 
-_CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 
-
-# What may change between a run and its resumption: it does not change the weights, but for the end
-# of the run.
+# May change between a run and its resumption: these decide when a run ends, not what it learns.
 _FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
 
 
 @dataclass
-class _Run:
-    """What changes while training, and all that a checkpoint has to hold."""
+class TrainingRun:
+    """All that changes while training, and so all that a checkpoint holds."""
 
     network: nn.Module
     mean: nn.Module  # running mean of the network's weights
@@ -42,12 +45,16 @@ class _Run:
 def fingerprint(config: TrainConfig, shards: Path | None) -> str:
     """All that decides the weights, as JSON: equal for equal runs."""
     facts = config.model_dump(mode="json", exclude=_FREE)
-    for name in ("workers", "cache_megapixels", *(() if shards else ("shards",))):
-        del facts["data"][name]
+    data = facts["data"]
+    del data["workers"]
+    del data["cache_megapixels"]
+    if not shards:
+        del data["shards"]
     return json.dumps(facts, sort_keys=True)
 
 
-def _save_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
+def save_checkpoint(run: TrainingRun, task: TrainingTask, out: Path) -> None:
+    """Write the checkpoint of a run into its folder, in one step."""
     state = {
         "config": run.fingerprint,
         "network": run.network.state_dict(),
@@ -61,16 +68,17 @@ def _save_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
         "figures": json.dumps(run.figures),
         "curve": run.curve,
     }
-    unfinished = out / (_CHECKPOINT + ".part")
-    with unfinished.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, out / _CHECKPOINT)
+    with whole_file(out / CHECKPOINT) as unfinished:
+        torch.save(state, unfinished)
 
 
-def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
-    path = out / _CHECKPOINT
+def load_checkpoint(run: TrainingRun, task: TrainingTask, out: Path) -> None:
+    """Bring a run to where the checkpoint in its folder was written.
+
+    Raises:
+        UsageError: The checkpoint is damaged, or that of another configuration.
+    """
+    path = out / CHECKPOINT
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         config = state["config"]
@@ -78,7 +86,8 @@ def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
         raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
     if config != run.fingerprint:
         raise UsageError(
-            f"The run in {out} has another configuration; resume with its own, or choose another folder."
+            f"The run in {out} has another configuration; "
+            "resume with its own, or choose another folder."
         )
     run.network.load_state_dict(state["network"])
     run.mean.load_state_dict(state["mean"])
@@ -86,15 +95,20 @@ def _load_checkpoint(run: _Run, task: TrainingTask, out: Path) -> None:
     if task.adversary is not None:
         task.adversary.load_state_dict(state["adversary"])
     torch.set_rng_state(state["torch_rng"])
-    run.step, run.best, run.stale = state["step"], state["best"], state["stale"]
-    run.figures, run.curve = json.loads(state["figures"]), state["curve"]
+    run.step = state["step"]
+    run.best = state["best"]
+    run.stale = state["stale"]
+    run.figures = json.loads(state["figures"])
+    run.curve = state["curve"]
 
 
-def check_out(out: Path, resume: bool) -> None:
-    """Whether a run may write into `out`. Raises UsageError where it holds one that is not to be
-    gone on with.
+def check_out(out: Path, *, resume: bool) -> None:
+    """Check that a run may write into `out`.
+
+    Raises:
+        UsageError: It holds a run already, and `resume` was not asked for.
     """
-    if (out / _CHECKPOINT).exists() and not resume:
+    if (out / CHECKPOINT).exists() and not resume:
         raise UsageError(
             f"{out} holds a run already; add --resume to go on with it, or choose another folder."
         )

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 
 from demoire.errors import UsageError
-from demoire.imaging.images import IMAGE_SUFFIXES
+from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.measure.restoration import truth_in_tone
 from demoire.simulate.pairs import Scene, read_scene
 from demoire.splits import Split

@@ -1,5 +1,4 @@
-"""A wider or deeper U-Net that begins as an exact copy of a smaller one, so that no training is
-lost.
+"""A wider or deeper U-Net that begins as an exact copy of a smaller one: no training is lost.
 
 After "Net2Net: Accelerating Learning via Knowledge Transfer" (Chen, Goodfellow, Shlens, 2016), but
 with new channels at random: the channels of the smaller network keep their places and weights and
@@ -14,14 +13,17 @@ from demoire.models.unet import UNet, UNetConfig
 
 
 def can_grow(smaller: UNetConfig, larger: UNetConfig) -> bool:
-    """Whether `larger` holds all of `smaller`. Gates pair channels that growing would tear
-    apart.
+    """Whether `larger` holds all of `smaller`.
+
+    Not with the activation "simple_gate": it multiplies channels in pairs, which growing would
+    tear apart.
     """
-    if (smaller.kernel_size, smaller.activation) != (larger.kernel_size, larger.activation):
+    if smaller.kernel_size != larger.kernel_size or smaller.activation != larger.activation:
         return False
-    return larger.activation != "simple_gate" and all(
-        few <= many for few, many in zip(_sizes(smaller), _sizes(larger), strict=True)
-    )
+    if larger.activation == "simple_gate":
+        return False
+    sizes = zip(_sizes(smaller), _sizes(larger), strict=True)
+    return all(few <= many for few, many in sizes)
 
 
 def _sizes(config: UNetConfig) -> tuple[int, ...]:
@@ -36,20 +38,24 @@ def _sizes(config: UNetConfig) -> tuple[int, ...]:
 
 @torch.no_grad()
 def grow(network: UNet, smaller: UNet) -> None:
-    """Make the network give what the smaller one gives. `can_grow` has to hold for their
-    configurations.
+    """Make the network give what the smaller one gives.
+
+    Args:
+        network: The larger network, changed in place.
+        smaller: The network to start from; `can_grow` has to hold for the two configurations.
     """
     known = smaller.state_dict()
-    for name, value in network.state_dict().items():  # which shares its memory with the network
+    # The values of a state_dict share their memory with the network.
+    for name, value in network.state_dict().items():
         if name in known:
             _embed(known[name], value)
-        elif ".second." in name:  # the last layer of a block that the smaller network does not have
+        elif ".second." in name:
+            # The last layer of a block that the smaller network does not have: it adds nothing yet.
             value.zero_()
 
 
 def _embed(small: Tensor, large: Tensor) -> None:
-    """Copy into the first places of each dimension; the first rows get nothing from what is beyond
-    them.
-    """
+    """Copy `small` into the corner of `large`, and let the rest of its rows pass nothing on."""
     large[: len(small)] = 0
-    large[tuple(slice(side) for side in small.shape)] = small
+    corner = tuple(slice(side) for side in small.shape)
+    large[corner] = small

@@ -39,12 +39,12 @@ from demoire.models.networks import fill_network, load_restorer
 from demoire.models.unet import UNet
 from demoire.models.weights import UNET, find_weights
 from demoire.training.checkpoint import (
-    _CHECKPOINT,
-    _load_checkpoint,
-    _Run,
-    _save_checkpoint,
+    CHECKPOINT,
+    TrainingRun,
     check_out,
     fingerprint,
+    load_checkpoint,
+    save_checkpoint,
 )
 from demoire.training.config import TrainConfig
 from demoire.training.curves import draw_png, write_csv, write_events
@@ -76,7 +76,7 @@ class TrainResult:
     seconds: float
 
 
-def _update_mean(run: _Run, decay: float) -> None:
+def _update_mean(run: TrainingRun, decay: float) -> None:
     """Short memory at first, so that the random start is soon forgotten."""
     decay = min(decay, (1 + run.step) / (10 + run.step))
     with torch.no_grad():
@@ -101,22 +101,24 @@ def _read_start(config: TrainConfig, network: nn.Module) -> None:
         ) from error
 
 
-def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> _Run:
+def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> TrainingRun:
     exact_float32(torch.device(config.device))
     network = task.network()
     if config.start_from:
         _read_start(config, network)
     network = channels_last(network.to(config.device))
     mean = deepcopy(network).eval().requires_grad_(False)
-    run = _Run(
+    run = TrainingRun(
         network, mean, build_optimizer(network, config.optimizer), fingerprint(config, shards)
     )
-    if (out / _CHECKPOINT).exists():
-        _load_checkpoint(run, task, out)
+    if (out / CHECKPOINT).exists():
+        load_checkpoint(run, task, out)
     return run
 
 
-def _train_step(run: _Run, task: TrainingTask, batch: Any, config: TrainConfig) -> dict[str, float]:
+def _train_step(
+    run: TrainingRun, task: TrainingTask, batch: Any, config: TrainConfig
+) -> dict[str, float]:
     """One step; the losses as columns of the curve."""
     rate = learning_rate(run.step, config.steps, config.optimizer)
     for group in run.optimizer.param_groups:
@@ -156,7 +158,7 @@ def _said(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
-def _validate(run: _Run, task: TrainingTask, config: TrainConfig, out: Path) -> float:
+def _validate(run: TrainingRun, task: TrainingTask, config: TrainConfig, out: Path) -> float:
     """Measure the running mean; keep its weights and figures if they are the best so far, or the
     last are wanted.
 
@@ -231,7 +233,7 @@ def _batches(
 
 
 def _steps(
-    run: _Run,
+    run: TrainingRun,
     task: TrainingTask,
     source: PairSource,
     tiles: FieldTiles | None,
@@ -273,7 +275,7 @@ def _steps(
             early = config.patience > 0 and run.stale >= config.patience
             stopped = stop_asked() or time.monotonic() - began > limit
             if last or early or stopped or run.step % config.checkpoint_every == 0:
-                _save_checkpoint(run, task, out)
+                save_checkpoint(run, task, out)
             if last or early:
                 return True
             if stopped:
@@ -332,7 +334,7 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
-    check_out(out, resume)
+    check_out(out, resume=resume)
     if shards is not None:
         fill_shards(shards, images, config)
     source = PairSource(images, "train", config.largest(), shards)

@@ -17,11 +17,18 @@ from demoire.training.config import DetectorLossConfig, RestorerLossConfig
 
 _CHARBONNIER_EPSILON = 1e-3
 _PSNR_EPSILON = 1e-5  # 50 dB: what is better already is not worth a step
-# of CIELAB's units, of which two are just seen; keeps the slope at zero finite
+# In CIELAB's units, of which two are just seen. It keeps the slope at zero finite.
 _CHROMA_EPSILON = 0.5
-# px: coloured bands are wider, and the dots and subpixels that also have colour are narrower
+# px. Coloured bands are wider; the dots and subpixels that also have colour are narrower.
 _BLUR_SIGMA = 4.0
-_BLUR_STRIDE = 4  # px: what has been blurred so much needs no more samples
+_BLUR_STRIDE = 4  # px; a picture that was blurred so much needs no more samples
+# Linear RGB to CIE XYZ under D65 (IEC 61966-2-1), and the white point of D65.
+_RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
 
 
 def charbonnier(difference: Tensor) -> Tensor:
@@ -30,49 +37,45 @@ def charbonnier(difference: Tensor) -> Tensor:
 
 
 def psnr_loss(difference: Tensor) -> Tensor:
-    """Mean over the pictures of the log10 of their mean squared error: minus a tenth of the PSNR, 0
-    at 50 dB and more.
+    """Mean over the pictures of log10 of their mean squared error: minus a tenth of the PSNR.
 
-    Every decibel counts the same, in a picture that is nearly right as in one that is far off
-    (after "Simple Baselines for Image Restoration", Chen et al., 2022).
+    It is 0 at 50 dB and above. Every decibel counts the same, in a picture that is nearly right as
+    in one that is far off (after "Simple Baselines for Image Restoration", Chen et al., 2022).
     """
     error = difference.square().mean(dim=(1, 2, 3))
     return ((error + _PSNR_EPSILON) / _PSNR_EPSILON).log10().mean()
 
 
 def multi_scale_loss(difference: Tensor, scales: Sequence[int]) -> Tensor:
-    """Mean absolute difference of (N, 3, H, W) averaged over squares of each scale (px), summed
-    over the scales.
+    """Mean absolute difference after averaging over squares, summed over the sizes of squares.
+
+    Args:
+        difference: (N, 3, H, W).
+        scales: Sides of the squares, px.
     """
-    return torch.stack([F.avg_pool2d(difference, scale).abs().mean() for scale in scales]).sum()
+    parts = [F.avg_pool2d(difference, scale).abs().mean() for scale in scales]
+    return torch.stack(parts).sum()
 
 
 def frequency_loss(difference: Tensor) -> Tensor:
-    """Mean magnitude of the spectrum of the difference (N, 3, H, W), orthonormal: its peaks count,
-    however narrow.
+    """Mean magnitude of the orthonormal spectrum of a difference (N, 3, H, W).
+
+    A pattern is a peak there, and counts however narrow it is.
     """
     return torch.fft.rfft2(difference.contiguous(), norm="ortho").abs().mean()
 
 
 def _linear(pictures: Tensor) -> Tensor:
-    """sRGB 0..1 to linear light (IEC 61966-2-1); what lies beyond 0..1 goes on in the same
-    curve.
-    """
-    # clamped: no power of a negative number in backward
+    """sRGB 0..1 to linear light (IEC 61966-2-1); values beyond 0..1 follow the same curve."""
+    # Clamped, since backward would take a power of a negative number.
     curve = ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(pictures > 0.04045, curve, pictures / 12.92)
 
 
 def _chroma(linear: Tensor) -> Tensor:
     """CIELAB's a* and b* (N, 2, H, W) of linear RGB (N, 3, H, W) under D65 (CIE 15:2004)."""
-    matrix = linear.new_tensor(
-        [
-            [0.412453, 0.357580, 0.180423],
-            [0.212671, 0.715160, 0.072169],
-            [0.019334, 0.119193, 0.950227],
-        ]
-    )
-    white = linear.new_tensor([0.95047, 1.0, 1.08883]).view(1, 3, 1, 1)
+    matrix = linear.new_tensor(_RGB_TO_XYZ)
+    white = linear.new_tensor(_WHITE).view(1, 3, 1, 1)
     xyz = torch.einsum("ij,njhw->nihw", matrix, linear) / white
     f = torch.where(xyz > 0.008856, xyz.clamp_min(0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(dim=1)
@@ -80,12 +83,13 @@ def _chroma(linear: Tensor) -> Tensor:
 
 
 def _blurred(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, 3, ceil(H / 4), ceil(W / 4)): a Gaussian of 4 px, every fourth pixel of
-    the result.
+    """Blur by a Gaussian of 4 px and keep every fourth pixel.
+
+    (N, 3, H, W) -> (N, 3, ceil(H / 4), ceil(W / 4)).
     """
     radius = math.ceil(3 * _BLUR_SIGMA)
-    places = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
-    weights = torch.exp(-places.square() / (2 * _BLUR_SIGMA**2))
+    offsets = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
+    weights = torch.exp(-offsets.square() / (2 * _BLUR_SIGMA**2))
     weights = (weights / weights.sum()).expand(3, 1, 1, -1)
     padded = F.pad(pictures, (radius,) * 4, mode="reflect")
     rows = F.conv2d(padded, weights, stride=(1, _BLUR_STRIDE), groups=3)
@@ -93,22 +97,36 @@ def _blurred(pictures: Tensor) -> Tensor:
 
 
 def colour_loss(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean distance in CIELAB's plane of a* and b*, over 100, of (N, 3, H, W) sRGB 0..1 seen from
-    afar.
+    """Mean distance in CIELAB's plane of a* and b*, over 100, of pictures seen from afar.
 
-    Seen from afar: blurred in linear light, as S-CIELAB does (Zhang and Wandell, 1996), so that
-    coloured bands count and the coloured dots of halftone, which the eye mixes, do not. Lightness
-    is the other parts' matter. H and W have to be above 12 px.
+    "From afar" means blurred in linear light, as S-CIELAB does: coloured bands count, and the
+    coloured dots of halftone, which the eye mixes, do not. Lightness is left to the other parts of
+    the loss.
+
+    Args:
+        restored: (N, 3, H, W) sRGB 0..1; H and W above 12 px.
+        clean: The same, the truth.
+
+    References:
+        Zhang and Wandell, "A spatial extension of CIELAB", 1996.
     """
-    one, other = (_chroma(_blurred(_linear(pictures))) for pictures in (restored, clean))
-    return ((one - other).square().sum(dim=1) + _CHROMA_EPSILON**2).sqrt().sub(
-        _CHROMA_EPSILON
-    ).mean() / 100
+    chroma_restored = _chroma(_blurred(_linear(restored)))
+    chroma_clean = _chroma(_blurred(_linear(clean)))
+    squared = (chroma_restored - chroma_clean).square().sum(dim=1)
+    distance = (squared + _CHROMA_EPSILON**2).sqrt() - _CHROMA_EPSILON
+    return distance.mean() / 100
 
 
 def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -> Tensor:
-    """Scalar loss of (N, 3, H, W) sRGB 0..1 against the truth, without what a discriminator would
-    add.
+    """The restorer's loss against the truth, without what a discriminator would add.
+
+    Args:
+        restored: (N, 3, H, W) sRGB, about 0..1.
+        clean: The same, the truth.
+        config: Which parts, and how much each counts.
+
+    Returns:
+        A scalar.
     """
     difference = restored - clean
     if config.pixel == "l2":
@@ -129,8 +147,18 @@ def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -
 
 
 def detector_loss(logits: Tensor, kinds: Tensor, config: DetectorLossConfig) -> Tensor:
-    """Cross entropy of (N, 4) logits against (N,) kind indexes; focal (Lin et al., 2017) where
-    gamma is above 0.
+    """Cross entropy, focal where `config.focal_gamma` is above 0.
+
+    Args:
+        logits: (N, 4), one for each kind of `demoire.moire.KINDS`.
+        kinds: (N,) indexes of the true kinds.
+        config: Label smoothing and gamma.
+
+    Returns:
+        A scalar.
+
+    References:
+        Lin et al., "Focal loss for dense object detection", 2017.
     """
     each = F.cross_entropy(logits, kinds, reduction="none", label_smoothing=config.label_smoothing)
     if not config.focal_gamma:

@@ -20,8 +20,12 @@ _HIDDEN = 16  # channels a kernel has to take in to count as one between layers
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """The rate of step `step` of `steps`: linear warm-up, then a half cosine down to `final_share`,
-    or constant.
+    """The learning rate of one step: a linear warm-up, then a half cosine down, or constant.
+
+    Args:
+        step: From 0.
+        steps: Of the whole run.
+        config: Its `final_share` is where the cosine ends, as a share of the rate.
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
@@ -45,14 +49,19 @@ class MuonWithAdamW:
     """
 
     def __init__(self, network: nn.Module, config: OptimizerConfig) -> None:
-        rate, decay = config.learning_rate, config.l2
-        self._kernels = [p for p in network.parameters() if p.dim() == 4 and p.shape[1] >= _HIDDEN]
+        rate = config.learning_rate
+        decay = config.l2
+        self._kernels: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for parameter in network.parameters():
+            lies_between_layers = parameter.dim() == 4 and parameter.shape[1] >= _HIDDEN
+            if lies_between_layers:
+                self._kernels.append(parameter)
+            else:
+                others.append(parameter)
         self._matrices = [_as_matrix(kernel.data) for kernel in self._kernels]
-        hidden = {id(kernel) for kernel in self._kernels}
-        rest = [p for p in network.parameters() if id(p) not in hidden]
-        self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(rest, rate, betas=_BETAS, weight_decay=decay)
-        ]
+        adamw = torch.optim.AdamW(others, rate, betas=_BETAS, weight_decay=decay)
+        self._parts: list[torch.optim.Optimizer] = [adamw]
         if self._kernels:
             # Steps as long as AdamW's (Liu et al., 2025), so that both take one learning rate.
             muon = torch.optim.Muon(
@@ -62,7 +71,7 @@ class MuonWithAdamW:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Of both, for the learning rate."""
+        """The groups of both optimizers, through which the learning rate is set."""
         return [group for part in self._parts for group in part.param_groups]
 
     def step(self) -> None:
@@ -74,10 +83,11 @@ class MuonWithAdamW:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on as if nothing had been."""
+        """All that `load_state_dict` needs to go on as if there had been no break."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state that `state_dict` gave."""
         for part, values in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(values)
 
@@ -87,7 +97,9 @@ Optimizer = torch.optim.Optimizer | MuonWithAdamW
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
     """The optimizer that the configuration asks for, for all of the network's weights."""
-    parameters, rate, decay = network.parameters(), config.learning_rate, config.l2
+    parameters = network.parameters()
+    rate = config.learning_rate
+    decay = config.l2
     if config.kind == "muon":
         return MuonWithAdamW(network, config)
     if config.kind == "adamw":

@@ -12,6 +12,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
+from demoire.files import whole_file
 from demoire.simulate import KINDS, Kind
 
 PAIRS_PER_SHARD = 256
@@ -38,8 +40,10 @@ class ShardPair:
 
 
 class _ShardWriter(Dataset[int]):
-    """Writing as reading: item `number` is written by being asked for, by whichever worker process
-    is free.
+    """Writes shards in the worker processes of a DataLoader: item `number` is shard `number`.
+
+    To ask for an item is to have it written, by whichever worker process is free. A DataLoader
+    brings what writing needs: processes, a queue, and errors given back.
     """
 
     def __init__(
@@ -49,27 +53,38 @@ class _ShardWriter(Dataset[int]):
         mix: Mapping[Kind, float],
         seed: int,
     ) -> None:
-        self._out, self._make, self._seed = out, make, seed
-        shares = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
-        places = (np.arange(PAIRS_PER_SHARD) + 0.5) / PAIRS_PER_SHARD
-        self._kinds: list[Kind] = [
-            KINDS[number] for number in np.searchsorted(shares / shares[-1], places)
-        ]
+        self._out = out
+        self._make = make
+        self._seed = seed
+        self._kinds = _kinds_of_a_shard(mix)
 
     def __getitem__(self, number: int) -> int:
-        pairs: list[MadePair] = []
+        moire_pictures: list[NDArray[np.uint8]] = []
+        clean_pictures: list[NDArray[np.uint8]] = []
         rows: list[tuple[Kind, str]] = []
-        for place, kind in enumerate(self._kinds):
-            index = number * PAIRS_PER_SHARD + place
-            pairs.append(self._make(kind, np.random.default_rng([self._seed, index])))
-            rows.append((kind, f"{pairs[-1][2]:.4f}"))
-        np.save(self._out / f"moire-{number:05d}.npy", np.stack([moire for moire, _, _ in pairs]))
-        np.save(self._out / f"clean-{number:05d}.npy", np.stack([clean for _, clean, _ in pairs]))
-        unfinished = self._out / f"rows-{number:05d}.part"
-        with unfinished.open("w", newline="") as file:
+        for position, kind in enumerate(self._kinds):
+            index = number * PAIRS_PER_SHARD + position
+            moire, clean, strength = self._make(kind, np.random.default_rng([self._seed, index]))
+            moire_pictures.append(moire)
+            clean_pictures.append(clean)
+            rows.append((kind, f"{strength:.4f}"))
+        np.save(self._out / f"moire-{number:05d}.npy", np.stack(moire_pictures))
+        np.save(self._out / f"clean-{number:05d}.npy", np.stack(clean_pictures))
+        # The rows come last: a shard that has them is whole.
+        with (
+            whole_file(_rows_file(self._out, number)) as unfinished,
+            unfinished.open("w", newline="") as file,
+        ):
             csv.writer(file).writerows(rows)
-        unfinished.rename(_rows_file(self._out, number))  # last, so that a shard with rows is whole
         return number
+
+
+def _kinds_of_a_shard(mix: Mapping[Kind, float]) -> list[Kind]:
+    """The kind of each pair of a shard: of each kind its share, one kind after the other."""
+    shares = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
+    positions = (np.arange(PAIRS_PER_SHARD) + 0.5) / PAIRS_PER_SHARD
+    numbers = np.searchsorted(shares / shares[-1], positions)
+    return [KINDS[number] for number in numbers]
 
 
 def _rows_file(folder: Path, number: int) -> Path:
@@ -90,11 +105,21 @@ def make_shards(
     seed: int,
     workers: int,
 ) -> Iterable[int]:
-    """Fill `out` up to `count` shards, leaving those that are there; gives the number of each as it
-    is done.
+    """Fill `out` up to `count` shards; those that are there stay.
 
-    make: simulates one pair of a kind. mix: the shares of the kinds, of any sum. workers: processes
-    that do it; 0 does it in this one. Raises UsageError where `out` cannot be written.
+    Args:
+        out: The folder, made where it is missing.
+        count: Shards that there are to be in the end.
+        make: Simulates one pair of a kind.
+        mix: The shares of the kinds, of any sum.
+        seed: Of all pairs.
+        workers: Processes that simulate; 0 does it in this one.
+
+    Returns:
+        The number of each shard, as soon as it is written.
+
+    Raises:
+        UsageError: `out` cannot be written.
     """
     cv2.setNumThreads(1)  # a worker forked from a process with OpenCV's thread pool hangs
     try:
@@ -109,22 +134,41 @@ def make_shards(
     )
 
 
-class Shards:
-    """The pairs of a folder that `make_shards` filled. Opens files at need, so it pickles cheaply.
+@dataclass(frozen=True)
+class _Entry:
+    """Where one pair lies."""
 
-    Raises UsageError for a folder without shards, or with smaller ones than asked for.
+    rows: Path  # the shard's file of rows
+    position: int  # in the shard
+    strength: float
+
+
+class Shards:
+    """The pairs of a folder that `make_shards` filled.
+
+    Files are opened when a pair is asked for, so this pickles cheaply.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
+        """Read which pairs there are.
+
+        Args:
+            folder: One that `make_shards` filled.
+            size: Side of the pairs that training will ask for, px.
+
+        Raises:
+            UsageError: There are no shards, or their pairs are smaller than `size`.
+        """
         self._folder = folder
-        self._places: dict[Kind, list[tuple[Path, int, float]]] = {kind: [] for kind in KINDS}
+        self._entries: dict[Kind, list[_Entry]] = {kind: [] for kind in KINDS}
         files = sorted(folder.glob("rows-*.csv"))
         if not files:
             raise UsageError(f"{folder} holds no shards; let 'demoire train --shards' make them.")
         for rows in files:
             with rows.open(newline="") as file:
-                for place, (kind, strength) in enumerate(csv.reader(file)):
-                    self._places[kind].append((rows, place, float(strength)))  # type: ignore[index]  # written above
+                for position, (kind, strength) in enumerate(csv.reader(file)):
+                    entry = _Entry(rows, position, float(strength))
+                    self._entries[cast(Kind, kind)].append(entry)
         stored = np.load(_array_file(files[0], "moire"), mmap_mode="r").shape[1]
         if stored < size:
             raise UsageError(
@@ -132,17 +176,21 @@ class Shards:
             )
 
     def draw(self, kind: Kind, rng: np.random.Generator) -> ShardPair:
-        """One pair of this kind at random. Raises UsageError where there is none."""
-        if not self._places[kind]:
+        """One pair of this kind at random.
+
+        Raises:
+            UsageError: The shards hold none of this kind.
+        """
+        entries = self._entries[kind]
+        if not entries:
             raise UsageError(
-                f"The shards in {self._folder} hold no pair of kind {kind}: they were made for another data.mix; "
-                "give another folder."
+                f"The shards in {self._folder} hold no pair of kind {kind}: "
+                "they were made for another data.mix; give another folder."
             )
-        rows, place, strength = self._places[kind][int(rng.integers(len(self._places[kind])))]
-        moire, clean = (
-            np.load(_array_file(rows, name), mmap_mode="r")[place] for name in ("moire", "clean")
-        )
-        return ShardPair(moire, clean, strength)
+        entry = entries[int(rng.integers(len(entries)))]
+        moire = np.load(_array_file(entry.rows, "moire"), mmap_mode="r")
+        clean = np.load(_array_file(entry.rows, "clean"), mmap_mode="r")
+        return ShardPair(moire[entry.position], clean[entry.position], entry.strength)
 
 
 def _array_file(rows: Path, name: str) -> Path:

@@ -12,6 +12,7 @@ from ray.actor import ActorHandle
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
+from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, storage_environment
 from pipelines.clean.gate import unit_in_work
 from pipelines.clean.ledger import Commit, Ledger
@@ -114,6 +115,7 @@ class CleaningActor:
 
     def __init__(self, work: Work, gate: ActorHandle, threads: int, device: str) -> None:
         work.environment.install()
+        quiet_decoders()
         # the card that was asked for, whichever Ray would have given
         if device.startswith("cuda:"):
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from demoire.errors import ImageError, UsageError
-from demoire.imaging.images import IMAGE_SUFFIXES, probe
+from demoire.imaging.formats import IMAGE_SUFFIXES
+from demoire.imaging.images import probe
 from demoire.moire import KINDS
 from pipelines.names import shown
 from pipelines.report.previews import rgb

@@ -12,7 +12,7 @@ import tarfile
 from typing import BinaryIO, Literal
 
 from demoire.errors import UsageError
-from demoire.imaging.images import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
+from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from pipelines.records import MemberKind
 
 # a source of more is taken for damaged; two million cost about 1 GB while indexed

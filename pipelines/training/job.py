@@ -128,7 +128,7 @@ def check_job(job: TrainJob) -> Model:
     Raises UsageError, ConfigError or StorageError.
     """
     config = load_config(job.config)
-    check_out(job.out, job.resume)
+    check_out(job.out, resume=job.resume)
     if job.register is not None:
         Registry(job.registry).check_name(job.register, config.task)
         clean_images(job.images, "test")

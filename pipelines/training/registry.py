@@ -1,5 +1,4 @@
-"""The registry of weights: a folder or bucket that holds every version of what was trained, under
-names.
+"""The registry of weights: a folder or bucket with every version of what was trained, under names.
 
     REGISTRY/NAME/000001.json           a version: its digest, structure, training configuration and figures
     REGISTRY/NAME/DIGEST.safetensors    the weights, named by their sha256
@@ -33,7 +32,7 @@ REGISTRY = "DEMOIRE_REGISTRY"  # environment: folder or URL of the registry
 
 Model = Literal["detector", "restorer"]
 
-# names of the figures that versions compare by
+# The figure by which versions of a model are compared.
 SCORES: dict[Model, str] = {"restorer": "gain", "detector": "auc"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -58,7 +57,8 @@ class Registered:
     @property
     def score(self) -> float | None:
         """The figure by which versions are compared, on the pairs that it was registered with."""
-        return self.figures.get(SCORES[self.model])
+        score: float | None = self.figures.get(SCORES[self.model])
+        return score
 
     @property
     def file(self) -> str:
@@ -72,14 +72,18 @@ class Registered:
 
 
 class Registry:
-    """The registry at a local path or URL; None: that of DEMOIRE_REGISTRY, else a folder of this
-    user's own.
-
-    Every call may raise StorageError; making one raises UsageError for a URL of another kind or
-    with credentials.
-    """
+    """The registry in a folder or bucket. Every call may raise StorageError."""
 
     def __init__(self, uri: str | None = None) -> None:
+        """Name the registry; nothing is read yet.
+
+        Args:
+            uri: A local path or URL; None means that of DEMOIRE_REGISTRY, else a folder of this
+                user's own.
+
+        Raises:
+            UsageError: The URL is of a kind that is not known, or holds credentials.
+        """
         own = _user_folder("XDG_DATA_HOME", ".local/share", "registry")
         self._place = open_place(uri or os.environ.get(REGISTRY) or own)
 
@@ -90,9 +94,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """All names that have a folder, in order."""
-        return sorted(
-            entry.name for entry in self._place.list(recursive=False) if entry.kind == "folder"
-        )
+        entries = self._place.list(recursive=False)
+        return sorted(entry.name for entry in entries if entry.kind == "folder")
 
     def versions(self, name: str) -> list[Registered]:
         """All versions of a name, the newest last; none where there is no such name."""
@@ -104,8 +107,10 @@ class Registry:
         return self._read(paths[-1]) if paths else None
 
     def find(self, reference: str) -> Registered:
-        """The version that NAME or NAME@DIGEST-PREFIX means. Raises WeightsError when there is
-        none.
+        """The version that NAME or NAME@DIGEST-PREFIX means.
+
+        Raises:
+            WeightsError: There is none, or the prefix fits several.
         """
         name, _, prefix = reference.partition("@")
         if not prefix:
@@ -113,24 +118,28 @@ class Registry:
             if newest is None:
                 known = ", ".join([*shipped_weights(), *self.names()])
                 raise WeightsError(
-                    f"There are no weights {shown(name)} in the registry {self.uri}; the names known here are {known}. "
+                    f"There are no weights {shown(name)} in the registry {self.uri}; "
+                    f"the names known here are {known}. "
                     "Weights files are given by --detector or --restorer."
                 )
             return newest
-        found = [version for version in self.versions(name) if version.digest.startswith(prefix)]
-        if not found:
+        fitting = [version for version in self.versions(name) if version.digest.startswith(prefix)]
+        if not fitting:
             raise WeightsError(
-                f"The registry {self.uri} has no {shown(reference)}; 'demoire weights {shown(name)}' lists what it has."
+                f"The registry {self.uri} has no {shown(reference)}; "
+                f"'demoire weights {shown(name)}' lists what it has."
             )
-        if len({version.digest for version in found}) > 1:
+        if len({version.digest for version in fitting}) > 1:
             raise WeightsError(
                 f"{shown(reference)} fits several versions; give more digits of the digest."
             )
-        return found[-1]
+        return fitting[-1]
 
     def fetch(self, version: Registered) -> Path:
-        """The weights as a local file, whole. Raises WeightsError where the registry's own differ
-        from their digest.
+        """The weights as a local file, checked against their digest.
+
+        Raises:
+            WeightsError: The registry's own file is not what was registered.
         """
         cache = _user_folder("XDG_CACHE_HOME", ".cache", "weights")
         local = Path(cache, _weights_name(version.digest))
@@ -138,17 +147,22 @@ class Registry:
             data = self._place.read(version.file)
             if sha256(data).hexdigest() != version.digest:
                 raise WeightsError(
-                    f"{self._place.full(version.file)} is not what was registered: register the weights again, "
-                    "or choose another version."
+                    f"{self._place.full(version.file)} is not what was registered: "
+                    "register the weights again, or choose another version."
                 )
             open_place(cache).write(local.name, data)
         return local
 
     def check_name(self, name: str, model: Model) -> None:
-        """Whether such a model can be registered under this name. Raises UsageError."""
+        """Check that such a model can be registered under this name.
+
+        Raises:
+            UsageError: It cannot; the sentence says why.
+        """
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"{shown(name)} is no name for weights: use letters, digits, dots, dashes and underlines."
+                f"{shown(name)} is no name for weights: "
+                "use letters, digits, dots, dashes and underlines."
             )
         if name in shipped_weights():
             raise UsageError(
@@ -169,10 +183,20 @@ class Registry:
         training: Mapping[str, Any],
         figures: Mapping[str, Any],
     ) -> Registered | None:
-        """Make these weights the newest version of a name; None if `after` is not the newest one
-        any more.
+        """Make these weights the newest version of a name.
 
-        Raises UsageError for a name that cannot be had.
+        Args:
+            weights: The weights, in a local file.
+            name: The name to register them under.
+            after: The version that was the newest when the weights were compared with it.
+            training: The configuration they were trained by.
+            figures: What they reach.
+
+        Returns:
+            The new version; None where `after` is not the newest one any more.
+
+        Raises:
+            UsageError: The name cannot be had.
         """
         self.check_name(name, model_of(weights))
         version = Registered(
@@ -189,18 +213,14 @@ class Registry:
         if not self._place.exists(version.file):
             self._place.put_file(weights.path, version.file)
         record = json.dumps(asdict(version), indent=1, sort_keys=True) + "\n"
-        return (
-            version
-            if self._place.create(f"{name}/{version.number:06d}.json", record.encode())
-            else None
-        )
+        created = self._place.create(f"{name}/{version.number:06d}.json", record.encode())
+        return version if created else None
 
     def _version_paths(self, name: str) -> list[str]:
         entries = self._place.list(name, recursive=False)
-        return sorted(
-            (e.path for e in entries if _VERSION.fullmatch(e.name)),
-            key=lambda path: (len(path), path),
-        )
+        paths = [entry.path for entry in entries if _VERSION.fullmatch(entry.name)]
+        # A longer number is a higher one: beyond 999,999 the names are longer than six digits.
+        return sorted(paths, key=lambda path: (len(path), path))
 
     def _read(self, path: str) -> Registered:
         try:
@@ -211,15 +231,14 @@ class Registry:
             ) from error
         if not _DIGEST.fullmatch(version.digest) or version.name != path.partition("/")[0]:
             raise WeightsError(
-                f"{self._place.full(path)} names weights that cannot be its own: choose another version."
+                f"{self._place.full(path)} names weights that cannot be its own: "
+                "choose another version."
             )
         return version
 
 
 def score_text(model: Model, score: float | None) -> str:
-    """The figure by which versions are compared, as it is read: a restorer's gain in dB, a
-    detector's AUC.
-    """
+    """The figure by which versions are compared, in words: a gain in dB, or an AUC."""
     if score is None:
         return "-"
     return f"{score:+.2f} dB" if model == "restorer" else f"AUC {score:.4f}"
@@ -251,20 +270,27 @@ def _as_registered(weights: Weights) -> Registered:
 
 
 def find_models(references: Sequence[str], registry: str | None = None) -> dict[Model, str]:
-    """By model, what a CleanerConfig takes for these names: a shipped name, or the path of a local
-    copy.
+    """What a CleanerConfig takes for these names, by model.
 
-    Raises WeightsError for a name that is not known, UsageError for two of the same model.
+    Args:
+        references: Each NAME or NAME@DIGEST-PREFIX, at most one of each model.
+        registry: As for `Registry`.
+
+    Returns:
+        A shipped name, or the path of a local copy, for each model that is named.
+
+    Raises:
+        WeightsError: A name is not known.
+        UsageError: Two names are of the same model.
     """
-    found: dict[Model, str] = {}
+    chosen: dict[Model, str] = {}
     for reference in references:
         model, weights = _find_model(reference, registry)
-        if model in found:
-            raise UsageError(
-                f"{' and '.join(map(shown, references))} name two of the model {model}: give one of each."
-            )
-        found[model] = weights
-    return found
+        if model in chosen:
+            names = " and ".join(map(shown, references))
+            raise UsageError(f"{names} name two of the model {model}: give one of each.")
+        chosen[model] = weights
+    return chosen
 
 
 def _find_model(reference: str, registry: str | None) -> tuple[Model, str]:
@@ -276,9 +302,9 @@ def _find_model(reference: str, registry: str | None) -> tuple[Model, str]:
                 f"The shipped weights {name} are {weights.digest[:12]}, not {shown(prefix)}."
             )
         return model_of(weights), name
-    place = Registry(registry)
-    version = place.find(reference)
-    return version.model, str(place.fetch(version))
+    registry_of_weights = Registry(registry)
+    version = registry_of_weights.find(reference)
+    return version.model, str(registry_of_weights.fetch(version))
 
 
 def _weights_name(digest: str) -> str:

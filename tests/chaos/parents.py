@@ -20,7 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
-from demoire.imaging.images import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
+from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 
 
 @dataclass(frozen=True)

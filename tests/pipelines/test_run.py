@@ -425,16 +425,16 @@ if any("default_worker" in argument for argument in sys.orig_argv):
     from pathlib import Path
     import {module}
     function = {module}.{function}
-    def function_or_else(data, *arguments, **options):
+    def function_or_else(image, *arguments, **options):
         {what_happens}
-        return function(data, *arguments, **options)
+        return function(image, *arguments, **options)
     {module}.{function} = function_or_else
 """
 
 
 @contextmanager
 def driver(
-    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode"
+    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode_guarded"
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that does the job on a Ray of its own, and at each image what is given; killed at
     the block's end.
@@ -461,7 +461,7 @@ def driver(
 
 
 def exit_status(
-    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode"
+    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode_guarded"
 ) -> int:
     """Of a driver that comes to its end. Ray was seen to abort one whose workers died: then the
     same again.
@@ -531,7 +531,7 @@ def test_an_image_that_kills_its_process_is_found_and_quarantined(
     harmless, deadly = draw(True, 400), draw(True, 401)
     write_tar(tmp_path / "box" / "a.tar", {"harmless.jpg": harmless, "deadly.jpg": deadly})
     job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
-    assert exit_status(job, tmp_path / "hook", f"if data == {deadly!r}: os._exit(1)") == 0
+    assert exit_status(job, tmp_path / "hook", f"if image.data == {deadly!r}: os._exit(1)") == 0
     assert outcomes(tmp_path / "out") == {
         "a.tar/deadly.jpg": ("quarantined", "native_crash"),
         "a.tar/harmless.jpg": ("cleaned", None),

@@ -1,48 +1,88 @@
-"""BMP: changed pixels are written over the old ones in place, so the file differs in nothing else,
-not even in size.
+"""BMP: new pixels are written over the old ones in place.
 
-Uncompressed 24-bit, 32-bit (blue, green, red and a byte that stays) and 8-bit grey files are
-cleaned.
+The cleaned file differs in nothing else, not even in size. Uncompressed 24-bit, 32-bit (blue,
+green, red and a byte that stays) and 8-bit grey files are cleaned.
+
+References:
+    Microsoft, "Bitmap Storage": BITMAPFILEHEADER (14 bytes), followed by BITMAPCOREHEADER (12
+    bytes) or BITMAPINFOHEADER (40 bytes and its later extensions).
 """
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import BmpImagePlugin
 
+from demoire.imaging.codecs.pillow import (
+    PillowHeader,
+    bits_of_mode,
+    count_pages,
+    facts_of,
+    open_view,
+)
 from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at
+from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
-_FILE_HEADER, _CORE_HEADER = 14, 12
-_UNCOMPRESSED, _BITFIELDS = 0, 3
-_BLUE_GREEN_RED = (0x00FF0000, 0x0000FF00, 0x000000FF)
+FORMAT: Format = "BMP"
+SUFFIXES = frozenset({".bmp", ".dib"})
+
+_SIGNATURE = b"BM"
+# Offsets in the file. BITMAPFILEHEADER ends with bfOffBits; the header behind it begins with its
+# own size.
+_PIXELS_START_AT = 10
+_HEADER_AT = 14
+_DIMENSIONS_AT = 18
+_MASKS_AT = 54  # behind the 40 bytes of BITMAPINFOHEADER
+_CORE_HEADER_SIZE = 12
+# biCompression: BI_RGB and BI_BITFIELDS
+_UNCOMPRESSED = 0
+_BITFIELDS = 3
+_RED_GREEN_BLUE_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # bytes lie as blue, green, red
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the pixel array lies in the file."""
+
+    start: int  # offset of its first byte
+    width: int  # px
+    height: int  # px; negative where the top row comes first
+    bits: int  # per pixel
+    compression: int
+
+    @property
+    def rows(self) -> int:
+        return abs(self.height)
+
+    @property
+    def stride(self) -> int:
+        """Bytes a row, which are padded to a multiple of four."""
+        return (self.width * self.bits + 31) // 32 * 4
+
+
+def recognises(data: bytes) -> bool:
+    """Whether the file begins with "BM"."""
+    return data.startswith(_SIGNATURE)
+
+
+def read_header(data: bytes) -> PillowHeader:
+    """The header as Pillow reads it."""
+    view = open_view(BmpImagePlugin.BmpImageFile, data)
+    facts = facts_of(view, FORMAT, size=view.size, bits=bits_of_mode(view), pages=count_pages(view))
+    return PillowHeader(facts, view)
 
 
 def is_cut_short(data: bytes) -> bool:
     """Whether the pixel array reaches beyond the end of the file."""
     try:
-        start, width, height, bits, compression = _header(data)
+        layout = _read_layout(data)
     except struct.error:
         return True
-    packed = compression not in (_UNCOMPRESSED, _BITFIELDS)
-    return len(data) < start + (0 if packed else _stride(width, bits) * abs(height))
-
-
-def _header(data: bytes) -> tuple[int, int, int, int, int]:
-    """(first byte of the pixels, width, height, bits, compression); the height is negative if the
-    top row is first.
-    """
-    (start,) = struct.unpack_from("<I", data, 10)
-    (size,) = struct.unpack_from("<I", data, _FILE_HEADER)
-    if size == _CORE_HEADER:
-        width, height, _, bits = struct.unpack_from("<4H", data, 18)
-        return start, width, height, bits, _UNCOMPRESSED
-    width, height, _, bits, compression = struct.unpack_from("<2i2HI", data, 18)
-    return start, width, height, bits, compression
-
-
-def _stride(width: int, bits: int) -> int:
-    return (width * bits + 31) // 32 * 4
+    if layout.compression not in (_UNCOMPRESSED, _BITFIELDS):
+        return len(data) < layout.start  # the size of packed rows is not known beforehand
+    return len(data) < layout.start + layout.stride * layout.rows
 
 
 def is_risky(data: bytes) -> bool:
@@ -50,36 +90,48 @@ def is_risky(data: bytes) -> bool:
     return False
 
 
-def read(data: bytes, image: Image.Image) -> Raster:
-    image.load()
-    return (
-        grey_or_rgb(image)
-        if _is_plain(data, image)
-        else only_to_look_at(image, Reason.MODE_NOT_CLEANED)
-    )
+def decode(data: bytes, header: PillowHeader) -> Raster:
+    """Grey or RGB pixels; files of other modes only to look at."""
+    view = header.view
+    view.load()
+    if _is_plain(_read_layout(data), view.mode, data):
+        return grey_or_rgb(view)
+    return only_to_look_at(view, Reason.MODE_NOT_CLEANED)
 
 
-def _is_plain(data: bytes, image: Image.Image) -> bool:
-    _, _, _, bits, compression = _header(data)
-    if compression == _BITFIELDS:
-        return (
-            bits == 32
-            and image.mode == "RGB"
-            and struct.unpack_from("<3I", data, 54) == _BLUE_GREEN_RED
-        )
-    expected = {8: "L", 24: "RGB", 32: "RGB"}
-    return compression == _UNCOMPRESSED and expected.get(bits) == image.mode
-
-
-def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
-    start, width, height, bits, _ = _header(data)
-    rows, stride = abs(height), _stride(width, bits)
+def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+    """The file with the colour bytes of its pixel array replaced."""
+    layout = _read_layout(data)
     out = bytearray(data)
-    samples = bits // 8
-    array = np.frombuffer(out, dtype=np.uint8, count=rows * stride, offset=start).reshape(
-        rows, stride
-    )
-    view = array[:, : width * samples].reshape(rows, width, samples)
-    ordered = pixels if height < 0 else pixels[::-1]
-    view[:, :, : ordered.shape[2]] = ordered[:, :, ::-1]
+    count = layout.rows * layout.stride
+    array = np.frombuffer(out, dtype=np.uint8, count=count, offset=layout.start)
+    rows = array.reshape(layout.rows, layout.stride)
+    samples = layout.bits // 8
+    # Without the padding at the end of each row.
+    stored = rows[:, : layout.width * samples].reshape(layout.rows, layout.width, samples)
+    is_top_down = layout.height < 0
+    ordered = pixels if is_top_down else pixels[::-1]
+    # Of a 32-bit pixel the fourth byte stays.
+    stored[:, :, : ordered.shape[2]] = ordered[:, :, ::-1]
     return bytes(out)
+
+
+def _read_layout(data: bytes) -> _Layout:
+    """Raises struct.error where the header is not there in full."""
+    (start,) = struct.unpack_from("<I", data, _PIXELS_START_AT)
+    (header_size,) = struct.unpack_from("<I", data, _HEADER_AT)
+    if header_size == _CORE_HEADER_SIZE:
+        width, height, _, bits = struct.unpack_from("<4H", data, _DIMENSIONS_AT)
+        return _Layout(start, width, height, bits, _UNCOMPRESSED)
+    width, height, _, bits, compression = struct.unpack_from("<2i2HI", data, _DIMENSIONS_AT)
+    return _Layout(start, width, height, bits, compression)
+
+
+def _is_plain(layout: _Layout, mode: str, data: bytes) -> bool:
+    """Whether the samples lie in the file as bytes: blue, green, red, or grey."""
+    if layout.compression == _BITFIELDS:
+        if layout.bits != 32 or mode != "RGB":
+            return False
+        return struct.unpack_from("<3I", data, _MASKS_AT) == _RED_GREEN_BLUE_MASKS
+    expected = {8: "L", 24: "RGB", 32: "RGB"}
+    return layout.compression == _UNCOMPRESSED and expected.get(layout.bits) == mode

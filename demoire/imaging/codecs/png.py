@@ -4,25 +4,48 @@ Text, gamma, chromaticities, colour profile, physical size, time and Exif are th
 byte. A transparent colour (tRNS) is kept true: pixels of that colour are not changed, and no other
 pixel is given it. Interlaced files come out not interlaced: the same picture, shown in one pass.
 16-bit files go through imagecodecs, because Pillow has no 16-bit RGB.
+
+References:
+    W3C, "Portable Network Graphics (PNG) Specification (Third Edition)": signature and chunk layout
+    in 5.2 and 5.3, IHDR in 11.2.1, IDAT in 11.2.3, tRNS in 11.3.1.1.
 """
 
 import io
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import PngImagePlugin
 
-from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at, to_image
+from demoire.imaging.codecs.pillow import PillowHeader, count_pages, facts_of, open_view
+from demoire.imaging.codecs.raster import (
+    Pixels,
+    Raster,
+    grey_or_rgb,
+    only_to_look_at,
+    to_image,
+)
+from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
+FORMAT: Format = "PNG"
+SUFFIXES = frozenset({".png"})
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
+# A chunk is its length (4 bytes), type (4), data, and a CRC of type and data (4). The length counts
+# the data alone.
+_CHUNK_FRAME = 12
+# IHDR is the first chunk, so its fields have fixed offsets in the file.
+_SIZE_AT = 16
+_DEPTH_AT = 24
+_COLOUR_TYPE_AT = 25
+_GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6  # colour types; 3 is a palette
 _COLOURS = {_GREY: 1, _RGB: 3, _GREY_ALPHA: 1, _RGB_ALPHA: 3}
-_SAMPLES = {_RGB: 3, _GREY_ALPHA: 2, _RGB_ALPHA: 4}  # a pixel, as coded; else 1
+_SAMPLES = {_RGB: 3, _GREY_ALPHA: 2, _RGB_ALPHA: 4}  # a pixel, as coded; 1 for all others
 _MOST_DEFLATED = 1032  # bytes that one byte of deflate can stand for (zlib's documentation)
 _LEVEL = 4  # twice as fast as the usual 6, and 1 to 4 % larger
 
@@ -31,85 +54,129 @@ class DamagedError(ValueError):
     """A chunk whose checksum does not hold, or that is not where it belongs."""
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, whole chunk) of each chunk that is there in full."""
-    place = len(_SIGNATURE)
-    while place + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, place)
-        end = place + 12 + length
-        if end > len(data):
-            return
-        yield data[place + 4 : place + 8], data[place:end]
-        place = end
+@dataclass(frozen=True)
+class _Chunk:
+    """One chunk of a file."""
+
+    type: bytes
+    whole: bytes  # with length, type and CRC
+
+    @property
+    def data(self) -> bytes:
+        return self.whole[8:-4]
+
+    @property
+    def is_sound(self) -> bool:
+        expected = int.from_bytes(self.whole[-4:], "big")
+        return zlib.crc32(self.whole[4:-4]) == expected
+
+
+def recognises(data: bytes) -> bool:
+    """Whether the file begins with PNG's eight bytes."""
+    return data.startswith(_SIGNATURE)
+
+
+def read_header(data: bytes) -> PillowHeader:
+    """The header as Pillow reads it, with the bit depth that IHDR names."""
+    view = open_view(PngImagePlugin.PngImageFile, data)
+    facts = facts_of(view, FORMAT, size=view.size, bits=data[_DEPTH_AT], pages=count_pages(view))
+    return PillowHeader(facts, view)
 
 
 def is_cut_short(data: bytes) -> bool:
     """Whether the chunks do not lead to IEND, or hold too little for a picture of this size."""
-    sizes = [(kind, len(chunk)) for kind, chunk in _chunks(data)]
-    packed = sum(size for kind, size in sizes if kind == b"IDAT")
-    return all(kind != b"IEND" for kind, _ in sizes) or packed * _MOST_DEFLATED < _unpacked(data)
-
-
-def _unpacked(data: bytes) -> int:
-    """Bytes of image data that the header announces, but for the filter types and the padding of
-    rows.
-    """
-    width, height, depth, colour = struct.unpack_from(">2I2B", data, 16)
-    return width * height * depth * _SAMPLES.get(colour, 1) // 8
-
-
-def bits(data: bytes) -> int:
-    """Bits per sample, from the header."""
-    return data[24]
+    packed = 0
+    is_ended = False
+    for chunk in _chunks(data):
+        if chunk.type == b"IDAT":
+            packed += len(chunk.whole)
+        if chunk.type == b"IEND":
+            is_ended = True
+    return not is_ended or packed * _MOST_DEFLATED < _unpacked_size(data)
 
 
 def is_risky(data: bytes) -> bool:
-    """Whether libpng decodes it; up to 8 bits it is Pillow and zlib."""
-    return bits(data) == 16
+    """Whether libpng decodes it, as it does 16-bit files; up to 8 bits it is Pillow and zlib."""
+    return data[_DEPTH_AT] == 16
 
 
-def read(data: bytes, image: Image.Image) -> Raster:
-    depth, colour = data[24], data[25]
-    for kind, chunk in _chunks(data):
-        if kind == b"IDAT" and zlib.crc32(chunk[4:-4]) != struct.unpack(">I", chunk[-4:])[0]:
+def decode(data: bytes, header: PillowHeader) -> Raster:
+    """Grey or RGB pixels with their alpha; palettes and fewer than 8 bits only to look at.
+
+    Raises:
+        DamagedError: A checksum of the image data does not hold.
+    """
+    for chunk in _chunks(data):
+        if chunk.type == b"IDAT" and not chunk.is_sound:
             raise DamagedError("the checksum of the image data does not hold")
+    depth = data[_DEPTH_AT]
+    colour_type = data[_COLOUR_TYPE_AT]
     if depth == 16:
-        return _read_deep(data, colour)
-    image.load()
-    if depth != 8 or colour not in _COLOURS:
-        return only_to_look_at(image, Reason.MODE_NOT_CLEANED)
-    return grey_or_rgb(image)
+        return _decode_deep(data, colour_type)
+    header.view.load()
+    if depth != 8 or colour_type not in _COLOURS:
+        return only_to_look_at(header.view, Reason.MODE_NOT_CLEANED)
+    return grey_or_rgb(header.view)
 
 
-def _read_deep(data: bytes, colour: int) -> Raster:
-    samples: NDArray[np.uint16] = np.atleast_3d(imagecodecs.png_decode(data))
-    if samples.dtype != np.uint16:
-        raise DamagedError("the decoder gave other than 16 bits")
-    pixels = np.ascontiguousarray(samples[:, :, : _COLOURS[colour]])
-    has_alpha = colour in (_GREY_ALPHA, _RGB_ALPHA)
-    return Raster(pixels, np.ascontiguousarray(samples[:, :, -1]) if has_alpha else None)
-
-
-def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+    """The file with other IHDR and IDAT chunks; what follows IEND is dropped."""
     pixels = _keep_transparent_colour(data, raster.pixels, pixels)
     coded = list(_chunks(_code(pixels, raster.alpha)))
-    out = [_SIGNATURE, coded[0][1]]
-    image_data = [chunk for kind, chunk in coded if kind == b"IDAT"]
-    for kind, chunk in _chunks(data):
-        if kind == b"IDAT":
+    # IHDR is taken from the new file because the old one may say "interlaced".
+    out = [_SIGNATURE, coded[0].whole]
+    image_data = [chunk.whole for chunk in coded if chunk.type == b"IDAT"]
+    for chunk in _chunks(data):
+        if chunk.type == b"IDAT":
+            # All the new image data goes where the first old IDAT stood (they are consecutive).
             out += image_data
             image_data = []
-        elif kind != b"IHDR":
-            out.append(chunk)
-        if kind == b"IEND":
+        elif chunk.type != b"IHDR":
+            out.append(chunk.whole)
+        if chunk.type == b"IEND":
             break
     return b"".join(out)
 
 
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """Each chunk that is there in full."""
+    offset = len(_SIGNATURE)
+    while offset + _CHUNK_FRAME <= len(data):
+        (length,) = struct.unpack_from(">I", data, offset)
+        end = offset + _CHUNK_FRAME + length
+        if end > len(data):
+            return
+        yield _Chunk(data[offset + 4 : offset + 8], data[offset:end])
+        offset = end
+
+
+def _unpacked_size(data: bytes) -> int:
+    """Bytes of image data that the header announces.
+
+    Filter types and the padding of rows are left out, so this is a lower bound.
+    """
+    width, height, depth, colour_type = struct.unpack_from(">2I2B", data, _SIZE_AT)
+    bits = width * height * depth * _SAMPLES.get(colour_type, 1)
+    return int(bits) // 8
+
+
+def _decode_deep(data: bytes, colour_type: int) -> Raster:
+    """The raster of a 16-bit file."""
+    samples: NDArray[np.uint16] = np.atleast_3d(imagecodecs.png_decode(data))
+    if samples.dtype != np.uint16:
+        raise DamagedError("the decoder gave other than 16 bits")
+    pixels = np.ascontiguousarray(samples[:, :, : _COLOURS[colour_type]])
+    if colour_type in (_GREY_ALPHA, _RGB_ALPHA):
+        return Raster(pixels, np.ascontiguousarray(samples[:, :, -1]))
+    return Raster(pixels)
+
+
 def _code(pixels: Pixels, alpha: Pixels | None) -> bytes:
+    """A PNG file of these samples, without any other chunk."""
     if pixels.dtype == np.uint16:
         samples = pixels if alpha is None else np.dstack([pixels, alpha])
-        samples = samples[:, :, 0] if samples.shape[2] == 1 else samples
+        if samples.shape[2] == 1:
+            samples = samples[:, :, 0]
         return bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_LEVEL))
     out = io.BytesIO()
     to_image(pixels, alpha).save(out, "PNG", compress_level=_LEVEL)
@@ -117,11 +184,18 @@ def _code(pixels: Pixels, alpha: Pixels | None) -> bytes:
 
 
 def _keep_transparent_colour(data: bytes, old: Pixels, new: Pixels) -> Pixels:
-    chunk = next((chunk for kind, chunk in _chunks(data) if kind == b"tRNS"), None)
-    if chunk is None:
+    """The new pixels, but the old ones wherever old or new have the transparent colour.
+
+    In grey and RGB files tRNS names one colour, 16 bits a sample, that is to be shown as
+    transparent.
+    """
+    transparency = next((chunk for chunk in _chunks(data) if chunk.type == b"tRNS"), None)
+    if transparency is None:
         return new
-    key = np.frombuffer(chunk[8:-4], dtype=">u2")
-    if len(key) != old.shape[2]:
+    colour = np.frombuffer(transparency.data, dtype=">u2")
+    if len(colour) != old.shape[2]:
         return new
-    transparent = (old == key).all(axis=2) | (new == key).all(axis=2)
-    return np.where(transparent[:, :, None], old, new)
+    was_transparent = (old == colour).all(axis=2)
+    would_be_transparent = (new == colour).all(axis=2)
+    kept = was_transparent | would_be_transparent
+    return np.where(kept[:, :, None], old, new)

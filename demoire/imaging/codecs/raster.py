@@ -18,11 +18,16 @@ class CutShortError(ValueError):
 
 @dataclass(frozen=True)
 class Raster:
-    """What a file shows: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over their full range."""
+    """The pixels of a file, as its codec gave them.
+
+    Attributes:
+        pixels: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over their full range.
+        alpha: (H, W) of the same type, which is passed through untouched; None without alpha.
+        obstacle: Why changed pixels could not be written back faithfully; None if they can.
+    """
 
     pixels: Pixels
-    alpha: Pixels | None = None  # (H, W), passed through untouched
-    # why changed pixels could not be written back faithfully; None if they can
+    alpha: Pixels | None = None
     obstacle: Reason | None = None
 
 
@@ -32,29 +37,40 @@ def grey_or_rgb(image: Image.Image) -> Raster:
     if samples.ndim == 2:
         return Raster(samples[:, :, None])
     if image.mode in ("LA", "RGBA"):
-        return Raster(
-            np.ascontiguousarray(samples[:, :, :-1]), np.ascontiguousarray(samples[:, :, -1])
-        )
+        pixels = np.ascontiguousarray(samples[:, :, :-1])
+        alpha = np.ascontiguousarray(samples[:, :, -1])
+        return Raster(pixels, alpha)
     return Raster(samples)
 
 
 def only_to_look_at(image: Image.Image, obstacle: Reason) -> Raster:
-    """The first page of any Pillow image in 8 bits, grey or RGB: enough to judge it, not to write
-    it back.
+    """The first page of any Pillow image in 8 bits: enough to judge it, not to write it back.
+
+    Returns:
+        A raster with this obstacle, grey for modes of one channel and RGB for all others. Floats
+        and 32-bit integers are stretched from their least to their greatest value.
     """
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        values = np.asarray(image, dtype=np.float32)
-        low, high = float(values.min()), float(values.max())
-        stretched = (values - low) * (255 / (high - low) if high > low else 0)
-        return Raster(np.nan_to_num(stretched).astype(np.uint8)[:, :, None], None, obstacle)
-    # a sheet of black and white in full size is large enough as it is
+        stretched = _stretch(np.asarray(image, dtype=np.float32))
+        return Raster(stretched[:, :, None], None, obstacle)
+    # Scanned sheets in black and white are huge: three equal channels would only cost memory.
     if image.mode in ("1", "L", "LA"):
         return Raster(np.asarray(image.convert("L"))[:, :, None], None, obstacle)
     return Raster(np.asarray(image.convert("RGB")), None, obstacle)
+
+
+def _stretch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    low = float(values.min())
+    high = float(values.max())
+    scale = 255 / (high - low) if high > low else 0
+    stretched: NDArray[np.uint8] = np.nan_to_num((values - low) * scale).astype(np.uint8)
+    return stretched
 
 
 def to_image(pixels: Pixels, alpha: Pixels | None = None) -> Image.Image:
     """An 8-bit raster as a Pillow image in mode L, LA, RGB or RGBA."""
     if alpha is not None:
         pixels = np.dstack([pixels, alpha])
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    if pixels.shape[2] == 1:
+        return Image.fromarray(pixels[:, :, 0])
+    return Image.fromarray(pixels)

@@ -1,8 +1,11 @@
-"""WebP: coded anew, lossless as lossless and lossy as lossy, with the original's Exif, XMP and
-colour profile.
+"""WebP: coded anew, lossless as lossless and lossy as lossy, with Exif, XMP and profile kept.
 
 A lossy WebP does not say with which quality it was made, so it is written in a quality at which a
 second coding is not seen; the file may grow. Animations are not cleaned.
+
+References:
+    Google, "WebP Container Specification": RIFF layout, VP8X, ALPH, ANMF and ICCP chunks.
+    RFC 6386, section 9.1 (frame header of VP8), and RFC 9649, section 3.4 (header of VP8L).
 """
 
 import io
@@ -10,70 +13,86 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import WebPImagePlugin
 
-from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at, to_image
+from demoire.imaging.codecs.pillow import open_view, profile_name
+from demoire.imaging.codecs.raster import (
+    Pixels,
+    Raster,
+    grey_or_rgb,
+    only_to_look_at,
+    to_image,
+)
+from demoire.imaging.facts import Format, ImageFacts
 from demoire.reasons import Reason
 
-QUALITY = 95
+FORMAT: Format = "WEBP"
+SUFFIXES = frozenset({".webp"})
 
-_ANIMATED, _ALPHA, _PROFILED = 0x02, 0x10, 0x20  # flags of the extended header
+_QUALITY = 95
+_RIFF_HEADER = 12  # "RIFF", the size of what follows, "WEBP"
+_CHUNK_HEADER = 8  # type and size of the payload
+# Flags in the first byte of VP8X.
+_ANIMATED = 0x02
+_ALPHA = 0x10
+_PROFILED = 0x20
+# Width and height less one, in 3 bytes each, in VP8X; in 14 bits each in VP8 and VP8L.
+_SIDE_BITS = 0x3FFF
+_METADATA = {"icc_profile": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}  # Pillow's names
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, payload) of each chunk; the last may be cut short."""
-    place = 12
-    while place + 8 <= len(data):
-        kind, length = data[place : place + 4], struct.unpack_from("<I", data, place + 4)[0]
-        yield kind, data[place + 8 : place + 8 + length]
-        place += 8 + length + length % 2
+@dataclass(frozen=True)
+class WebpHeader:
+    """The facts alone: for Pillow to open a WebP is to hand the whole file to libwebp."""
+
+    facts: ImageFacts
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """One chunk of a file."""
+
+    type: bytes
+    payload: bytes
+
+
+def recognises(data: bytes) -> bool:
+    """Whether the file is a RIFF container of type WEBP."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def read_header(data: bytes) -> WebpHeader:
+    """The header, read from the first chunk without libwebp.
+
+    Raises:
+        ValueError: The first chunk holds no size.
+    """
+    chunk = next(_chunks(data), _Chunk(b"", b""))
+    payload = chunk.payload
+    if chunk.type == b"VP8X" and len(payload) >= 10:
+        return WebpHeader(_extended_facts(data, payload))
+    if chunk.type == b"VP8L" and len(payload) >= 5:
+        # One byte of signature, then 14 bits of width - 1, 14 of height - 1, and one for alpha.
+        packed = int.from_bytes(payload[1:5], "little")
+        width = 1 + (packed & _SIDE_BITS)
+        height = 1 + (packed >> 14 & _SIDE_BITS)
+        has_alpha = bool(packed >> 28 & 1)
+        return WebpHeader(_facts(width, height, has_alpha=has_alpha))
+    if chunk.type == b"VP8 " and len(payload) >= 10:
+        # Three bytes of frame tag and three of start code, then 14 bits a side and 2 of scale.
+        width = int.from_bytes(payload[6:8], "little") & _SIDE_BITS
+        height = int.from_bytes(payload[8:10], "little") & _SIDE_BITS
+        if width and height:
+            return WebpHeader(_facts(width, height, has_alpha=False))
+    raise ValueError("no size in the first chunk")
 
 
 def is_cut_short(data: bytes) -> bool:
     """Whether the file is shorter than its header says."""
-    return len(data) < 12 or len(data) < 8 + struct.unpack_from("<I", data, 4)[0]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the first chunks say."""
-
-    width: int
-    height: int
-    alpha: bool
-    frames: int
-    icc: bytes | None
-
-
-def header(data: bytes) -> Header:
-    """Read here, since Pillow hands the whole file to libwebp at once. Raises ValueError."""
-    kind, payload = next(_chunks(data), (b"", b""))
-    if kind == b"VP8X" and len(payload) >= 10:
-        width, height = (
-            1 + int.from_bytes(payload[place : place + 3], "little") for place in (4, 7)
-        )
-        animated, alpha, profiled = (
-            bool(payload[0] & flag) for flag in (_ANIMATED, _ALPHA, _PROFILED)
-        )
-        frames = sum(kind == b"ANMF" for kind, _ in _chunks(data)) if animated else 1
-        icc = (
-            next((profile for kind, profile in _chunks(data) if kind == b"ICCP"), None)
-            if profiled
-            else None
-        )
-        return Header(width, height, alpha, max(1, frames), icc)
-    if kind == b"VP8L" and len(payload) >= 5:
-        packed = int.from_bytes(payload[1:5], "little")
-        return Header(
-            1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF), bool(packed >> 28 & 1), 1, None
-        )
-    if kind == b"VP8 " and len(payload) >= 10:
-        width, height = (
-            int.from_bytes(payload[place : place + 2], "little") & 0x3FFF for place in (6, 8)
-        )
-        if width and height:
-            return Header(width, height, False, 1, None)
-    raise ValueError("no size in the first chunk")
+    if len(data) < _RIFF_HEADER:
+        return True
+    size = int.from_bytes(data[4:8], "little")
+    return len(data) < 8 + size
 
 
 def is_risky(data: bytes) -> bool:
@@ -81,21 +100,70 @@ def is_risky(data: bytes) -> bool:
     return True
 
 
-def read(data: bytes, image: Image.Image) -> Raster:
-    image.load()
-    if image.mode not in ("RGB", "RGBA"):
-        return only_to_look_at(image, Reason.MODE_NOT_CLEANED)
-    return grey_or_rgb(image)
+def decode(data: bytes, header: WebpHeader) -> Raster:
+    """RGB pixels with their alpha."""
+    view = open_view(WebPImagePlugin.WebPImageFile, data)
+    view.load()
+    if view.mode not in ("RGB", "RGBA"):
+        return only_to_look_at(view, Reason.MODE_NOT_CLEANED)
+    return grey_or_rgb(view)
 
 
-def write(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+    """A new file, lossless if the old one was, with its profile, Exif and XMP."""
     payloads: dict[bytes, bytes] = {}
-    for kind, payload in _chunks(data):
-        payloads.setdefault(kind, payload)
+    for chunk in _chunks(data):
+        payloads.setdefault(chunk.type, chunk.payload)
     options: dict[str, bool | bytes] = {"lossless": b"VP8L" in payloads, "exact": True}
-    for name, kind in (("icc_profile", b"ICCP"), ("exif", b"EXIF"), ("xmp", b"XMP ")):
-        if kind in payloads:
-            options[name] = payloads[kind]
+    for name, chunk_type in _METADATA.items():
+        if chunk_type in payloads:
+            options[name] = payloads[chunk_type]
     out = io.BytesIO()
-    to_image(pixels, raster.alpha).save(out, "WEBP", quality=QUALITY, method=4, **options)
+    image = to_image(pixels, raster.alpha)
+    image.save(out, "WEBP", quality=_QUALITY, method=4, **options)
     return out.getvalue()
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """Each chunk; the last may be cut short."""
+    offset = _RIFF_HEADER
+    while offset + _CHUNK_HEADER <= len(data):
+        chunk_type = data[offset : offset + 4]
+        (size,) = struct.unpack_from("<I", data, offset + 4)
+        start = offset + _CHUNK_HEADER
+        yield _Chunk(chunk_type, data[start : start + size])
+        padding = size % 2  # payloads are padded to an even size
+        offset = start + size + padding
+
+
+def _extended_facts(data: bytes, payload: bytes) -> ImageFacts:
+    """The facts in a VP8X chunk: flags, three reserved bytes, width and height."""
+    flags = payload[0]
+    frames = 1
+    if flags & _ANIMATED:
+        frames = sum(1 for chunk in _chunks(data) if chunk.type == b"ANMF")
+    profile = None
+    if flags & _PROFILED:
+        profile = next((chunk.payload for chunk in _chunks(data) if chunk.type == b"ICCP"), None)
+    return _facts(
+        width=1 + int.from_bytes(payload[4:7], "little"),
+        height=1 + int.from_bytes(payload[7:10], "little"),
+        has_alpha=bool(flags & _ALPHA),
+        frames=max(1, frames),
+        profile=profile,
+    )
+
+
+def _facts(
+    width: int, height: int, *, has_alpha: bool, frames: int = 1, profile: bytes | None = None
+) -> ImageFacts:
+    return ImageFacts(
+        format=FORMAT,
+        width=width,
+        height=height,
+        mode="RGBA" if has_alpha else "RGB",
+        bits=8,
+        dpi=None,
+        icc=profile_name(profile),
+        pages=frames,
+    )

@@ -1,11 +1,10 @@
-"""The search for structures and rates: many short trainings, each with values that the earlier ones
-speak for.
+"""The search for structures and rates: many short trainings, guided by those before.
 
 Optuna's TPE sampler (Bergstra et al., 2011) chooses the values, and its median pruner gives up a
 trial whose score is below the median of the others after as many steps. All it knows is in
-OUT/search.db, and trial `n` depends on the seed, on `n` and on the trials before it, so a search
-that was cut goes on with the same command as if it had not been: the trial that was in work from
-its last checkpoint.
+OUT/search.db, and trial `n` depends on the seed, on `n` and on the trials before it. So a search
+that was cut goes on with the same command as if there had been no cut; the trial that was running
+goes on from its last checkpoint.
 
     OUT/best.toml     the best one, for `demoire train`     OUT/trials/NNN    each trial's run
     OUT/trials.csv    all of them                           OUT/search.db     where the same command goes on
@@ -17,7 +16,6 @@ A trial costs what a training of as many steps costs; with shards the pairs are 
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from demoire.errors import ConfigError, DemoireError, UsageError
+from demoire.files import write_whole
 from demoire.models.detector import Detector
 from demoire.models.layers import network_cost
 from demoire.models.restorer import build_restorer
@@ -41,13 +41,13 @@ from demoire.training.config import (
     with_values,
 )
 from demoire.training.data import find_images
-from demoire.training.loop import train
+from demoire.training.loop import TrainResult, train
 from demoire.training.search.trials import State, Trial, best_of, draw_trials, write_trials
 
 if TYPE_CHECKING:
     import optuna
 
-log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 Space = dict[str, SearchOptions]  # what is varied, by dotted path
 
@@ -65,7 +65,9 @@ DEFAULT_SPACES: Mapping[Task, Space] = {
     },
 }
 
-_STORE, _BEST, _TRIALS = "search.db", "best.toml", "trials"
+_STORE = "search.db"
+_BEST = "best.toml"
+_TRIALS = "trials"
 _STUDY = "demoire"
 _AT_RANDOM = 5  # trials before the sampler and the pruner begin to judge
 
@@ -104,16 +106,25 @@ def search(
     shards: Path | None = None,
     max_kmac: float | None = None,
 ) -> SearchResult:
-    """Try values of the configuration's [search], or of a default one, until there are so many
-    trials in `out`.
+    """Try values of the configuration's [search] until there are `trials` trials in `out`.
 
-    images, shards: as for `train`. minutes: no longer than this; the trial in work stops with a
-    checkpoint. max_kmac: structures that cost more kMAC a pixel are not trained, and count as
-    trials all the same. Raises UsageError where Optuna is missing, where `out` holds another
-    search, or for a folder without images; ConfigError for a path in [search] that there is not, or
-    a value out of range; DemoireError where no trial was done.
+    Args:
+        config: What all trials have in common. Without [search] the task's default space is tried.
+        images: As for `train`.
+        out: The search's folder; one that holds a search already is gone on with.
+        trials: How many there are to be in the end.
+        minutes: Stop after this time; the running trial leaves a checkpoint.
+        shards: As for `train`.
+        max_kmac: Structures that cost more kMAC a pixel are not trained; they count as trials.
+
+    Raises:
+        UsageError: Optuna is missing, `out` holds another search, or there are no images.
+        ConfigError: [search] names a path that there is not, or a value out of range.
+        DemoireError: No trial came to its end.
     """
-    ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
+    ends = math.inf
+    if minutes is not None:
+        ends = time.monotonic() + 60 * minutes
     if find_spec("optuna") is None:
         raise UsageError("A search needs Optuna; install it with: pip install 'demoire[search]'.")
     space = dict(config.search or DEFAULT_SPACES[config.task])
@@ -122,19 +133,19 @@ def search(
     job = _Job(config, space, images, out, shards, max_kmac, ends)
     study = _open(job)
     for trial in _trials(study, trials, config.seed):
-        going = _run(job, study, trial, f"trial {trial.number + 1} of {trials}")
+        came_to_its_end = _run(job, study, trial, f"trial {trial.number + 1} of {trials}")
         _report(job, study, trial.number)
-        if not going or time.monotonic() >= ends:
+        if not came_to_its_end or time.monotonic() >= ends:
             break
-    found = _found(job, study)
-    finished = len(found) >= trials and all(trial.state != "unfinished" for trial in found)
-    best = best_of(found)
+    tried = _tried(job, study)
+    best = best_of(tried)
     if best is None:
-        why = next((f"; the first: {trial.why}" for trial in found if trial.why), "")
-        raise DemoireError(
-            f"None of the {len(found)} trials in {out} was done{why or '; the same search goes on.'}"
-        )
-    return SearchResult(best, out / _BEST, found, space, finished)
+        reasons = [trial.why for trial in tried if trial.why]
+        rest = f"; the first: {reasons[0]}" if reasons else "; the same search goes on."
+        raise DemoireError(f"None of the {len(tried)} trials in {out} was done{rest}")
+    unfinished = any(trial.state == "unfinished" for trial in tried)
+    finished = len(tried) >= trials and not unfinished
+    return SearchResult(best, out / _BEST, tried, space, finished)
 
 
 def _check(config: TrainConfig, space: Space) -> None:
@@ -143,7 +154,8 @@ def _check(config: TrainConfig, space: Space) -> None:
             "A search compares trials of equal length: take minutes out of its configuration."
         )
     for path, options in space.items():
-        for value in options if isinstance(options, list) else (options.low, options.high):
+        values = options if isinstance(options, list) else [options.low, options.high]
+        for value in values:
             with_values(config, {path: value})
 
 
@@ -152,7 +164,8 @@ def _open(job: _Job) -> "optuna.Study":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    store, out = job.out / _STORE, job.out
+    out = job.out
+    store = out / _STORE
     if not store.exists() and (out / _TRIALS).exists():
         raise UsageError(f"{out} holds trials of a search that is gone; choose another folder.")
     try:
@@ -175,7 +188,8 @@ def _open(job: _Job) -> "optuna.Study":
     facts = json.dumps([fingerprint(job.config, job.shards), options], sort_keys=True)
     if study.user_attrs.get("facts", facts) != facts:
         raise UsageError(
-            f"{out} holds another search; go on with its own configuration, or choose another folder."
+            f"{out} holds another search; go on with its own configuration, "
+            "or choose another folder."
         )
     study.set_user_attr("facts", facts)
     return study
@@ -191,26 +205,25 @@ def _trials(study: "optuna.Study", count: int, seed: int) -> Iterator["optuna.Tr
 
     for unfinished in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         yield optuna.Trial(study, unfinished._trial_id)
-    while (number := len(study.get_trials(deepcopy=False))) < count:
+    while True:
+        number = len(study.get_trials(deepcopy=False))
+        if number >= count:
+            break
         # Seeded anew for each, so that a search that goes on draws what it would have drawn.
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=_AT_RANDOM, seed=seed + number)
         yield study.ask()
 
 
 def _run(job: _Job, study: "optuna.Study", trial: "optuna.Trial", title: str) -> bool:
-    """Train with the values of this trial and tell the study; False where the run was stopped
-    before its end.
+    """Train with the values of this trial and tell the study how it went.
+
+    Returns:
+        False where the run was stopped before its end.
     """
     import optuna
 
     states = optuna.trial.TrialState
     values = {path: _suggest(trial, path, options) for path, options in job.space.items()}
-
-    def judge(step: int, score: float) -> None:
-        trial.report(score, step)
-        if step < job.config.steps and trial.should_prune():
-            raise optuna.TrialPruned
-
     try:
         config = with_values(job.config, values)
         kmac = _kmac(config)
@@ -219,18 +232,7 @@ def _run(job: _Job, study: "optuna.Study", trial: "optuna.Trial", title: str) ->
             trial.set_user_attr("why", f"{kmac:.2f} kMAC a pixel are above {job.max_kmac:g}")
             study.tell(trial, state=states.PRUNED)
             return True
-        if not math.isinf(job.ends):
-            config = config.model_copy(update={"minutes": (job.ends - time.monotonic()) / 60})
-        folder = job.out / _TRIALS / f"{trial.number:03d}"
-        result = train(
-            config,
-            job.images,
-            folder,
-            resume=True,
-            shards=job.shards,
-            title=title,
-            on_validation=judge,
-        )
+        result = _train_trial(job, trial, config, title)
     except optuna.TrialPruned:
         study.tell(trial, state=states.PRUNED)
     except (DemoireError, MemoryError, torch.OutOfMemoryError) as error:
@@ -243,24 +245,49 @@ def _run(job: _Job, study: "optuna.Study", trial: "optuna.Trial", title: str) ->
     return True
 
 
+def _train_trial(job: _Job, trial: "optuna.Trial", config: TrainConfig, title: str) -> TrainResult:
+    """Train one trial to its end, or until the pruner gives it up or the time is over."""
+    import optuna
+
+    def judge(step: int, score: float) -> None:
+        trial.report(score, step)
+        if step < job.config.steps and trial.should_prune():
+            raise optuna.TrialPruned
+
+    if not math.isinf(job.ends):
+        minutes_left = (job.ends - time.monotonic()) / 60
+        config = config.model_copy(update={"minutes": minutes_left})
+    return train(
+        config,
+        job.images,
+        job.out / _TRIALS / f"{trial.number:03d}",
+        resume=True,
+        shards=job.shards,
+        title=title,
+        on_validation=judge,
+    )
+
+
 def _suggest(trial: "optuna.Trial", path: str, options: SearchOptions) -> Any:
-    if isinstance(options, list):  # Optuna takes scalars alone, and these may be lists and tables
-        return json.loads(
-            trial.suggest_categorical(path, [json.dumps(option) for option in options])
-        )
+    if isinstance(options, list):
+        # Optuna takes scalars alone, and these may be lists and tables.
+        choices = [json.dumps(option) for option in options]
+        return json.loads(trial.suggest_categorical(path, choices))
     if isinstance(options.low, int) and isinstance(options.high, int):
         return trial.suggest_int(path, options.low, options.high, log=options.log)
     return trial.suggest_float(path, options.low, options.high, log=options.log)
 
 
 def _kmac(config: TrainConfig) -> float:
-    network = (
-        build_restorer(config.restorer) if config.task == "restorer" else Detector(config.detector)
-    )
+    network: nn.Module
+    if config.task == "restorer":
+        network = build_restorer(config.restorer)
+    else:
+        network = Detector(config.detector)
     return network_cost(network).macs_per_pixel / 1000
 
 
-def _found(job: _Job, study: "optuna.Study") -> tuple[Trial, ...]:
+def _tried(job: _Job, study: "optuna.Study") -> tuple[Trial, ...]:
     return tuple(_trial(trial, job.space) for trial in study.get_trials(deepcopy=False))
 
 
@@ -272,28 +299,29 @@ def _trial(trial: "optuna.trial.FrozenTrial", space: Space) -> Trial:
         "FAIL": "failed",
     }
     state = states.get(trial.state.name, "unfinished")
-    scores = trial.intermediate_values.values()
-    score = round(max(scores), 5) if scores else None
-    values = {
-        path: json.loads(value) if isinstance(space[path], list) else value
-        for path, value in trial.params.items()
-    }
+    score = None
+    if trial.intermediate_values:
+        score = round(max(trial.intermediate_values.values()), 5)
+    values = {}
+    for path, value in trial.params.items():
+        values[path] = json.loads(value) if isinstance(space[path], list) else value
     return Trial(trial.number, state, score, trial.user_attrs.get("kmac"), values, why)
 
 
 def _report(job: _Job, study: "optuna.Study", number: int) -> None:
     """Write what is known so far, each file in one step."""
-    found = _found(job, study)
-    trial, best = found[number], best_of(found)
-    log.info(
+    tried = _tried(job, study)
+    trial = tried[number]
+    best = best_of(tried)
+    _LOG.info(
         "trial %d is %s, score %s: %s", number, trial.state, trial.score, trial.why or trial.values
     )
-    write_trials(found, job.space, job.out / "trials.csv")
-    draw_trials(found, job.space, job.out / "search.png")
+    write_trials(tried, job.space, job.out / "trials.csv")
+    draw_trials(tried, job.space, job.out / "search.png")
     if best is not None:
-        note = f"# Trial {best.number} of a search, the best of {len(found)}: score {best.score:.5g}.\n"
-        unfinished = job.out / f"{_BEST}.part"
-        unfinished.write_text(
-            note + to_toml(with_values(job.config, best.values)), encoding="utf-8"
+        note = (
+            f"# Trial {best.number} of a search, the best of {len(tried)}: "
+            f"score {best.score:.5g}.\n"
         )
-        os.replace(unfinished, job.out / _BEST)
+        toml = to_toml(with_values(job.config, best.values))
+        write_whole(job.out / _BEST, (note + toml).encode())

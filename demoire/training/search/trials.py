@@ -1,7 +1,6 @@
-"""What a search has found, trial by trial: as a table (CSV) and as a picture (PNG)."""
+"""What a search has tried, trial by trial: as a table (CSV) and as a picture (PNG)."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from demoire.files import whole_file
 from demoire.training.config import SearchOptions, SearchRange
 from demoire.training.curves import write_csv
 
@@ -44,35 +44,41 @@ class Trial:
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The best one that was done, the earlier of equals; None without any."""
-    done = [trial for trial in trials if trial.state == "done" and trial.score is not None]
-    return max(done, key=lambda trial: (trial.score, -trial.number), default=None)
+    best: Trial | None = None
+    for trial in trials:
+        if trial.state != "done" or trial.score is None:
+            continue
+        if best is None or best.score is None or trial.score > best.score:
+            best = trial
+    return best
 
 
 def write_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], path: Path) -> None:
-    """One line a trial, as CSV, in one step."""
-    rows = [
-        {
+    """Write one line a trial, as CSV, in one step."""
+    rows = []
+    for trial in trials:
+        row: dict[str, Any] = {
             "trial": trial.number,
             "state": trial.state,
             "score": trial.score,
             "kmac_per_pixel": trial.kmac,
-            **{name: trial.shown(name) for name in space},
-            "why": trial.why,
         }
-        for trial in trials
-    ]
+        for name in space:
+            row[name] = trial.shown(name)
+        row["why"] = trial.why
+        rows.append(row)
     write_csv(rows, path)
 
 
 def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], path: Path) -> None:
-    """The score over the cost and over every value that was varied, one beside the other; the best
-    in red.
+    """Draw the score over the cost, and over every value that was varied; the best in red.
 
-    Scores far below the others would press these into one line: they stand as triangles on the
+    Scores far below the others would squeeze those into one line: they stand as triangles on the
     lower edge.
     """
-    points = [(trial, trial.score) for trial in trials if trial.score is not None]
-    best, floor = best_of(trials), _floor([score for _, score in points])
+    scored = [trial for trial in trials if trial.score is not None]
+    floor = _floor([trial.score for trial in scored if trial.score is not None])
+    best = best_of(trials)
     figure, axes = plt.subplots(
         1, 1 + len(space), figsize=(3.2 * (1 + len(space)), 3.2), sharey=True, squeeze=False
     )
@@ -80,37 +86,38 @@ def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pat
         axis.set_xlabel("kMAC per pixel" if name is None else name)
         options = None if name is None else space[name]
         if isinstance(options, list):
-            axis.set_xticks(
-                range(len(options)),
-                [json.dumps(option) for option in options],
-                rotation=30,
-                ha="right",
-            )
+            labels = [json.dumps(option) for option in options]
+            axis.set_xticks(range(len(options)), labels, rotation=30, ha="right")
         elif isinstance(options, SearchRange) and options.log:
             axis.set_xscale("log")
-        for trial, score in points:
+        for trial in scored:
             value = trial.kmac if name is None else trial.values[name]
-            place = options.index(value) if isinstance(options, list) else value
-            colour = (
-                "tab:red" if trial == best else "tab:blue" if trial.state == "done" else "darkgrey"
-            )
-            marker = "o" if score >= floor else "v"
-            axis.plot(
-                place, max(score, floor), marker, color=colour, zorder=4 if trial == best else 3
-            )
+            # Options of a list stand side by side, numbers on their own scale.
+            x = options.index(value) if isinstance(options, list) else value
+            _draw_trial(axis, x, trial, is_best=trial == best, floor=floor)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("score (grey: given up)")
     figure.tight_layout()
-    unfinished = path.with_name(path.name + ".part")
-    figure.savefig(unfinished, format="png", dpi=90)
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=90)
     plt.close(figure)
-    os.replace(unfinished, path)
+
+
+def _draw_trial(axis: Any, x: Any, trial: Trial, *, is_best: bool, floor: float) -> None:
+    """Draw one trial as a point: red for the best, blue for the others that were done, else grey."""
+    score = trial.score
+    assert score is not None
+    colour = "darkgrey"
+    if is_best:
+        colour = "tab:red"
+    elif trial.state == "done":
+        colour = "tab:blue"
+    marker = "o" if score >= floor else "v"
+    axis.plot(x, max(score, floor), marker, color=colour, zorder=4 if is_best else 3)
 
 
 def _floor(scores: Sequence[float]) -> float:
-    """The lower end of a box plot's whisker: 1.5 times the distance of the quartiles below the
-    lower one.
-    """
+    """The lower whisker of a box plot: 1.5 interquartile ranges below the lower quartile."""
     if not scores:
         return 0.0
     low, high = np.percentile(scores, (25, 75))

@@ -20,7 +20,7 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid, plan_tiles
 from demoire.errors import ImageError, UsageError, WeightsError
-from demoire.imaging.images import decode
+from demoire.imaging.images import OpenedImage, decode
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.restorer import Restorer, RestorerConfig, build_restorer
@@ -427,17 +427,18 @@ def test_a_restorer_that_gives_no_picture_quarantines(
             assert results[name].status == "copied"
 
 
-@pytest.mark.parametrize("step", ["probe", "decode"])
+@pytest.mark.parametrize("step", ["open_image", "decode_guarded"])
 @pytest.mark.timeout(60)
 def test_a_decoder_that_fails_in_a_way_nobody_thought_of_costs_its_image_only(
     cleaner: Cleaner, mixed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     works = getattr(decoding, step)
 
-    def fails_on_one(data: bytes, *arguments: object, **options: object) -> object:
+    def fails_on_one(image: bytes | OpenedImage, **options: object) -> object:
+        data = image if isinstance(image, bytes) else image.data
         if data is mixed["red 3.png"]:
             raise MemoryError("no room")
-        return works(data, *arguments, **options)
+        return works(image, **options)
 
     monkeypatch.setattr(decoding, step, fails_on_one)
     results = dict(cleaner.clean_many(mixed.items()))

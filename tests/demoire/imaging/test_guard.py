@@ -1,8 +1,7 @@
-"""Decoding what may break its decoder: in a child that dies, hangs or takes too much, and none of
-that reaches here.
+"""Decoding what may break its decoder: in a child that dies, hangs or takes too much memory.
 
-A child reads `sitecustomize` when it starts, and with it what a test wants to happen when it reads
-a file.
+None of that reaches this process. A child reads `sitecustomize` when it starts, and with it what a
+test wants to happen when it reads a file.
 """
 
 import io
@@ -19,7 +18,8 @@ from PIL import Image
 
 from demoire.errors import ImageError
 from demoire.imaging import guard, images
-from demoire.imaging.guard import decode, encode
+from demoire.imaging.guard import decode_guarded, encode_verified
+from demoire.imaging.images import Picture, open_image
 
 HOOK = """
 import sys
@@ -27,9 +27,10 @@ if "demoire.imaging.guard" in " ".join(sys.orig_argv):
     import os, time
     import demoire.imaging.images
     read = demoire.imaging.images.read
-    def read_or_not(data, facts):
+    def read_or_not(opened):
+        data = opened.data
         {what_happens}
-        return read(data, facts)
+        return read(opened)
     demoire.imaging.images.read = read_or_not
 """
 
@@ -49,6 +50,10 @@ def saved(form: str, **options: object) -> bytes:
     return out.getvalue()
 
 
+def decode(data: bytes) -> Picture:
+    return decode_guarded(open_image(data))
+
+
 def children() -> list[int]:
     return [child.pid for child in psutil.Process().children()]
 
@@ -57,8 +62,7 @@ def children() -> list[int]:
 def no_children() -> Iterator[None]:
     """Each test starts its own, which see its own hook."""
     yield
-    while guard._children._idle:
-        guard._children._idle.pop().end()
+    guard.children.end()
 
 
 @pytest.fixture
@@ -96,11 +100,11 @@ def test_what_is_written_is_read_again_and_not_given_out_if_it_is_not_what_it_sh
     good = bytearray(out.getvalue())
     picture = decode(bytes(good))
     new = 255 - picture.pixels
-    assert np.array_equal(decode(encode(picture, new)).pixels, new)
+    assert np.array_equal(decode(encode_verified(picture, new)).pixels, new)
     good[10] = 24  # the pixels are said to begin inside the header: writing them would overwrite it
     picture = decode(bytes(good))
     with pytest.raises(ImageError) as caught:
-        encode(picture, 255 - picture.pixels)
+        encode_verified(picture, 255 - picture.pixels)
     assert caught.value.reason == "encode_failed"
 
 

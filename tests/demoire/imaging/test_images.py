@@ -676,7 +676,11 @@ def test_odd_metadata_is_no_error_even_where_warnings_are(
     with tifffile.TiffFile(io.BytesIO(bytes(odd))) as file:
         struct.pack_into("<I", odd, file.pages[0].tags["Software"].offset + 8, 1 << 30)
     path.write_bytes(odd)
-    read = f"from demoire.imaging.images import decode; decode(open({str(path)!r}, 'rb').read())"
+    read = (
+        "from demoire.imaging.images import decode; "
+        "from demoire.imaging.quiet import quiet_decoders; "
+        f"quiet_decoders(); decode(open({str(path)!r}, 'rb').read())"
+    )
     pillow = f"from PIL import Image; Image.open({str(path)!r})"
     for code, quiet in ((read, True), (pillow, False)):
         done = subprocess.run(

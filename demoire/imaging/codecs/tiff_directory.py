@@ -1,0 +1,107 @@
+"""The chain of directories in a TIFF file, without a look at what is in them.
+
+A TIFF header holds the byte order, a version (42, or 43 for BigTIFF) and the offset of the first
+directory. A directory is a count, so many entries of one size, and the offset of the next directory
+or 0. An entry is a tag, the type of its values, their count, and the values themselves, or their
+offset where they do not fit. BigTIFF widens counts and offsets to 8 bytes.
+
+References:
+    Adobe, "TIFF Revision 6.0" (1992), section 2; "The BigTIFF File Format" (Aware Systems, 2007).
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_MOST_PAGES = 1000
+_BIG = 43
+# Bytes of one value, by type: BYTE, ASCII, SHORT, LONG, RATIONAL, then their signed twins and
+# floats; 13 is an offset, 16 to 18 are those of BigTIFF.
+_VALUE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """How directories are laid out in one file."""
+
+    first_at: int  # where the header holds the offset of the first directory
+    offset: struct.Struct
+    count: struct.Struct
+    entry: struct.Struct
+    inline: int  # bytes of values that fit into an entry
+
+
+def _shapes(data: bytes) -> _Shapes:
+    """Raises struct.error where there is no header."""
+    order = "<" if data[:2] == b"II" else ">"
+    (version,) = struct.unpack_from(order + "H", data, 2)
+    if version == _BIG:
+        return _Shapes(
+            first_at=8,
+            offset=struct.Struct(order + "Q"),
+            count=struct.Struct(order + "Q"),
+            entry=struct.Struct(order + "2HQQ"),
+            inline=8,
+        )
+    return _Shapes(
+        first_at=4,
+        offset=struct.Struct(order + "I"),
+        count=struct.Struct(order + "H"),
+        entry=struct.Struct(order + "2HII"),
+        inline=4,
+    )
+
+
+def count_pages(data: bytes) -> int:
+    """Directories in the chain, a thousand at most.
+
+    One more is counted if the chain leads to where nothing is: such a file must not be taken for
+    one of a single page. A chain that turns back on itself ends there.
+    """
+    seen: set[int] = set()
+    try:
+        shapes = _shapes(data)
+        (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
+        while directory and directory not in seen and len(seen) < _MOST_PAGES:
+            seen.add(directory)
+            (count,) = shapes.count.unpack_from(data, directory)
+            next_at = directory + shapes.count.size + count * shapes.entry.size
+            (directory,) = shapes.offset.unpack_from(data, next_at)
+    except (struct.error, OverflowError):
+        pass
+    return max(1, len(seen))
+
+
+def ends_of_first(data: bytes) -> Iterator[int]:
+    """Where the first directory ends, and where each of its values does; 0 for those in an entry.
+
+    Raises:
+        struct.error: The directory is not there.
+    """
+    shapes = _shapes(data)
+    (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
+    (count,) = shapes.count.unpack_from(data, directory)
+    start = directory + shapes.count.size
+    end = start + count * shapes.entry.size
+    yield end
+    for entry_at in range(start, min(end, len(data)), shapes.entry.size):
+        _, value_type, length, offset = shapes.entry.unpack_from(data, entry_at)
+        size = length * _VALUE_SIZES.get(value_type, 0)
+        yield offset + size if size > shapes.inline else 0

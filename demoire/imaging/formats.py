@@ -1,0 +1,90 @@
+"""The file formats that are known: those with a codec, and those that are only recognised.
+
+A file's format is what its first bytes say. Its name only decides whether it counts as an image.
+"""
+
+from typing import Any
+
+from demoire.errors import ImageError
+from demoire.imaging.codecs import bmp, jpeg, png, tiff, webp
+from demoire.imaging.codecs.base import Codec
+from demoire.imaging.codecs.pillow import PillowHeader
+from demoire.imaging.codecs.webp import WebpHeader
+from demoire.imaging.facts import Format
+from demoire.reasons import Reason
+
+# The annotations make mypy hold each module against the protocol.
+_JPEG: Codec[PillowHeader] = jpeg
+_PNG: Codec[PillowHeader] = png
+_TIFF: Codec[PillowHeader] = tiff
+_WEBP: Codec[WebpHeader] = webp
+_BMP: Codec[PillowHeader] = bmp
+_CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP)
+_BY_FORMAT = {codec.FORMAT: codec for codec in _CODECS}
+
+IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
+
+# Recognised as images and counted as such, but copied as they are.
+UNSUPPORTED_SUFFIXES = frozenset(
+    {".gif", ".ico", ".tga", ".psd"}
+    | {".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif"}
+    | {".pdf", ".djvu", ".svg", ".emf", ".wmf"}
+    | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw"}
+)
+
+# (offset, bytes there) of the formats above, as far as they have a signature.
+_UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes], ...] = (
+    (0, b"GIF8"),
+    (0, b"\0\0\0\x0cjP  "),  # JPEG 2000
+    (0, b"\xff\x4f\xff\x51"),  # JPEG 2000, bare codestream
+    (0, b"\xff\x0a"),  # JPEG XL, bare codestream
+    (0, b"\0\0\0\x0cJXL "),
+    (4, b"ftypavif"),
+    (4, b"ftypavis"),
+    (4, b"ftyphei"),
+    (4, b"ftyphev"),
+    (4, b"ftypmif1"),
+    (4, b"ftypcrx "),  # Canon CR3
+    (0, b"8BPS"),  # Photoshop
+    (0, b"%PDF"),
+    (0, b"AT&TFORM"),  # DjVu
+    (0, b"\0\0\1\0"),  # Windows icon
+    (0, b"P1"),
+    (0, b"P2"),
+    (0, b"P3"),
+    (0, b"P4"),
+    (0, b"P5"),
+    (0, b"P6"),
+    (0, b"\x76\x2f\x31\x01"),  # OpenEXR
+    (0, b"#?RADIANCE"),
+    (0, b"<svg"),
+)
+
+
+def codec_of(format: Format) -> Codec[Any]:
+    """The codec that reads and writes this format."""
+    return _BY_FORMAT[format]
+
+
+def recognise(data: bytes) -> Codec[Any]:
+    """The codec for a file, by its first bytes.
+
+    Raises:
+        ImageError: `unsupported_format`, `not_an_image`, or `truncated` for an empty file.
+    """
+    for codec in _CODECS:
+        if codec.recognises(data):
+            return codec
+    for offset, signature in _UNSUPPORTED_SIGNATURES:
+        if data.startswith(signature, offset):
+            raise ImageError(
+                Reason.UNSUPPORTED_FORMAT,
+                "The image is of a format that is not cleaned; it is copied as it is.",
+            )
+    if not data:
+        raise ImageError(Reason.TRUNCATED, "The file is empty; fetch it again.")
+    raise ImageError(
+        Reason.NOT_AN_IMAGE,
+        "The bytes are not those of an image that is known; check what the file is.",
+    )
