@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.errors import UsageError
+from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
+from demoire.imaging.rgb import read_rgb
 from demoire.simulate import KINDS, Kind, Pair, simulate
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
 from demoire.simulate.scenes.pages import SCENES
@@ -40,15 +41,24 @@ class Label:
 
 
 def read_scene(path: Path) -> Scene:
-    """Decode a clean image to (h, w, 3) uint8 sRGB. Raises UsageError for a file that is no image,
-    or too small.
+    """Decode a clean image, by the decoder that cleaning uses and turned by no orientation tag.
+
+    Returns:
+        (h, w, 3) uint8 sRGB, contiguous and writable.
+
+    Raises:
+        UsageError: The file is no image, or it is too small.
     """
-    scene = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if scene is None:
-        raise UsageError(f"{path} cannot be read as an image; take it out of the folder.")
+    try:
+        scene = read_rgb(path)
+    except (ImageError, OSError) as error:
+        raise UsageError(
+            f"{path} cannot be read as an image; take it out of the folder."
+        ) from error
     if min(scene.shape[:2]) < _LEAST:
         raise UsageError(f"{path} is smaller than {_LEAST} px; take it out of the folder.")
-    return np.ascontiguousarray(scene[..., ::-1])
+    # Some decoders give read-only memory, about which torch warns.
+    return np.require(scene, requirements=["C", "W"])
 
 
 def write_picture(path: Path, picture: Scene) -> None:

@@ -1,0 +1,50 @@
+"""Any picture file as 8-bit RGB, for training, simulation, measures and previews.
+
+They see the very pixels that the cleaner sees, since the same codecs decode them. Orientation is
+the file's own: an orientation tag turns nothing here, as it turns nothing in cleaning. A detector
+or restorer that is trained on turned pictures would learn from samples that no cleaner ever shows
+it, and a cleaned picture could not be laid over its original.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.images import decode
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture file in this process.
+
+    Args:
+        path: A file of any format that is cleaned. Palettes, CMYK and other modes that cannot be
+            cleaned are read too; of several pages the first.
+
+    Returns:
+        (H, W, 3) sRGB as stored, without alpha. The high byte of 16-bit samples; grey three times.
+
+    Raises:
+        ImageError: The file is no picture, or a damaged or too large one.
+        OSError: The file cannot be read.
+    """
+    return decode_rgb(path.read_bytes())
+
+
+def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+    """As `read_rgb`, of a file's bytes.
+
+    Raises:
+        ImageError: The bytes are no picture, or a damaged or too large one.
+    """
+    return to_rgb(decode(data).pixels)
+
+
+def to_rgb(pixels: Pixels) -> NDArray[np.uint8]:
+    """Decoded pixels (H, W, 1 or 3) uint8 or uint16 as (H, W, 3) uint8; the same array if it is."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    return pixels
