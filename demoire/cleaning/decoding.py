@@ -9,7 +9,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic
 
 from demoire.cleaning.budget import Budget
@@ -18,7 +19,7 @@ from demoire.cleaning.image_job import Decoded, ImageJob, K, Opened
 from demoire.cleaning.verdict import Rules
 from demoire.errors import ImageError
 from demoire.imaging.guard import decode_guarded
-from demoire.imaging.images import OpenedImage, open_image
+from demoire.imaging.images import open_image
 from demoire.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Decoding(Generic[K]):
             if job is None:
                 break
             if isinstance(job.state, Opened):
-                self._decode(job, job.state.image)
+                self._decode(job, job.state)
             self._events.put(FromDecoder(job))
         self._events.put(DecoderEnded())
 
@@ -98,33 +99,35 @@ class Decoding(Generic[K]):
                 self.source_error = error
                 return None
             job = ImageJob(key, data)
-            _try(job, lambda: self._read_header(job))
+            self._open(job)
             megapixels = job.facts.megapixels if job.facts else 0.0
             let_in = self._budget.take(job, megapixels)
             return job if let_in else None
 
-    def _decode(self, job: ImageJob[K], image: OpenedImage) -> None:
+    def _open(self, job: ImageJob[K]) -> None:
+        """Read the header."""
+        with _failing(job):
+            image = open_image(job.data)
+            job.facts = image.facts
+            job.state = Opened(image)
+
+    def _decode(self, job: ImageJob[K], state: Opened) -> None:
+        """Read the pixels."""
+        rules = self._rules
         start = time.perf_counter()
-        _try(job, lambda: self._read_pixels(job, image))
+        with _failing(job):
+            picture = decode_guarded(
+                state.image, max_megapixels=rules.max_megapixels, max_side=rules.max_side
+            )
+            job.state = Decoded(picture)
         job.spend("decode", time.perf_counter() - start)
 
-    def _read_header(self, job: ImageJob[K]) -> None:
-        image = open_image(job.data)
-        job.facts = image.facts
-        job.state = Opened(image)
 
-    def _read_pixels(self, job: ImageJob[K], image: OpenedImage) -> None:
-        rules = self._rules
-        picture = decode_guarded(
-            image, max_megapixels=rules.max_megapixels, max_side=rules.max_side
-        )
-        job.state = Decoded(picture)
-
-
-def _try(job: ImageJob[K], step: Callable[[], None]) -> None:
-    """Do a step; what goes wrong is wrong with this image alone."""
+@contextmanager
+def _failing(job: ImageJob[K]) -> Iterator[None]:
+    """Whatever goes wrong in the block is wrong with this image alone."""
     try:
-        step()
+        yield
     except ImageError as error:
         job.fail(error)
     except Exception as error:

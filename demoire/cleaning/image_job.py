@@ -1,9 +1,12 @@
 """One image on its way through the cleaner, and the states it goes through.
 
-    Waiting -> Opened -> Decoded -> BeingJudged -> BeingRestored -> Written -> BeingJudgedAgain -> Done
-       |                      |               |
-       |                      +---------------+-> Copied -> Done    there is nothing to change
-       +-> Failed -> Done                                           from any of them
+    Waiting -> Opened -> Decoded         in a decoding thread
+    -> BeingJudged -> BeingRestored      the models
+    -> Written                           in an encoding thread
+    -> BeingJudgedAgain -> Done          the detector once more
+
+BeingJudged and BeingRestored may turn into Copied, where there is nothing to change, and each of
+them into Failed; both lead to Done.
 
 A state holds what is known by then and no more, so pixels and changes are freed as soon as the
 image leaves the state that needs them. Decoding and encoding threads replace a job's state before
@@ -91,7 +94,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Opened:
-    """Its header was read, and it may be decoded once there is room."""
+    """Its header is read. Holds what the decoder goes on from."""
 
     image: OpenedImage
 
