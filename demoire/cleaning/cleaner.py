@@ -37,7 +37,7 @@ class Models:
     Anything with the same calls will do for either.
 
     Attributes:
-        detector: Has `probabilities(x)`, `threshold` and `tile_threshold`.
+        detector: Has `probabilities(x)`, `threshold` and `cell_threshold`.
         restorer: (N, 3, H, W) sRGB 0..1 -> the same; may declare `multiple` and `halo`, px.
         detector_digest: sha256 of the detector's weights file, 64 hex digits.
         restorer_digest: The same of the restorer's.
@@ -98,7 +98,7 @@ class Cleaner:
         self._rules = Rules(
             restore_all=config.gate == "off",
             threshold=threshold,
-            cell_threshold=min(models.detector.tile_threshold, threshold),
+            cell_threshold=min(models.detector.cell_threshold, threshold),
             tile_side=config.tile,
             max_megapixels=config.max_megapixels,
             max_side=config.max_side,

@@ -7,7 +7,8 @@ remembered. Calls are taken one at a time, so an engine may be shared by threads
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from demoire.cleaning.grid import Tile
 from demoire.errors import UsageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.models.detector import Detector
-from demoire.models.layers import exact_float32
+from demoire.models.precision import without_tf32
 from demoire.moire import CELL
 
 _LOG = logging.getLogger(__name__)
@@ -86,12 +87,7 @@ class Engine:
     """
 
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
-        """Take the networks, which are on the device already.
-
-        On a GPU this also turns TF32 off for the whole process. The networks' parts that are kept
-        out of bfloat16 need that, as do 16-bit pictures, and no caller may forget it.
-        """
-        exact_float32(device)
+        """Take the networks, which are on the device already."""
         self.device = device
         self.batch_pixels = _BATCH_PIXELS[device.type]
         self.judges_in_bfloat16 = device.type == "cuda"
@@ -151,9 +147,18 @@ class Engine:
                 changes += self._as_much_as_fits(batch, self._restore)
         return changes[: len(tiles)]
 
-    def autocast(self, *, enabled: bool) -> torch.autocast:
-        """Within it, layers on this device compute in bfloat16 where `enabled`."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    @contextmanager
+    def autocast(self, *, enabled: bool) -> Iterator[None]:
+        """Within it, layers on this device compute in bfloat16 where `enabled`, else in float32.
+
+        The networks' parts that are kept out of bfloat16, and 16-bit pictures, need all of float32:
+        on a GPU it is not rounded to TF32.
+        """
+        with (
+            without_tf32(self.device),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=enabled),
+        ):
+            yield
 
     def _as_much_as_fits(
         self, batch: list[_Input], run: Callable[[list[_Input]], list[_Output]]

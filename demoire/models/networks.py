@@ -7,7 +7,7 @@ same bytes, and therefore the same digest.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,13 @@ from demoire.models.weights import (
 )
 
 _RESTORERS = {f"restorer-{name}": name for name in ARCHITECTURES}
+
+# How a header names the fields of a calibration. Cells were once called tiles, and headers stay.
+_CALIBRATION_KEYS = {
+    "temperature": "temperature",
+    "threshold": "threshold",
+    "cell_threshold": "tile_threshold",
+}
 
 
 def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detector:
@@ -138,12 +145,15 @@ def save_weights(
 
 def save_detector(network: Detector, path: Path, metadata: Mapping[str, Any]) -> Weights:
     """Write a detector with its structure and calibration; `metadata` adds to the latter."""
+    calibration = {}
+    for field, value in asdict(network.calibration).items():
+        calibration[_CALIBRATION_KEYS[field]] = value
     return save_weights(
         network,
         path,
         architecture=DETECTOR,
         config=asdict(network.config),
-        metadata={**metadata, **asdict(network.calibration)},
+        metadata={**metadata, **calibration},
     )
 
 
@@ -174,9 +184,9 @@ def _check_architecture(weights: Weights, allowed: Collection[str], wanted: str)
 def _read_calibration(metadata: Mapping[str, Any]) -> Calibration:
     """The calibration that a detector's header holds among other facts."""
     values = {}
-    for field in fields(Calibration):
-        if field.name in metadata:
-            values[field.name] = float(metadata[field.name])
+    for field, key in _CALIBRATION_KEYS.items():
+        if key in metadata:
+            values[field] = float(metadata[key])
     return Calibration(**values)
 
 

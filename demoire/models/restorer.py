@@ -1,14 +1,16 @@
-"""The restorers: what all of them are, which there are, and how a configuration chooses one.
+"""The restorers: what they have in common, which there are, and how a configuration chooses one.
 
-Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without,
-that declares
+Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without. It
+declares three facts:
 
-    multiple   px; H and W have to be multiples of it, and tiles are cut on its grid. It divides a detector cell's side
-    halo       px of its surroundings that a tile needs on each side, so that neighbouring tiles agree
-    config     its structure, whose field `architecture` names it
+    multiple   px. H and W have to be multiples of it, and tiles are cut on its grid.
+               It divides the side of a cell.
+    halo       px of its surroundings that a tile needs on each side, so that neighbouring tiles
+               agree.
+    config     Its structure, whose field `architecture` names it.
 
-`unet` is the default and the fastest. Costs, from 5 to 439 kMAC a pixel, are in the files of
-`demoire.models`.
+`unet` is the default and the fastest. Costs, from 5 to 439 kMAC a pixel, are in the docstrings of
+the architectures' modules.
 """
 
 from dataclasses import asdict
@@ -19,21 +21,7 @@ from pydantic import Discriminator, Tag, TypeAdapter
 from demoire.models.dmcnn import DMCNN, DMCNNConfig
 from demoire.models.esdnet import ESDNet, ESDNetConfig
 from demoire.models.transformer import Transformer, TransformerConfig
-from demoire.models.unet import FAST, UNet, UNetConfig
-
-__all__ = [
-    "ARCHITECTURES",
-    "DMCNNConfig",
-    "ESDNetConfig",
-    "FAST",
-    "Restorer",
-    "RestorerConfig",
-    "TransformerConfig",
-    "UNetConfig",
-    "build_restorer",
-    "restorer_config",
-    "structure",
-]
+from demoire.models.unet import UNet, UNetConfig
 
 Restorer = UNet | DMCNN | Transformer | ESDNet
 
@@ -46,14 +34,10 @@ ARCHITECTURES: dict[str, type[Restorer]] = {
 
 
 def _architecture(config: Any) -> Any:
-    """What decides which kind of configuration this is: `architecture`, and where it is not said,
-    the default.
-    """
-    return (
-        config.get("architecture", "unet")
-        if isinstance(config, dict)
-        else getattr(config, "architecture", None)
-    )
+    """The name by which pydantic chooses a configuration's class; the default where none is said."""
+    if isinstance(config, dict):
+        return config.get("architecture", "unet")
+    return getattr(config, "architecture", None)
 
 
 RestorerConfig = Annotated[
@@ -64,24 +48,37 @@ RestorerConfig = Annotated[
     Discriminator(
         _architecture,
         custom_error_type="unknown_architecture",
-        custom_error_message=f"there is no such architecture; use one of {', '.join(ARCHITECTURES)}",
+        custom_error_message=(
+            f"there is no such architecture; use one of {', '.join(ARCHITECTURES)}"
+        ),
     ),
 ]
-"""The structure of a restorer of any architecture. Equal ones make networks that can load each other's weights."""
+"""The structure of a restorer of any architecture.
+
+Networks of equal configurations can load each other's weights.
+"""
+
+_CONFIG: TypeAdapter[RestorerConfig] = TypeAdapter(RestorerConfig)
 
 
 def build_restorer(config: RestorerConfig) -> Restorer:
     """A restorer of this structure with fresh weights, drawn from torch's random numbers."""
-    return ARCHITECTURES[config.architecture](config)  # type: ignore[arg-type]  # each is built by its own kind
+    architecture: Any = ARCHITECTURES[config.architecture]
+    restorer: Restorer = architecture(config)
+    return restorer
 
 
 def structure(config: RestorerConfig) -> dict[str, Any]:
-    """The fields of a configuration without the architecture's name, as a weights file holds
-    them.
-    """
-    return {name: value for name, value in asdict(config).items() if name != "architecture"}
+    """The fields of a configuration without the architecture's name, as a weights file holds them."""
+    fields = asdict(config)
+    del fields["architecture"]
+    return fields
 
 
 def restorer_config(architecture: str, structure: dict[str, Any]) -> RestorerConfig:
-    """The inverse of `structure`. Raises pydantic's ValidationError for what is not known."""
-    return TypeAdapter(RestorerConfig).validate_python({**structure, "architecture": architecture})
+    """The inverse of `structure`.
+
+    Raises:
+        pydantic.ValidationError: There is no such architecture, or it has no such structure.
+    """
+    return _CONFIG.validate_python({**structure, "architecture": architecture})

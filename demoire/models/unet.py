@@ -1,11 +1,11 @@
 """The default restorer: a U-shaped CNN on four scales, 1/4 to 1/32 of the picture.
 
-A 4 x 4 convolution of stride 4 takes in every pixel (it is a pixel unshuffle and its first mixing
-in one, five times as fast as the two apart on a CPU). Fine moiré is told from texture at 1/4; bands
+A 4 x 4 convolution of stride 4 takes in every pixel. (It is a pixel unshuffle and its first mixing
+in one, on a CPU five times as fast as the two apart.) Fine moiré is told from texture at 1/4; bands
 that are hundreds of pixels wide are seen at 1/32. The network says how much of each band of its
-input to take away where (`demoire.models.bands`), and what to add beside; both start at zero: what
-it does not know it leaves alone. There is no normalisation and nothing global: a tile with a halo
-comes out as the same place in the whole picture does.
+input to take away where (`demoire.models.bands`), and what to add besides. Both start at zero: what
+the network does not know it leaves alone. There is no normalisation and nothing global, so a tile
+with a halo comes out as the same part of the whole picture does.
 
 The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 kMAC and has 0.7 M.
 """
@@ -18,34 +18,34 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demoire.models.bands import CELL, CHANNELS, Bands, energies
+from demoire.models.bands import CHANNELS, SQUARE, Bands, energies
 from demoire.models.layers import (
     Activation,
     ResidualBlock,
     down_and_up,
     down_layers,
-    full_precision,
     starting_at_zero,
     up_layers,
 )
+from demoire.models.precision import full_precision
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class UNetConfig:
-    """The structure of a U-Net. Equal configurations make networks that can load each other's
-    weights.
+    """The structure of a U-Net.
+
+    Networks of equal configurations can load each other's weights.
     """
 
     widths: tuple[int, int, int, int] = (56, 96, 144, 160)  # channels at 1/4, 1/8, 1/16, 1/32
-    # residual blocks on the way down at 1/4, 1/8, 1/16
+    # Residual blocks on the way down at 1/4, 1/8, 1/16.
     encoder_depths: tuple[int, int, int] = (1, 1, 1)
     middle_depth: int = 2  # residual blocks at 1/32
-    # residual blocks on the way up at 1/4, 1/8, 1/16
+    # Residual blocks on the way up at 1/4, 1/8, 1/16.
     decoder_depths: tuple[int, int, int] = (2, 1, 1)
     kernel_size: int = 3
     activation: Activation = "relu"
-    # of the picture, of which the network says how much to take away where; see
-    # demoire.models.bands
+    # Into how many bands the picture is split; see `demoire.models.bands`.
     bands: int = 3
     architecture: Literal["unet"] = "unet"
 
@@ -55,69 +55,70 @@ class UNetConfig:
             raise ValueError("kernel_size has to be odd")
         if self.bands < 1:
             raise ValueError("bands has to be positive")
-        if (
-            min(self.widths) < 1
-            or min(*self.encoder_depths, *self.decoder_depths, self.middle_depth) < 0
-        ):
+        depths = (*self.encoder_depths, self.middle_depth, *self.decoder_depths)
+        if min(self.widths) < 1 or min(depths) < 0:
             raise ValueError("widths have to be positive and depths not negative")
         return self
 
 
 FAST = UNetConfig(widths=(32, 48, 64, 96), encoder_depths=(0, 1, 1), decoder_depths=(1, 1, 1))
-
-
-def _blocks(count: int, width: int, config: UNetConfig) -> nn.Sequential:
-    return nn.Sequential(
-        *(ResidualBlock(width, config.kernel_size, config.activation) for _ in range(count))
-    )
+"""The structure of the weights `restorer-fast`."""
 
 
 class UNet(nn.Module):
-    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without; the result may leave
-    0..1 a little.
+    """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without.
 
-    H and W have to be multiples of `multiple`. A tile cut on that grid needs `halo` px of its
-    surroundings on each side.
+    The result may leave 0..1 a little. H and W have to be multiples of `multiple`. A tile cut on
+    that grid needs `halo` px of its surroundings on each side.
     """
 
-    multiple: ClassVar[int] = 32
-    halo: ClassVar[int] = 96
+    multiple: ClassVar[int] = 32  # px
+    halo: ClassVar[int] = 96  # px
 
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or UNetConfig()
         widths = config.widths
-        self.stem = nn.Conv2d(3, widths[0], CELL, stride=CELL)
+        self.stem = nn.Conv2d(3, widths[0], SQUARE, stride=SQUARE)
         self.encoders = nn.ModuleList(
-            _blocks(config.encoder_depths[i], widths[i], config) for i in range(3)
+            _blocks(depth, width, config)
+            for depth, width in zip(config.encoder_depths, widths[:-1], strict=True)
         )
         self.downs = down_layers(widths)
-        self.middle = _blocks(config.middle_depth, widths[3], config)
+        self.middle = _blocks(config.middle_depth, widths[-1], config)
         self.ups = up_layers(widths)
         self.decoders = nn.ModuleList(
-            _blocks(config.decoder_depths[i], widths[i], config) for i in range(3)
+            _blocks(depth, width, config)
+            for depth, width in zip(config.decoder_depths, widths[:-1], strict=True)
         )
         last = nn.Conv2d(widths[0], CHANNELS, config.kernel_size, padding=config.kernel_size // 2)
-        self.head = nn.Sequential(starting_at_zero(last), nn.PixelShuffle(CELL))
+        self.head = nn.Sequential(starting_at_zero(last), nn.PixelShuffle(SQUARE))
         self.bands = Bands(config.bands)
         self.energies = nn.Conv2d(3 * config.bands, widths[0], 3, padding=1)
         self.gains = starting_at_zero(nn.Conv2d(widths[0], CHANNELS * config.bands, 1))
-        # The squares of the picture as channels: a convolution does it faster than
-        # `pixel_unshuffle`.
-        self.register_buffer(
-            "squares", torch.eye(CHANNELS).view(CHANNELS, 3, CELL, CELL), persistent=False
-        )
+        # Kernels of a convolution that lays the squares of the picture out as channels, faster
+        # than `pixel_unshuffle` does.
+        squares = torch.eye(CHANNELS).view(CHANNELS, 3, SQUARE, SQUARE)
+        self.register_buffer("squares", squares, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The picture without moiré; see the class."""
         with full_precision(x.device):  # pixels need more than the eight bits of bfloat16
-            squares = F.conv2d(x, self.get_buffer("squares"), stride=CELL)
+            squares = F.conv2d(x, self.get_buffer("squares"), stride=SQUARE)
             bands = self.bands(squares)
             strengths = energies(bands)
-        features = self.stem(x - 0.5) + self.energies(strengths)
-        features = down_and_up(
-            features, self.encoders, self.downs, self.middle, self.ups, self.decoders
-        )
-        result = squares + self.head[0](features)
-        for gain, band in zip(self.gains(features).chunk(len(bands), dim=1), bands, strict=True):
-            result = torch.addcmul(result, gain.to(band.dtype), band, value=-1)
-        return self.head[1](result)
+        features = down_and_up(self, self.stem(x - 0.5) + self.energies(strengths))
+        to_channels, to_picture = self.head
+        restored = squares + to_channels(features)
+        gains = self.gains(features).chunk(len(bands), dim=1)
+        for gain, band in zip(gains, bands, strict=True):
+            restored = torch.addcmul(restored, gain.to(band.dtype), band, value=-1)
+        picture: Tensor = to_picture(restored)
+        return picture
+
+
+def _blocks(count: int, width: int, config: UNetConfig) -> nn.Sequential:
+    blocks = nn.Sequential()
+    for _ in range(count):
+        blocks.append(ResidualBlock(width, config.kernel_size, config.activation))
+    return blocks

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from demoire.cleaning.grid import Grid
 from demoire.measure.detection import calibration_error, detector_figures, reliability
-from demoire.models.detector import TILE, Calibration, Detector, image_score
-from demoire.moire import KINDS
+from demoire.models.detector import Calibration, Detector, image_score
+from demoire.moire import CELL, KINDS
 from demoire.simulate.pairs import Scene, read_scene
 from demoire.simulate.processing import MARGIN, process
 from demoire.training.config import DataConfig
@@ -34,9 +34,9 @@ _LEAST_THRESHOLD = 0.5
 # Probabilities are fitted on as many clean tiles as others. In an image that was found nine tiles
 # in ten hold moiré, by which a tenth becomes even odds; and a clean tile that is restored changes
 # by 1 in 255, one left out stays spoilt.
-_TILE_THRESHOLD = 0.1
-_DRAWN_SIDE = 3 * TILE
-_CAMERA_SIDE = 2 * TILE
+_CELL_THRESHOLD = 0.1
+_DRAWN_SIDE = 3 * CELL
+_CAMERA_SIDE = 2 * CELL
 # between a score and a threshold above it: in other batches scores differ in their last digits
 _MARGIN = 1e-4
 # up to which the partial AUC looks: thresholds lie there, and the rest of the ROC is of no use
@@ -169,7 +169,7 @@ def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibratio
         _limit(_scores(clean.lookalikes, temperature), _LOOKALIKES_TOUCHED),
         _limit(_scores(clean.field, temperature), CLEAN_TOUCHED),
     )
-    return Calibration(temperature, threshold, _TILE_THRESHOLD)
+    return Calibration(temperature, threshold, _CELL_THRESHOLD)
 
 
 def validation_figures(

@@ -24,9 +24,10 @@ from pydantic import (
 )
 
 from demoire.errors import ConfigError
-from demoire.models.detector import TILE, DetectorConfig
+from demoire.models.detector import DetectorConfig
 from demoire.models.restorer import ARCHITECTURES, RestorerConfig
 from demoire.models.unet import UNetConfig
+from demoire.moire import CELL
 from demoire.simulate import VISIBLE, Kind
 
 Task = Literal["restorer", "detector"]
@@ -253,8 +254,8 @@ class TrainConfig(_Section):
         sizes = [data.size for _, _, data in self.stages()]
         if any(size % step for size in sizes):
             raise ValueError(f"data.size has to be a multiple of {step}")
-        if self.task == "detector" and not 64 <= min(sizes) <= max(sizes) <= TILE:
-            raise ValueError(f"data.size has to be 64 to {TILE} for a detector")
+        if self.task == "detector" and not 64 <= min(sizes) <= max(sizes) <= CELL:
+            raise ValueError(f"data.size has to be 64 to {CELL} for a detector")
         if max(self.restorer_loss.scales) > min(sizes):
             raise ValueError("restorer_loss.scales must not be above data.size")
         return self

@@ -34,8 +34,9 @@ from rich.progress import Progress
 from torch import nn
 
 from demoire.errors import DemoireError, UsageError, WeightsError
-from demoire.models.layers import channels_last, exact_float32
+from demoire.models.layers import channels_last
 from demoire.models.networks import fill_network, load_restorer
+from demoire.models.precision import without_tf32
 from demoire.models.unet import UNet
 from demoire.models.weights import UNET, find_weights
 from demoire.training.checkpoint import (
@@ -102,7 +103,6 @@ def _read_start(config: TrainConfig, network: nn.Module) -> None:
 
 
 def _start(task: TrainingTask, config: TrainConfig, out: Path, shards: Path | None) -> TrainingRun:
-    exact_float32(torch.device(config.device))
     network = task.network()
     if config.start_from:
         _read_start(config, network)
@@ -343,11 +343,12 @@ def train(
         raise UsageError("Field pictures train detectors only; leave out --field.")
     tiles = None if field is None else field_tiles(field, images, config)
     task = TASKS[config.task](config, images, field)
-    run = _start(task, config, out, shards)
-    done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
-    finished = done or _steps(
-        run, task, source, tiles, config, out, title or config.name, on_validation
-    )
+    with without_tf32(torch.device(config.device)):
+        run = _start(task, config, out, shards)
+        done = run.step >= config.steps or (config.patience > 0 and run.stale >= config.patience)
+        finished = done or _steps(
+            run, task, source, tiles, config, out, title or config.name, on_validation
+        )
     path = out / f"{config.name}.safetensors"
     seconds = time.monotonic() - began
     return TrainResult(

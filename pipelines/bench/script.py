@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from demoire.cleaning.cleaner import Models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
-from demoire.models.detector import TILE, image_score
+from demoire.models.detector import image_score
+from demoire.moire import CELL
 from pipelines.bench.collection import _jpeg
 
 
@@ -67,8 +68,8 @@ class Script:
             return (found * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
     def _has_moire(self, x: Tensor) -> bool:
-        cells = _padded(x, TILE).unfold(2, TILE, TILE).unfold(3, TILE, TILE)
-        cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, TILE, TILE)
+        cells = _padded(x, CELL).unfold(2, CELL, CELL).unfold(3, CELL, CELL)
+        cells = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, CELL, CELL)
         with self.engine.autocast(enabled=self.engine.judges_in_bfloat16):
             found = self.models.detector.probabilities(
                 cells.contiguous(memory_format=torch.channels_last)

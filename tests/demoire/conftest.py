@@ -48,7 +48,7 @@ class RedDetector(nn.Module):
     full red.
     """
 
-    threshold, tile_threshold = 0.5, 0.3
+    threshold, cell_threshold = 0.5, 0.3
 
     def probabilities(self, x: Tensor) -> Tensor:
         moire = torch.sigmoid(40 * (x[:, 0].mean(dim=(1, 2)) - 0.6))

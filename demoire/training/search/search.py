@@ -28,8 +28,8 @@ from torch import nn
 
 from demoire.errors import ConfigError, DemoireError, UsageError
 from demoire.files import write_whole
+from demoire.models.cost import network_cost
 from demoire.models.detector import Detector
-from demoire.models.layers import network_cost
 from demoire.models.restorer import build_restorer
 from demoire.training.checkpoint import fingerprint
 from demoire.training.config import (

@@ -1,39 +1,47 @@
-"""The count of a network's cost, against sums done by hand."""
+"""The parts of the networks: what a fresh block adds, and the way through a U."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from demoire.models.layers import network_cost
-
-
-def test_cost_of_one_convolution_by_hand() -> None:
-    layer = nn.Conv2d(3, 10, 3, stride=2, padding=1)
-    assert network_cost(layer).macs_per_pixel == 3 * 10 * 9 / 4
-    assert network_cost(layer).parameters == 3 * 10 * 9 + 10
+from demoire.models.layers import ResidualBlock, SimpleGate, down_and_up, down_layers, up_layers
 
 
-class OneHead(nn.Module):
-    """Attention of all places with each other over the three colours, and a linear layer after
-    it.
-    """
+def test_a_fresh_residual_block_adds_little() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 16, 32, 32)
+    with torch.inference_mode():
+        change = ResidualBlock(16, 3, "simple_gate")(x) - x
+    assert 0 < change.std() < 0.1 * x.std()
+
+
+def test_a_simple_gate_multiplies_the_halves() -> None:
+    x = torch.tensor([2.0, 3.0, 5.0, 7.0]).view(1, 4, 1, 1)
+    assert SimpleGate()(x).flatten().tolist() == [10.0, 21.0]
+
+
+class TwoLevels(nn.Module):
+    """A U whose layers change nothing but the size, so that what is added can be seen."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = nn.Linear(3, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        places = x.flatten(2).transpose(1, 2)
-        return self.last(nn.functional.scaled_dot_product_attention(places, places, places))
-
-
-def test_cost_of_attention_by_hand() -> None:
-    """Two products of places x places x 3, and 3 x 5 a place."""
-    assert network_cost(OneHead(), side=8).macs_per_pixel == 2 * 64 * 3 + 3 * 5
+        self.encoders = nn.ModuleList([nn.Identity(), nn.Identity()])
+        self.downs = nn.ModuleList([nn.AvgPool2d(2), nn.AvgPool2d(2)])
+        self.middle = nn.Sequential()
+        self.ups = nn.ModuleList([nn.Upsample(scale_factor=2), nn.Upsample(scale_factor=2)])
+        self.decoders = nn.ModuleList([nn.Identity(), nn.Identity()])
 
 
-def test_counting_leaves_the_network_as_it_was() -> None:
-    layer = nn.Conv2d(3, 3, 1)
-    before = layer.weight.detach().clone()
-    network_cost(layer)
-    assert torch.equal(layer.weight, before)
-    assert layer.weight.device.type == "cpu"
+def test_each_level_adds_what_it_kept_on_the_way_down() -> None:
+    assert torch.equal(
+        down_and_up(TwoLevels(), torch.ones(1, 1, 8, 8)), torch.full((1, 1, 8, 8), 3.0)
+    )
+
+
+def test_down_and_up_layers_lead_from_width_to_width_and_back() -> None:
+    widths = (4, 6, 10)
+    fine = torch.rand(1, 4, 16, 16)
+    downs = down_layers(widths)
+    ups = up_layers(widths)
+    coarse = downs[1](downs[0](fine))
+    assert coarse.shape == (1, 10, 4, 4)
+    assert ups[0](ups[1](coarse)).shape == fine.shape

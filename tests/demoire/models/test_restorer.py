@@ -7,9 +7,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from demoire.models.cost import network_cost
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNetConfig
-from demoire.models.layers import network_cost
 from demoire.models.restorer import (
     ARCHITECTURES,
     Restorer,

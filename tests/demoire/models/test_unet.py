@@ -6,7 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from demoire.models.layers import Activation, network_cost
+from demoire.models.cost import network_cost
+from demoire.models.layers import Activation
 from demoire.models.unet import FAST, UNet, UNetConfig
 from demoire.training.config import load_config
 

@@ -76,11 +76,11 @@ def test_a_file_says_which_architecture_it_is_for(
 
 
 def test_a_detector_comes_back_with_its_calibration(tmp_path: Path) -> None:
-    detector = Detector(DETECTOR, Calibration(temperature=1.7, threshold=0.9, tile_threshold=0.4))
+    detector = Detector(DETECTOR, Calibration(temperature=1.7, threshold=0.9, cell_threshold=0.4))
     path = save_detector(detector, tmp_path / "d.safetensors", {"auc": 0.99}).path
     again = load_detector(str(path))
     assert again.calibration == detector.calibration
-    assert (again.threshold, again.tile_threshold) == (0.9, 0.4)
+    assert (again.threshold, again.cell_threshold) == (0.9, 0.4)
 
 
 def test_equal_weights_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:

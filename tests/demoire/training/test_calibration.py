@@ -44,7 +44,7 @@ def test_threshold_leaves_clean_tiles_and_pictures_alone() -> None:
     assert 0.003 < (scores >= calibration.threshold).double().mean() <= 0.005
     assert validation_figures(logits, kinds, clean, calibration)["clean_touched"] == 0
     assert calibration.threshold >= 0.5
-    assert calibration.tile_threshold == 0.1
+    assert calibration.cell_threshold == 0.1
 
 
 def test_field_pictures_raise_the_threshold() -> None:

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from demoire.errors import ConfigError
+from demoire.models.cost import network_cost
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNetConfig
-from demoire.models.layers import network_cost
+from demoire.models.networks import load_restorer
 from demoire.models.restorer import build_restorer
 from demoire.models.transformer import TransformerConfig
-from demoire.models.unet import FAST, UNetConfig
+from demoire.models.unet import UNetConfig
 from demoire.training.config import TrainConfig, load_config, shipped_configs, to_toml
 
 
@@ -35,9 +36,9 @@ def test_names_that_are_shipped() -> None:
     )
 
 
-def test_fast_configuration_is_the_fast_structure() -> None:
-    assert load_config("restorer-fast").restorer == FAST
-    assert load_config("restorer").restorer == UNetConfig()
+@pytest.mark.parametrize("name", ["restorer", "restorer-fast"])
+def test_shipped_weights_have_the_structure_of_their_configuration(name: str) -> None:
+    assert load_restorer(name).config == load_config(name).restorer
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,6 @@ def test_shipped_restorers_are_what_their_names_say_within_their_cost(
 
 
 def test_adversarial_configuration_fits_the_weights_that_it_starts_from() -> None:
-    from demoire.models.networks import load_restorer
-
     config = load_config("restorer-gan")
     assert config.start_from == "restorer" and config.restorer_loss.adversarial > 0
     assert load_restorer(config.start_from).config == config.restorer

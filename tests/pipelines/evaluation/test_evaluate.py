@@ -49,7 +49,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     torch.nn.init.constant_(restorer.head[0].bias, LIFT / 255)
     save_restorer(restorer, folder / "lift.safetensors", {})
     for name, logit in (("always", -8.0), ("never", 8.0)):
-        detector = Detector(calibration=Calibration(threshold=0.5, tile_threshold=0.3))
+        detector = Detector(calibration=Calibration(threshold=0.5, cell_threshold=0.3))
         torch.nn.init.zeros_(detector.classify[-1].weight)
         detector.classify[-1].bias.data = torch.tensor([logit, 0.0, 0.0, 0.0])
         save_detector(detector, folder / f"{name}.safetensors", {})
