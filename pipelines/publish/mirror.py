@@ -9,14 +9,13 @@ Locally a mirror keeps its source's modification time and permissions. Costs one
 of the source.
 """
 
-import gzip
 import hashlib
 import io
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ from typing import BinaryIO, cast
 
 from pipelines.clean.ledger import Commit, Ledger
 from pipelines.records import Member, Source, SourceKind
-from pipelines.sources.discover import folder_of
-from pipelines.sources.gzip_stream import rewrite_tar_gz
+from pipelines.sources.formats import archive_format
+from pipelines.sources.formats.folder import folder_of
+from pipelines.sources.formats.tar import locate
 from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
-from pipelines.sources.tar import rewrite_tar, tar_members, tar_places
-from pipelines.sources.zip import rewrite_zip, zip_members
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
@@ -103,7 +101,7 @@ def patch_archive(
     """
     with _buffered(place.open(source.path)) as reader:
         if source.kind == "tar":
-            changed = tar_places(reader, cleaned.positions)
+            changed = locate(reader, cleaned.positions)
         else:
             changed = [members[position] for position in cleaned.positions]
         return _write_archive(source, reader, place, cleaned, changed, None)
@@ -158,9 +156,7 @@ def _splice(
     cleaned: CleanedPayloads,
 ) -> set[int]:
     with local.open("wb") as out:
-        if kind == "zip":
-            return rewrite_zip(reader, out, [member.position for member in changed], cleaned)
-        return (rewrite_tar_gz if kind == "tar.gz" else rewrite_tar)(reader, out, changed, cleaned)
+        return archive_format(kind).rewrite(reader, out, changed, cleaned)
 
 
 def _is_sound(
@@ -176,7 +172,7 @@ def _is_sound(
     found = members = 0
     try:
         with local.open("rb") as file:
-            for member in _members(kind, file):
+            for member in archive_format(kind).list_members(file):
                 members += 1
                 if (wanted := changed.get(member.position)) is not None:
                     found += (member.name, member.size) == (
@@ -186,13 +182,6 @@ def _is_sound(
     except DamagedArchiveError:
         return False
     return found == len(changed) and count in (None, members)
-
-
-def _members(kind: SourceKind, file: BinaryIO) -> Iterator[Member]:
-    if kind == "zip":
-        return zip_members(file)
-    stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if kind == "tar.gz" else file
-    return (member for member, _ in tar_members(stream, by_range=False))
 
 
 def _write_files(

@@ -1,10 +1,8 @@
 """What sources a URL, folder or glob names."""
 
 import glob
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from re import compile as compile_pattern
+import re
+from collections import defaultdict
 
 from fsspec.utils import glob_translate
 
@@ -12,89 +10,78 @@ from demoire.errors import UsageError
 from pipelines.layout import BOOKKEEPING
 from pipelines.names import shown
 from pipelines.records import Source
-from pipelines.sources.members import (
-    ArchiveKind,
-    archive_kind,
-    is_image_name,
-    is_unsafe_name,
-)
-from pipelines.storage.open import open_place, split_glob
+from pipelines.sources.formats.folder import DOTTED_FOLDERS, FolderTally, archive_in
+from pipelines.sources.members import is_image_name
+from pipelines.storage.open import split_glob
 from pipelines.storage.place import Entry, Place
 
 
 def discover(src: str) -> list[Source]:
-    """All sources under SRC, by path. Hidden folders and `_demoire` folders are passed by.
+    """List all sources under SRC, by path.
 
-    Raises UsageError if there is nothing, StorageError if SRC cannot be read.
+    Hidden folders and `_demoire` folders are passed by.
+
+    Args:
+        src: A folder, archive or image, local or as a URL; or a glob over such.
+
+    Raises:
+        UsageError: There is nothing.
+        StorageError: SRC cannot be read.
     """
     base, pattern = split_glob(src)
-    if not pattern and (entry := base.stat("")):
-        return [_single(base, entry)]
-    archives: list[Source] = []
-    folders: dict[tuple[str, str], _Tally] = {}
-    match = _matcher(pattern)
-    for entry in base.list():
-        matched, among = match(entry.path)
-        if not matched or _is_hidden(entry.path):
-            continue
-        folder, name = _split_safely(entry.path)
-        if kind := _archive(entry.kind, name):
-            archives.append(
-                Source(_join(base.uri, entry.path), entry.path, kind, entry.version, entry.size)
-            )
-        else:
-            folders.setdefault((folder, among), _Tally()).add(name, entry)
-    loose = [tally.source(base, folder, among) for (folder, among), tally in folders.items()]
-    if not archives and not loose:
+    if not pattern:
+        entry = base.stat("")
+        if entry is not None:
+            return [_single(base, entry)]
+    sources = _all_sources(base, pattern)
+    if not sources:
         what = "matches nothing" if pattern else "is empty or does not exist"
         raise UsageError(f"{shown(src)} {what}: check the path.")
-    return sorted(archives + loose, key=lambda source: (source.path, source.kind, source.uri))
+    return sorted(sources, key=lambda source: (source.path, source.kind, source.uri))
 
 
-def folder_of(source: Source) -> tuple[Place, str]:
-    """A folder source's folder, and the glob over the names in it ('' for all)."""
-    folder, _, pattern = source.uri.rpartition("/")
-    return open_place(folder or "/"), pattern
+def _all_sources(base: Place, pattern: str) -> list[Source]:
+    """Archives, and folders of loose files, among what a pattern takes in."""
+    glob_pattern = _Glob(pattern)
+    archives: list[Source] = []
+    # By folder, and by the glob over the names in it, as both make up the source's URI.
+    loose: defaultdict[tuple[str, str], FolderTally] = defaultdict(FolderTally)
+    for entry in base.list():
+        name_glob = glob_pattern.name_glob_for(entry.path)
+        if name_glob is None or _is_hidden(entry.path):
+            continue
+        folder, name = _split_safely(entry.path)
+        kind = archive_in(entry, name)
+        if kind is None:
+            loose[folder, name_glob].add(name, entry)
+        else:
+            uri = _join(base.uri, entry.path)
+            archives.append(Source(uri, entry.path, kind, entry.version, entry.size))
+    folders = []
+    for (folder, name_glob), tally in loose.items():
+        folders.append(_folder_source(base, folder, name_glob, tally))
+    return archives + folders
 
 
-@dataclass
-class _Tally:
-    """What is loose in one folder, as it is listed; the order of listing does not matter."""
-
-    digest: int = 0
-    size: int = 0
-
-    def add(self, name: str, entry: Entry) -> None:
-        facts = f"{name}\0{entry.kind}\0{entry.version}".encode("utf-8", "surrogateescape")
-        self.digest = (self.digest + int.from_bytes(hashlib.sha256(facts).digest(), "big")) % (
-            1 << 256
-        )
-        self.size += entry.size
-
-    @property
-    def version(self) -> str:
-        return f"{self.digest:064x}"
-
-    def source(self, base: Place, folder: str, among: str) -> Source:
-        inside = _join(base.uri, folder) if folder else base.uri
-        return Source(f"{inside.rstrip('/')}/{among}", folder, "folder", self.version, self.size)
+def _folder_source(base: Place, folder: str, name_glob: str, tally: FolderTally) -> Source:
+    inside = _join(base.uri, folder) if folder else base.uri
+    uri = f"{inside.rstrip('/')}/{name_glob}"
+    return Source(uri, folder, "folder", tally.version, tally.size)
 
 
 def _single(place: Place, entry: Entry) -> Source:
+    """The source that one object is: an archive, or a folder of one image."""
     folder, _, name = place.uri.rpartition("/")
-    if kind := _archive(entry.kind, name):
+    kind = archive_in(entry, name)
+    if kind is not None:
         return Source(place.uri, name, kind, entry.version, entry.size)
     if entry.kind != "file" or not is_image_name(name):
         raise UsageError(
             f"{shown(place.uri)} is neither a folder, an archive (tar, tar.gz, zip) nor an image."
         )
-    tally = _Tally()
+    tally = FolderTally()
     tally.add(name, entry)
     return Source(f"{folder}/{glob.escape(name)}", "", "folder", tally.version, entry.size)
-
-
-def _archive(entry_kind: str, name: str) -> ArchiveKind | None:
-    return archive_kind(name) if entry_kind == "file" and not is_unsafe_name(name) else None
 
 
 def _join(base: str, path: str) -> str:
@@ -102,50 +89,47 @@ def _join(base: str, path: str) -> str:
 
 
 def _is_hidden(path: str) -> bool:
-    folders = path.split("/")[:-1]
-    return any(
-        part == BOOKKEEPING or (part.startswith(".") and part.strip(".")) for part in folders
-    )
+    """Whether a path leads through a hidden folder; one of dots alone is not hidden but unsafe."""
+    for folder in path.split("/")[:-1]:
+        is_hidden = folder.startswith(".") and folder.strip(".") != ""
+        if is_hidden or folder == BOOKKEEPING:
+            return True
+    return False
 
 
 def _split_safely(path: str) -> tuple[str, str]:
-    """Folder and name; a bucket's '..', '.' and empty folders belong to the name, which is unsafe
-    then.
+    """Folder and name of a path.
+
+    A bucket's '..', '.' and empty folders belong to the name, which is unsafe then.
     """
     parts = path.split("/")
-    unsafe = next(
-        (i for i, part in enumerate(parts[:-1]) if part in ("", ".", "..")), len(parts) - 1
-    )
-    return "/".join(parts[:unsafe]), "/".join(parts[unsafe:])
+    end_of_folder = len(parts) - 1
+    for number, part in enumerate(parts[:-1]):
+        if part in DOTTED_FOLDERS:
+            end_of_folder = number
+            break
+    return "/".join(parts[:end_of_folder]), "/".join(parts[end_of_folder:])
 
 
-def _matcher(pattern: str) -> Callable[[str], tuple[bool, str]]:
-    """Says of a path whether the glob takes it in, and by which glob over the names in its folder
-    ('' for all).
-    """
-    if not pattern:
-        return lambda path: (True, "")
-    expression = compile_pattern(glob_translate(pattern.rstrip("/")))
-    last = pattern.rpartition("/")[2]
+class _Glob:
+    """A glob over paths; '' takes in everything."""
 
-    def match(path: str) -> tuple[bool, str]:
+    def __init__(self, pattern: str) -> None:
+        self._expression: re.Pattern[str] | None = None
+        if pattern:
+            self._expression = re.compile(glob_translate(pattern.rstrip("/")))
+        last = pattern.rpartition("/")[2]
+        self._name_glob = "" if last in ("*", "**") else last
+
+    def name_glob_for(self, path: str) -> str | None:
+        """By which glob over the names in its folder a path is taken in; None if it is not.
+
+        '' stands for all names, as where a folder above was meant, with all that is in it.
+        """
+        if self._expression is None:
+            return ""
         parts = path.split("/")
-        if any(expression.match("/".join(parts[:depth])) for depth in range(1, len(parts))):
-            return True, ""  # a folder above it was meant, and all that is in it
-        return bool(expression.match(path)), "" if last in ("*", "**") else last
-
-    return match
-
-
-def _loose(place: Place) -> Iterator[tuple[str, Entry]]:
-    stray = False
-    for entry in place.list(recursive=False):
-        if entry.kind != "folder":
-            yield entry.path, entry
-        stray = stray or (entry.kind == "folder" and entry.name in ("", ".", ".."))
-    if stray:  # only a bucket has such; their objects are this folder's, under unsafe names
-        yield from (
-            (entry.path, entry)
-            for entry in place.list()
-            if entry.path.split("/")[0] in ("", ".", "..")
-        )
+        for depth in range(1, len(parts)):
+            if self._expression.match("/".join(parts[:depth])):
+                return ""
+        return self._name_glob if self._expression.match(path) else None

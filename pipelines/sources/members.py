@@ -1,27 +1,35 @@
-"""What is inside a tar or a zip: its members in order, and one zip member's payload.
+"""What the members of every kind of source have in common: names, limits, and what is not read.
 
-Reading stays with the standard library (`tarfile`, `zipfile`) over a seekable file; this module
-adds what a hostile or damaged archive needs. `tarfile` stops in silence at a bad header, so the end
-is checked: whatever follows the last member must be zeros. It trusts sizes in headers, so reads and
-steps are bounded. An archive that does not check out raises DamagedArchiveError: it is copied as it
-is, byte for byte, because a mirror built from half an index would lose members.
+Reading an archive's headers stays with the standard library (`tarfile`, `zipfile`) over a seekable
+file; what a hostile or damaged archive needs besides is added here and in the module of its format.
+An archive that does not check out raises DamagedArchiveError: it is copied as it is, byte for byte,
+because a mirror built from half an index would lose members.
 """
 
 import re
 import tarfile
 from typing import BinaryIO, Literal
 
-from demoire.errors import UsageError
+from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
-from pipelines.records import MemberKind
+from demoire.reasons import Reason
+from pipelines.records import Member, MemberKind
 
-# a source of more is taken for damaged; two million cost about 1 GB while indexed
+# A source of more is taken for damaged; two million cost about 1 GB while they are indexed.
 MOST_MEMBERS = 2_000_000
+
 LARGEST_MEMBER = 1 << 30  # bytes of one image, unpacked; a larger one is quarantined as too_large
 
-_LARGEST_HEADER = 256 << 20  # a zip directory of two million members; far more than any tar header
+# What unpacks to more than so many times its size, and to more than so many bytes, is a trap: it is
+# quarantined as compression_bomb.
+BOMB_RATIO = 200
+BOMB_MEMBER = 64 << 20  # bytes
+
+# Bytes of the directory of a zip of two million members; far more than any header of a tar.
+_LARGEST_HEADER = 256 << 20
 
 ArchiveKind = Literal["tar", "tar.gz", "zip"]
+
 _ARCHIVES: dict[str, ArchiveKind] = {
     ".tar": "tar",
     ".tar.gz": "tar.gz",
@@ -32,65 +40,125 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 class DamagedArchiveError(UsageError):
-    """An archive that is cut short or does not check out. It is mirrored as it is; none of its
-    images is cleaned.
+    """An archive that is cut short or does not check out.
+
+    It is mirrored as it is; none of its images is cleaned.
     """
+
+
+class BoundedFile:
+    """A file that refuses the giant reads that a forged header asks for.
+
+    It stays open when the library that reads it closes it.
+    """
+
+    name = ""  # zipfile and tarfile ask for it
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes.
+
+        Raises:
+            tarfile.ReadError: No honest header is of that size.
+        """
+        if size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to another position; see `io.IOBase.seek`."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The position in the file, bytes."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """Always: archives are read from seekable files."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: the file belongs to the caller."""
 
 
 def archive_kind(name: str) -> ArchiveKind | None:
     """The kind of archive by its name's end; None if it is none that is opened."""
     lower = name.lower()
-    return next((kind for suffix, kind in _ARCHIVES.items() if lower.endswith(suffix)), None)
+    for suffix, kind in _ARCHIVES.items():
+        if lower.endswith(suffix):
+            return kind
+    return None
 
 
 def suffix_of(name: str) -> str:
     """'.jpg' of 'a/B.JPG'; '' where there is none."""
-    base = name.replace("\\", "/").rpartition("/")[2]
+    base = _base_of(name)
     stem, dot, suffix = base.rpartition(".")
     return f".{suffix.lower()}" if dot and stem else ""
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name says image. The forks that macOS puts beside images ('._a.jpg', '__MACOSX/')
-    are none.
+    """Whether a name is that of an image.
+
+    The forks that macOS puts beside images ('._a.jpg', '__MACOSX/') are none.
     """
-    base = name.replace("\\", "/").rpartition("/")[2]
-    if base.startswith("._") or "__MACOSX" in name.split("/"):
-        return False
-    return suffix_of(name) in IMAGE_SUFFIXES or suffix_of(name) in UNSUPPORTED_SUFFIXES
+    is_fork = _base_of(name).startswith("._") or "__MACOSX" in name.split("/")
+    suffix = suffix_of(name)
+    return not is_fork and (suffix in IMAGE_SUFFIXES or suffix in UNSUPPORTED_SUFFIXES)
 
 
 def is_unsafe_name(name: str) -> bool:
-    """Whether unpacking a member under this name could leave its folder, here or on another
-    system.
-    """
+    """Whether unpacking a member under this name could leave its folder, on any system."""
+    if not name or "\0" in name or _DRIVE.match(name):
+        return True
     parts = name.replace("\\", "/").split("/")
-    return not name or "\0" in name or parts[0] == "" or ".." in parts or bool(_DRIVE.match(name))
+    return parts[0] == "" or ".." in parts
 
 
 def member_kind(name: str, *, plain: bool) -> MemberKind:
-    """`image` for a plain file that is cleaned; `unsafe` for one that is not, but has its row in
-    the report.
+    """What is done with a member.
+
+    Args:
+        name: As the source gives it.
+        plain: Whether it is a plain file: no folder, link or device.
+
+    Returns:
+        `image` for what is cleaned; `unsafe` for an image that is not, but has its row in the
+        report; `other` for everything else.
     """
     if not is_image_name(name) or not plain:
         return "other"
     return "unsafe" if is_unsafe_name(name) else "image"
 
 
-class _Bounded:
-    """A file that refuses the giant reads that a forged header asks for."""
+def obstacle(member: Member) -> ImageError | None:
+    """Why a member is not read at all: too large, a trap, or in no readable form."""
+    if member.size > LARGEST_MEMBER:
+        return ImageError(
+            Reason.TOO_LARGE,
+            f"Member {member.position} is of {member.size} bytes: too many to be cleaned.",
+        )
+    if member.size > max(BOMB_MEMBER, BOMB_RATIO * member.length):
+        return ImageError(
+            Reason.COMPRESSION_BOMB,
+            f"Member {member.position} unpacks to {member.size} bytes: a trap.",
+        )
+    if member.offset < 0:
+        return ImageError(
+            Reason.UNREADABLE,
+            f"Member {member.position} is encrypted, or compressed in an uncommon way.",
+        )
+    return None
 
-    name = ""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.seek, self.tell, self.close = file.seek, file.tell, lambda: None
-        self.seekable = lambda: True
-
-    def read(self, size: int = -1) -> bytes:
-        if size > _LARGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {size} bytes")
-        return self._file.read(size)
+def unreadable(member: Member, why: str) -> ImageError:
+    """The error for a member whose bytes cannot be had."""
+    return ImageError(
+        Reason.UNREADABLE, f"Member {member.position} cannot be read out of its archive: {why}."
+    )
 
 
-PROBES, PROBE_BYTES = 32, 64 << 10
+def _base_of(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]

@@ -15,56 +15,85 @@ and compressed again at about the level it came with: 20 MB/s a core.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 PayloadOf = Callable[[int], bytes]  # the new payload of the member at this position
 
-_COPIED_AT_ONCE = 1 << 20
+COPIED_AT_ONCE = 1 << 20  # bytes
+
+
+class Writer(Protocol):
+    """Where bytes can be written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of the bytes, and return how many they are."""
 
 
 @dataclass(frozen=True)
-class _Replacement:
+class Replacement:
+    """What is written in place of the source's bytes from the edit's start to `end`."""
+
     data: bytes
     end: int  # first byte of the source that is copied again
 
 
 @dataclass(frozen=True)
-class _Edit:
-    """From `start` on, what `make` gives instead; it may read the source there. None: nothing is
+class Edit:
+    """From byte `start` of the source on, what `make` gives instead.
+
+    `make` is called with the source positioned there, and may read on. None means that nothing is
     changed after all.
     """
 
     start: int
-    make: Callable[[BinaryIO], _Replacement | None]
+    make: Callable[[BinaryIO], Replacement | None]
 
 
-def _splice(source: BinaryIO, out: BinaryIO, edits: Iterable[_Edit]) -> tuple[int, int]:
-    """Copy `source` with the edits, which come in the order of their starts; bytes read and bytes
-    written.
+@dataclass(frozen=True)
+class Spliced:
+    """How much a splice took in and put out, bytes."""
+
+    read: int
+    written: int
+
+
+def splice(source: BinaryIO, out: Writer, edits: Iterable[Edit]) -> Spliced:
+    """Copy `source` to `out` with the edits, which come in the order of their starts.
+
+    Raises:
+        EOFError: The source ends before an edit begins.
     """
-    read = written = source.seek(0)
+    source.seek(0)
+    read = 0
+    written = 0
     for edit in edits:
-        written += _copy(source, out, edit.start - read)
+        written += _copy_exactly(source, out, edit.start - read)
         read = edit.start
         replacement = edit.make(source)
         if replacement is not None:
             written += out.write(replacement.data)
             read = replacement.end
         source.seek(read)
-    rest = _copy(source, out, None)
-    return read + rest, written + rest
+    rest = _copy_rest(source, out)
+    return Spliced(read + rest, written + rest)
 
 
-def _copy(source: BinaryIO, out: BinaryIO, length: int | None) -> int:
-    """Copy so many bytes, or all that follow. Raises EOFError where there are fewer."""
-    copied = 0
-    while length is None or copied < length:
-        block = source.read(
-            _COPIED_AT_ONCE if length is None else min(_COPIED_AT_ONCE, length - copied)
-        )
+def _copy_exactly(source: BinaryIO, out: Writer, length: int) -> int:
+    missing = length
+    while missing > 0:
+        block = source.read(min(COPIED_AT_ONCE, missing))
         if not block:
-            if length is not None:
-                raise EOFError(f"{length - copied} bytes are missing")
-            break
-        copied += out.write(block)
-    return copied
+            raise EOFError(f"{missing} bytes are missing")
+        out.write(block)
+        missing -= len(block)
+    return length - missing
+
+
+def _copy_rest(source: BinaryIO, out: Writer) -> int:
+    copied = 0
+    while True:
+        block = source.read(COPIED_AT_ONCE)
+        if not block:
+            return copied
+        out.write(block)
+        copied += len(block)

@@ -20,7 +20,7 @@ from pipelines.storage.s3_errors import CHECK_KEYS, STORE_ERRORS, explained, is_
 
 T = TypeVar("T")
 
-ATTEMPTS = 10
+MOST_ATTEMPTS = 10
 LONGEST_PAUSE = 10.0  # seconds
 
 
@@ -67,7 +67,7 @@ class S3Client:
         """
         if isinstance(error, ConnectionError) and not self._has_answered:
             return 1
-        return ATTEMPTS
+        return MOST_ATTEMPTS
 
 
 def s3_client() -> S3Client:

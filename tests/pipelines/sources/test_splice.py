@@ -9,15 +9,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.gzip_stream import rewrite_tar_gz
-from pipelines.sources.tar import rewrite_tar, tar_members, tar_places
-from pipelines.sources.zip import rewrite_zip
+from pipelines.sources.formats import gzip_stream, tar
+from pipelines.sources.formats import zip as zip_archive
 
 Payloads = dict[int, bytes]  # by position
 OTHERS = {
@@ -60,10 +59,10 @@ def tar_of(
     return buffer.getvalue()
 
 
-def respliced(tar: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
+def respliced(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
     out = io.BytesIO()
-    places = tar_places(io.BytesIO(tar), payloads.keys())
-    refused = rewrite_tar(io.BytesIO(tar), out, places, payloads.__getitem__)
+    members = tar.locate(io.BytesIO(data), payloads.keys())
+    refused = tar.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
     return out.getvalue(), refused
 
 
@@ -179,21 +178,20 @@ def test_a_size_in_an_extended_header_is_refused_and_all_else_goes_on() -> None:
 
 
 def test_a_tar_that_ends_before_its_members_do_is_no_splice() -> None:
-    tar = tar_of(content())
-    places = tar_places(io.BytesIO(tar), {5})
+    whole = tar_of(content())
+    members = tar.locate(io.BytesIO(whole), {5})
     with pytest.raises(EOFError):
-        rewrite_tar(io.BytesIO(tar[:2000]), io.BytesIO(), places, lambda position: b"new")
+        tar.rewrite(io.BytesIO(whole[:2000]), io.BytesIO(), members, lambda position: b"new")
 
 
 # Compressed tar
 
 
 def respliced_gz(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
-    with gzip.open(io.BytesIO(data)) as stream:
-        found = tar_members(cast(BinaryIO, stream), by_range=False)
-        members = [member for member, _ in found if member.position in payloads]
+    listed = gzip_stream.list_members(io.BytesIO(data))
+    members = [member for member in listed if member.position in payloads]
     out = io.BytesIO()
-    refused = rewrite_tar_gz(io.BytesIO(data), out, members, payloads.__getitem__)
+    refused = gzip_stream.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
     return out.getvalue(), refused
 
 
@@ -286,7 +284,9 @@ def zip_of(
 
 def rezipped(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
     out = io.BytesIO()
-    refused = rewrite_zip(io.BytesIO(data), out, payloads.keys(), payloads.__getitem__)
+    listed = zip_archive.list_members(io.BytesIO(data)) if payloads else ()
+    members = [member for member in listed if member.position in payloads]
+    refused = zip_archive.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
     return out.getvalue(), refused
 
 

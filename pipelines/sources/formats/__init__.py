@@ -1,0 +1,78 @@
+"""What a format of source can do: one module each, with the same few functions.
+
+To add a format of archive, write a module with the functions of `ArchiveFormat`, name it in
+`_ARCHIVES` below, and its suffixes in `pipelines.sources.members`. mypy checks that each module has
+what is asked for.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import BinaryIO, Protocol
+
+from demoire.errors import ImageError
+from pipelines.records import Member, Source, SourceKind
+from pipelines.sources.formats import folder, gzip_stream, tar
+from pipelines.sources.formats import zip as zip_archive
+from pipelines.sources.members import ArchiveKind
+from pipelines.sources.splice import PayloadOf, Writer
+
+
+class SourceFormat(Protocol):
+    """Lists what is in a source, and reads some of it."""
+
+    def index(self, source: Source) -> list[Member]:
+        """All members in the source's own order, with the megapixels of images estimated.
+
+        Raises:
+            DamagedArchiveError: The archive does not check out.
+            SourceChangedError: It is no longer what was discovered.
+        """
+
+    def read(
+        self, source: Source, members: Sequence[Member], *, check_version: bool
+    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+        """The unpacked payload of each member, in the order given."""
+
+
+class ArchiveFormat(SourceFormat, Protocol):
+    """A format of archive, which can be written anew as well."""
+
+    def list_members(self, file: BinaryIO) -> Iterator[Member]:
+        """The members of an open archive in its order; megapixels are 0.
+
+        Raises:
+            DamagedArchiveError: The archive does not check out.
+        """
+
+    def rewrite(
+        self,
+        source: BinaryIO,
+        out: Writer,
+        members: Collection[Member],
+        payload_of: PayloadOf,
+    ) -> set[int]:
+        """Copy an archive with new payloads for these members; the positions refused."""
+
+
+_ARCHIVES: dict[ArchiveKind, ArchiveFormat] = {
+    "tar": tar,
+    "tar.gz": gzip_stream,
+    "zip": zip_archive,
+}
+
+
+def source_format(kind: SourceKind) -> SourceFormat:
+    """The module for a kind of source."""
+    if kind == "folder":
+        return folder
+    return _ARCHIVES[kind]
+
+
+def archive_format(kind: SourceKind) -> ArchiveFormat:
+    """The module for a kind of archive.
+
+    Raises:
+        ValueError: A folder is no archive.
+    """
+    if kind == "folder":
+        raise ValueError("a folder is no archive")
+    return _ARCHIVES[kind]

@@ -1,0 +1,139 @@
+"""Folders of loose files as sources: what is directly in a folder, apart from archives.
+
+A folder source's URI is its folder, '/', and a glob over the names in it ('' for all): '/box/',
+'/box/*.jpg'. `folder_of` takes it apart.
+
+Costs: the index lists the folder once. A read is a request a file.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from demoire.errors import ImageError
+from pipelines.names import shown
+from pipelines.records import Member, Source
+from pipelines.sources.megapixels import PROBE_BYTES, probe_members
+from pipelines.sources.members import (
+    ArchiveKind,
+    archive_kind,
+    is_unsafe_name,
+    member_kind,
+    obstacle,
+)
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Entry, Place, source_changed
+
+DOTTED_FOLDERS = ("", ".", "..")  # folders that only a bucket can have
+
+
+class FolderTally:
+    """Version and size of what is loose in one folder, as it is listed.
+
+    The version is a sum of digests, so the order of listing does not matter.
+    """
+
+    def __init__(self) -> None:
+        self._digest = 0
+        self.size = 0
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Take in one file under its name in the folder."""
+        facts = f"{name}\0{entry.kind}\0{entry.version}".encode("utf-8", "surrogateescape")
+        digest = int.from_bytes(hashlib.sha256(facts).digest(), "big")
+        self._digest = (self._digest + digest) % (1 << 256)
+        self.size += entry.size
+
+    @property
+    def version(self) -> str:
+        """64 hex digits that change when any of the files does."""
+        return f"{self._digest:064x}"
+
+
+def folder_of(source: Source) -> tuple[Place, str]:
+    """A folder source's folder, and the glob over the names in it ('' for all)."""
+    folder, _, pattern = source.uri.rpartition("/")
+    return open_place(folder or "/"), pattern
+
+
+def archive_in(entry: Entry, name: str) -> ArchiveKind | None:
+    """The kind of archive that lies in a folder under this name; None if it is none.
+
+    A link is not followed, and an unsafe name not taken for a path: both stay loose files.
+    """
+    if entry.kind != "file" or is_unsafe_name(name):
+        return None
+    return archive_kind(name)
+
+
+def index(source: Source) -> list[Member]:
+    """The files of a folder by name, with the megapixels of its images estimated.
+
+    Raises:
+        SourceChangedError: A file was added, removed or changed since the folder was discovered.
+    """
+    folder, pattern = folder_of(source)
+    tally = FolderTally()
+    files = []
+    for name, entry in _loose_files(folder):
+        if fnmatchcase(name, pattern or "*") and not archive_in(entry, name):
+            tally.add(name, entry)
+            files.append((name, entry))
+    if tally.version != source.version:
+        raise source_changed(shown(source.uri))
+    files.sort(key=lambda file: file[0])
+    members = []
+    for position, (name, entry) in enumerate(files):
+        members.append(_member(position, name, entry))
+
+    def head_of(member: Member) -> bytes:
+        length = min(PROBE_BYTES, member.length)
+        return folder.read(member.name, 0, length, version=member.version)
+
+    return probe_members(members, head_of)
+
+
+def read(
+    source: Source, members: Sequence[Member], *, check_version: bool
+) -> Iterator[tuple[Member, bytes | ImageError]]:
+    """The content of each file, in the order given; see `pipelines.sources.read`."""
+    folder, _ = folder_of(source)
+    for member in members:
+        error = obstacle(member)
+        if error is None:
+            yield member, _content(folder, member, check_version=check_version)
+        else:
+            yield member, error
+
+
+def _member(position: int, name: str, entry: Entry) -> Member:
+    is_unsafe = entry.kind != "file" or "/" in name or is_unsafe_name(name)
+    kind = "unsafe" if is_unsafe else member_kind(name, plain=True)
+    size = entry.size
+    return Member(position, name, kind, 0, size, size, "stored", entry.version, 0.0)
+
+
+def _content(folder: Place, member: Member, *, check_version: bool) -> bytes:
+    data = folder.read(member.name, version=member.version if check_version else None)
+    if check_version and len(data) != member.length:
+        raise source_changed(folder.full(member.name))
+    return data
+
+
+def _loose_files(folder: Place) -> Iterator[tuple[str, Entry]]:
+    """What is directly in a folder, by its name there.
+
+    The keys of a bucket may have folders called '', '.' or '..'. No path leads there, so their
+    objects are this folder's, under unsafe names.
+    """
+    has_dotted_folder = False
+    for entry in folder.list(recursive=False):
+        if entry.kind != "folder":
+            yield entry.path, entry
+        elif entry.name in DOTTED_FOLDERS:
+            has_dotted_folder = True
+    if not has_dotted_folder:
+        return
+    for entry in folder.list():
+        if entry.path.split("/")[0] in DOTTED_FOLDERS:
+            yield entry.path, entry

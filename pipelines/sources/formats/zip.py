@@ -1,0 +1,198 @@
+"""Zip archives: their members and payloads; writing one anew is in `zip_splice`.
+
+The format, with its clauses in APPNOTE.TXT, is told in `pipelines.sources.formats.zip_headers`. `zipfile`
+reads the directory. What it leaves to be done is: members that claim impossible sizes or offsets,
+an empty directory in front of an archive that is not empty, and reading members by range.
+
+The directory says where a member's local header is, but not how long that is, so `Member.offset` is
+the offset of the local header. A range for a member is made long enough for the header, with some
+room for an extra field, and for the descriptor behind the payload.
+
+`Member.offset` is -1 where the payload cannot be had: encrypted, compressed by another method than
+deflate, or said to lie beyond the archive's end.
+
+Costs: the index reads the directory, in one or two requests.
+"""
+
+import io
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import IO, BinaryIO, cast
+
+from demoire.errors import ImageError
+from pipelines.records import Member, Source
+from pipelines.sources.coalesce import read_ranges
+from pipelines.sources.formats.zip_headers import (
+    DESCRIPTOR_SIZES,
+    EMPTY_ZIP,
+    ENCRYPTED,
+    HAS_DESCRIPTOR,
+    LOCAL_HEADER_SIZE,
+    LocalHeader,
+)
+from pipelines.sources.formats.zip_splice import rewrite
+from pipelines.sources.megapixels import PROBE_BYTES, probe_members
+from pipelines.sources.members import (
+    MOST_MEMBERS,
+    BoundedFile,
+    DamagedArchiveError,
+    member_kind,
+    unreadable,
+)
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
+
+__all__ = ["index", "list_members", "read", "rewrite"]
+
+# Bytes; a zip may claim up to 2**64, of which no sum fits a column of the manifest.
+_LARGEST_CLAIM = 1 << 50
+
+_EXTRA_ROOM = 512  # bytes of a member's extra field that are read along at first
+
+_COMMON_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def index(source: Source) -> list[Member]:
+    """The members of a zip in the order of its directory, with the megapixels of its images.
+
+    Raises:
+        DamagedArchiveError: Its directory does not check out.
+        SourceChangedError: It is no longer what was discovered.
+    """
+    place = open_place(source.uri)
+    with place.open("", version=source.version) as file:
+        members = list(list_members(file))
+
+    def head_of(member: Member) -> bytes:
+        length = min(PROBE_BYTES, _span_length(member))
+        span = place.read("", member.offset, length, version=source.version)
+        return _unpacked_head(span, member)
+
+    return probe_members(members, head_of)
+
+
+def list_members(file: BinaryIO) -> Iterator[Member]:
+    """The members of a zip in the order of its directory.
+
+    Raises:
+        DamagedArchiveError: Its directory does not check out.
+    """
+    try:
+        with zipfile.ZipFile(cast(IO[bytes], BoundedFile(file))) as archive:
+            infos = archive.infolist()
+        size = file.seek(0, io.SEEK_END)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        ValueError,
+        struct.error,
+        NotImplementedError,
+    ) as error:
+        raise DamagedArchiveError(str(error)) from error
+    if not infos and size > EMPTY_ZIP + len(archive.comment):
+        raise DamagedArchiveError(f"its directory is empty, and yet it is of {size} bytes")
+    if len(infos) > MOST_MEMBERS:
+        raise DamagedArchiveError(f"{len(infos)} members")
+    for position, info in enumerate(infos):
+        yield _member(position, info, size)
+
+
+def read(
+    source: Source, members: Sequence[Member], *, check_version: bool
+) -> Iterator[tuple[Member, bytes | ImageError]]:
+    """The payload of each member, in the order given; see `pipelines.sources.read`."""
+    place = open_place(source.uri)
+    version = source.version if check_version else None
+    for member, span in read_ranges(place, members, version, _span_length):
+        if isinstance(span, bytes):
+            yield member, _payload(place, version, member, span)
+        else:
+            yield member, span
+
+
+def _member(position: int, info: zipfile.ZipInfo, archive_size: int) -> Member:
+    is_link = stat.S_ISLNK(info.external_attr >> 16)
+    is_folder = info.filename.endswith("/")  # ZipInfo.is_dir fails on an empty name
+    is_common = info.compress_type in _COMMON_METHODS and not info.flag_bits & ENCRYPTED
+    end = info.header_offset + info.compress_size
+    is_inside = 0 <= info.header_offset <= end <= archive_size
+    return Member(
+        position=position,
+        name=info.filename,
+        kind=member_kind(info.filename, plain=not is_folder and not is_link),
+        offset=info.header_offset if is_common and is_inside else -1,
+        length=min(info.compress_size, _LARGEST_CLAIM),
+        size=min(info.file_size, _LARGEST_CLAIM),
+        compression="deflate" if info.compress_type == zipfile.ZIP_DEFLATED else "stored",
+        version="",
+        megapixels=0.0,
+    )
+
+
+def _span_length(member: Member) -> int:
+    """Bytes from the local header on that hold the member, unless its extra field is very long."""
+    name_length = len(member.name.encode(errors="replace"))
+    header_length = LOCAL_HEADER_SIZE + name_length + _EXTRA_ROOM
+    return header_length + member.length + max(DESCRIPTOR_SIZES)
+
+
+def _unpacked_head(span: bytes, member: Member) -> bytes:
+    """The first bytes of the unpacked payload; none where they cannot be unpacked."""
+    header = LocalHeader.parse(span)
+    if header is None:
+        return b""
+    packed = span[header.length : header.length + member.length]
+    if member.compression == "stored":
+        return packed
+    try:
+        return _inflated(packed, min(member.size, PROBE_BYTES))
+    except zlib.error:
+        return b""
+
+
+def _payload(place: Place, version: str | None, member: Member, span: bytes) -> bytes | ImageError:
+    header = LocalHeader.parse(span)
+    if header is None:
+        return unreadable(member, "its local header is not there")
+    if header.length > _span_length(member) - member.length:
+        # The extra field is longer than there was room for.
+        needed = header.length + _span_length(member)
+        span = place.read("", member.offset, needed, version=version)
+    return _unpacked(span, header, member)
+
+
+def _unpacked(span: bytes, header: LocalHeader, member: Member) -> bytes | ImageError:
+    """The unpacked payload out of local header, payload and descriptor.
+
+    It is never of more bytes than the directory declares; size and checksum have to fit.
+    """
+    end = header.length + member.length
+    packed = span[header.length : end]
+    if len(packed) != member.length:
+        return unreadable(member, "the archive ends before it does")
+    try:
+        data = packed if member.compression == "stored" else _inflated(packed, member.size)
+    except zlib.error as error:
+        return unreadable(member, str(error))
+    checksum = header.content.checksum
+    if header.flags & HAS_DESCRIPTOR and not checksum:
+        checksum = _checksum_of_descriptor(span[end:])
+    if len(data) != member.size or zlib.crc32(data) != checksum:
+        return unreadable(member, "size or checksum differ")
+    return data
+
+
+def _checksum_of_descriptor(descriptor: bytes) -> int:
+    """The checksum in a data descriptor (4.3.9), whose signature is optional."""
+    if descriptor[:4] == b"PK\7\x08":
+        descriptor = descriptor[4:]
+    return int.from_bytes(descriptor[:4], "little")
+
+
+def _inflated(packed: bytes, size: int) -> bytes:
+    """Raw deflate unpacked, to at most one byte more than `size`. Raises zlib.error."""
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
