@@ -1,0 +1,103 @@
+"""TIFF keeps tags, directories and untouched strips, and never turns a picture."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from demoire.imaging.images import decode, encode
+from tests.demoire.imaging.files import (
+    PROFILE,
+    SIZE,
+    changed,
+    reason_of,
+    saved,
+    tiff,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+def test_an_uncompressed_tiff_differs_in_the_changed_samples_alone(rgb: NDArray[np.uint8]) -> None:
+    data = tiff(rgb, photometric="rgb", rowsperstrip=10, extratags=[(65000, 7, 5, b"maker", True)])
+    picture = decode(data)
+    pixels = changed(picture)
+    written = encode(picture, pixels)
+    assert len(written) == len(data)
+    differing = np.frombuffer(written, np.uint8) != np.frombuffer(data, np.uint8)
+    assert differing.sum() == (pixels != picture.pixels).sum()
+
+
+def test_tiff_keeps_tags_directories_and_untouched_strips(rgb: NDArray[np.uint8]) -> None:
+    image = Image.fromarray(rgb)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[274], tags[315], tags[34665] = (
+        3,
+        "a photographer",
+        {33434: TiffImagePlugin.IFDRational(1, 100)},
+    )
+    data = saved(image, "TIFF", tiffinfo=tags, icc_profile=PROFILE, dpi=(400, 400))
+    picture = decode(data)
+    written = encode(picture, changed(picture))
+    with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(written)) as new:
+        pixel_tags = {"StripOffsets", "StripByteCounts"}
+        old_tags = {tag.name: tag.value for tag in old.pages[0].tags if tag.name not in pixel_tags}
+        assert old_tags == {
+            tag.name: tag.value for tag in new.pages[0].tags if tag.name not in pixel_tags
+        }
+        assert old_tags["ExifTag"]["ExposureTime"] == (1, 100)
+    strips = tiff(rgb, photometric="rgb", compression="lzw", rowsperstrip=10)
+    with tifffile.TiffFile(io.BytesIO(strips)) as old:
+        page = old.pages[0]
+        places = zip(page.dataoffsets, page.databytecounts, strict=True)
+        first, *_, last = (strips[start : start + size] for start, size in places)
+    written = encode(decode(strips), changed(decode(strips)))
+    assert first in written and last in written
+
+
+@pytest.mark.parametrize("photometric", ["ycbcr", "rgb", "minisblack"])
+def test_jpeg_in_tiff_keeps_its_compression(rgb: NDArray[np.uint8], photometric: str) -> None:
+    samples = rgb if photometric != "minisblack" else rgb[:, :, 1]
+    options = (
+        {"level": 90, "outcolorspace": photometric}
+        if photometric != "minisblack"
+        else {"level": 90}
+    )
+    data = tiff(
+        samples, photometric=photometric, compression="jpeg", tile=(48, 64), compressionargs=options
+    )
+    picture = decode(data)
+    assert picture.obstacle is None
+    pixels = changed(picture)
+    again = decode(encode(picture, pixels))
+    assert again.facts == picture.facts
+    assert np.abs(again.pixels.astype(int) - pixels).mean() < 2
+    assert np.array_equal(again.pixels[:, 128:], picture.pixels[:, 128:]), (
+        "a tile without changes was coded anew"
+    )
+
+
+def test_a_tiff_that_lies_on_its_side_stays_so(rgb: NDArray[np.uint8]) -> None:
+    for orientation in range(1, 9):
+        data = tiff(rgb, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+        picture = decode(data)
+        assert (picture.facts.height, picture.facts.width) == SIZE
+        assert np.array_equal(picture.pixels, rgb)
+        assert np.array_equal(decode(encode(picture, changed(picture))).pixels, changed(picture))
+        cmyk = np.dstack([rgb, rgb[:, :, :1]])
+        looked_at = decode(
+            tiff(cmyk, photometric="separated", extratags=[(274, "H", 1, orientation, True)])
+        )
+        assert (looked_at.obstacle, looked_at.pixels.shape[:2]) == ("mode_not_cleaned", SIZE)
+
+
+def test_a_tiff_with_an_empty_strip_is_cut_short(rgb: NDArray[np.uint8]) -> None:
+    data = bytearray(tiff(rgb, photometric="rgb", compression="lzw", rowsperstrip=30))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        tag = file.pages[0].tags["StripByteCounts"]
+        struct.pack_into("<" + "H" * 3, data, tag.valueoffset, tag.value[0], 0, tag.value[2])
+    assert reason_of(bytes(data)) in ("truncated", "decode_failed")

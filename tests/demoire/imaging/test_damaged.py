@@ -1,0 +1,66 @@
+"""Files that are cut short or damaged: never decoded in part, and never worse than an ImageError."""
+
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demoire.errors import ImageError
+from demoire.imaging.images import decode, probe
+from tests.demoire.imaging.files import chunk, reason_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+@given(share=st.floats(0.0, 0.999))
+@settings(max_examples=60, deadline=None)
+def test_a_file_that_is_cut_short_is_never_decoded_in_part(
+    share: float, all_files: dict[str, bytes]
+) -> None:
+    for name, data in all_files.items():
+        cut = data[: int(share * len(data))]
+        assert reason_of(cut) in ("truncated", "not_an_image"), (
+            f"{name} cut at {len(cut)} of {len(data)}"
+        )
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_nothing_but_image_errors_comes_of_damaged_bytes(
+    data: st.DataObject, all_files: dict[str, bytes]
+) -> None:
+    name = data.draw(st.sampled_from(sorted(all_files)))
+    damaged = bytearray(all_files[name])
+    for _ in range(data.draw(st.integers(1, 6))):
+        # Most of what decides stands in the first bytes; a TIFF has its directory at the end, too.
+        place = data.draw(st.one_of(st.integers(0, 300), st.integers(0, len(damaged) - 1)))
+        damaged[place % len(damaged)] = data.draw(st.integers(0, 255))
+    for read in (probe, decode):
+        try:
+            read(bytes(damaged))
+        except ImageError as error:
+            assert error.reason in (
+                "truncated",
+                "not_an_image",
+                "unsupported_format",
+                "too_large",
+                "decode_failed",
+            )
+
+
+def test_a_header_that_promises_more_than_the_file_can_hold_is_told_before_decoding(
+    jpeg_files: dict[str, bytes], lossless_files: dict[str, bytes]
+) -> None:
+    """No decoder would say so: what is missing would be made up in grey, in all the memory that
+    takes.
+    """
+    for name in ("4:4:4", "4:2:0 progressive", "grey"):
+        data = bytearray(jpeg_files[name])
+        frame = data.index(b"\xff\xc2" if "progressive" in name else b"\xff\xc0")
+        data[frame + 5 : frame + 9] = struct.pack(">2H", 6_000, 6_000)
+        assert probe(bytes(data)).megapixels == 36
+        assert reason_of(bytes(data)) == "truncated", name
+    png = lossless_files["png"]
+    header = chunk(b"IHDR", struct.pack(">2I", 6_000, 6_000) + png[24:29])
+    assert reason_of(png[:8] + header + png[33:]) == "truncated"

@@ -1,0 +1,36 @@
+"""Odd metadata makes no noise."""
+
+import io
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from tests.demoire.imaging.files import (
+    tiff,
+)
+
+
+def test_odd_metadata_is_no_error_even_where_warnings_are(
+    rgb: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.tif"
+    odd = bytearray(tiff(rgb, photometric="rgb", software="a long name"))
+    with tifffile.TiffFile(io.BytesIO(bytes(odd))) as file:
+        struct.pack_into("<I", odd, file.pages[0].tags["Software"].offset + 8, 1 << 30)
+    path.write_bytes(odd)
+    read = (
+        "from demoire.imaging.images import decode; "
+        "from demoire.imaging.quiet import quiet_decoders; "
+        f"quiet_decoders(); decode(open({str(path)!r}, 'rb').read())"
+    )
+    pillow = f"from PIL import Image; Image.open({str(path)!r})"
+    for code, quiet in ((read, True), (pillow, False)):
+        done = subprocess.run(
+            [sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True
+        )
+        assert (done.stderr == "") == quiet, done.stderr
