@@ -101,6 +101,18 @@ class Reason(StrEnum):
         "nothing is needed; it is copied as it is",
         "copied",
     )
+    SIGNED = (
+        "signed",
+        "a signed manifest (C2PA) vouches for its pixels, and would call any change tampering",
+        "nothing is needed; it is copied as it is",
+        "copied",
+    )
+    STALE_DATA = (
+        "stale_data",
+        "it holds a thumbnail, preview or index of its old pixels that cannot be made anew",
+        "nothing is needed; it is copied as it is",
+        "copied",
+    )
     MULTI_PAGE = (
         "multi_page",
         "the file holds several pages or frames",

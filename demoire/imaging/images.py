@@ -27,6 +27,7 @@ from demoire.errors import ImageError
 from demoire.imaging.codecs.base import Codec, Header
 from demoire.imaging.codecs.pillow import whole_files_only
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
+from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
 from demoire.reasons import Reason
@@ -231,6 +232,10 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
     codec = codec_of(picture.facts.format)
     try:
         return codec.encode(picture.source, picture.raster, np.ascontiguousarray(pixels))
+    except StaleDataError as error:
+        raise ImageError(
+            Reason.STALE_DATA, f"The image cannot be cleaned: it holds {error}."
+        ) from error
     except Exception as error:
         raise ImageError(
             Reason.ENCODE_FAILED,

@@ -1,20 +1,23 @@
 """PNG: the image data is coded anew, every other chunk stays as it is and where it is.
 
-Text, gamma, chromaticities, colour profile, physical size, time and Exif are therefore kept to the
-byte. A transparent colour (tRNS) is kept true: pixels of that colour are not changed, and no other
-pixel is given it. Interlaced files come out not interlaced: the same picture, shown in one pass.
-16-bit files go through imagecodecs, because Pillow has no 16-bit RGB.
+Text, gamma, chromaticities, colour profile, physical size and time are therefore kept to the byte,
+and Exif but for its thumbnail, which is made anew. Two kinds of chunks are left out: Apple's iDOT,
+which points into the old image data, and unknown ones that the format itself calls unsafe to copy
+into a file whose image data has changed. A file with a C2PA manifest is not written. A transparent
+colour (tRNS) is kept true: pixels of that colour are not changed, and no other pixel is given it.
+Interlaced files come out not interlaced: the same picture, shown in one pass. 16-bit files go
+through imagecodecs, because Pillow has no 16-bit RGB.
 
 References:
     W3C, "Portable Network Graphics (PNG) Specification (Third Edition)": signature and chunk layout
-    in 5.2 and 5.3, IHDR in 11.2.1, IDAT in 11.2.3, tRNS in 11.3.1.1.
+    in 5.2 and 5.3, the safe-to-copy bit in 5.4, IHDR in 11.2.1, IDAT in 11.2.3, tRNS in 11.3.1.1.
 """
 
 import io
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import imagecodecs
 import numpy as np
@@ -29,6 +32,8 @@ from demoire.imaging.codecs.raster import (
     only_to_look_at,
     to_image,
 )
+from demoire.imaging.derived.exif import with_new_thumbnail
+from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
@@ -46,6 +51,12 @@ _COLOUR_TYPE_AT = 25
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6  # colour types; 3 is a palette
 _COLOURS = {_GREY: 1, _RGB: 3, _GREY_ALPHA: 1, _RGB_ALPHA: 3}
 _SAMPLES = {_RGB: 3, _GREY_ALPHA: 2, _RGB_ALPHA: 4}  # a pixel, as coded; 1 for all others
+# Registered chunks with the unsafe-to-copy bit that say nothing about the image data we change.
+_UNSAFE_BUT_KNOWN = frozenset(
+    {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"tRNS", b"cICP", b"mDCV", b"cLLI"}
+    | {b"hIST", b"oFFs", b"pCAL", b"sCAL", b"sTER"}
+)
+_MANIFEST = b"caBX"  # C2PA's, see C2PA 2.1, A.3.2
 _MOST_DEFLATED = 1032  # bytes that one byte of deflate can stand for (zlib's documentation)
 _LEVEL = 4  # twice as fast as the usual 6, and 1 to 4 % larger
 
@@ -111,6 +122,13 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
             raise DamagedError("the checksum of the image data does not hold")
     depth = data[_DEPTH_AT]
     colour_type = data[_COLOUR_TYPE_AT]
+    raster = _decode_pixels(data, header, depth, colour_type)
+    if raster.obstacle is None and any(chunk.type == _MANIFEST for chunk in _chunks(data)):
+        return replace(raster, obstacle=Reason.SIGNED)
+    return raster
+
+
+def _decode_pixels(data: bytes, header: PillowHeader, depth: int, colour_type: int) -> Raster:
     if depth == 16:
         return _decode_deep(data, colour_type)
     header.view.load()
@@ -120,7 +138,12 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
 
 
 def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
-    """The file with other IHDR and IDAT chunks; what follows IEND is dropped."""
+    """The file with other IHDR and IDAT chunks; what follows IEND is dropped.
+
+    Raises:
+        StaleDataError: Its Exif holds a thumbnail that cannot be made anew.
+    """
+    thumbnailer = Thumbnailer(pixels)
     pixels = _keep_transparent_colour(data, raster.pixels, pixels)
     coded = list(_chunks(_code(pixels, raster.alpha)))
     # IHDR is taken from the new file because the old one may say "interlaced".
@@ -131,11 +154,31 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
             # All the new image data goes where the first old IDAT stood (they are consecutive).
             out += image_data
             image_data = []
-        elif chunk.type != b"IHDR":
+        elif chunk.type == b"eXIf":
+            exif = with_new_thumbnail(chunk.data, thumbnailer)
+            out.append(_whole_chunk(b"eXIf", exif))
+        elif chunk.type != b"IHDR" and _may_be_kept(chunk):
             out.append(chunk.whole)
         if chunk.type == b"IEND":
             break
     return b"".join(out)
+
+
+def _may_be_kept(chunk: _Chunk) -> bool:
+    """Whether a chunk is still true beside other image data.
+
+    The case of the fourth letter is the safe-to-copy bit: lower case means that the chunk does not
+    depend on the image data. Critical chunks (first letter in upper case) are all known here.
+    """
+    is_critical = chunk.type[:1].isupper()
+    is_safe_to_copy = chunk.type[3:4].islower()
+    return is_critical or is_safe_to_copy or chunk.type in _UNSAFE_BUT_KNOWN
+
+
+def _whole_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk with its length and checksum."""
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
