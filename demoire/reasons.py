@@ -101,6 +101,12 @@ class Reason(StrEnum):
         "nothing is needed; it is copied as it is",
         "copied",
     )
+    CAMERA_RAW = (
+        "camera_raw",
+        "a camera's raw file, in which only a preview is a picture",
+        "nothing is needed; it is copied as it is",
+        "copied",
+    )
     SIGNED = (
         "signed",
         "a signed manifest (C2PA) vouches for its pixels, and would call any change tampering",

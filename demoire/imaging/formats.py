@@ -30,7 +30,8 @@ UNSUPPORTED_SUFFIXES = frozenset(
     | {".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif"}
     | {".pdf", ".djvu", ".svg", ".emf", ".wmf"}
     | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"}
-    | {".dng", ".cr2", ".cr3", ".nef", ".arw"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".pef", ".orf", ".rw2"}
+    | {".raf", ".srw", ".3fr", ".iiq", ".erf", ".mrw", ".mef", ".mos", ".kdc", ".dcr", ".x3f"}
 )
 
 # (offset, bytes there) of the formats above, as far as they have a signature.
@@ -46,6 +47,11 @@ _UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes], ...] = (
     (4, b"ftyphev"),
     (4, b"ftypmif1"),
     (4, b"ftypcrx "),  # Canon CR3
+    (0, b"IIU\0"),  # Panasonic RW2
+    (0, b"IIRO"),  # Olympus ORF
+    (0, b"IIRS"),
+    (0, b"MMOR"),
+    (0, b"FUJIFILMCCD-RAW"),
     (0, b"8BPS"),  # Photoshop
     (0, b"%PDF"),
     (0, b"AT&TFORM"),  # DjVu

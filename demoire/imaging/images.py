@@ -99,7 +99,7 @@ def open_image(data: bytes) -> OpenedImage:
     try:
         with whole_files_only():
             header = codec.read_header(data)
-    except MemoryError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise _image_error(codec, data, error) from error

@@ -86,7 +86,11 @@ def recognises(data: bytes) -> bool:
 
 def read_header(data: bytes) -> PillowHeader:
     """The header as Pillow reads it, of the first picture in a multi-picture file too."""
-    view = open_view(JpegImagePlugin.JpegImageFile, data)
+    try:
+        view = open_view(JpegImagePlugin.JpegImageFile, data)
+    except SyntaxError:
+        # Pillow gives up at a segment that it cannot parse, be it only an empty profile.
+        view = open_view(JpegImagePlugin.JpegImageFile, lean_file(take_apart(data)))
     facts = facts_of(view, FORMAT, size=view.size, bits=bits_of_mode(view), pages=_frames(view))
     return PillowHeader(facts, view)
 
@@ -159,7 +163,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         StaleDataError: It holds a thumbnail or an index that cannot be made to fit new pixels.
     """
     old = take_apart(data)
-    new = take_apart(_code(old, _quantisation_tables(data), pixels))
+    new = take_apart(_code(old, _quantisation_tables(lean_file(old)), pixels))
     thumbnailer = Thumbnailer(pixels)
     kept = []
     for marker, segment in old.segments:

@@ -1,6 +1,8 @@
 """TIFF: strips and tiles whose pixels changed are coded anew in their own compression.
 
-Everything else stays where it is: every tag, private ones and sub-directories too, keeps its bytes.
+Everything else stays where it is: every tag, private ones too, keeps its bytes. Pyramid levels and
+thumbnails are made anew (`tiff_levels`); a file with Photoshop's layers is not written, since those
+hold the old pixels.
 A new strip takes the place of the old one if it fits, else it goes to the end of the file, and only
 the tags of strip offsets and sizes are changed. An uncompressed file therefore differs in nothing
 but the changed samples.
@@ -29,6 +31,7 @@ import numpy as np
 import tifffile
 from PIL import JpegImagePlugin, TiffImagePlugin
 
+from demoire.errors import ImageError
 from demoire.imaging.codecs import jpeg, tiff_directory
 from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
 from demoire.imaging.codecs.raster import (
@@ -48,8 +51,11 @@ from demoire.imaging.codecs.tiff_layout import (
     ZSTD,
     Layout,
     Segment,
+    layout_of,
     read_layout,
 )
+from demoire.imaging.codecs.tiff_levels import has_layers, is_camera_raw, levels, reduced_to
+from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
@@ -102,6 +108,10 @@ def recognises(data: bytes) -> bool:
 
 def read_header(data: bytes) -> PillowHeader:
     """The header as Pillow reads it, with the size that the tags name."""
+    if is_camera_raw(data):
+        raise ImageError(
+            Reason.CAMERA_RAW, "The image is a camera's raw file; it is copied as it is."
+        )
     view = open_view(TiffImagePlugin.TiffImageFile, data)
     assert isinstance(view, TiffImagePlugin.TiffImageFile)
     tags = view.tag_v2
@@ -138,10 +148,20 @@ def is_risky(data: bytes) -> bool:
 
 
 def decode(data: bytes, header: PillowHeader) -> Raster:
-    """Grey or RGB pixels with their alpha, as they lie; other modes only to look at."""
+    """Grey or RGB pixels with their alpha, as they lie; other modes only to look at.
+
+    So are files with Photoshop's layers.
+    """
     layout = read_layout(data)
     if layout is None:
         return _decode_by_pillow(header)
+    raster = _decode_page(data, layout)
+    if has_layers(data):
+        return replace(raster, obstacle=Reason.STALE_DATA)
+    return raster
+
+
+def _decode_page(data: bytes, layout: Layout) -> Raster:
     native = layout.stored.newbyteorder("=")
     samples = np.empty((layout.height, layout.width, layout.samples), native)
     for segment in layout.segments:
@@ -169,14 +189,39 @@ def _decode_by_pillow(header: PillowHeader) -> Raster:
 
 
 def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
-    """The file with the changed strips or tiles replaced.
+    """The file with the changed strips or tiles replaced, and all its levels made anew.
 
     Raises:
         ValueError: A file of this mode is not written.
+        StaleDataError: A level of it is of a mode that is not written.
     """
     layout = read_layout(data)
     if layout is None:
         raise ValueError("a file of this mode is not written")
+    cleaned = _replace(data, layout, _packed_changes(data, layout, raster, pixels))
+    return _with_new_levels(cleaned, pixels)
+
+
+def _with_new_levels(data: bytes, pixels: Pixels) -> bytes:
+    """The file with every smaller version of its picture made from these pixels."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        layouts = [layout_of(page, file.byteorder) for page in levels(file)]
+    for layout in layouts:
+        if layout is None or layout.samples != pixels.shape[2]:
+            raise StaleDataError("a smaller version of itself of a kind that is not written")
+        small = reduced_to(pixels, layout).astype(layout.stored.newbyteorder("="))
+        samples = ~small if layout.inverted else small
+        packed = {}
+        for segment in layout.segments:
+            packed[segment.index] = _pack(data, layout, segment, _cut(samples, segment))
+        data = _replace(data, layout, packed)
+    return data
+
+
+def _packed_changes(
+    data: bytes, layout: Layout, raster: Raster, pixels: Pixels
+) -> dict[int, bytes]:
+    """The strips or tiles that changed, by index, as they are to be stored."""
     changed = (raster.pixels != pixels).any(axis=2)
     samples = ~pixels if layout.inverted else pixels
     if raster.alpha is not None:
@@ -186,7 +231,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
         if changed[segment.rows_and_columns].any() and not is_alpha:
             packed[segment.index] = _pack(data, layout, segment, _cut(samples, segment))
-    return _replace(data, layout, packed)
+    return packed
 
 
 def _unpack(data: bytes, layout: Layout, segment: Segment) -> Pixels:
@@ -297,15 +342,18 @@ def _replace(data: bytes, layout: Layout, packed: dict[int, bytes]) -> bytes:
     out.seek(0)
     with tifffile.TiffFile(out, mode="r+") as file:
         if offsets != old_offsets:
-            _overwrite(file, (_STRIP_OFFSETS, _TILE_OFFSETS), offsets)
+            _overwrite(file, layout, (_STRIP_OFFSETS, _TILE_OFFSETS), offsets)
         if sizes != old_sizes:
-            _overwrite(file, (_STRIP_SIZES, _TILE_SIZES), sizes)
+            _overwrite(file, layout, (_STRIP_SIZES, _TILE_SIZES), sizes)
     return out.getvalue()
 
 
-def _overwrite(file: tifffile.TiffFile, names: tuple[int, int], values: list[int]) -> None:
+def _overwrite(
+    file: tifffile.TiffFile, layout: Layout, names: tuple[int, int], values: list[int]
+) -> None:
     """Give the first of these tags that the page has other values, in a wider type if needed."""
-    tags = file.pages.first.tags
+    pages = [file.pages.first, *levels(file)]
+    tags = next(page for page in pages if page.offset == layout.directory).tags
     tag = next((tags[name] for name in names if name in tags), None)
     if tag is None:
         return

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _MOST_PAGES = 1000
+_NEW_SUBFILE_TYPE = 254
 _BIG = 43
 # Bytes of one value, by type: BYTE, ASCII, SHORT, LONG, RATIONAL, then their signed twins and
 # floats; 13 is an offset, 16 to 18 are those of BigTIFF.
@@ -70,23 +71,41 @@ def _shapes(data: bytes) -> _Shapes:
 
 
 def count_pages(data: bytes) -> int:
-    """Directories in the chain, a thousand at most.
+    """Directories in the chain that are pages in their own right, a thousand at most.
 
-    One more is counted if the chain leads to where nothing is: such a file must not be taken for
-    one of a single page. A chain that turns back on itself ends there.
+    Smaller versions of the first page (NewSubfileType, bit 0) are none. One more is counted if the
+    chain leads to where nothing is: such a file must not be taken for one of a single page. A chain
+    that turns back on itself ends there.
     """
     seen: set[int] = set()
+    pages = 0
     try:
         shapes = _shapes(data)
         (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
         while directory and directory not in seen and len(seen) < _MOST_PAGES:
+            is_first = not seen
             seen.add(directory)
+            pages += 1
             (count,) = shapes.count.unpack_from(data, directory)
+            if not is_first and _is_reduced(data, shapes, directory, count):
+                pages -= 1
             next_at = directory + shapes.count.size + count * shapes.entry.size
             (directory,) = shapes.offset.unpack_from(data, next_at)
     except (struct.error, OverflowError):
         pass
-    return max(1, len(seen))
+    return max(1, pages)
+
+
+def _is_reduced(data: bytes, shapes: _Shapes, directory: int, count: int) -> bool:
+    """Whether a directory says that it shows another page in small.
+
+    NewSubfileType is the lowest tag there is, so it can only be the first entry.
+    """
+    if not count:
+        return False
+    at = directory + shapes.count.size
+    tag, _, _, value = shapes.entry.unpack_from(data, at)
+    return bool(tag == _NEW_SUBFILE_TYPE and value & 1)
 
 
 def ends_of_first(data: bytes) -> Iterator[int]:

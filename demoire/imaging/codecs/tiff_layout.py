@@ -77,6 +77,7 @@ class Layout:
     """What has to be known of the one page to read and write its samples.
 
     Attributes:
+        directory: Offset of the page's directory in the file.
         width: px.
         height: px.
         samples: Of a pixel, alpha included.
@@ -91,6 +92,7 @@ class Layout:
         segments: All strips or tiles, plane after plane.
     """
 
+    directory: int
     width: int
     height: int
     samples: int
@@ -114,26 +116,36 @@ def read_layout(data: bytes) -> Layout | None:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         assert isinstance(page, tifffile.TiffPage)
-        if not _is_cleaned(page):
-            return None
-        photometric = int(page.photometric)
-        is_ycbcr = photometric == _YCBCR
-        factors = page.tags.valueof(_YCBCR_SUBSAMPLING, (2, 2)) if is_ycbcr else (1, 1)
-        (depth,) = _depths(page)
-        return Layout(
-            width=page.imagewidth,
-            height=page.imagelength,
-            samples=page.samplesperpixel,
-            colours=_COLOURS[photometric],
-            stored=np.dtype(f"{file.byteorder}u{depth // 8}"),
-            compression=int(page.compression),
-            differenced=int(page.predictor) == _DIFFERENCING,
-            inverted=photometric == _WHITE_IS_ZERO,
-            ycbcr=is_ycbcr,
-            subsampling=(int(factors[0]), int(factors[1])),
-            jpeg_tables=page.tags.valueof(_JPEG_TABLES),
-            segments=_segments(page),
-        )
+        return layout_of(page, file.byteorder)
+
+
+def layout_of(page: tifffile.TiffPage, byteorder: str) -> Layout | None:
+    """The layout of a page, or None where it is not one that is cleaned.
+
+    Raises:
+        CutShortError: There are fewer strips than the picture needs.
+    """
+    if not _is_cleaned(page):
+        return None
+    photometric = int(page.photometric)
+    is_ycbcr = photometric == _YCBCR
+    factors = page.tags.valueof(_YCBCR_SUBSAMPLING, (2, 2)) if is_ycbcr else (1, 1)
+    (depth,) = _depths(page)
+    return Layout(
+        directory=page.offset,
+        width=page.imagewidth,
+        height=page.imagelength,
+        samples=page.samplesperpixel,
+        colours=_COLOURS[photometric],
+        stored=np.dtype(f"{byteorder}u{depth // 8}"),
+        compression=int(page.compression),
+        differenced=int(page.predictor) == _DIFFERENCING,
+        inverted=photometric == _WHITE_IS_ZERO,
+        ycbcr=is_ycbcr,
+        subsampling=(int(factors[0]), int(factors[1])),
+        jpeg_tables=page.tags.valueof(_JPEG_TABLES),
+        segments=_segments(page),
+    )
 
 
 def _is_cleaned(page: tifffile.TiffPage) -> bool:

@@ -79,6 +79,9 @@ def _renewed_jfxx(payload: bytes, thumbnailer: Thumbnailer) -> bytes:
 
 
 def _renewed_photoshop(payload: bytes, thumbnailer: Thumbnailer) -> bytes:
+    numbers = (_THUMBNAIL, _THUMBNAIL_OF_VERSION_4)
+    if not any(_RESOURCE + struct.pack(">H", number) in payload for number in numbers):
+        return payload
     parts = [_PHOTOSHOP]
     for number, head, content in _resources(payload[len(_PHOTOSHOP) :]):
         if number == _THUMBNAIL_OF_VERSION_4:
