@@ -1,6 +1,4 @@
-"""Checkpoints of others: what spandrel knows restores, what is no restorer is refused, and without
-it one is told.
-"""
+"""Checkpoints of other programs: what spandrel knows restores, and all else is refused."""
 
 import sys
 from collections.abc import Callable
@@ -10,6 +8,7 @@ import pytest
 import torch
 
 from demoire.errors import WeightsError
+from demoire.models.external import import_spandrel
 from demoire.models.networks import load_restorer
 from demoire.models.weights import find_weights
 
@@ -27,9 +26,7 @@ def test_without_spandrel_one_is_told_what_to_install(
 def test_a_torchvision_that_does_not_fit_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes of a torchvision built for CUDA beside a torch for the CPU: a spandrel that does
-    not import.
-    """
+    """A spandrel that cannot be imported, whatever operators are declared."""
     (tmp_path / "spandrel.py").write_text(
         "raise RuntimeError('operator torchvision::nms does not exist')"
     )
@@ -43,7 +40,7 @@ def test_a_torchvision_that_does_not_fit_is_named(
 @pytest.fixture
 def nafnet_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes a checkpoint of a small NAFNet, as its authors publish theirs."""
-    pytest.importorskip("spandrel")
+    import_spandrel()
     from spandrel.architectures.NAFNet import NAFNet
 
     def write(channels: int = 3) -> Path:
@@ -84,7 +81,7 @@ def test_a_model_of_grey_pictures_is_refused(nafnet_file: Callable[..., Path]) -
 
 
 def test_a_model_that_enlarges_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("spandrel")
+    import_spandrel()
     from spandrel.architectures.Compact import Compact
 
     torch.save(Compact(num_feat=8, num_conv=2, upscale=2).state_dict(), tmp_path / "compact.pth")
@@ -93,7 +90,6 @@ def test_a_model_that_enlarges_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_nobody_knows_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("spandrel")
     torch.save({"a": torch.zeros(1)}, tmp_path / "model.pth")
     with pytest.raises(WeightsError, match="spandrel does not know"):
         load_restorer(str(tmp_path / "model.pth"))
