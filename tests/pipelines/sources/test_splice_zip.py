@@ -1,246 +1,19 @@
-"""Splicing: new payloads for some members, every other byte as it was, and what cannot be changed
-is refused.
-"""
+"""New payloads in zips, every other byte as it was; what cannot be changed is refused."""
 
-import gzip
 import io
 import struct
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.formats import gzip_stream, tar
 from pipelines.sources.formats import zip as zip_archive
-
-Payloads = dict[int, bytes]  # by position
-OTHERS = {
-    "smaller": b"s",
-    "empty": b"",
-    "larger": b"L" * 5000,
-    "equal": b"=" * 900,
-    "a block": b"B" * 512,
-}
-
-
-def content(count: int = 5) -> list[tuple[str, bytes]]:
-    return [(f"box/{i}.jpg", bytes([65 + i]) * 900) for i in range(count)]
-
-
-# Tar
-
-
-def tar_of(
-    members: Sequence[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT, **global_headers: str
-) -> bytes:
-    """A tar with a folder first, and a link to the first member last; odd owners, modes and
-    times.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=form, pax_headers=global_headers) as tar:
-        folder = tarfile.TarInfo("box")
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o750
-        tar.addfile(folder)
-        for number, (name, data) in enumerate(members):
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime, info.mode = len(data), 1_000_000_000.25 + number, 0o604
-            info.uid, info.gid, info.uname, info.gname = 4000 + number, 99, "archivist", "library"
-            if form == tarfile.PAX_FORMAT:
-                info.pax_headers = {"LIBRARY.shelf": f"shelf {number} – ü"}
-            tar.addfile(info, io.BytesIO(data))
-        link = tarfile.TarInfo("box/link")
-        link.type, link.linkname = tarfile.LNKTYPE, members[0][0] if members else "box"
-        tar.addfile(link)
-    return buffer.getvalue()
-
-
-def respliced(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
-    out = io.BytesIO()
-    members = tar.locate(io.BytesIO(data), payloads.keys())
-    refused = tar.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
-    return out.getvalue(), refused
-
-
-def facts_of_tar(data: bytes) -> list[dict[str, Any]]:
-    """All that tarfile knows of each member but where it lies."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return [
-            {
-                **info.get_info(),
-                "pax": info.pax_headers,
-                "data": tar.extractfile(info).read() if info.isreg() else None,
-            }  # type: ignore[union-attr]
-            for info in tar
-        ]
-
-
-FORMS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
-
-
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("payload", OTHERS.values(), ids=OTHERS)
-def test_a_tar_changes_in_the_payload_and_its_size_alone(payload: bytes, form: int) -> None:
-    tar = tar_of(content(), form)
-    out, refused = respliced(tar, {3: payload})
-    before, after = facts_of_tar(tar), facts_of_tar(out)
-    assert not refused
-    assert after[3]["data"] == payload
-    before[3] |= {"data": payload, "size": len(payload), "chksum": after[3]["chksum"]}
-    assert after == before
-    assert len(out) % tarfile.RECORDSIZE == 0
-
-
-@given(
-    members=st.lists(
-        st.tuples(st.text("abc/éx", min_size=1, max_size=120), st.binary(max_size=1500)), max_size=6
-    ),
-    data=st.data(),
-    form=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
-)
-@settings(deadline=None)
-def test_any_members_of_any_tar_can_be_changed(
-    members: list[tuple[str, bytes]], data: st.DataObject, form: int
-) -> None:
-    members = [(name.strip("/") or "x", payload) for name, payload in members]
-    tar = tar_of(members, form)
-    changes = (
-        data.draw(st.dictionaries(st.integers(1, len(members)), st.binary(max_size=3000)))
-        if members
-        else {}
-    )
-    out, refused = respliced(tar, changes)
-    before, after = facts_of_tar(tar), facts_of_tar(out)
-    for position, payload in changes.items():
-        before[position] |= {
-            "data": payload,
-            "size": len(payload),
-            "chksum": after[position]["chksum"],
-        }
-    assert not refused and after == before
-
-
-@settings(deadline=None)
-@given(st.lists(st.binary(max_size=1500), max_size=6), st.sampled_from(list(FORMS.values())))
-def test_a_tar_with_the_payloads_it_had_is_the_same_bytes(payloads: list[bytes], form: int) -> None:
-    members = [(f"{number}.jpg", payload) for number, payload in enumerate(payloads)]
-    tar = tar_of(members, form, comment="the whole of box 7")
-    assert respliced(tar, dict(enumerate(payloads, start=1))) == (tar, set())
-
-
-def renumbered(header: bytes) -> bytes:
-    """A tar header block with the right checksum, written in seven digits as some programs do."""
-    blank = header[:148] + b" " * 8 + header[156:]
-    return header[:148] + b"%07o\0" % sum(blank) + header[156:]
-
-
-SIZE_FIELDS = {
-    "twelve digits": b"%012o",
-    "ended by a space": b"%011o ",
-    "blanks before": b"%10o \0",
-    "short": b"%o\0\0\0\0\0\0\0\0",
-}
-
-
-@pytest.mark.parametrize("form", SIZE_FIELDS.values(), ids=SIZE_FIELDS)
-def test_sizes_are_understood_however_they_were_written(form: bytes) -> None:
-    plain = tar_of([("a.jpg", b"A" * 900), ("b.jpg", b"B" * 900)], tarfile.USTAR_FORMAT)
-    size = form % 900
-    assert len(size) == 12
-    tar = plain[:512] + renumbered(plain[512:636] + size + plain[648:1024]) + plain[1024:]
-    assert respliced(tar, {1: b"A" * 900}) == (tar, set())
-    out, refused = respliced(tar, {1: b"new" * 300})
-    assert not refused
-    assert [fact["data"] for fact in facts_of_tar(out)[1:3]] == [b"new" * 300, b"B" * 900]
-
-
-def test_a_size_in_an_extended_header_is_refused_and_all_else_goes_on() -> None:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, size in (("a.jpg", "700"), ("b.jpg", "")):
-            info = tarfile.TarInfo(name)
-            info.size, info.pax_headers = 700, {"size": size} if size else {}
-            tar.addfile(info, io.BytesIO(name[:1].encode() * 700))
-    data = buffer.getvalue()
-    at = data.index(b"a.jpg\0")  # the header itself says nothing, as where a size is beyond 8 GB
-    spoiled = (
-        data[:at]
-        + renumbered(data[at : at + 124] + b"%011o\0" % 0 + data[at + 136 : at + 512])
-        + data[at + 512 :]
-    )
-    out, refused = respliced(spoiled, {0: b"new", 1: b"new"})
-    assert refused == {0}
-    assert [fact["data"] for fact in facts_of_tar(out)] == [b"a" * 700, b"new"]
-
-
-def test_a_tar_that_ends_before_its_members_do_is_no_splice() -> None:
-    whole = tar_of(content())
-    members = tar.locate(io.BytesIO(whole), {5})
-    with pytest.raises(EOFError):
-        tar.rewrite(io.BytesIO(whole[:2000]), io.BytesIO(), members, lambda position: b"new")
-
-
-# Compressed tar
-
-
-def respliced_gz(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
-    listed = gzip_stream.list_members(io.BytesIO(data))
-    members = [member for member in listed if member.position in payloads]
-    out = io.BytesIO()
-    refused = gzip_stream.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
-    return out.getvalue(), refused
-
-
-def compressed(data: bytes, level: int = 9, name: str = "box.tar") -> bytes:
-    buffer = io.BytesIO()
-    with gzip.GzipFile(name, "wb", level, buffer, mtime=1_234_567_890) as stream:
-        stream.write(data)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("payload", OTHERS.values(), ids=OTHERS)
-def test_a_compressed_tar_is_spliced_like_the_tar_inside(payload: bytes) -> None:
-    tar = tar_of(content())
-    out, refused = respliced_gz(compressed(tar), {3: payload, 1: payload})
-    assert (gzip.decompress(out), refused) == respliced(tar, {3: payload, 1: payload})
-
-
-@pytest.mark.parametrize("level", [1, 9])
-def test_a_compressed_tar_with_the_payloads_it_had_is_the_same_bytes(level: int) -> None:
-    packed = compressed(tar_of(content()), level)
-    assert respliced_gz(packed, {1: content()[0][1]})[0] == packed
-
-
-def test_a_gzip_header_keeps_time_system_name_comment_and_extra_field() -> None:
-    plain = compressed(tar_of(content()), name="")
-    extra, name, comment = b"AB\4\0abcd", b"caf\xe9.tar\0", b"no. 7\0"
-    flags = 0x02 | 0x04 | 0x08 | 0x10  # of them 0x02, the header's own checksum, is left out
-    header = (
-        plain[:3]
-        + bytes([flags])
-        + plain[4:10]
-        + struct.pack("<H", len(extra))
-        + extra
-        + name
-        + comment
-    )
-    packed = header + struct.pack("<H", zlib.crc32(header) & 0xFFFF) + plain[10:]
-    out, _ = respliced_gz(packed, {1: b"new"})
-    assert out.startswith(header[:3] + bytes([flags & ~0x02]) + header[4:])
-    assert [fact["data"] for fact in facts_of_tar(gzip.decompress(out))][1] == b"new"
-
-
-def test_a_tar_compressed_in_several_pieces_becomes_one() -> None:
-    tar = tar_of(content())
-    out, _ = respliced_gz(compressed(tar[:1000]) + compressed(tar[1000:]), {2: b"new"})
-    assert gzip.decompress(out) == respliced(tar, {2: b"new"})[0]
-
-
-# Zip
+from pipelines.sources.formats.zip_headers import CentralEntry
+from tests.pipelines.sources.splicing import OTHERS, Payloads, content
 
 
 class Pipe(io.RawIOBase):
@@ -484,3 +257,77 @@ def test_a_member_without_its_local_header_is_refused() -> None:
     out, refused = rezipped(spoiled, {1: b"new", 2: b"new"})
     assert refused == {1}
     assert zipfile.ZipFile(io.BytesIO(out)).read("box/2.jpg") == b"new"
+
+
+def directory_of(data: bytes) -> io.BytesIO:
+    """The zip at the first entry of its directory."""
+    file = io.BytesIO(data)
+    file.seek(data.index(b"PK\1\2"))
+    return file
+
+
+@pytest.mark.parametrize("offset", [0xFFFFFFFF, 5 << 30])
+def test_an_entry_that_moves_beyond_32_bits_needs_version_45(offset: int) -> None:
+    """APPNOTE.TXT, 4.4.3.2: a reader of less than 4.5 must not take FFFFFFFF for the offset."""
+    entry = CentralEntry.read(directory_of(zip_of(content())))
+    moved = entry.moved(entry.content, offset)
+    version_made_by, version_needed = struct.unpack_from("<2H", moved, 4)
+    assert version_needed == 45
+    assert version_made_by == entry.made_by
+    assert struct.unpack_from("<I", moved, 42) == (0xFFFFFFFF,)
+    assert CentralEntry.read(io.BytesIO(moved)).stated_offset == offset
+
+
+def test_an_entry_that_moves_within_32_bits_needs_the_version_it_did() -> None:
+    entry = CentralEntry.read(directory_of(zip_of(content())))
+    moved = entry.moved(entry.content, 0xFFFFFFFE)
+    assert struct.unpack_from("<2H", moved, 4) == (entry.made_by, 20)
+    assert CentralEntry.read(io.BytesIO(moved)).stated_offset == 0xFFFFFFFE
+
+
+class Sparse:
+    """A file in which blocks of zeros take no room."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def write(self, data: bytes, /) -> int:
+        if data.count(0) == len(data):
+            self.file.seek(len(data), io.SEEK_CUR)
+        else:
+            self.file.write(data)
+        return len(data)
+
+
+def write_zip_just_below_4_gb(path: Path) -> None:
+    """A zip of three members, the second of nearly 4 GB, all whose offsets fit 32 bits just so."""
+    data = bytearray(zip_of([("a.jpg", b"A" * 900), ("b.bin", b""), ("c.jpg", b"C" * 900)]))
+    third = data.index(b"PK\3\4", data.index(b"b.bin"))
+    directory = data.index(b"PK\1\2")
+    hole = 0xFFFFFFFE - directory
+    entries = [directory]
+    for _ in range(2):
+        entries.append(data.index(b"PK\1\2", entries[-1] + 4))
+    struct.pack_into("<H", data, entries[1] + 10, zipfile.ZIP_STORED)
+    struct.pack_into("<2I", data, entries[1] + 20, hole, hole)
+    struct.pack_into("<I", data, entries[2] + 42, third + hole)
+    struct.pack_into("<I", data, data.rindex(b"PK\5\6") + 16, directory + hole)
+    with path.open("wb") as file:
+        file.write(data[:third])
+        file.seek(third + hole)
+        file.write(data[third:])
+
+
+@pytest.mark.slow
+def test_a_zip_that_grows_beyond_4_gb_becomes_a_zip64(tmp_path: Path) -> None:
+    before = tmp_path / "before.zip"
+    after = tmp_path / "after.zip"
+    write_zip_just_below_4_gb(before)
+    with before.open("rb") as source, after.open("wb") as out:
+        members = list(zip_archive.list_members(source))[:1]
+        refused = zip_archive.rewrite(source, Sparse(out), members, lambda position: b"new" * 999)
+    assert not refused
+    with zipfile.ZipFile(after) as archive:
+        assert [info.extract_version for info in archive.infolist()] == [20, 20, 45]
+        assert archive.read("a.jpg") == b"new" * 999
+        assert archive.read("c.jpg") == b"C" * 900
