@@ -55,8 +55,8 @@ def train_model(job: TrainJob) -> Trained:
         f"{weights.name}: {weights.architecture}, on images it was not trained on",
     )
     _curve(job.out)
-    if done.evaluation is not None:
-        facts = [("registration", done.sentence()), *_flat(done.evaluation.figures)]
+    if done.contest is not None:
+        facts = [("registration", done.sentence()), *_flat(done.contest.figures)]
         _table(
             "evaluated-weights",
             facts,

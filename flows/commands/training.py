@@ -1,18 +1,23 @@
 """Commands from simulated pairs to figures: simulate, train, search, weights, evaluate, bench."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from demoire.errors import UsageError
+from demoire.moire import KINDS
 from demoire.splits import Split
 from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
 from flows.settings import keep_storage_options, read_settings
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.figures import Evaluation, Measures
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
 
@@ -171,7 +176,7 @@ def train(
     )
     if not result.finished:
         console.remark("stopped before the end; the same command with --resume goes on")
-    elif done.evaluation is not None:
+    elif done.contest is not None:
         typer.echo(done.sentence())
     return 0
 
@@ -284,64 +289,73 @@ def evaluate(
     )
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
-    from pipelines.evaluation.figures import evaluate_pairs
+    from pipelines.evaluation.evaluate import evaluate_pairs
     from pipelines.evaluation.page import evaluate_page
 
     use_threads(settings.threads)
     cleaner = Cleaner(settings.cleaner_config())
     with console.progress_bar("evaluating") as bar:
-        figures = evaluate_pairs(pairs, cleaner, on_progress=bar)
+        evaluation = evaluate_pairs(pairs, cleaner, lambda what, done, total: bar(done, total))
     if html is not None:
-        evaluate_page(figures, pairs, html, cleaner)
+        evaluate_page(evaluation, pairs, html, cleaner)
         console.remark(f"wrote {html}")
     if as_json:
-        console.emit_json(figures)
+        console.emit_json(evaluation.to_json())
     else:
-        _show_figures(figures)
+        _show_evaluation(evaluation)
     return 0
 
 
-def _show_figures(figures: Mapping[str, Any]) -> None:
-    if figures["pairs"]:
-        rows = [(kind, means["n"], *_measures(means)) for kind, means in figures["kinds"].items()]
-        rows.append(("all", len(figures["pairs"]), *_measures(figures["mean"])))
+def _show_evaluation(evaluation: "Evaluation") -> None:
+    if evaluation.mean is not None:
+        rows: list[Sequence[Any]] = []
+        for kind, group in evaluation.kinds.items():
+            rows.append((kind, group.n, *_shown_measures(group.mean)))
+        rows.append(("all", len(evaluation.pairs), *_shown_measures(evaluation.mean)))
         columns = (
             "kind",
             "n",
-            *(
-                f"{name} {when}"
-                for name in ("PSNR", "SSIM")
-                for when in ("before", "after", "blur")
-            ),
+            *("PSNR before", "PSNR after", "PSNR blur"),
+            *("SSIM before", "SSIM after", "SSIM blur"),
             *("ΔE before", "ΔE after"),  # the blur's is in the JSON: a terminal is no wider
         )
-        title = "means over the pairs; PSNR in dB, ΔE: CIEDE2000; blur: the best one, chosen by the truth"
-        console.show_table(title, columns, rows)
-    detector = [(name, value) for name, value in figures["detector"].items()]
-    detector += [
-        ("threshold", figures["threshold"]),
-        ("clean images touched", figures["clean_touched"]),
-    ]
-    detector.append(("calibration error", figures["calibration"]["error"]))
-    console.show_table("the detector", ("figure", "value"), detector)
-    said = list(next(iter(figures["confusion"].values())))
-    rows = [(kind, *counts.values()) for kind, counts in figures["confusion"].items()]
-    console.show_table("images by kind, and by what they were said to be", ("kind", *said), rows)
-    if figures["strengths"]:
-        rows = [
-            (f"from {found['from']:g}", found["n"], found["found"])
-            for found in figures["strengths"]
-        ]
-        console.show_table(
-            "moiré found, by the RMS of the pattern in 1/255", ("strength", "images", "found"), rows
+        title = (
+            "means over the pairs; PSNR in dB, ΔE: CIEDE2000; "
+            "blur: the best one, chosen by the truth"
         )
+        console.show_table(title, columns, rows)
+    _show_detector(evaluation)
 
 
-def _measures(means: Mapping[str, Any]) -> list[Any]:
-    measures = [
-        means[f"{name}_{when}"] for name in ("psnr", "ssim") for when in ("before", "after", "blur")
+def _show_detector(evaluation: "Evaluation") -> None:
+    detector = evaluation.detector
+    rows: list[Sequence[Any]] = [
+        ("n", detector.n),
+        ("accuracy", detector.accuracy),
+        ("precision", detector.precision),
+        ("recall", detector.recall),
+        ("f1", detector.f1),
+        ("auc", detector.auc),
+        ("threshold", evaluation.threshold),
+        ("clean images touched", evaluation.clean_touched),
+        ("calibration error", evaluation.calibration.error),
     ]
-    return [*measures, means["ciede2000_before"], means["ciede2000_after"]]
+    console.show_table("the detector", ("figure", "value"), rows)
+    title = "images by kind, and by what they were said to be"
+    rows = [(kind, *counts.values()) for kind, counts in evaluation.confusion.items()]
+    console.show_table(title, ("kind", *KINDS), rows)
+    if evaluation.strengths:
+        title = "moiré found, by the RMS of the pattern in 1/255"
+        rows = [(f"from {one.begin:g}", one.n, one.found) for one in evaluation.strengths]
+        console.show_table(title, ("strength", "images", "found"), rows)
+
+
+def _shown_measures(measures: "Measures") -> tuple[float, ...]:
+    return (
+        *(measures.psnr_before, measures.psnr_after, measures.psnr_blur),
+        *(measures.ssim_before, measures.ssim_after, measures.ssim_blur),
+        *(measures.ciede2000_before, measures.ciede2000_after),
+    )
 
 
 def weights(
@@ -400,24 +414,31 @@ def bench(
     from pipelines.bench.bench import bench as run
 
     with console.progress_bar("measuring") as bar:
-        figures = run(settings.cleaner_config(), on_progress=bar)
+        result = run(
+            settings.cleaner_config(), progress=lambda what, done, total: bar(done, total, what)
+        )
     if as_json:
-        console.emit_json(figures)
+        console.emit_json(result)
         return 0
-    rates = [("restorer alone", figures["model_mps"]), ("fast restorer alone", figures["fast_mps"])]
-    rates.append(("detector alone", figures["detector_mps"]))
-    rates += [(f"stage {stage}", mps) for stage, mps in figures["ceilings"].items()]
+    rates = [
+        ("restorer alone", result.model_mps),
+        ("fast restorer alone", result.fast_mps),
+        ("detector alone", result.detector_mps),
+    ]
+    for stage, mps in asdict(result.ceilings).items():
+        rates.append((f"stage {stage}", mps))
     rates += [
-        ("the whole job", figures["end_to_end_mps"]),
-        ("  could be at best", figures["possible_mps"]),
+        ("the whole job", result.end_to_end_mps),
+        ("  could be at best", result.possible_mps),
+        ("a plain script", result.script_mps),
     ]
-    rates.append(("a plain script", figures["script_mps"]))
     console.show_table("megapixels a second", ("what", "MP/s"), rates)
-    rest = [
-        ("efficiency of the job", f"{figures['efficiency']:.0%}"),
-        ("peak memory of workers, MB", figures["peak_rss_mb"]),
+    facts = [
+        ("efficiency of the job", f"{result.efficiency:.0%}"),
+        ("peak memory of workers, MB", result.peak_rss_mb),
+        *asdict(result.machine).items(),
     ]
-    console.show_table("this machine", ("what", "value"), [*rest, *figures["machine"].items()])
+    console.show_table("this machine", ("what", "value"), facts)
     return 0
 
 

@@ -1,10 +1,9 @@
-"""Every stage of cleaning alone, as fast as this machine can do it: what no arrangement of them can
-exceed.
+"""Every stage of cleaning alone, as fast as this machine can do it.
 
-Each figure is megapixels of image a second, with all cores (or the GPU) given to that stage and
-everything it needs at hand. The stages are the pipeline's own functions on the pipeline's own
-shapes of work, so that a figure falls when one of them becomes slower. Restoring and encoding take
-every tile as flagged.
+No arrangement of the stages can be faster than these figures. Each is megapixels of image a second,
+with all cores (or the GPU) given to that stage and everything it needs at hand. The stages are the
+pipeline's own functions on the pipeline's own shapes of work, so a figure falls when one of them
+becomes slower. Restoring and encoding take every tile as flagged.
 """
 
 import itertools
@@ -26,15 +25,14 @@ from demoire.cleaning.grid import Grid, Tile, plan_tiles
 from demoire.imaging.images import Picture, decode, encode
 from demoire.measure import likeness
 from demoire.moire import CELL
+from pipelines.bench.figures import Ceilings
 from pipelines.clean.ledger import Ledger
 from pipelines.plan.units import plan_members
-from pipelines.records import Unit
+from pipelines.records import Member, Unit
 from pipelines.rows import Origin, Outcome, quarantined
 from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.sources.read import read_members
-
-STAGES = ("decode", "detect", "restore", "encode", "fetch", "commit")
 
 _PASSES = 3  # at least, after one that is not counted
 _PICTURES = 4  # that a pass over the models takes
@@ -42,40 +40,63 @@ _PICTURES = 4  # that a pass over the models takes
 
 def measure_ceilings(
     collection: Path, out: Path, engine: Engine, tile: int, seconds: float
-) -> dict[str, float]:
-    """MP/s of each of `STAGES` over the images of a collection, about `seconds` spent on each.
+) -> Ceilings:
+    """Measure every stage over the images of a collection.
 
-    out: an empty folder, where commits go. tile: px, the side of the restorer's tiles.
+    Args:
+        collection: A folder with sources.
+        out: An empty folder, where commits go.
+        engine: The models, on their device.
+        tile: Side of the restorer's tiles, in px.
+        seconds: About how long to spend on each stage.
     """
     units = _units(collection)
-    files = [
-        data
-        for unit in units
-        for _, data in read_members(unit.source, unit.members)
-        if isinstance(data, bytes)
-    ]
-    sample = [Work.of(decode(data), engine, tile) for data in files[:_PICTURES]]
+    files = _image_files(units)
+    sample = [PictureWork.of(decode(data), engine, tile) for data in files[:_PICTURES]]
     cores = len(os.sched_getaffinity(0))
-    turns = -(-2 * cores // len(sample))  # so that no core is without a picture to encode
-    restored = [(work, work.restored(engine)) for work in sample] * turns
     with ThreadPoolExecutor(cores) as pool:
-        some = files[: max(2 * cores, _PICTURES)]
-        passes: dict[str, Callable[[], float]] = {
-            "decode": lambda: sum(picture.facts.megapixels for picture in pool.map(decode, some)),
-            "detect": lambda: sum(work.judged(engine) for work in sample),
-            "restore": lambda: sum(work.megapixels for work in sample if work.restored(engine)),
-            "encode": lambda: sum(pool.map(lambda pair: pair[0].encoded(pair[1]), restored)),
-            "fetch": lambda: sum(map(_fetched, units)),
-            "commit": _commits(units, Ledger(str(out))),
-        }
-        return {stage: rate(passes[stage], seconds) for stage in STAGES}
+        decoded = files[: max(2 * cores, _PICTURES)]
+
+        def decode_all() -> float:
+            return sum(picture.facts.megapixels for picture in pool.map(decode, decoded))
+
+        def judge_sample() -> float:
+            return sum(work.judged(engine) for work in sample)
+
+        def restore_sample() -> float:
+            for work in sample:
+                work.restored(engine)
+            return sum(work.megapixels for work in sample)
+
+        restored = [(work, work.restored(engine)) for work in sample]
+        # Every picture several times, so that no core is without one to encode.
+        encoded = restored * -(-2 * cores // len(sample))
+
+        def encode_all() -> float:
+            return sum(pool.map(lambda pair: pair[0].encoded(pair[1]), encoded))
+
+        def fetch_all() -> float:
+            return sum(_fetched(unit) for unit in units)
+
+        return Ceilings(
+            decode=rate(decode_all, seconds),
+            detect=rate(judge_sample, seconds),
+            restore=rate(restore_sample, seconds),
+            encode=rate(encode_all, seconds),
+            fetch=rate(fetch_all, seconds),
+            commit=rate(_commits(units, Ledger(str(out))), seconds),
+        )
 
 
 def rate(work: Callable[[], float], seconds: float) -> float:
-    """Megapixels a second of `work`, which returns the megapixels it did.
+    """Megapixels a second of some work.
 
-    It is run once to warm up, then at least three times and for about `seconds`; the median of the
-    runs counts, since a machine's neighbours disturb some of them.
+    The work is run once to warm up, then at least three times and for about `seconds`. The median
+    of the runs counts, since a machine's neighbours disturb some of them.
+
+    Args:
+        work: Does the work and returns the megapixels that it did.
+        seconds: About how long to measure.
     """
     work()
     rates: list[float] = []
@@ -95,16 +116,24 @@ def network_rate(
     *,
     bfloat16: bool = False,
 ) -> float:
-    """MP/s of a network alone on (batch, height, width) inputs that lie on the device."""
+    """MP/s of a network alone, on inputs that lie on the device.
+
+    Args:
+        network: Takes (N, 3, H, W), channels last, 0..1.
+        shape: N, H and W.
+        device: Where the network is.
+        seconds: As in `rate`.
+        bfloat16: Whether it runs under autocast to bfloat16.
+    """
     batch, height, width = shape
-    x = torch.rand(batch, 3, height, width, device=device).contiguous(
-        memory_format=torch.channels_last
-    )
+    x = torch.rand(batch, 3, height, width, device=device)
+    x = x.contiguous(memory_format=torch.channels_last)
 
     def forward() -> float:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             network(x)
         if device.type == "cuda":
+            # The call returns before the GPU has finished.
             torch.cuda.synchronize(device)
         return batch * height * width / 1e6
 
@@ -112,10 +141,16 @@ def network_rate(
 
 
 def restorer_rate(network: nn.Module, engine: Engine, tile: int, seconds: float) -> float:
-    """MP/s of a restorer alone on the engine's device, in batches of inner tiles; `tile` as in
-    `measure_ceilings`.
+    """MP/s of a restorer alone on the engine's device, in batches of tiles with their halos.
+
+    Args:
+        network: The restorer.
+        engine: Says how large a batch and a halo are, and in which precision it restores.
+        tile: Side of a tile without its halo, in px.
+        seconds: As in `rate`.
     """
-    side = tile + 2 * engine.halo  # a multiple of what the restorer asks for, as both parts are
+    # A multiple of what the restorer asks for, since tile and halo both are.
+    side = tile + 2 * engine.halo
     shape = (max(1, engine.batch_pixels // side**2), side, side)
     return network_rate(
         network, shape, engine.device, seconds, bfloat16=engine.restores_in_bfloat16
@@ -129,43 +164,53 @@ def detector_rate(network: nn.Module, engine: Engine, seconds: float) -> float:
 
 
 @dataclass(frozen=True)
-class Work:
-    """One decoded picture with all of it to be done."""
+class PictureWork:
+    """One decoded picture, with all of it to be judged and restored."""
 
     picture: Picture
     grid: Grid
-    tiles: tuple[Tile, ...]
+    tiles: tuple[Tile, ...]  # that cover all of it
 
     @staticmethod
-    def of(picture: Picture, engine: Engine, tile: int) -> "Work":
-        grid = Grid(*picture.pixels.shape[:2])
-        tiles = plan_tiles(
-            grid, range(len(grid)), side=tile, halo=engine.halo, multiple=engine.multiple
-        )
-        return Work(picture, grid, tiles)
+    def of(picture: Picture, engine: Engine, tile: int) -> "PictureWork":
+        """Plan the work; `tile` is the side of the restorer's tiles, in px."""
+        height, width = picture.pixels.shape[:2]
+        grid = Grid(height, width)
+        every_cell = range(len(grid))
+        tiles = plan_tiles(grid, every_cell, side=tile, halo=engine.halo, multiple=engine.multiple)
+        return PictureWork(picture, grid, tiles)
 
     @property
     def megapixels(self) -> float:
+        """The picture's size."""
         return self.picture.facts.megapixels
 
     def judged(self, engine: Engine) -> float:
-        """Megapixels that the detector saw."""
+        """Judge every cell; the megapixels that the detector saw."""
         engine.judge([self.grid.view(self.picture.pixels, cell) for cell in range(len(self.grid))])
         return self.megapixels
 
     def restored(self, engine: Engine) -> list[NDArray[np.floating]]:
-        """What the restorer adds to each tile; tiles of one shape go together."""
+        """What the restorer adds to each tile; tiles of one shape go through it together."""
+        numbers_by_shape: dict[tuple[int, ...], list[int]] = {}
+        for number, tile in enumerate(self.tiles):
+            numbers_by_shape.setdefault(tile.shape, []).append(number)
         changes: dict[int, NDArray[np.floating]] = {}
-        by_shape = sorted(range(len(self.tiles)), key=lambda number: self.tiles[number].shape)
-        for _, group in itertools.groupby(by_shape, key=lambda number: self.tiles[number].shape):
-            numbers = list(group)
+        for numbers in numbers_by_shape.values():
             tiles = [self.tiles[number] for number in numbers]
-            found = engine.restore(tiles, [tile.cut(self.picture.pixels) for tile in tiles])
-            changes.update(zip(numbers, found, strict=True))
+            pixels = [tile.cut(self.picture.pixels) for tile in tiles]
+            changes.update(zip(numbers, engine.restore(tiles, pixels), strict=True))
         return [changes[number] for number in range(len(self.tiles))]
 
     def encoded(self, changes: Sequence[NDArray[np.floating]]) -> float:
-        """Megapixels blended, measured and written, as is done with every cleaned image."""
+        """Blend, measure and write the picture, as is done with every one that is cleaned.
+
+        Args:
+            changes: What `restored` gave.
+
+        Returns:
+            The megapixels written.
+        """
         old = self.picture.pixels
         new = blend(old, self.grid, range(len(self.grid)), self.tiles, changes)
         for measure in (likeness.psnr, likeness.ssim, likeness.colour_difference):
@@ -175,33 +220,43 @@ class Work:
 
 
 def _units(collection: Path) -> list[Unit]:
-    return [
-        unit
-        for source in discover(str(collection))
-        for unit in plan_members(source, index(source).members, "ceiling")
-    ]
+    units: list[Unit] = []
+    for source in discover(str(collection)):
+        units += plan_members(source, index(source).members, "ceiling")
+    return units
+
+
+def _image_files(units: Sequence[Unit]) -> list[bytes]:
+    files: list[bytes] = []
+    for unit in units:
+        contents = [data for _, data in read_members(unit.source, unit.members)]
+        files += [data for data in contents if isinstance(data, bytes)]
+    return files
 
 
 def _fetched(unit: Unit) -> float:
+    """Read all of a unit; its megapixels."""
     return sum(member.megapixels for member, _ in read_members(unit.source, unit.members))
 
 
 def _commits(units: Sequence[Unit], ledger: Ledger) -> Callable[[], float]:
     """A pass that commits every image as cleaned, under names that are new each time."""
-    found = {unit.id: list(read_members(unit.source, unit.members)) for unit in units}
-    times = itertools.count()
+    contents = {unit.id: list(read_members(unit.source, unit.members)) for unit in units}
+    numbers = itertools.count()
 
     def commit() -> float:
-        number = next(times)
+        number = next(numbers)
         for unit in units:
             again = replace(unit, id=f"{unit.id}-{number}")
             origin = Origin(unit=again, attempt=1, fingerprint="ceiling", run_id="ceiling")
-            rows = (quarantined(member, "", origin).row for member in unit.members)
-            outcomes = [
-                Outcome(member, row, data if isinstance(data, bytes) else None)
-                for (member, data), row in zip(found[unit.id], rows, strict=True)
-            ]
+            outcomes = [_outcome(member, data, origin) for member, data in contents[unit.id]]
             ledger.commit(again, ledger.start(again), outcomes)
         return sum(unit.megapixels for unit in units)
 
     return commit
+
+
+def _outcome(member: Member, data: object, origin: Origin) -> Outcome:
+    """The member as if its own bytes had come out of cleaning."""
+    row = quarantined(member, "", origin).row
+    return Outcome(member, row, data if isinstance(data, bytes) else None)

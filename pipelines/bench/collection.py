@@ -1,7 +1,6 @@
 """The drawn pictures and archives that the bench works on."""
 
 import io
-import itertools
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from demoire.simulate import Kind, simulate
 from demoire.simulate.scenes.pages import SCENES
 
 _MOIRE: tuple[Kind, ...] = ("screen", "halftone")  # textures take minutes to draw at this size
-
-
 _QUALITY = 90  # of the JPEG files
 
 
@@ -31,56 +28,75 @@ class Extent:
     job_seconds: float = 40.0  # that the whole job would take at the best rate possible
 
     @property
+    def height(self) -> int:
+        """Height of a picture in px."""
+        return self.width * 2 // 3
+
+    @property
     def megapixels(self) -> float:
-        """Of one picture."""
-        return self.width * (self.width * 2 // 3) / 1e6
+        """Size of one picture."""
+        return self.width * self.height / 1e6
 
 
 def draw_pictures(extent: Extent) -> list[bytes]:
-    """The pictures as JPEG files, every second one with moiré; always the same ones.
-
-    Moiré is simulated on a third of the width and continued by reflection, since simulating takes
-    seconds a megapixel.
-    """
-    height, width = extent.width * 2 // 3, extent.width
-    side = width // 6 * 2
+    """Draw the pictures as JPEG files, every second one with moiré; always the same ones."""
     names = sorted(SCENES)
     files = []
     for number in range(extent.pictures):
-        rng, name = np.random.default_rng(number), names[number // 2 % len(names)]
+        rng = np.random.default_rng(number)
+        name = names[number // 2 % len(names)]
         if number % 2 == 0:
-            files.append(_jpeg(SCENES[name](rng, height, width)))
-            continue
-        kind = _MOIRE[number // 2 % len(_MOIRE)]
-        patch = simulate(kind, SCENES[name](rng, side, side), side, rng).moire
-        files.append(
-            _jpeg(np.pad(patch, ((0, height - side), (0, width - side), (0, 0)), mode="symmetric"))
-        )
+            pixels = SCENES[name](rng, extent.height, extent.width)
+        else:
+            pixels = _with_moire(name, _MOIRE[number // 2 % len(_MOIRE)], extent, rng)
+        files.append(to_jpeg(pixels))
     return files
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def _with_moire(
+    scene_name: str, kind: Kind, extent: Extent, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A picture of a scene with moiré.
+
+    Simulating takes seconds a megapixel, so a third of the width is simulated, and continued by
+    reflection.
+    """
+    side = extent.width // 6 * 2
+    scene = SCENES[scene_name](rng, side, side)
+    patch = simulate(kind, scene, side, rng).moire
+    below = extent.height - side
+    beside = extent.width - side
+    return np.pad(patch, ((0, below), (0, beside), (0, 0)), mode="symmetric")
+
+
+def to_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Pixels (H, W, 3) sRGB as a JPEG file, as the bench and its script write them."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
 
 
 def write_archive(path: Path, pictures: Sequence[bytes], rounds: int) -> None:
-    """A tar that holds all pictures `rounds` times under different names. Raises UsageError."""
+    """Write a tar that holds all pictures `rounds` times under different names.
+
+    Raises:
+        UsageError: The temporary folder has no room, or cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True)
         with tarfile.open(path, "w") as archive:
-            for number, data in enumerate(
-                itertools.chain.from_iterable(itertools.repeat(pictures, rounds))
-            ):
+            for number in range(rounds * len(pictures)):
+                data = pictures[number % len(pictures)]
                 entry = tarfile.TarInfo(f"{number:06d}.jpg")
                 entry.size = len(data)
                 archive.addfile(entry, io.BytesIO(data))
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
 
 
-def _no_room(error: OSError) -> UsageError:
+def no_room(error: OSError) -> UsageError:
+    """Say that the temporary folder cannot be written."""
     return UsageError(
-        f"The temporary folder cannot be written ({error.strerror}): set TMPDIR to a folder that has room."
+        f"The temporary folder cannot be written ({error.strerror}): set TMPDIR to a folder that "
+        "has room."
     )

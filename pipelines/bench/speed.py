@@ -1,7 +1,6 @@
-"""How fast this machine cleans, told in some seconds: what the hours of a dry run are reckoned
-with.
+"""How fast this machine cleans, told in a few seconds: what a dry run reckons its hours with.
 
-Two of the bench's pictures, one of them with moiré, go through the whole Cleaner a few times;
+Two of the bench's pictures, one of them with moiré, go through the whole cleaner a few times.
 `demoire bench` measures the same and more with care, in two minutes. Once a run has worked under
 DST, its own rate is better than either.
 """
@@ -15,23 +14,32 @@ from demoire.cleaning.threads import use_threads
 from pipelines.bench.collection import Extent, draw_pictures
 
 _DRAWN = Extent(pictures=2, width=1200)
-# pictures in the first look, which also warms up; the second takes as many as fit the time
+# Pictures in the first look, which also warms up. The second look takes as many as fit the time.
 _AT_ONCE = 4
 
 
 def cleaning_rate(config: CleanerConfig, seconds: float = 4.0) -> float:
-    """Megapixels a second of one process with all cores (or one GPU), half of the pictures with
-    moiré.
+    """Megapixels a second of one process with all cores (or one GPU).
 
-    Raises UsageError or WeightsError where the configuration cannot be used here.
+    Args:
+        config: How to clean. Half of the pictures have moiré.
+        seconds: About how long to measure, after a first look.
+
+    Raises:
+        UsageError: The configuration cannot be used here.
+        WeightsError: The weights cannot be used.
     """
     use_threads(config.threads)
-    cleaner, pictures = Cleaner(config), draw_pictures(_DRAWN)
-    first = _timed(cleaner, pictures, _AT_ONCE)
-    return _timed(cleaner, pictures, max(_AT_ONCE, int(first * seconds / _DRAWN.megapixels)))
+    cleaner = Cleaner(config)
+    pictures = draw_pictures(_DRAWN)
+    first_look = _timed(cleaner, pictures, _AT_ONCE)
+    fitting = int(first_look * seconds / _DRAWN.megapixels)
+    return _timed(cleaner, pictures, max(_AT_ONCE, fitting))
 
 
 def _timed(cleaner: Cleaner, pictures: Sequence[bytes], count: int) -> float:
+    """MP/s over `count` pictures, taken in turn."""
+
     def items() -> Iterator[tuple[int, bytes]]:
         for number in range(count):
             yield number, pictures[number % len(pictures)]

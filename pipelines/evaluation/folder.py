@@ -1,29 +1,24 @@
-"""A folder of pairs and labelled pictures, as `demoire evaluate` reads it."""
+"""A folder of pairs and labelled pictures, as `demoire evaluate` reads it.
 
-import csv
+It holds NAME_moire.EXT with its exact twin NAME_clean.EXT and, for the detector alone,
+NAME_only_moire.EXT and NAME_only_clean.EXT. Other files and folders in it are ignored. The whole
+folder is checked before anything is cleaned, so that a mistake in it shows at once.
+"""
+
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.images import probe
-from demoire.moire import KINDS
 from pipelines.names import shown
 from pipelines.report.previews import rgb
 
 _NAME = re.compile(r"(?P<name>.+?)_(?P<role>only_moire|only_clean|moire|clean)")
-
-
-_LABELS = "labels.csv"  # what `demoire simulate` writes beside its pairs: the kind of each
-
-
-UNNAMED = "moire"  # the kind of an image with moiré that no labels.csv names
-
-
-Role = Literal["only_moire", "only_clean", "moire", "clean"]
 
 
 @dataclass(frozen=True)
@@ -43,120 +38,146 @@ class LabelledFolder:
     only_moire: tuple[Path, ...]
     only_clean: tuple[Path, ...]
 
+    @property
+    def images(self) -> int:
+        """How many pictures it holds; a pair counts as two."""
+        return 2 * len(self.pairs) + len(self.only_moire) + len(self.only_clean)
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """The files of a folder, by role and name."""
+
+    moire: dict[str, Path] = field(default_factory=dict)
+    clean: dict[str, Path] = field(default_factory=dict)
+    only_moire: dict[str, Path] = field(default_factory=dict)
+    only_clean: dict[str, Path] = field(default_factory=dict)
+
 
 def read_folder(folder: Path) -> LabelledFolder:
-    """What a folder of labelled images holds. Raises UsageError, naming the file, where it is not
-    in order.
+    """List what a folder of labelled images holds, and check it.
+
+    Raises:
+        UsageError: The folder is missing, empty or not in order; the message names the file.
     """
-    roles = _roles(folder)
+    roles = _sort_by_role(folder)
     pairs = []
-    for name in sorted(roles["moire"].keys() | roles["clean"].keys()):
-        moire, clean = roles["moire"].get(name), roles["clean"].get(name)
+    for name in sorted(roles.moire.keys() | roles.clean.keys()):
+        moire = roles.moire.get(name)
+        clean = roles.clean.get(name)
         if moire is None or clean is None:
-            there, lacking = (moire, f"{name}_clean") if moire else (clean, f"{name}_moire")
-            raise UsageError(
-                f"{_said(there)} has no twin: add {shown(lacking)} to {_said(folder)}, or name it "
-                f"{shown(name)}_only_{'moire' if moire else 'clean'}."
-            )
+            raise _without_twin(folder, name, moire, clean)
         _check_sizes(moire, clean)
         pairs.append(PairFiles(name, moire, clean))
-    only_moire, only_clean = (
-        tuple(path for _, path in sorted(roles[role].items())) for role in _ONLY
+    labelled = LabelledFolder(
+        pairs=tuple(pairs),
+        only_moire=_by_name(roles.only_moire),
+        only_clean=_by_name(roles.only_clean),
     )
-    if not pairs and not only_moire and not only_clean:
+    if not labelled.images:
         raise UsageError(
-            f"{_said(folder)} holds no labelled images: it takes NAME_moire.EXT with NAME_clean.EXT, which "
-            "'demoire simulate' makes."
+            f"{shown(str(folder))} holds no labelled images: it takes NAME_moire.EXT with "
+            "NAME_clean.EXT, which 'demoire simulate' makes."
         )
-    return LabelledFolder(tuple(pairs), only_moire, only_clean)
+    return labelled
 
 
-_ONLY: tuple[Role, Role] = ("only_moire", "only_clean")
+def pair_name(path: Path) -> str:
+    """The NAME of a labelled file, which is what labels.csv calls it.
+
+    Args:
+        path: A file that `read_folder` listed.
+    """
+    match = _NAME.fullmatch(path.stem)
+    assert match is not None
+    return match["name"]
 
 
-def _roles(folder: Path) -> dict[Role, dict[str, Path]]:
-    roles: dict[Role, dict[str, Path]] = {
-        "only_moire": {},
-        "only_clean": {},
-        "moire": {},
-        "clean": {},
-    }
+def read_bytes(path: Path) -> bytes:
+    """Read a labelled file.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode a labelled file to (H, W, 3) sRGB.
+
+    Raises:
+        UsageError: The file cannot be read or decoded.
+    """
+    try:
+        return rgb(read_bytes(path))
+    except ImageError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: ImageError | OSError) -> UsageError:
+    """Say that a file of the folder cannot be used, and what to do about it."""
+    why = error.reason.replace("_", " ") if isinstance(error, ImageError) else "no access"
+    return UsageError(
+        f"{shown(str(path))} cannot be read ({why}): mend it or take it out of the folder."
+    )
+
+
+def _sort_by_role(folder: Path) -> _Roles:
     if not folder.is_dir():
         raise UsageError(
-            f"{_said(folder)} is no folder: give one that holds NAME_moire.EXT and NAME_clean.EXT."
+            f"{shown(str(folder))} is no folder: give one that holds NAME_moire.EXT and "
+            "NAME_clean.EXT."
         )
+    roles = _Roles()
+    by_role = {
+        "moire": roles.moire,
+        "clean": roles.clean,
+        "only_moire": roles.only_moire,
+        "only_clean": roles.only_clean,
+    }
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.stem)
         if match is None or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
-        same = roles[match["role"]].setdefault(match["name"], path)  # type: ignore[index]  # the pattern's four
+        same = by_role[match["role"]].setdefault(match["name"], path)
         if same != path:
             raise UsageError(
-                f"{_said(same)} and {path.name} are of one name: take one of them out of the folder."
+                f"{shown(str(same))} and {path.name} are of one name: take one of them out of the "
+                "folder."
             )
     return roles
 
 
-def _check_sizes(moire: Path, clean: Path) -> None:
-    sizes = []
-    for path in (moire, clean):
-        try:
-            facts = probe(path.read_bytes())
-        except (ImageError, OSError) as error:
-            raise _unreadable(path, error) from error
-        sizes.append(f"{facts.width} x {facts.height} px")
-    if sizes[0] != sizes[1]:
-        raise UsageError(
-            f"{_said(moire)} is of {sizes[0]} and its twin {clean.name} of {sizes[1]}: a pair has to be of one size."
-        )
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _rgb(path: Path) -> Any:
-    try:
-        return rgb(_bytes(path))
-    except ImageError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UsageError:
-    reason = error.reason.replace("_", " ") if isinstance(error, ImageError) else "no access"
+def _without_twin(folder: Path, name: str, moire: Path | None, clean: Path | None) -> UsageError:
+    role, lacking = ("clean", "moire") if moire is None else ("moire", "clean")
+    there = moire or clean
     return UsageError(
-        f"{_said(path)} cannot be read ({reason}): mend it or take it out of the folder."
+        f"{shown(str(there))} has no twin: add {shown(f'{name}_{lacking}')} to "
+        f"{shown(str(folder))}, or name it {shown(name)}_only_{role}."
     )
 
 
-def _said(path: Path | None) -> str:
-    return shown(str(path))
+def _check_sizes(moire: Path, clean: Path) -> None:
+    moire_size = _size(moire)
+    clean_size = _size(clean)
+    if moire_size != clean_size:
+        raise UsageError(
+            f"{shown(str(moire))} is of {moire_size} and its twin {clean.name} of {clean_size}: "
+            "a pair has to be of one size."
+        )
 
 
-def _labels(folder: Path) -> dict[str, dict[str, str]]:
-    """Rows by name of pair, as `demoire simulate` noted them; none where there is no such file."""
+def _size(path: Path) -> str:
+    """Width and height as text, from the file's header alone."""
     try:
-        with (folder / _LABELS).open(newline="", encoding="utf-8") as file:
-            return {row["name"]: row for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError, csv.Error):
-        return {}
+        facts = probe(path.read_bytes())
+    except (ImageError, OSError) as error:
+        raise unreadable(path, error) from error
+    return f"{facts.width} x {facts.height} px"
 
 
-def _label(path: Path, labels: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-    match = _NAME.fullmatch(path.stem)
-    return labels.get(match["name"], {}) if match else {}
-
-
-def _true_kind(path: Path, labels: Mapping[str, Mapping[str, str]]) -> str:
-    kind = _label(path, labels).get("kind")
-    return kind if kind in KINDS[1:] else UNNAMED
-
-
-def _strength(path: Path, labels: Mapping[str, Mapping[str, str]]) -> float | None:
-    try:
-        return float(_label(path, labels)["strength"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def _by_name(files: dict[str, Path]) -> tuple[Path, ...]:
+    return tuple(files[name] for name in sorted(files))

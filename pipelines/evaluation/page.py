@@ -1,35 +1,61 @@
 """The figures of an evaluation as a page to look at."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import UsageError
 from demoire.measure.blur import oracle_blur
-from pipelines.evaluation.figures import _clean
-from pipelines.evaluation.folder import UNNAMED, PairFiles, _rgb, _said, read_folder
+from pipelines.evaluation.evaluate import clean_pairs
+from pipelines.evaluation.figures import Evaluation, JudgedImage, PairFigures
+from pipelines.evaluation.folder import PairFiles, read_folder, read_rgb
+from pipelines.evaluation.labels import UNNAMED
+from pipelines.names import shown
 from pipelines.report.pages import Histogram, histogram, render
 from pipelines.report.previews import jpeg, most_changed, rgb
 from pipelines.report.summary import BINS
 
-_SHOWN = 20
+_SHOWN = 20  # pairs on the page
 
 
-def evaluate_page(result: Mapping[str, Any], folder: Path, out: Path, cleaner: Cleaner) -> None:
-    """Write a page of these figures: means, ROC, and the pairs with the least and the most gained
-    over the blur.
+@dataclass(frozen=True)
+class Crop:
+    """The same part of one of a pair's pictures, as the page shows it."""
 
-    result: of `evaluate_pairs` over the same folder. The pictures of the twenty pairs that are
-    shown are cleaned once more, because figures do not hold them. Raises UsageError where `out`
-    cannot be written.
+    name: str
+    jpeg: bytes
+    psnr: float | None  # dB against the truth; None for the truth
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    """A pair as the page shows it."""
+
+    figures: PairFigures
+    crops: tuple[Crop, ...]
+
+
+def evaluate_page(evaluation: Evaluation, folder: Path, out: Path, cleaner: Cleaner) -> None:
+    """Write a page: means, ROC, and the pairs that gained the least and the most over the blur.
+
+    Figures hold no pictures, so the twenty pairs that the page shows are cleaned once more.
+
+    Args:
+        evaluation: Of `evaluate_pairs` over the same folder, by the same cleaner.
+        folder: The folder of pairs.
+        out: The file to write; folders above it are made.
+        cleaner: What was measured.
+
+    Raises:
+        UsageError: `out` cannot be written.
     """
     page = render(
         "evaluate.html.j2",
-        folder=_said(folder),
-        result=result,
-        shown_pairs=list(_pictures(result["pairs"], folder, cleaner)),
-        scores=_score_histogram(result["images"]),
+        folder=shown(str(folder)),
+        result=evaluation,
+        shown_pairs=_shown_pairs(evaluation.pairs, folder, cleaner),
+        scores=_score_histogram(evaluation.images),
         weights={"restorer": cleaner.weights_digest, "detector": cleaner.detector_digest},
         gate=cleaner.config.gate,
         unnamed=UNNAMED,
@@ -39,49 +65,55 @@ def evaluate_page(result: Mapping[str, Any], folder: Path, out: Path, cleaner: C
         out.write_bytes(page)
     except OSError as error:
         raise UsageError(
-            f"{_said(out)} cannot be written ({error.strerror}): choose another file."
+            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
         ) from error
 
 
-def _score_histogram(images: Sequence[Mapping[str, Any]]) -> Histogram:
-    counts = {truth: [0] * BINS for truth in (True, False)}
+def _score_histogram(images: Sequence[JudgedImage]) -> Histogram:
+    with_moire = [0] * BINS
+    clean = [0] * BINS
     for image in images:
-        counts[image["moire"]][min(BINS - 1, int(image["score"] * BINS))] += 1
+        counts = with_moire if image.has_moire else clean
+        step = min(BINS - 1, int(image.score * BINS))
+        counts[step] += 1
     return histogram(
-        [("with moiré", "before", counts[True]), ("clean", "after", counts[False])],
-        logarithmic=True,
+        [("with moiré", "before", with_moire), ("clean", "after", clean)], logarithmic=True
     )
+
+
+def _shown_pairs(pairs: Sequence[PairFigures], folder: Path, cleaner: Cleaner) -> list[ShownPair]:
+    """The pairs to show with their crops, the least gain over the blur first."""
+    chosen = sorted(pairs, key=lambda pair: pair.measures.gain_over_blur)
+    if len(chosen) > _SHOWN:
+        half = _SHOWN // 2
+        chosen = [*chosen[:half], *chosen[-half:]]
+    files = {pair.name: pair for pair in read_folder(folder).pairs}
+    pictures = dict(_pictures([files[pair.name] for pair in chosen], cleaner))
+    return [ShownPair(pair, _crops(pictures[pair.name], pair)) for pair in chosen]
+
+
+def _crops(jpegs: dict[str, bytes], pair: PairFigures) -> tuple[Crop, ...]:
+    psnr = {
+        "before": pair.measures.psnr_before,
+        "after": pair.measures.psnr_after,
+        "best blur": pair.measures.psnr_blur,
+    }
+    return tuple(Crop(name, data, psnr.get(name)) for name, data in jpegs.items())
 
 
 def _pictures(
-    pairs: Sequence[Mapping[str, Any]], folder: Path, cleaner: Cleaner
-) -> Iterator[tuple[Mapping[str, Any], list[tuple[str, bytes]]]]:
-    """The pairs to be shown, the one with the least gain over the blur first, with named JPEG
-    crops.
-    """
-    by_gain = sorted(pairs, key=lambda pair: pair["psnr_after"] - pair["psnr_blur"])
-    chosen = (
-        by_gain if len(by_gain) <= _SHOWN else [*by_gain[: _SHOWN // 2], *by_gain[-_SHOWN // 2 :]]
-    )
-    files = {pair.name: pair for pair in read_folder(folder).pairs}
-    crops = dict(_crops([files[pair["name"]] for pair in chosen], cleaner))
-    return ((pair, crops[pair["name"]]) for pair in chosen)
-
-
-def _crops(
     pairs: Sequence[PairFiles], cleaner: Cleaner
-) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    for pair, cleaned in _clean(pairs, cleaner):
-        truth, before = _rgb(pair.clean), _rgb(pair.moire)
-        after = before if cleaned.status != "cleaned" else rgb(cleaned.data)
-        rows, columns = most_changed(before, truth)
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The name of each pair, and JPEGs of it, cut where the moiré is strongest."""
+    for pair, cleaned in clean_pairs(pairs, cleaner):
+        truth = read_rgb(pair.clean)
+        before = read_rgb(pair.moire)
+        blurred, _ = oracle_blur(before, truth)
         pictures = {
             "before": before,
-            "after": after,
-            "best blur": oracle_blur(before, truth)[0],
+            "after": rgb(cleaned.data) if cleaned.status == "cleaned" else before,
+            "best blur": blurred,
             "truth": truth,
         }
-        yield (
-            pair.name,
-            [(name, jpeg(picture[rows, columns])) for name, picture in pictures.items()],
-        )
+        rows, columns = most_changed(before, truth)
+        yield pair.name, {name: jpeg(one[rows, columns]) for name, one in pictures.items()}

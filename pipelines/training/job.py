@@ -28,7 +28,8 @@ from demoire.training.checkpoint import check_out
 from demoire.training.config import load_config
 from demoire.training.field import FieldFolder
 from demoire.training.loop import TrainResult, fill_shards, train
-from pipelines.evaluation.figures import evaluate_pairs
+from pipelines.evaluation.evaluate import evaluate_pairs
+from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.page import evaluate_page
 from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
 
@@ -61,10 +62,8 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What the weights reach on the evaluation's pairs, and the version that they are to replace on
-    the same.
-    """
+class Contest:
+    """What the weights reach, beside the version they are to replace, on the same pairs."""
 
     figures: dict[str, Any]
     score: float
@@ -78,18 +77,18 @@ class Trained:
 
     result: TrainResult
     model: Model
-    evaluation: Evaluation | None = None  # None unless it was finished, and is to be registered
+    contest: Contest | None = None  # None unless it was finished, and is to be registered
     registered: Registered | None = None  # None too where the newest version is as good
 
     def sentence(self) -> str:
         """What became of the registration; '' where nobody asked for one."""
-        if self.evaluation is None:
+        if self.contest is None:
             return ""
-        reached = f"{score_text(self.model, self.evaluation.score)} on pairs of the test split"
+        reached = f"{score_text(self.model, self.contest.score)} on pairs of the test split"
         if self.registered is not None:
             return f"registered: {self.registered.reference}, {reached}"
-        newest = self.evaluation.newest
-        beat = f"no more than the {score_text(self.model, self.evaluation.to_beat)}"
+        newest = self.contest.newest
+        beat = f"no more than the {score_text(self.model, self.contest.to_beat)}"
         whose = f"{beat} of {newest.reference}" if newest else f"{beat} that are had for nothing"
         return f"not registered: {reached}, {whose}; --force registers it all the same"
 
@@ -109,15 +108,15 @@ def run_training(job: TrainJob, step: Step = lambda function: function) -> Train
     if job.register is None or not result.finished or result.weights is None:
         return Trained(result, model)
     while True:
-        evaluation = step(evaluate_weights)(job, result.weights)
-        newest = evaluation.newest
+        contest = step(evaluate_weights)(job, result.weights)
+        newest = contest.newest
         if newest is not None and newest.digest == find_weights(str(result.weights)).digest:
-            return Trained(result, model, evaluation, newest)
-        if not job.force and evaluation.score <= evaluation.to_beat:
-            return Trained(result, model, evaluation)
-        registered = step(register_weights)(job, result.weights, evaluation)
+            return Trained(result, model, contest, newest)
+        if not job.force and contest.score <= contest.to_beat:
+            return Trained(result, model, contest)
+        registered = step(register_weights)(job, result.weights, contest)
         if registered is not None:
-            return Trained(result, model, evaluation, registered)
+            return Trained(result, model, contest, registered)
         # Someone else registered meanwhile, so what there is to be better than is another one.
 
 
@@ -162,7 +161,7 @@ def train_weights(job: TrainJob) -> TrainResult:
     return train(config, job.images, job.out, resume=True, shards=job.shards, field=job.field)
 
 
-def evaluate_weights(job: TrainJob, weights: Path) -> Evaluation:
+def evaluate_weights(job: TrainJob, weights: Path) -> Contest:
     """Measure the weights, and the version that they are to replace, on the same pairs; a page goes
     into OUT.
     """
@@ -170,18 +169,20 @@ def evaluate_weights(job: TrainJob, weights: Path) -> Evaluation:
     registry = Registry(job.registry)
     newest, folder = registry.newest(job.register), job.out / "pairs"
     cleaner = _cleaner(job, weights)
-    result = evaluate_pairs(folder, cleaner)
-    evaluate_page(result, folder, job.out / "evaluation.html", cleaner)
-    (job.out / "evaluation.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    evaluation = evaluate_pairs(folder, cleaner)
+    evaluate_page(evaluation, folder, job.out / "evaluation.html", cleaner)
+    document = json.dumps(evaluation.to_json(), indent=1)
+    (job.out / "evaluation.json").write_text(document, encoding="utf-8")
     model = load_config(job.config).task
-    figures, to_beat = _figures(model, result), LEAST[model]
+    figures = _figures(model, evaluation)
+    to_beat = LEAST[model]
     if newest is not None:
         rival = evaluate_pairs(folder, _cleaner(job, registry.fetch(newest)))
         to_beat = max(to_beat, _figures(model, rival)[SCORES[model]])
-    return Evaluation(figures, figures[SCORES[model]], to_beat, newest)
+    return Contest(figures, figures[SCORES[model]], to_beat, newest)
 
 
-def register_weights(job: TrainJob, weights: Path, evaluation: Evaluation) -> Registered | None:
+def register_weights(job: TrainJob, weights: Path, contest: Contest) -> Registered | None:
     """Make the weights the newest version; None where another one was registered since the
     evaluation.
     """
@@ -190,9 +191,9 @@ def register_weights(job: TrainJob, weights: Path, evaluation: Evaluation) -> Re
     return Registry(job.registry).register(
         find_weights(str(weights)),
         job.register,
-        after=evaluation.newest,
+        after=contest.newest,
         training=load_config(job.config).model_dump(mode="json"),
-        figures={**evaluation.figures, "pairs": pairs},
+        figures={**contest.figures, "pairs": pairs},
     )
 
 
@@ -208,11 +209,16 @@ def _cleaner(job: TrainJob, weights: Path) -> Cleaner:
     return Cleaner(replace(settings, detector=str(weights)))
 
 
-def _figures(model: Model, result: dict[str, Any]) -> dict[str, Any]:
-    """What of an evaluation is of this model, and is kept with its weights."""
+def _figures(model: Model, evaluation: Evaluation) -> dict[str, Any]:
+    """The figures of this model as JSON, which the registry keeps with its weights."""
+    document = evaluation.to_json()
     if model == "restorer":
-        mean = result["mean"]
-        gain = mean["psnr_after"] - mean["psnr_before"]
-        return {"gain": gain, "n": len(result["pairs"]), "mean": mean, "kinds": result["kinds"]}
+        assert evaluation.mean is not None, "training evaluates on pairs"
+        return {
+            "gain": evaluation.mean.gain,
+            "n": len(evaluation.pairs),
+            "mean": document["mean"],
+            "kinds": document["kinds"],
+        }
     names = ("threshold", "clean_touched", "confusion", "strengths", "calibration")
-    return {**result["detector"], **{name: result[name] for name in names}}
+    return {**document["detector"], **{name: document[name] for name in names}}

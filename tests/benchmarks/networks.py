@@ -19,7 +19,7 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.imaging.images import decode
 from demoire.models.weights import DETECTOR, find_weights, shipped_weights
-from pipelines.bench.ceilings import Work, detector_rate, rate, restorer_rate
+from pipelines.bench.ceilings import PictureWork, detector_rate, rate, restorer_rate
 from pipelines.bench.speed import cleaning_rate
 
 SECONDS = 2.0
@@ -37,7 +37,7 @@ def main(device_name: str, others: list[str]) -> None:
         config = CleanerConfig(device=str(device), restorer=name)
         models = load_models(config, device)
         engine = Engine(models.detector, models.restorer, device)
-        work = Work.of(picture, engine, config.tile)
+        work = PictureWork.of(picture, engine, config.tile)
         alone = restorer_rate(models.restorer, engine, config.tile, SECONDS)
         restored = rate(
             lambda work=work, engine=engine: work.megapixels * bool(work.restored(engine)), SECONDS

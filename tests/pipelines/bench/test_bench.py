@@ -5,9 +5,8 @@ they are.
 import io
 import tarfile
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,24 +18,13 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.result import Detection
 from demoire.errors import UsageError, WeightsError
-from pipelines.bench.bench import Shares, bench, possible_rate
-from pipelines.bench.ceilings import STAGES
+from pipelines.bench.bench import bench
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
+from pipelines.bench.figures import Ceilings, Shares
 from pipelines.bench.script import Script
+from pipelines.bench.shares import find_shares, possible_rate
 from tests.pipelines.conftest import draw, read_tar
 
-PROMISED = {
-    *(
-        "model_mps",
-        "fast_mps",
-        "detector_mps",
-        "ceilings",
-        "end_to_end_mps",
-        "efficiency",
-        "script_mps",
-    ),
-    *("peak_rss_mb", "machine"),
-}
 # one round of four pictures is job enough
 SMALL = Extent(pictures=4, width=450, seconds=0.01, job_seconds=0.001)
 
@@ -45,36 +33,30 @@ SMALL = Extent(pictures=4, width=450, seconds=0.01, job_seconds=0.001)
 def test_the_bench_runs_the_real_job_and_gives_all_that_is_promised(
     tiny_config: CleanerConfig, local_ray: None
 ) -> None:
-    told: list[tuple[float, int, str]] = []
+    told: list[tuple[str, float, float]] = []
 
-    figures = bench(
+    result = bench(
         replace(tiny_config, gate="off", tile=256),
         SMALL,
-        lambda done, parts, what: told.append((done, parts, what)),
+        lambda what, done, total: told.append((what, done, total)),
     )
 
-    assert figures.keys() >= PROMISED
-    assert set(figures["ceilings"]) == set(STAGES)
-    rates: dict[str, Any] = {
-        name: value for name, value in figures.items() if name.endswith("_mps")
-    }
-    assert all(0 < value < float("inf") for value in {**rates, **figures["ceilings"]}.values())
-    job = figures["job"]
-    assert (job["images"], job["cleaned"]) == (4, 4)
-    assert job["megapixels"] == pytest.approx(4 * 0.45 * 0.3)
-    assert figures["end_to_end_mps"] == pytest.approx(job["megapixels"] / job["seconds"])
-    assert figures["shares"] == {"cleaned": 1, "judged_again": 1, "restored": 1}
-    assert figures["possible_mps"] == possible_rate(
-        figures["ceilings"], Shares(1, 1, 1), overlapped=False
-    )
-    assert figures["efficiency"] == pytest.approx(
-        figures["end_to_end_mps"] / figures["possible_mps"]
-    )
-    assert figures["peak_rss_mb"] > 100, "a process with torch in it"
-    assert figures["machine"]["device"] == "cpu"
-    assert figures["machine"]["torch"] == torch.__version__
-    assert told == sorted(told, key=lambda call: call[0]), "progress never goes back"
-    assert {what for _, _, what in told} >= {
+    rates = [result.model_mps, result.fast_mps, result.detector_mps, result.script_mps]
+    rates += asdict(result.ceilings).values()
+    assert all(0 < mps < float("inf") for mps in rates)
+    assert (result.job.images, result.job.cleaned) == (4, 4)
+    assert result.job.megapixels == pytest.approx(4 * 0.45 * 0.3)
+    assert result.end_to_end_mps == pytest.approx(result.job.megapixels / result.job.seconds)
+    assert result.shares == Shares(cleaned=1, judged_again=1, restored=1)
+    assert result.possible_mps == possible_rate(result.ceilings, result.shares, overlapped=False)
+    assert result.efficiency == pytest.approx(result.end_to_end_mps / result.possible_mps)
+    assert result.peak_rss_mb > 100, "a process with torch in it"
+    assert result.machine.device == "cpu"
+    assert result.machine.torch == torch.__version__
+    assert told == sorted(told, key=lambda call: call[1]), "progress never goes back"
+    assert {total for _, _, total in told} == {5}
+    assert {what for what, _, _ in told} == {
+        "drawing pictures",
         "the models alone",
         "every stage alone",
         "the whole job",
@@ -100,31 +82,32 @@ def test_an_archive_holds_every_picture_as_often_as_asked(tmp_path: Path) -> Non
     assert len(members) == 6, "no name is there twice"
 
 
+def ceilings(**mps: float) -> Ceilings:
+    """Every stage at 10 MP/s, but for those named."""
+    stages = ("decode", "detect", "restore", "encode", "fetch", "commit")
+    return Ceilings(**{**dict.fromkeys(stages, 10.0), **mps})
+
+
 def test_where_the_models_share_the_cpu_the_times_of_all_stages_add_up() -> None:
-    ceilings = dict.fromkeys(STAGES, 10.0)
     shares = Shares(cleaned=0.5, judged_again=0.25, restored=0.4)
 
-    # Tenths of a second a MP: fetch and decode 2; encode and commit half of 2; detect 1.25; restore
-    # 0.4.
-    assert possible_rate(ceilings, shares, overlapped=False) == pytest.approx(
-        10 / (2 + 1 + 1.25 + 0.4)
-    )
-    assert possible_rate(ceilings, shares, overlapped=True) == pytest.approx(10 / (2 + 1)), (
-        "the models wait for these"
-    )
+    mps = possible_rate(ceilings(), shares, overlapped=False)
+
+    # Tenths of a second a megapixel: fetch and decode 2, encode and commit half of 2, detect 1.25,
+    # restore 0.4.
+    assert mps == pytest.approx(10 / (2 + 1 + 1.25 + 0.4))
+
+
+def test_where_the_models_have_a_gpu_they_wait_for_reading_and_writing() -> None:
+    shares = Shares(cleaned=0.5, judged_again=0.25, restored=0.4)
+
+    assert possible_rate(ceilings(), shares, overlapped=True) == pytest.approx(10 / (2 + 1))
 
 
 def test_an_archive_without_moire_is_as_fast_as_reading_and_judging_it() -> None:
-    ceilings = {
-        "decode": 40.0,
-        "detect": 40.0,
-        "restore": 1e-9,
-        "encode": 1e-9,
-        "fetch": 20.0,
-        "commit": 1e-9,
-    }
+    slow = ceilings(decode=40, detect=40, restore=1e-9, encode=1e-9, fetch=20, commit=1e-9)
 
-    assert possible_rate(ceilings, Shares(0, 0, 0), overlapped=False) == pytest.approx(10)
+    assert possible_rate(slow, Shares(0, 0, 0), overlapped=False) == pytest.approx(10)
 
 
 def test_a_flagged_cell_by_itself_costs_more_than_its_area(tiny_config: CleanerConfig) -> None:
@@ -138,7 +121,7 @@ def test_a_flagged_cell_by_itself_costs_more_than_its_area(tiny_config: CleanerC
                 else Detection(0.1, "none", 4, ())
             )
 
-    shares = Shares.of([striped, plain], FirstCellOnly(tiny_config), engine(tiny_config))
+    shares = find_shares([striped, plain], FirstCellOnly(tiny_config), engine(tiny_config))
 
     # One cell of eight, and its halo on the two sides where the picture goes on.
     assert shares == Shares(
@@ -149,7 +132,9 @@ def test_a_flagged_cell_by_itself_costs_more_than_its_area(tiny_config: CleanerC
 def test_without_the_gate_the_shares_are_all_of_it(tiny_config: CleanerConfig) -> None:
     config = replace(tiny_config, gate="off")
 
-    assert Shares.of([draw(False, 1, side=300)], Cleaner(config), engine(config)) == Shares(1, 1, 1)
+    assert find_shares([draw(False, 1, side=300)], Cleaner(config), engine(config)) == Shares(
+        1, 1, 1
+    )
 
 
 def engine(config: CleanerConfig) -> Engine:

@@ -52,10 +52,8 @@ def forced(job: TrainJob) -> Trained:
 
 def test_weights_that_are_no_better_than_a_guess_are_not_registered(job: TrainJob) -> None:
     done = run_training(replace(job, config="tiny-restorer"))
-    assert (
-        done.registered is None and done.evaluation is not None and done.evaluation.newest is None
-    )
-    assert done.evaluation.score <= 0  # dB: six steps make nothing better
+    assert done.registered is None and done.contest is not None and done.contest.newest is None
+    assert done.contest.score <= 0  # dB: six steps make nothing better
     assert "not registered" in done.sentence() and "had for nothing" in done.sentence()
     assert Registry(job.registry).names() == []
 
@@ -86,10 +84,10 @@ def test_weights_are_measured_against_the_newest_version_on_the_same_pairs(
     torch.manual_seed(5)
     network = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
     other = save_detector(network, tmp_path / "other.safetensors", {}).path
-    assert forced.evaluation is not None and forced.result.weights is not None
+    assert forced.contest is not None and forced.result.weights is not None
     found = evaluate_weights(job, other)
     assert found.newest == forced.registered
-    assert found.to_beat == max(0.5, forced.evaluation.score)
+    assert found.to_beat == max(0.5, forced.contest.score)
 
 
 def test_one_who_registers_meanwhile_is_what_there_is_to_beat(
@@ -114,8 +112,8 @@ def test_one_who_registers_meanwhile_is_what_there_is_to_beat(
     once = ["evaluate_weights", "register_weights"]
     assert steps == ["simulate_pairs", "train_weights", *once, *once]
     assert done.registered is not None and done.registered.number == 2
-    assert done.evaluation is not None and done.evaluation.newest is not None
-    assert done.evaluation.newest.digest == rival.digest
+    assert done.contest is not None and done.contest.newest is not None
+    assert done.contest.newest.digest == rival.digest
 
 
 def test_a_step_that_is_tried_again_goes_on_where_it_was(job: TrainJob) -> None:
@@ -138,7 +136,7 @@ def test_pairs_that_are_made_again_take_the_place_of_the_old_ones(job: TrainJob)
 
 def test_without_a_name_training_is_all_there_is(job: TrainJob) -> None:
     done = run_training(replace(job, register=None))
-    assert done.evaluation is None and done.sentence() == ""
+    assert done.contest is None and done.sentence() == ""
     assert not (job.out / "pairs").exists()
 
 

@@ -1,0 +1,72 @@
+"""What the bench came to. The fields and their order are those of `demoire bench --json`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Megapixels a second of each stage of cleaning alone."""
+
+    decode: float
+    detect: float
+    restore: float
+    encode: float
+    fetch: float
+    commit: float
+
+
+@dataclass(frozen=True)
+class JobFigures:
+    """The whole job, as far as it says how much its rate is worth."""
+
+    images: int
+    cleaned: int
+    megapixels: float
+    seconds: float  # from the first unit begun to the last one committed
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of the whole work a collection's moiré asks for, each 0..1."""
+
+    cleaned: float  # of the images: these are encoded and committed
+    judged_again: float  # of the cells, after they were restored
+    # Of the restorer's work on every cell, halos included: single cells cost more than their area.
+    restored: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was measured."""
+
+    cpu: str
+    cores: int  # that this process may use
+    load: float  # processes that ran or waited in the minute before the bench
+    memory_gb: float
+    device: str
+    torch: str
+    ray: str
+    python: str
+    system: str
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """The figures of a machine. Rates are megapixels of image a second."""
+
+    # The networks alone, on batches of their usual shape: the configuration's restorer, the fast
+    # one with random weights, the detector.
+    model_mps: float
+    fast_mps: float
+    detector_mps: float
+    ceilings: Ceilings
+    end_to_end_mps: float  # the whole job over the time of cleaning
+    possible_mps: float  # what the ceilings allow for that job
+    efficiency: float  # end_to_end_mps over possible_mps
+    script_mps: float  # one process, one whole picture after another
+    # The most that Ray's workers held together at one moment of the job. Pages that they share
+    # count in each of them.
+    peak_rss_mb: float
+    job: JobFigures
+    shares: Shares
+    machine: Machine

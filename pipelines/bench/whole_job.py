@@ -1,0 +1,84 @@
+"""The real job over the drawn collection, timed, and the memory of its workers."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from demoire.cleaning.config import CleanerConfig
+from demoire.progress import Progress
+from pipelines.bench.figures import JobFigures
+from pipelines.clean.ledger import ATTEMPTS, COMMITS
+from pipelines.run import CleanJob, run_job
+from pipelines.storage.open import open_place
+
+_GLANCE = 0.1  # seconds between two looks at the workers' memory
+
+
+@dataclass(frozen=True)
+class TimedJob:
+    """What the job came to."""
+
+    figures: JobFigures
+    peak_rss_mb: float
+
+    @property
+    def mps(self) -> float:
+        """Megapixels a second of cleaning."""
+        return self.figures.megapixels / self.figures.seconds
+
+
+def time_job(src: Path, dst: Path, config: CleanerConfig, progress: Progress) -> TimedJob:
+    """Clean SRC into DST as `demoire clean` does.
+
+    Args:
+        src: The collection.
+        dst: A folder that does not exist yet.
+        config: How to clean.
+        progress: Told of images while they are cleaned, and of nothing else.
+    """
+
+    def cleaning_only(what: str, done: float, total: float) -> None:
+        if what == "clean":
+            progress(what, done, total)
+
+    with _watched_memory() as held_mb:
+        summary = run_job(CleanJob(str(src), str(dst), config), progress=cleaning_only)
+    place = open_place(str(dst))
+    begun = min(entry.mtime for entry in place.list(ATTEMPTS))
+    ended = max(entry.mtime for entry in place.list(COMMITS))
+    figures = JobFigures(summary.images, summary.cleaned, summary.megapixels, ended - begun)
+    return TimedJob(figures, max(held_mb))
+
+
+@contextlib.contextmanager
+def _watched_memory() -> Iterator[list[float]]:
+    """MB that Ray's workers hold, sampled during the block; the list is complete after it."""
+    held_mb: list[float] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_GLANCE):
+            held_mb.append(_workers_mb())
+
+    watcher = threading.Thread(target=watch, name="demoire-bench-memory", daemon=True)
+    watcher.start()
+    try:
+        yield held_mb
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _workers_mb() -> float:
+    """MB that the worker processes of this process's Ray hold now; Ray titles them `ray::...`."""
+    held = 0
+    for process in psutil.Process().children(recursive=True):
+        # A process may end between being listed and being asked.
+        with contextlib.suppress(psutil.Error, IndexError):
+            if process.cmdline()[0].startswith("ray::"):
+                held += process.memory_info().rss
+    return held / 1e6
