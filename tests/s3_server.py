@@ -5,7 +5,8 @@ but ignores `If-None-Match`. `serve_moto` enforces conditional writes, but takes
 listen on 127.0.0.1 only, and are stopped when the `with` block ends. `s3_variables` are the AWS
 variables that point a client at one of them.
 
-    with serve_s3(tmp_path, "a-key", "a-secret") as endpoint:      # each folder in tmp_path is a bucket
+    # Each folder in tmp_path is a bucket.
+    with serve_s3(tmp_path, "a-key", "a-secret") as endpoint:
         for name, value in s3_variables(endpoint, "a-key", "a-secret").items():
             monkeypatch.setenv(name, value)
 
@@ -21,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,18 +45,9 @@ def s3_variables(endpoint: str, key: str, secret: str) -> dict[str, str]:
 def serve_s3(folder: Path, key: str = "a-key", secret: str = "a-secret") -> Iterator[str]:
     """Serve `folder`, whose folders are the buckets, and yield the endpoint's URL."""
     rclone = _beside_python("rclone")
-    # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole
-    # core.
-    options = [
-        "--config",
-        "",
-        "--dir-cache-time",
-        "1ms",
-        "--log-level",
-        "ERROR",
-        "--auth-key",
-        f"{key},{secret}",
-    ]
+    # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole core.
+    options = ["--config", "", "--dir-cache-time", "1ms", "--log-level", "ERROR"]
+    options += ["--auth-key", f"{key},{secret}"]
     with _serving(
         lambda port: [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", *options, str(folder)]
     ) as url:
@@ -78,9 +71,9 @@ def free_port() -> int:
 
 def _beside_python(program: str) -> str:
     beside = Path(sys.executable).parent / program
-    found = str(beside) if beside.exists() else shutil.which(program)
-    assert found, f"{program} is not installed: pip install 'demoire[dev]'"
-    return found
+    path = str(beside) if beside.exists() else shutil.which(program)
+    assert path, f"{program} is not installed: pip install 'demoire[dev]'"
+    return path
 
 
 @contextmanager
@@ -116,7 +109,10 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, patience: floa
 
 
 Fault = Literal["slow_down", "reset", "short_body", "other_range", "slow_body"]
+
 _SLOWNESS = 1.5  # seconds
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_OWN_HEADERS = ("transfer-encoding", "connection", "content-length")  # the proxy sets these itself
 
 
 @contextmanager
@@ -127,94 +123,155 @@ def serve_faults(
     *,
     late_lists: bool = False,
 ) -> Iterator[str]:
-    """A proxy before an S3 server that spoils its answers, the next of `faults` each (None: passed
-    on well).
+    """A proxy before an S3 server that spoils its answers.
 
-    `slow_down` is a 503 without asking the server; `reset` closes the connection in the middle of
-    the answer's head; `short_body` in the middle of its body; `other_range` sends the right number
-    of bytes from elsewhere in the object; `slow_body` stops for a while half way. With `late_lists`
-    a list is as it was when it was asked for the last time. injected: counts what was done; a fault
-    that an answer cannot have (a body it does not have, say) is not.
+    Args:
+        endpoint: The server's URL.
+        faults: What to do with one answer after the other; None passes it on well.
+
+            - `slow_down`: a 503, without asking the server.
+            - `reset`: the server is asked, and the connection closed instead of an answer.
+            - `short_body`: the connection is closed in the middle of the body.
+            - `other_range`: the right number of bytes, from elsewhere in the object.
+            - `slow_body`: a pause of 1.5 s in the middle of the body.
+        injected: Counts what was done. A fault that an answer cannot have (in a body it does not
+            have, say) is not.
+        late_lists: A list is as it was when it was asked for the last time.
+
+    Yields:
+        The proxy's URL.
     """
-    coming = iter(faults)
-    lock = threading.Lock()
-    # by request: status, headers, body
-    lists: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
-    injected = Counter() if injected is None else injected
-
-    class Proxy(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            with lock:
-                fault = next(coming, None)
-            if fault == "slow_down":
-                injected[fault] += 1
-                text = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
-                self.send_error_answer(503, text)
-                return
-            upstream = HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
-            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():  # Host too: the client has signed it
-                upstream.putheader(name, value)
-            upstream.endheaders(body or None)
-            reply = upstream.getresponse()
-            data = reply.read()
-            upstream.close()
-            status, headers = reply.status, reply.getheaders()
-            if "list-type=2" in self.path:
-                late, lists[self.path] = lists.get(self.path), (status, headers, data)
-                if late_lists and late is not None and late[2] != data:
-                    injected["late_list"] += 1
-                    status, headers, data = late
-            if fault == "reset":
-                injected[fault] += 1
-                self.connection.shutdown(socket.SHUT_RDWR)
-                self.close_connection = True
-                return
-            self.send_response_only(status)
-            for name, value in headers:
-                if name.lower() == "content-range" and fault == "other_range":
-                    value = value.replace("bytes ", "bytes 1", 1)
-                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                    self.send_header(name, value)
-            length = reply.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
-            self.send_header("Content-Length", length or "0")
-            self.end_headers()
-            if fault in ("short_body", "slow_body") and len(data) > 1:
-                injected[fault] += 1
-                self.wfile.write(data[: len(data) // 2])
-                if fault == "slow_body":
-                    time.sleep(_SLOWNESS)
-                    self.wfile.write(data[len(data) // 2 :])
-                self.close_connection = True
-            elif fault == "other_range" and reply.getheader("Content-Range"):
-                injected[fault] += 1
-                self.wfile.write(bytes(reversed(data)))
-            else:
-                self.wfile.write(data)
-
-        def send_error_answer(self, status: int, text: bytes) -> None:
-            self.send_response_only(status)
-            self.send_header("Content-Type", "application/xml")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(text)
-
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    counted = Counter() if injected is None else injected
+    proxy = _FaultyProxy(endpoint, iter(faults), counted, late_lists=late_lists)
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
     finally:
-        server.shutdown()
-        server.server_close()
+        proxy.shutdown()
+        proxy.server_close()
         thread.join(10)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the server answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        for header, value in self.headers:
+            if header.lower() == name:
+                return value
+        return None
+
+
+class _FaultyProxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(
+        self,
+        endpoint: str,
+        faults: Iterator[Fault | None],
+        injected: "Counter[str]",
+        *,
+        late_lists: bool,
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _FaultyHandler)
+        self.upstream = urlsplit(endpoint).netloc
+        self.injected = injected
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._late_lists = late_lists
+        self._lists: dict[str, _Answer] = {}  # the last answer, by request
+
+    def next_fault(self) -> Fault | None:
+        with self._lock:
+            return next(self._faults, None)
+
+    def late(self, path: str, answer: _Answer) -> _Answer:
+        """A list as it was when it was asked for the last time; any other answer as it is."""
+        if "list-type=2" not in path:
+            return answer
+        before = self._lists.get(path)
+        self._lists[path] = answer
+        if not self._late_lists or before is None or before.body == answer.body:
+            return answer
+        self.injected["late_list"] += 1
+        return before
+
+
+class _FaultyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _FaultyProxy
+
+    def answer(self) -> None:
+        request = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.server.next_fault()
+        if fault == "slow_down":
+            self.server.injected[fault] += 1
+            self._send_slow_down()
+            return
+        answer = self.server.late(self.path, self._ask(request))
+        if fault == "reset":
+            self.server.injected[fault] += 1
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
+        self._send_head(answer, fault)
+        self._send_body(answer, fault)
+
+    def _ask(self, request: bytes) -> _Answer:
+        upstream = HTTPConnection(self.server.upstream, timeout=30)
+        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():  # Host too: the client has signed it
+            upstream.putheader(name, value)
+        upstream.endheaders(request or None)
+        reply = upstream.getresponse()
+        body = reply.read()
+        upstream.close()
+        return _Answer(reply.status, reply.getheaders(), body)
+
+    def _send_head(self, answer: _Answer, fault: Fault | None) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            if name.lower() == "content-range" and fault == "other_range":
+                value = value.replace("bytes ", "bytes 1", 1)
+            if name.lower() not in _OWN_HEADERS:
+                self.send_header(name, value)
+        length = str(len(answer.body))
+        if self.command == "HEAD":
+            length = answer.header("content-length") or "0"
+        self.send_header("Content-Length", length)
+        self.end_headers()
+
+    def _send_body(self, answer: _Answer, fault: Fault | None) -> None:
+        body = answer.body
+        half = len(body) // 2
+        if fault in ("short_body", "slow_body") and half:
+            self.server.injected[fault] += 1
+            self.wfile.write(body[:half])
+            if fault == "slow_body":
+                time.sleep(_SLOWNESS)
+                self.wfile.write(body[half:])
+            self.close_connection = True
+        elif fault == "other_range" and answer.header("content-range"):
+            self.server.injected[fault] += 1
+            self.wfile.write(bytes(reversed(body)))
+        else:
+            self.wfile.write(body)
+
+    def _send_slow_down(self) -> None:
+        self.send_response_only(503)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(_SLOW_DOWN)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(_SLOW_DOWN)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        return

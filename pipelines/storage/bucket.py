@@ -40,6 +40,7 @@ class BucketPlace(Place):
     """A prefix in a bucket."""
 
     def stat(self, path: str) -> Entry | None:
+        """The object at `path`: one HEAD."""
         if not self._key(path):
             return None
         try:
@@ -50,6 +51,7 @@ class BucketPlace(Place):
         return Entry(path, head["ContentLength"], _etag(head), modified)
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """List a thousand objects a request, in the store's order."""
         own_key = self._key("")
         own_length = len(f"{own_key}/") if own_key else 0
         key = self._key(path)
@@ -73,6 +75,7 @@ class BucketPlace(Place):
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
     ) -> bytes:
+        """Read a range in one GET, and check version, range and length of the answer."""
         if length == 0:
             return b""
         request = self._object(path)
@@ -101,6 +104,7 @@ class BucketPlace(Place):
             raise
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
+        """Open an object for reading by ranges."""
         entry = self.stat(path)
         if version is not None and (entry is None or entry.version != version):
             raise source_changed(self.full(path))
@@ -109,20 +113,24 @@ class BucketPlace(Place):
         return cast(BinaryIO, RangeFile(self, path, entry.size, entry.version))
 
     def write(self, path: str, data: bytes) -> None:
+        """Put an object; one PUT."""
         address = self._address(path)
         s3_client().ask(self.full(path), "write", lambda fs: fs.pipe_file(address, data))
 
     def put_file(self, local: Path | str, path: str) -> None:
+        """Put a file; a large one as a multipart upload, which appears as a whole."""
         address = self._address(path)
         s3_client().ask(self.full(path), "write", lambda fs: fs.put_file(str(local), address))
 
     @contextmanager
     def new_file(self, path: str) -> Iterator[Path]:
+        """A local temporary file, which is uploaded at the end."""
         with local_temporary() as local:
             yield local
             self.put_file(local, path)
 
     def create(self, path: str, data: bytes) -> bool:
+        """Put an object under `If-None-Match: *`."""
         if self.exists(path):
             return False
         # Where the answer to our request is lost, the client repeats it, and the store says that
@@ -142,6 +150,7 @@ class BucketPlace(Place):
         return True
 
     def delete(self, path: str) -> None:
+        """Delete the object."""
         try:
             self._call(path, "delete", "delete_object", self._object(path))
         except MissingObjectError:

@@ -45,6 +45,7 @@ class FsspecPlace(Place):
     """A folder or prefix behind an fsspec file system."""
 
     def stat(self, path: str) -> Entry | None:
+        """The object at `path`, as far as the file system tells."""
         fs, full = self._locate(path)
         with self._explaining(path, "read"):
             try:
@@ -56,6 +57,7 @@ class FsspecPlace(Place):
         return _entry(path, facts)
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """List folder by folder."""
         fs, root = self._locate("")
         _, top = self._locate(path)
         with self._explaining(path, "list"):
@@ -79,6 +81,7 @@ class FsspecPlace(Place):
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
     ) -> bytes:
+        """Read a range; with a version, the object is looked at before and after."""
         entry = self._known(path, version)
         end = entry.size if length is None else min(offset + length, entry.size)
         if offset >= end:
@@ -96,26 +99,31 @@ class FsspecPlace(Place):
         return data
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
+        """Open an object for reading by ranges."""
         entry = self._known(path, version)
         return cast(BinaryIO, RangeFile(self, path, entry.size, entry.version))
 
     def write(self, path: str, data: bytes) -> None:
+        """Put an object, where the store shows it as a whole."""
         fs, full = self._locate(path, to_write=True)
         with self._explaining(path, "write"):
             fs.pipe_file(full, data)
 
     def put_file(self, local: Path | str, path: str) -> None:
+        """Put a file, where the store shows it as a whole."""
         fs, full = self._locate(path, to_write=True)
         with self._explaining(path, "write"):
             fs.put_file(str(local), full)
 
     @contextmanager
     def new_file(self, path: str) -> Iterator[Path]:
+        """A local temporary file, which is uploaded at the end."""
         with local_temporary() as local:
             yield local
             self.put_file(local, path)
 
     def create(self, path: str, data: bytes) -> bool:
+        """Put an object exclusively, where the file system can."""
         fs, full = self._locate(path, to_write=True)
         if self.exists(path):
             return False
@@ -129,6 +137,7 @@ class FsspecPlace(Place):
         return True
 
     def delete(self, path: str) -> None:
+        """Delete the object."""
         fs, full = self._locate(path, to_write=True)
         with self._explaining(path, "delete"), suppress(FileNotFoundError):
             fs.rm_file(full)

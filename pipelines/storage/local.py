@@ -35,6 +35,7 @@ class LocalPlace(Place):
     """A folder of this machine, or of a file system that it has mounted."""
 
     def stat(self, path: str) -> Entry | None:
+        """The file at `path`; links are followed."""
         with _explaining(self, path, "read"):
             try:
                 status = self._path(path).stat()
@@ -45,11 +46,13 @@ class LocalPlace(Place):
             return _entry(path, status)
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """List by name; folders behind links are not entered."""
         for entry in self._scan(path, recursive=recursive):
             if not _is_temporary(entry.name):
                 yield entry
 
     def leftovers(self, path: str = "") -> Iterator[Entry]:
+        """Temporary files of writers that were killed."""
         for entry in self._scan(path, recursive=True):
             if _is_temporary(entry.name):
                 yield entry
@@ -75,6 +78,7 @@ class LocalPlace(Place):
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
     ) -> bytes:
+        """Read part of a file."""
         with _explaining(self, path, "read"), self.open(path, version=version) as file:
             file.seek(offset)
             if length is None:
@@ -82,6 +86,7 @@ class LocalPlace(Place):
             return file.read(length)
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
+        """Open a plain file; pipes and devices are refused."""
         with _explaining(self, path, "read"):
             try:
                 # O_NONBLOCK: a pipe under that name must not hang the run.
@@ -103,10 +108,12 @@ class LocalPlace(Place):
             return file
 
     def write(self, path: str, data: bytes) -> None:
+        """Write a file in one step, by way of a temporary one."""
         with self.new_file(path) as local:
             local.write_bytes(data)
 
     def put_file(self, local: Path | str, path: str) -> None:
+        """Copy a file here in one step."""
         with (
             self.new_file(path) as temporary,
             Path(local).open("rb") as reader,
@@ -116,6 +123,7 @@ class LocalPlace(Place):
 
     @contextmanager
     def new_file(self, path: str) -> Iterator[Path]:
+        """A temporary file in the right folder, which is renamed at the end."""
         target = self._path(path)
         # An OSError in the caller's block is one of writing, too: disk full, most of all.
         with self._temporary(path) as temporary, _explaining(self, path, "write"):
@@ -125,6 +133,7 @@ class LocalPlace(Place):
             _flush(target.parent)
 
     def create(self, path: str, data: bytes) -> bool:
+        """Create a file exclusively, by a hard link to a finished temporary one."""
         target = self._path(path)
         with self._temporary(path) as temporary, _explaining(self, path, "write"):
             temporary.write_bytes(data)
@@ -144,6 +153,7 @@ class LocalPlace(Place):
             return True
 
     def delete(self, path: str) -> None:
+        """Remove a file."""
         with _explaining(self, path, "delete"), suppress(FileNotFoundError, NotADirectoryError):
             self._path(path).unlink()
 
@@ -167,7 +177,8 @@ class LocalPlace(Place):
         leaves = path.startswith("/") or ".." in path.split("/")
         if leaves or "\0" in path:
             raise UnusablePlaceError(
-                f"'{shown(path)}' would lie outside {shown(self.uri)}: it is not touched, rename it."
+                f"'{shown(path)}' would lie outside {shown(self.uri)}: it is not touched, "
+                "rename it."
             )
         return Path(self.uri, path)
 

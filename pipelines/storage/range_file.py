@@ -46,15 +46,19 @@ class RangeFile(io.RawIOBase):
         self.bytes_read = 0
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def seekable(self) -> bool:
+        """Always."""
         return True
 
     def tell(self) -> int:
+        """The position in the object, bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to another position, beyond the end too; nothing is read yet."""
         origins = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}
         position = origins[whence] + offset
         if position < 0:

@@ -1,6 +1,7 @@
 """Compressed tars: a tar inside a gzip stream, bounded when read, written like the original.
 
-The formats: RFC 1952 (gzip), RFC 1951 (deflate), and `pipelines.sources.formats.tar` for what is inside.
+The formats: RFC 1952 (gzip), RFC 1951 (deflate), and for what is inside
+`pipelines.sources.formats.tar`.
 
 A gzip stream can only be read from its beginning, so `Member.offset` is -1 for all members, the
 index reads everything, and reading some members reads up to the last of them.
@@ -78,10 +79,12 @@ class BoundedGzip(gzip.GzipFile):
         self._most = max(BOMB_STREAM, BOMB_RATIO * packed)
 
     def read(self, size: int | None = -1) -> bytes:
+        """Read on, unless too much was unpacked already."""
         self._check(self.tell())
         return super().read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a position of the unpacked stream; going back begins anew."""
         self._check(offset)  # a stream seeks forward by reading
         return super().seek(offset, whence)
 
@@ -167,7 +170,7 @@ def read(
 def rewrite(
     source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
 ) -> set[int]:
-    """Copy a tar.gz with new payloads for these members; see `pipelines.sources.formats.tar.rewrite`."""
+    """Copy a tar.gz with new payloads for these members; see `tar.rewrite`."""
     source.seek(0)
     header = _read_header(source)
     source.seek(0)

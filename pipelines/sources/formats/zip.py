@@ -1,8 +1,8 @@
 """Zip archives: their members and payloads; writing one anew is in `zip_splice`.
 
-The format, with its clauses in APPNOTE.TXT, is told in `pipelines.sources.formats.zip_headers`. `zipfile`
-reads the directory. What it leaves to be done is: members that claim impossible sizes or offsets,
-an empty directory in front of an archive that is not empty, and reading members by range.
+The format, with its clauses in APPNOTE.TXT, is told in `zip_headers`. `zipfile` reads the
+directory. Three things are left to do here: bound the sizes and offsets that members claim, refuse
+an empty directory in an archive that is not empty, and read members by range.
 
 The directory says where a member's local header is, but not how long that is, so `Member.offset` is
 the offset of the local header. A range for a member is made long enough for the header, with some

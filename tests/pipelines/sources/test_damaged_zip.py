@@ -101,21 +101,21 @@ def test_a_zip_that_says_it_is_empty_and_is_not_is_damaged(tmp_path: Path) -> No
     assert index(the_only_source(tmp_path / "z.zip")).members == ()
 
 
-@pytest.mark.parametrize("said", [1 << 32, 1 << 63, (1 << 64) - 1])
-@pytest.mark.parametrize("field", [0, 1, 2], ids=["size", "packed size", "place"])
+@pytest.mark.parametrize("claim", [1 << 32, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("field", [0, 1, 2], ids=["size", "packed size", "offset"])
 def test_numbers_that_cannot_be_make_a_member_unreadable_and_no_more(
-    tmp_path: Path, said: int, field: int
+    tmp_path: Path, claim: int, field: int
 ) -> None:
     """A zip64 directory may say anything up to 2**64, and neither a read nor the manifest may
     stumble over it.
     """
     data = bytearray(zip_of([("a.png", PNG), ("b.png", PNG)], zipfile.ZIP_STORED))
     directory = data.index(b"PK\1\2")
-    for place, kind in ((20, "<I"), (24, "<I"), (42, "<I")):
-        struct.pack_into(kind, data, directory + place, 0xFFFFFFFF)
+    for offset in (20, 24, 42):
+        struct.pack_into("<I", data, directory + offset, 0xFFFFFFFF)
     struct.pack_into("<H", data, directory + 30, 28)
     numbers = [len(PNG), len(PNG), 0]
-    numbers[field] = said
+    numbers[field] = claim
     extra = struct.pack("<2H3Q", 1, 24, *numbers)
     name_end = directory + 46 + len("a.png")
     data[name_end:name_end] = extra

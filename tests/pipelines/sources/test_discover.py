@@ -38,7 +38,7 @@ def collection(folder: Path) -> None:
         (folder / path).write_bytes(data)
 
 
-def found(src: str) -> list[tuple[str, str]]:
+def sources_of(src: str) -> list[tuple[str, str]]:
     return [(source.path, source.kind) for source in discover(src)]
 
 
@@ -53,15 +53,15 @@ WHOLE_COLLECTION = [
 
 def test_a_folder_holds_archives_and_folders_of_loose_files(tmp_path: Path) -> None:
     collection(tmp_path)
-    assert found(str(tmp_path)) == WHOLE_COLLECTION
-    assert found(f"file://{tmp_path}") == WHOLE_COLLECTION
+    assert sources_of(str(tmp_path)) == WHOLE_COLLECTION
+    assert sources_of(f"file://{tmp_path}") == WHOLE_COLLECTION
 
 
 def test_a_bucket_looks_the_same(bucket: Path) -> None:
     collection(bucket / "looks")
-    assert found("s3://box/looks") == WHOLE_COLLECTION
-    assert found("s3://box/looks/box/*.zip") == [("all.zip", "zip")]
-    assert found("s3://box/looks/old.TAR") == [("old.TAR", "tar")]
+    assert sources_of("s3://box/looks") == WHOLE_COLLECTION
+    assert sources_of("s3://box/looks/box/*.zip") == [("all.zip", "zip")]
+    assert sources_of("s3://box/looks/old.TAR") == [("old.TAR", "tar")]
 
 
 def test_every_kind_of_source_gives_the_same_members(tmp_path: Path, bucket: Path) -> None:
@@ -93,8 +93,8 @@ def test_a_folder_source_holds_what_is_loose_in_it(tmp_path: Path) -> None:
         ("top.jpg", "image"),
     ]
     assert [name for name, _ in all_payloads(loose)] == ["a.bmp", "b.jpg"]
-    place, pattern = folder_of(loose)
-    assert (place.uri, pattern) == (str(tmp_path / "box" / "loose"), "")
+    folder, pattern = folder_of(loose)
+    assert (folder.uri, pattern) == (str(tmp_path / "box" / "loose"), "")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_glob_keeps_paths_from_its_first_wildcard_on(
     tmp_path: Path, pattern: str, expected: list[tuple[str, str]]
 ) -> None:
     collection(tmp_path)
-    assert found(f"{tmp_path}/{pattern}") == expected
+    assert sources_of(f"{tmp_path}/{pattern}") == expected
 
 
 def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:

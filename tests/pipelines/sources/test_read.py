@@ -126,8 +126,8 @@ def test_a_mutated_archive_is_indexed_or_damaged_but_nothing_else(tmp_path: Path
     ):
         for _ in range(150):
             data = bytearray(make(BOX))
-            for place in rng.integers(0, len(data), 3):
-                data[place] = rng.integers(0, 256)
+            for spoilt in rng.integers(0, len(data), 3):
+                data[spoilt] = rng.integers(0, 256)
             data = data[: rng.integers(1, len(data))] if rng.random() < 0.3 else data
             (tmp_path / name).write_bytes(data)
             try:

@@ -150,21 +150,22 @@ def central_zip64(data: bytes) -> bytes:
     """
     end = data.rindex(b"PK\5\6")
     count, size, start = struct.unpack_from("<H2I", data, end + 10)
-    directory, place = b"", start
+    directory = b""
+    entry = start
     for _ in range(count):
-        fixed = bytearray(data[place : place + 46])
+        fixed = bytearray(data[entry : entry + 46])
         name, extra, comment = struct.unpack_from("<3H", fixed, 28)
         packed, unpacked = struct.unpack_from("<2I", fixed, 20)
         (offset,) = struct.unpack_from("<I", fixed, 42)
         struct.pack_into("<2I", fixed, 20, 0xFFFFFFFF, 0xFFFFFFFF)
         struct.pack_into("<I", fixed, 42, 0xFFFFFFFF)
         struct.pack_into("<H", fixed, 30, extra + 28)
-        names_and_extras = data[place + 46 : place + 46 + name + extra]
+        names_and_extras = data[entry + 46 : entry + 46 + name + extra]
         directory += (
             fixed + names_and_extras + struct.pack("<2H3Q", 1, 24, unpacked, packed, offset)
         )
-        place += 46 + name + extra + comment
-        directory += data[place - comment : place]
+        entry += 46 + name + extra + comment
+        directory += data[entry - comment : entry]
     record = struct.pack(
         "<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(directory), start
     )
@@ -193,7 +194,7 @@ def test_a_zip_of_which_nothing_is_changed_is_the_same_bytes(shape: dict[str, An
 
 
 def with_offset(data: bytes, name: bytes, offset: int) -> bytes:
-    """The zip whose directory says another place of this member."""
+    """The zip whose directory states another offset of this member."""
     entry = data.rindex(name) - 46
     return data[: entry + 42] + struct.pack("<I", offset) + data[entry + 46 :]
 
