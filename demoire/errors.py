@@ -1,8 +1,9 @@
 """The errors a user can meet, each with an exit status and a sentence that says the way out.
 
 The command line prints `str(error)` and exits with `error.exit_code`; nothing else decides either.
-`ImageError` is the exception that does not end a run: it sends one image into quarantine under its
-`reason`.
+`ImageError` alone does not end a run: it sends one image into quarantine under its `reason`.
+
+The tree, with exit statuses:
 
     DemoireError                    3   the run failed
     ├── UsageError                  2   bad usage or bad input
@@ -27,8 +28,9 @@ class DemoireError(Exception):
 
 
 class UsageError(DemoireError):
-    """Bad usage or bad input: a missing source, an unknown device, an unwritable destination. Exit
-    status 2.
+    """Bad usage or bad input: a missing source, an unknown device, a value out of range.
+
+    Exit status 2.
     """
 
     exit_code = 2
@@ -42,16 +44,19 @@ class StorageError(DemoireError):
 
 
 class UnusablePlaceError(StorageError, UsageError):
-    """A place that stays unusable until the user puts it right: no such bucket, refused
-    credentials, a path that does not exist, a destination that cannot be written. Exit status 2.
+    """A place that stays unusable until the user puts it right.
+
+    There is no such bucket or path, credentials are refused, or a destination cannot be written.
+    Exit status 2.
     """
 
     exit_code = 2
 
 
 class WeightsError(UsageError):
-    """Weights that are missing, damaged, of a newer format, or of another architecture. Exit status
-    2.
+    """Weights that are missing, damaged, of a newer format, or of another architecture.
+
+    Exit status 2.
     """
 
 
@@ -60,24 +65,31 @@ class ConfigError(UsageError):
 
 
 class SourceChangedError(DemoireError):
-    """A source is no longer the object that was planned. Running the same command again plans it
-    anew.
+    """A source is no longer the object that was planned.
+
+    Exit status 3; running the same command again plans it anew.
     """
 
 
 class StoppedError(DemoireError):
-    """The run was asked to stop, and did in good order. Running the same command again goes on."""
+    """The run was asked to stop, and did so in good order.
+
+    Exit status 3; running the same command again goes on where it ended.
+    """
 
 
 class ProofError(DemoireError):
-    """The count at the end did not come out: planned differs from cleaned + copied +
-    quarantined.
+    """The count at the end does not come out: planned is not cleaned + copied + quarantined.
+
+    Exit status 3.
     """
 
 
 class ImageError(DemoireError):
-    """One image that cannot be cleaned. The run goes on; the image is copied through and
-    quarantined.
+    """One image that cannot be cleaned; it is copied as it is, and the run goes on.
+
+    Attributes:
+        reason: Why; it says as well whether the image is quarantined.
     """
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -85,4 +97,5 @@ class ImageError(DemoireError):
         self.reason: Reason = reason
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[Reason, str]]:
+        """Pickle with the reason, since images are decoded in processes of their own."""
         return type(self), (self.reason, str(self))

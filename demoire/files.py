@@ -1,10 +1,12 @@
 """Writing a file of this machine in one step: readers see the old file or the new one, never half.
 
 The new content goes to a temporary file in the same folder, is flushed to disk, and takes the name
-at the end. What dies in between leaves the old file, and a temporary one beside it.
+at the end. What dies in between leaves the old file, and a temporary one beside it whose name
+begins with `.demoire-`. The flush costs some milliseconds, on a busy disk some tens.
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,9 @@ from pathlib import Path
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; when the block ends well it becomes `path`.
+
+    The temporary name is short and of no other writer, so several processes may write one file at
+    a time: the last one to finish wins.
 
     Args:
         path: The file to be. Its folder has to exist.
@@ -23,9 +28,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The file cannot be written or moved.
     """
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = path.with_name(f".demoire-{secrets.token_hex(8)}.part")
     try:
         yield unfinished
+        # Without it the new name may reach the disk before the bytes do.
         _flush(unfinished)
         unfinished.replace(path)
     except BaseException:
@@ -44,6 +50,6 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the file's bytes are on disk: a rename may reach it before they do."""
+    """Wait until the file's bytes are on disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

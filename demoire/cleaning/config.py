@@ -1,5 +1,7 @@
-"""What decides how images are cleaned. Apart from the Cleaner, because whoever plans or reads needs
-no torch for it.
+"""What decides how images are cleaned, and the digest of all that can change the outcome.
+
+Apart from the Cleaner, because whoever plans or reports needs no torch for it. The fingerprint
+reads the weights files, of which only a checkpoint of another program (.pth, .pt) imports torch.
 """
 
 import hashlib
@@ -17,36 +19,59 @@ CLEANING_VERSION = "1"  # to be raised whenever the same weights would give othe
 
 @dataclass(frozen=True)
 class CleanerConfig:
-    """What decides how images are cleaned. Raises UsageError for values out of range."""
+    """What decides how images are cleaned.
 
-    gate: Literal["auto", "off"] = "auto"  # off: every cell is restored, whatever the detector says
-    # image score from which an image is cleaned; None: the weights' own
+    Attributes:
+        gate: "auto": only images with moiré are restored. "off": every cell is, whatever the
+            detector says.
+        threshold: Image score from which an image is cleaned, 0..1; None for the weights' own.
+        detector: Name of shipped weights, or path of a .safetensors file.
+        restorer: The same, or path of a checkpoint (.pth, .pt).
+        device: auto, cpu, cuda or cuda:N.
+        max_megapixels: MP above which an image is not decoded.
+        max_side: px of the longer side above which an image is not decoded.
+        tile: px that a restorer tile has at most on each side, without its halo.
+        threads: Of torch on the CPU; 0 for one on each core. A Cleaner leaves its process alone:
+            whoever owns the process passes this to `use_threads`.
+    """
+
+    gate: Literal["auto", "off"] = "auto"
     threshold: float | None = None
-    detector: str = "detector"  # name of shipped weights, or path of a .safetensors file
-    restorer: str = "restorer"  # the same, or path of a checkpoint (.pth, .pt)
-    device: str = "auto"  # auto, cpu, cuda, cuda:N
+    detector: str = "detector"
+    restorer: str = "restorer"
+    device: str = "auto"
     max_megapixels: float = MAX_MEGAPIXELS
-    max_side: int = MAX_SIDE  # px
-    tile: int = 1024  # px that a restorer tile has at most on each side, without its halo
-    threads: int = 0  # of torch on the CPU; 0: all there are
+    max_side: int = MAX_SIDE
+    tile: int = 1024
+    threads: int = 0
 
     def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UsageError: One of them is out of range.
+        """
         if self.gate not in ("auto", "off"):
             raise UsageError(f"There is no gate '{self.gate}'; use auto or off.")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UsageError(
                 f"The threshold {self.threshold} is not a probability; use a number from 0 to 1."
             )
-        if self.tile < CELL or self.threads < 0 or min(self.max_megapixels, self.max_side) <= 0:
+        has_limits = self.max_megapixels > 0 and self.max_side > 0
+        if self.tile < CELL or self.threads < 0 or not has_limits:
             raise UsageError(
-                f"tile is at least {CELL} px, threads at least 0, max_megapixels and max_side above 0."
+                f"tile is at least {CELL} px, threads at least 0, "
+                "max_megapixels and max_side above 0."
             )
 
     def fingerprint(self) -> str:
-        """sha256, 64 hex digits, over all that can change the output; the device and the threads
-        are not of it.
+        """sha256, 64 hex digits, over all that can change the output.
 
-        Raises WeightsError when weights cannot be found.
+        It is the key by which finished work is never done again. The device and the threads are
+        left out, since they do not decide about an image.
+
+        Raises:
+            WeightsError: Weights are missing or damaged.
         """
         decides = {
             "cleaning": CLEANING_VERSION,

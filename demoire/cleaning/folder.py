@@ -1,20 +1,19 @@
-"""Images at hand: files and folders named on the command line, cleaned or judged one by one without
-Ray or Prefect.
+"""Images at hand: files and folders of this machine, cleaned or judged without Ray or Prefect.
 
 Needs nothing above `demoire`, so it starts as fast as torch does. Names are kept: a file goes to
-DIR/NAME.EXT, a file found in a named folder to DIR/its path in that folder. What would be
-overwritten wrongly (an input by its own output, or two inputs by one name) is refused before
+OUT/NAME.EXT, a file found in a named folder to OUT/its path in that folder. What would be
+overwritten wrongly (an input by its own output, or one output by another) is refused before
 anything is written.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demoire.errors import ImageError, UsageError
+from demoire.files import whole_file
 from demoire.imaging.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -24,8 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalImage:
-    """One image file, and its path relative to the folder that the user named (or its name
-    alone).
+    """An image file.
+
+    Attributes:
+        path: Where it is.
+        relative: Its path in the folder that the user named; of a named file its name alone.
     """
 
     path: Path
@@ -34,7 +36,7 @@ class LocalImage:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the detector says of one image; `error` instead where the image could not be read."""
+    """What the detector says about one image; `error` instead where it could not be read."""
 
     path: Path
     detection: "Detection | None"
@@ -42,84 +44,96 @@ class Judged:
 
 
 def find_images(paths: Sequence[Path]) -> list[LocalImage]:
-    """The named files as they are, and of named folders all files with an image's suffix, in order
-    of name.
+    """The named files as they are, and all images in the named folders, in order of name.
+
+    In a folder, an image is a file with an image's suffix.
 
     Raises:
-        UsageError: a path does not exist, or nothing was found at all.
+        UsageError: A path does not exist, or there is no image at all.
     """
-    found: list[LocalImage] = []
+    images: list[LocalImage] = []
     for path in paths:
         if path.is_dir():
-            files = sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in _SUFFIXES and file.is_file()
-            )
-            found += [LocalImage(file, file.relative_to(path)) for file in files]
+            images += _images_in(path)
         elif path.exists():
-            found.append(LocalImage(path, Path(path.name)))
+            images.append(LocalImage(path, Path(path.name)))
         else:
             raise UsageError(f"{path} does not exist; check the path.")
-    if not found:
+    if not images:
         names = ", ".join(str(path) for path in paths)
         raise UsageError(f"There is no image in {names}; name files, or folders that hold some.")
-    return found
+    return images
 
 
-_SUFFIXES = frozenset("." + suffix.lower().lstrip(".") for suffix in IMAGE_SUFFIXES)
+def _images_in(folder: Path) -> list[LocalImage]:
+    images = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            images.append(LocalImage(path, path.relative_to(folder)))
+    return images
 
 
 def plan_outputs(images: Sequence[LocalImage], out: Path) -> list[Path]:
-    """Where each image goes under `out`.
+    """Where each image goes under `out`, in the order given.
 
     Raises:
-        UsageError: an output would be an input, or two inputs share one output.
+        UsageError: An output would be an input, or two images share one output.
     """
     inputs = {image.path.resolve() for image in images}
-    taken: dict[Path, Path] = {}
+    planned: dict[Path, Path] = {}  # output: input
     for image in images:
         target = out / image.relative
         if target.resolve() in inputs:
             raise UsageError(
                 f"{target} is an input and would be overwritten; choose another folder with -o."
             )
-        if target in taken:
+        if target in planned:
             raise UsageError(
-                f"{taken[target]} and {image.path} would both become {target}; clean them in two runs."
+                f"{planned[target]} and {image.path} would both become {target}; "
+                "clean them in two runs."
             )
-        taken[target] = image.path
-    return list(taken)
+        planned[target] = image.path
+    return list(planned)
 
 
 def fix_images(
     images: Sequence[LocalImage], out: Path, cleaner: "Cleaner"
 ) -> Iterator[tuple[LocalImage, "Cleaned"]]:
-    """Clean the images into `out`, in order of completion; one that needs nothing arrives there
-    byte for byte.
+    """Clean the images into `out`; one that needs nothing arrives there byte for byte.
+
+    Yields:
+        Each image with its result, once it is written, in order of completion.
+
+    Raises:
+        UsageError: An image cannot be read, an output cannot be written, or as `plan_outputs`.
     """
     targets = plan_outputs(images, out)
-    payloads = ((number, read_image(image.path)) for number, image in enumerate(images))
-    for number, cleaned in cleaner.clean_many(payloads):
-        _write(targets[number], cleaned.data, images[number].path)
-        yield images[number], cleaned
+    payloads = ((index, read_image(image.path)) for index, image in enumerate(images))
+    for index, cleaned in cleaner.clean_many(payloads):
+        image = images[index]
+        _write(targets[index], cleaned.data, image.path)
+        yield image, cleaned
 
 
 def judge_images(images: Sequence[LocalImage], cleaner: "Cleaner") -> Iterator[Judged]:
-    """What the detector says, in the order given; an image that cannot be read is told as such, and
-    the rest go on.
-    """
+    """What the detector says, in the order given; what cannot be read does not stop the others."""
     for image in images:
         try:
-            yield Judged(image.path, cleaner.detect(read_image(image.path)), None)
+            detection = cleaner.detect(read_image(image.path))
         except ImageError as error:
             yield Judged(image.path, None, f"{error.reason}: {error}")
         except UsageError as error:
             yield Judged(image.path, None, f"unreadable: {error}")
+        else:
+            yield Judged(image.path, detection, None)
 
 
 def read_image(path: Path) -> bytes:
-    """The file's bytes; UsageError where the system does not give them."""
+    """The file's bytes.
+
+    Raises:
+        UsageError: The system does not give them.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -130,17 +144,11 @@ def _write(target: Path, data: bytes, source: Path) -> None:
     """Write whole or not at all, with the source's own permissions and times."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".demoire-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
+        with whole_file(target) as unfinished:
+            unfinished.write_bytes(data)
             facts = source.stat()
-            os.chmod(temporary, facts.st_mode & 0o777)
-            os.utime(temporary, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            unfinished.chmod(facts.st_mode & 0o777)
+            os.utime(unfinished, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     except OSError as error:
         raise UsageError(
             f"{target} cannot be written: {error.strerror or error}; choose another -o."

@@ -1,49 +1,12 @@
-"""How an image is cut up and put together again, over all sizes and all patterns of flagged
-cells.
-"""
-
-from dataclasses import dataclass
+"""How an image is cut up, over all sizes and all patterns of flagged cells."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from demoire.cleaning.blend import FEATHER, blend, coverage, tile_shares
-from demoire.cleaning.grid import SLIVER, Box, Grid, Tile, plan_tiles
+from demoire.cleaning.grid import SLIVER, Grid, plan_tiles
 from demoire.moire import CELL
-
-sizes = st.one_of(
-    st.integers(1, 900), st.sampled_from([255, 256, 257, 319, 320, 512, 575, 576, 768])
-)
-
-
-@dataclass(frozen=True)
-class Case:
-    grid: Grid
-    flagged: tuple[int, ...]
-    tiles: tuple[Tile, ...]
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    grid = Grid(draw(sizes), draw(sizes))
-    flagged = tuple(sorted(draw(st.sets(st.integers(0, len(grid) - 1), min_size=1))))
-    side = draw(st.sampled_from([256, 512, 1024]))
-    return Case(
-        grid,
-        flagged,
-        plan_tiles(grid, flagged, side=side, halo=draw(st.integers(0, 100)), multiple=32),
-    )
-
-
-def painted(grid: Grid, boxes: list[Box]) -> NDArray[np.int64]:
-    """How many of the boxes cover each pixel."""
-    count = np.zeros((grid.height, grid.width), np.int64)
-    for box in boxes:
-        count[box.slices] += 1
-    return count
+from tests.demoire.cleaning.cases import Case, cases, painted, sizes
 
 
 @given(height=sizes, width=sizes)
@@ -100,72 +63,6 @@ def test_windows_lie_on_the_restorers_grid_and_hold_what_is_used(case: Case) -> 
         assert window.shape[0] % 32 == 0 and window.shape[1] % 32 == 0
         assert np.array_equal(window[tile.used], pixels[tile.reach.slices])
         assert tile.core.common(tile.reach) == tile.core
-
-
-@given(case=cases())
-@settings(max_examples=50, deadline=None)
-def test_weights_sum_to_one_wherever_something_changes(case: Case) -> None:
-    total = np.zeros((case.grid.height, case.grid.width), np.float64)
-    for tile in case.tiles:
-        total[tile.reach.slices] += tile_shares(tile, tile.reach)
-    mask = case.grid.mask(case.flagged)
-    expected = coverage(case.grid, mask, Box(0, 0, case.grid.height, case.grid.width))
-    assert np.allclose(total, expected, atol=1e-5)
-    for cell in case.flagged:
-        here = case.grid.box(cell).slices
-        assert np.allclose(total[here] / expected[here], 1, atol=1e-4)
-
-
-@given(case=cases(), dtype=st.sampled_from([np.uint8, np.uint16]))
-@settings(max_examples=50, deadline=None)
-def test_cells_that_are_not_flagged_keep_their_pixels(case: Case, dtype: type) -> None:
-    full = np.iinfo(dtype).max
-    pixels = (
-        np.random.default_rng(1)
-        .integers(0, full // 2, (case.grid.height, case.grid.width, 1))
-        .astype(dtype)
-    )
-    changes = [
-        np.full((tile.reach.height, tile.reach.width, 1), 0.25, np.float32) for tile in case.tiles
-    ]
-    out = blend(pixels, case.grid, case.flagged, case.tiles, changes)
-    difference = out.astype(np.int64) - pixels
-    outside = painted(case.grid, [case.grid.box(cell) for cell in case.flagged]) == 0
-    assert out.dtype == dtype
-    assert (difference[outside] == 0).all()
-    # One constant change has no seam anywhere: all of it well inside, and steps as small as the
-    # fade's next to others.
-    step = 0.25 * full / (FEATHER + 1) + 2
-    assert np.abs(np.diff(difference[:, :, 0], axis=0, prepend=difference[:1, :, 0])).max() <= step
-    assert np.abs(np.diff(difference[:, :, 0], axis=1, prepend=difference[:, :1, 0])).max() <= step
-    if not outside.any():
-        assert np.abs(difference - 0.25 * full).max() <= 0.5 + 1e-2
-
-
-def test_neighbouring_tiles_that_disagree_meet_in_a_slope() -> None:
-    grid = Grid(256, 512)
-    tiles = plan_tiles(grid, range(2), side=256, halo=64, multiple=32)
-    changes = [
-        np.full((tile.reach.height, tile.reach.width, 3), i * 0.4, np.float16)
-        for i, tile in enumerate(tiles)
-    ]
-    out = blend(np.full((256, 512, 3), 50, np.uint8), grid, range(2), tiles, changes)
-    assert (out[:, :200] == 50).all() and (out[:, 312:] == 152).all()
-    assert np.diff(out.astype(int), axis=1).max() <= 4
-
-
-def test_values_do_not_run_over() -> None:
-    grid = Grid(64, 64)
-    tiles = plan_tiles(grid, [0], side=256, halo=64, multiple=32)
-    for change, expected in ((0.9, 255), (-0.9, 0)):
-        out = blend(
-            np.full((64, 64, 3), 128, np.uint8),
-            grid,
-            [0],
-            tiles,
-            [np.full((64, 64, 3), change, np.float16)],
-        )
-        assert (out == expected).all()
 
 
 def test_larger_tiles_spend_less_on_their_halo() -> None:

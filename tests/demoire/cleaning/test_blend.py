@@ -1,0 +1,97 @@
+"""How restored tiles are put together again, without a seam and without a change elsewhere."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demoire.cleaning.blend import blend, coverage, fade, tile_shares
+from demoire.cleaning.grid import Box, Grid, plan_tiles
+from tests.demoire.cleaning.cases import Case, cases, painted
+
+
+@given(case=cases())
+@settings(max_examples=50, deadline=None)
+def test_shares_sum_to_one_wherever_something_changes(case: Case) -> None:
+    total = np.zeros((case.grid.height, case.grid.width), np.float64)
+    for tile in case.tiles:
+        total[tile.reach.slices] += tile_shares(tile, tile.reach)
+    mask = case.grid.mask(case.flagged)
+    expected = coverage(case.grid, mask, Box(0, 0, case.grid.height, case.grid.width))
+    assert np.allclose(total, expected, atol=1e-5)
+    for cell in case.flagged:
+        here = case.grid.box(cell).slices
+        assert np.allclose(total[here] / expected[here], 1, atol=1e-4)
+
+
+@given(case=cases(), dtype=st.sampled_from([np.uint8, np.uint16]))
+@settings(max_examples=50, deadline=None)
+def test_cells_that_are_not_flagged_keep_their_pixels(case: Case, dtype: type) -> None:
+    full = np.iinfo(dtype).max
+    pixels = (
+        np.random.default_rng(1)
+        .integers(0, full // 2, (case.grid.height, case.grid.width, 1))
+        .astype(dtype)
+    )
+    changes = [
+        np.full((tile.reach.height, tile.reach.width, 1), 0.25, np.float32) for tile in case.tiles
+    ]
+    out = blend(pixels, case.grid, case.flagged, case.tiles, changes)
+    difference = out.astype(np.int64) - pixels
+    outside = painted(case.grid, [case.grid.box(cell) for cell in case.flagged]) == 0
+    assert out.dtype == dtype
+    assert (difference[outside] == 0).all()
+    # One constant change has no seam anywhere: all of it well inside, and steps as small as the
+    # fade's next to others.
+    step = 0.25 * full / 25 + 2
+    assert np.abs(np.diff(difference[:, :, 0], axis=0, prepend=difference[:1, :, 0])).max() <= step
+    assert np.abs(np.diff(difference[:, :, 0], axis=1, prepend=difference[:, :1, 0])).max() <= step
+    if not outside.any():
+        assert np.abs(difference - 0.25 * full).max() <= 0.5 + 1e-2
+
+
+def test_neighbouring_tiles_that_disagree_meet_in_a_slope() -> None:
+    grid = Grid(256, 512)
+    tiles = plan_tiles(grid, range(2), side=256, halo=64, multiple=32)
+    changes = [
+        np.full((tile.reach.height, tile.reach.width, 3), i * 0.4, np.float16)
+        for i, tile in enumerate(tiles)
+    ]
+    out = blend(np.full((256, 512, 3), 50, np.uint8), grid, range(2), tiles, changes)
+    assert (out[:, :200] == 50).all() and (out[:, 312:] == 152).all()
+    assert np.diff(out.astype(int), axis=1).max() <= 4
+
+
+def test_values_do_not_run_over() -> None:
+    grid = Grid(64, 64)
+    tiles = plan_tiles(grid, [0], side=256, halo=64, multiple=32)
+    for change, expected in ((0.9, 255), (-0.9, 0)):
+        out = blend(
+            np.full((64, 64, 3), 128, np.uint8),
+            grid,
+            [0],
+            tiles,
+            [np.full((64, 64, 3), change, np.float16)],
+        )
+        assert (out == expected).all()
+
+
+def test_the_change_fades_in_over_24_pixels_inside_a_flagged_cell() -> None:
+    """The left one of two cells is flagged: nothing beyond column 256, all of it from 231 down."""
+    grid = Grid(256, 512)
+    faded = fade(grid, grid.mask([0]), Box(0, 0, 256, 512))
+    slope = faded[128, 256 - 24 : 256]
+    assert (faded[:, 256:] == 0).all()
+    assert (faded[:, : 256 - 24] == 1).all()
+    assert np.allclose(slope, np.arange(24, 0, -1) / 25, atol=1e-3)
+
+
+def test_at_the_edge_of_the_picture_nothing_fades() -> None:
+    grid = Grid(256, 512)
+    assert (fade(grid, grid.mask([0, 1]), Box(0, 0, 256, 512)) == 1).all()
+
+
+def test_neighbouring_tiles_share_16_pixels_on_each_side_of_their_edge() -> None:
+    left, right = plan_tiles(Grid(256, 512), range(2), side=256, halo=64, multiple=32)
+    row = tile_shares(left, Box(100, 240, 101, 272))[0]
+    assert (left.reach.right, right.reach.left) == (272, 240)
+    assert np.allclose(row, 1 - (np.arange(32) + 0.5) / 32)

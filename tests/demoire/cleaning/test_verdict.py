@@ -1,0 +1,73 @@
+"""The rules: when an image counts as having moiré, and what no restorer can have meant."""
+
+import numpy as np
+import pytest
+
+from demoire.cleaning.verdict import Rules, can_be_judged, detection_from, is_sound
+
+RULES = Rules(
+    restore_all=False,
+    threshold=0.5,
+    cell_threshold=0.3,
+    tile_side=1024,
+    max_megapixels=500,
+    max_side=100_000,
+)
+
+
+def screens(*moire: float) -> np.ndarray:
+    """(cells, 4) probabilities of cells that are a screen or nothing."""
+    return np.array([(1 - p, p, 0, 0) for p in moire], np.float32)
+
+
+def test_without_cells_there_is_no_moire() -> None:
+    detection = detection_from(np.zeros((0, 4), np.float32), RULES)
+    assert (detection.moire, detection.kind, detection.cells, detection.flagged) == (
+        0,
+        "none",
+        0,
+        (),
+    )
+
+
+def test_below_the_threshold_no_cell_is_flagged_however_sure_the_detector_is_of_it() -> None:
+    detection = detection_from(screens(0.6, 0.01, 0.01, 0.01, 0.01), RULES)
+    assert detection.moire < 0.5
+    assert (detection.kind, detection.cells, detection.flagged) == ("none", 5, ())
+
+
+def test_from_the_threshold_on_cells_are_flagged_by_their_own_lower_one() -> None:
+    detection = detection_from(screens(0.99, 0.31, 0.29, 0.99), RULES)
+    assert (detection.kind, detection.flagged) == ("screen", (0, 1, 3))
+
+
+@pytest.mark.parametrize(("size", "judged"), [((32, 32), True), ((31, 900), False)])
+def test_a_picture_is_judged_from_32_pixels_on(size: tuple[int, int], judged: bool) -> None:
+    assert can_be_judged(*size) is judged
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("lightness", "change", "sound"),
+    [
+        (0.5, 0.0, True),
+        (0.5, -0.24, True),
+        (0.5, 0.26, False),  # more than a quarter of full scale
+        (0.2, -0.11, True),
+        (0.2, -0.13, False),  # more than half of the light is gone
+        (0.0, 0.01, True),
+        (0.5, float("nan"), False),
+        (0.5, float("inf"), False),
+    ],
+)
+def test_what_is_added_has_to_be_small_and_finite(
+    dtype: type, lightness: float, change: float, sound: bool
+) -> None:
+    before = np.full((64, 64, 3), round(lightness * np.iinfo(dtype).max), dtype)
+    assert is_sound(np.full((64, 64, 3), change, np.float32), before) is sound
+
+
+def test_one_pixel_that_is_not_a_number_spoils_its_tile() -> None:
+    change = np.zeros((64, 64, 3), np.float16)
+    change[33, 21, 1] = np.nan
+    assert not is_sound(change, np.full((64, 64, 3), 128, np.uint8))
