@@ -550,11 +550,9 @@ def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
     harmless, deadly = draw(True, 400), draw(True, 401)
     write_zip(tmp_path / "box" / "a.zip", {"harmless.jpg": harmless, "deadly.jpg": deadly})
     job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
-    die = "if arguments[0].name == 'deadly.jpg': os._exit(1)"
-    assert (
-        exit_status(job, tmp_path / "hook", die, at="pipelines.sources.formats.zip.zip_payload")
-        == 0
-    )
+    die = "if arguments[1].name == 'deadly.jpg': os._exit(1)"
+    unpacking = "pipelines.sources.formats.zip._payload"
+    assert exit_status(job, tmp_path / "hook", die, at=unpacking) == 0
     assert outcomes(tmp_path / "out") == {
         "a.zip/deadly.jpg": ("quarantined", "native_crash"),
         "a.zip/harmless.jpg": ("cleaned", None),
