@@ -12,6 +12,7 @@ from pathlib import Path
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
+from demoire.imaging.rgb import decode_rgb
 from demoire.measure.blur import oracle_blur
 from demoire.measure.detection import calibration_error, detector_figures, reliability
 from demoire.measure.likeness import colour_difference, psnr, ssim
@@ -36,7 +37,6 @@ from pipelines.evaluation.folder import (
     unreadable,
 )
 from pipelines.evaluation.labels import UNNAMED, TrueLabel, read_labels
-from pipelines.report.previews import rgb
 
 SAME = 100.0  # dB, for pictures that are equal to the bit: infinity is no JSON and has no mean
 STRENGTHS = (0.0, 4.0, 8.0, 16.0)  # where the classes of strength begin, RMS in 1/255
@@ -98,7 +98,7 @@ def clean_pairs(
 def _measure(pair: PairFiles, cleaned: Cleaned) -> Measures:
     truth = read_rgb(pair.clean)
     before = read_rgb(pair.moire)
-    after = rgb(cleaned.data) if cleaned.status == "cleaned" else before
+    after = decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before
     blurred, sigma = oracle_blur(before, truth)
     return Measures(
         psnr_before=min(SAME, psnr(before, truth)),

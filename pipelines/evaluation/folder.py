@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.images import probe
+from demoire.imaging.rgb import decode_rgb
 from pipelines.names import shown
-from pipelines.report.previews import rgb
 
 _NAME = re.compile(r"(?P<name>.+?)_(?P<role>only_moire|only_clean|moire|clean)")
 
@@ -112,7 +112,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         UsageError: The file cannot be read or decoded.
     """
     try:
-        return rgb(read_bytes(path))
+        return decode_rgb(read_bytes(path))
     except ImageError as error:
         raise unreadable(path, error) from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import UsageError
+from demoire.imaging.rgb import decode_rgb
 from demoire.measure.blur import oracle_blur
 from pipelines.evaluation.evaluate import clean_pairs
 from pipelines.evaluation.figures import Evaluation, JudgedImage, PairFigures
@@ -13,7 +14,7 @@ from pipelines.evaluation.folder import PairFiles, read_folder, read_rgb
 from pipelines.evaluation.labels import UNNAMED
 from pipelines.names import shown
 from pipelines.report.pages import Histogram, histogram, render
-from pipelines.report.previews import jpeg, most_changed, rgb
+from pipelines.report.previews import jpeg, most_changed
 from pipelines.report.summary import BINS
 
 _SHOWN = 20  # pairs on the page
@@ -111,7 +112,7 @@ def _pictures(
         blurred, _ = oracle_blur(before, truth)
         pictures = {
             "before": before,
-            "after": rgb(cleaned.data) if cleaned.status == "cleaned" else before,
+            "after": decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before,
             "best blur": blurred,
             "truth": truth,
         }

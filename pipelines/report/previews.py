@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from demoire.imaging.images import decode
+from demoire.imaging.rgb import decode_rgb
 from pipelines.layout import REPORT
 from pipelines.storage.place import Place
 
@@ -46,7 +46,8 @@ def preview_pair(before: bytes, after: bytes) -> tuple[bytes, bytes]:
     megapixel, most of it decoding. Raises ImageError for what cannot be decoded, ValueError where
     the sizes differ.
     """
-    one, other = rgb(before), rgb(after)
+    one = decode_rgb(before)
+    other = decode_rgb(after)
     if one.shape != other.shape:
         raise ValueError(f"the images are of different sizes: {one.shape} and {other.shape}")
     rows, columns = most_changed(one, other)
@@ -73,16 +74,6 @@ def most_changed(
     y, x = np.unravel_index(int(sums.argmax()), sums.shape)
     top, left = min(int(y) * _GRAIN, height - tall), min(int(x) * _GRAIN, width - wide)
     return slice(top, top + tall), slice(left, left + wide)
-
-
-def rgb(data: bytes) -> NDArray[np.uint8]:
-    """An encoded image as (H, W, 3) uint8, as stored: its orientation tag is not applied. Raises
-    ImageError.
-    """
-    pixels = decode(data).pixels
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:

@@ -32,6 +32,7 @@ from sklearn.metrics import roc_auc_score
 
 from demoire.cleaning.cleaner import Cleaned, Cleaner
 from demoire.cleaning.config import CleanerConfig
+from demoire.imaging.rgb import decode_rgb
 from demoire.measure.blur import oracle_blur
 from demoire.measure.detection import share_interval
 from demoire.measure.restoration import (
@@ -41,7 +42,7 @@ from demoire.measure.restoration import (
     truth_in_tone,
 )
 from demoire.training.field import FieldFolder, FieldPair, FieldPicture, read_pair
-from pipelines.report.previews import most_changed, rgb
+from pipelines.report.previews import most_changed
 
 Picture = NDArray[np.uint8]
 
@@ -97,7 +98,7 @@ def restore(pairs: Sequence[FieldPair], restorer: Cleaner, judge_: Cleaner) -> l
         data = pair.moire.read_bytes()
         truth = truth_in_tone(shown, photograph)
         blurred, _ = oracle_blur(photograph, np.clip(truth * 255 + 0.5, 0, 255).astype(np.uint8))
-        result = rgb(restorer.clean(data).data)
+        result = decode_rgb(restorer.clean(data).data)
         figures = [restoration_figures(p, truth, photograph) for p in (photograph, blurred, result)]
         strength = pattern_left(photograph.astype(np.float32) / 255, truth)
         score = judge_.detect(data).moire
@@ -201,7 +202,7 @@ def draw_touched(judged: Sequence[Judged], cleaner: Cleaner, path: Path) -> None
     rows = []
     for one in touched[:SHOWN]:
         data = one.picture.path.read_bytes()
-        before, after = rgb(data), rgb(cleaner.clean(data).data)
+        before, after = decode_rgb(data), decode_rgb(cleaner.clean(data).data)
         place = most_changed(before, after, SIDE)
         sides = [_padded(picture[place]) for picture in (before, after)]
         caption = np.full((18, 2 * SIDE, 3), 255, np.uint8)
