@@ -31,6 +31,8 @@ from pipelines.storage.range_file import RangeFile
 # Stores whose objects appear as a whole, or not at all.
 _WHOLE_OBJECT_SCHEMES = ("gs", "gcs", "az", "abfs", "abfss", "memory")
 
+_WEB_SCHEMES = ("http", "https")
+
 # How the file systems call what tells one content of an object from another, and its time.
 _VERSION_KEYS = ("etag", "ETag", "generation", "md5Hash", "content_md5")
 _TIME_KEYS = ("mtime", "updated", "last_modified", "LastModified", "Last-Modified", "created")
@@ -47,12 +49,14 @@ class FsspecPlace(Place):
     def stat(self, path: str) -> Entry | None:
         """The object at `path`, as far as the file system tells."""
         fs, full = self._locate(path)
-        with self._explaining(path, "read"):
+        with _explaining(self, path, "read"):
             try:
                 facts = fs.info(full)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        if facts["type"] == "directory":
+        # To a web server everything is a file; the page that lists a folder stands for the folder.
+        is_listing = not path and facts.get("mimetype") == "text/html"
+        if is_listing or facts["type"] == "directory":
             return None
         return _entry(path, facts)
 
@@ -60,7 +64,7 @@ class FsspecPlace(Place):
         """List folder by folder."""
         fs, root = self._locate("")
         _, top = self._locate(path)
-        with self._explaining(path, "list"):
+        with _explaining(self, path, "list"):
             fs.invalidate_cache()
             levels = fs.walk(top, maxdepth=None if recursive else 1, detail=True)
             for _, folders, files in levels:
@@ -87,10 +91,12 @@ class FsspecPlace(Place):
         if offset >= end:
             return b""
         fs, full = self._locate(path)
-        with self._explaining(path, "read"):
+        with _explaining(self, path, "read"):
             data = cast(bytes, fs.cat_file(full, start=offset, end=end))
         if version is not None:
             self._known(path, version)
+        if len(data) == entry.size:  # as from a web server that ignores ranges
+            data = data[offset:end]
         if len(data) != end - offset:
             raise StorageError(
                 f"Cannot read {self.full(path)}: the store answered with {len(data)} bytes of "
@@ -106,13 +112,13 @@ class FsspecPlace(Place):
     def write(self, path: str, data: bytes) -> None:
         """Put an object, where the store shows it as a whole."""
         fs, full = self._locate(path, to_write=True)
-        with self._explaining(path, "write"):
+        with _explaining(self, path, "write"):
             fs.pipe_file(full, data)
 
     def put_file(self, local: Path | str, path: str) -> None:
         """Put a file, where the store shows it as a whole."""
         fs, full = self._locate(path, to_write=True)
-        with self._explaining(path, "write"):
+        with _explaining(self, path, "write"):
             fs.put_file(str(local), full)
 
     @contextmanager
@@ -127,7 +133,7 @@ class FsspecPlace(Place):
         fs, full = self._locate(path, to_write=True)
         if self.exists(path):
             return False
-        with self._explaining(path, "write"):
+        with _explaining(self, path, "write"):
             try:
                 fs.pipe_file(full, data, mode="create")
             except FileExistsError:
@@ -139,7 +145,7 @@ class FsspecPlace(Place):
     def delete(self, path: str) -> None:
         """Delete the object."""
         fs, full = self._locate(path, to_write=True)
-        with self._explaining(path, "delete"), suppress(FileNotFoundError):
+        with _explaining(self, path, "delete"), suppress(FileNotFoundError):
             fs.rm_file(full)
 
     def _locate(
@@ -152,8 +158,10 @@ class FsspecPlace(Place):
                 f"Cannot write {self.full(path)}: {scheme}:// places can only be read, choose "
                 "another DST."
             )
-        with self._explaining(path, "open"):
-            fs, root = fsspec.core.url_to_fs(self.uri, **read_storage_options())
+        with _explaining(self, path, "open"):
+            # A web server has no use for the options of the store that is the other place.
+            options = {} if scheme in _WEB_SCHEMES else read_storage_options()
+            fs, root = fsspec.core.url_to_fs(self.uri, **options)
         full = f"{root.rstrip('/')}/{path}" if path else root
         return fs, full
 
@@ -166,27 +174,28 @@ class FsspecPlace(Place):
             raise _MissingObjectError(f"{self.full(path)} does not exist: check the path.")
         return entry
 
-    @contextmanager
-    def _explaining(self, path: str, verb: str) -> Iterator[None]:
-        cannot = f"Cannot {verb} {self.full(path)}"
-        try:
-            yield
-        except (DemoireError, FileExistsError, NotImplementedError):
-            raise
-        except FileNotFoundError:
-            raise _MissingObjectError(f"{cannot}: it does not exist, check the path.") from None
-        # Every file system has errors of its own. Only their names are told: what they say may hold
-        # a secret.
-        except (TimeoutError, Exception) as error:
-            what = type(error).__name__
-            refused = isinstance(error, PermissionError) or _status(error) in (401, 403)
-            if refused:
-                raise UnusablePlaceError(
-                    f"{cannot}: access denied ({what}), check the credentials."
-                ) from None
-            raise StorageError(
-                f"{cannot}: the store failed ({what}), run the same command again later."
+
+@contextmanager
+def _explaining(place: FsspecPlace, path: str, verb: str) -> Iterator[None]:
+    cannot = f"Cannot {verb} {place.full(path)}"
+    try:
+        yield
+    except (DemoireError, FileExistsError, NotImplementedError):
+        raise
+    except FileNotFoundError:
+        raise _MissingObjectError(f"{cannot}: it does not exist, check the path.") from None
+    # Every file system has errors of its own. Only their names are told: what they say may hold
+    # a secret.
+    except (TimeoutError, Exception) as error:
+        what = type(error).__name__
+        refused = isinstance(error, PermissionError) or _status(error) in (401, 403)
+        if refused:
+            raise UnusablePlaceError(
+                f"{cannot}: access denied ({what}), check the credentials."
             ) from None
+        raise StorageError(
+            f"{cannot}: the store failed ({what}), run the same command again later."
+        ) from None
 
 
 def open_fsspec(uri: str) -> FsspecPlace:

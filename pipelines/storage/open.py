@@ -15,6 +15,7 @@ from pipelines.storage.place import Place
 
 _WILDCARD = re.compile(r"[*?\[]")
 _USER_AND_PASSWORD = re.compile(r"[^/]*:[^/]*@")
+_QUERY = re.compile(r"\?[^/]*=")  # a signature, as a rule; a '?' of a glob has no '=' behind it
 
 
 def open_place(uri: str) -> Place:
@@ -39,6 +40,11 @@ def open_place(uri: str) -> Place:
         raise UsageError(
             f"{redact(uri)} carries credentials: take them out of the URL and give them in the "
             "environment instead."
+        )
+    if _QUERY.search(rest):
+        raise UsageError(
+            f"{redact(uri.partition('?')[0])} carries a query, which may hold a secret and would "
+            "be kept in the report: use a URL without one."
         )
     # Imported here, like s3fs in _bucket, because most commands and most of Ray's processes never
     # need it: fsspec takes 0.3 s to import, s3fs a second.

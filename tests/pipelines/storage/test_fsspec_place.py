@@ -10,6 +10,9 @@ import fsspec
 import pytest
 
 from demoire.errors import SourceChangedError, StorageError, UsageError
+from pipelines.sources.discover import discover
+from pipelines.sources.index import index
+from pipelines.sources.read import read_members
 from pipelines.storage.open import open_place
 from tests.pipelines.storage.stores import assert_one_sentence
 
@@ -38,6 +41,26 @@ def test_a_web_server_is_a_source(web_server: str) -> None:
     file = open_place(f"{web_server}/box/a.jpg").open("")
     assert file.read() == b"0123456789"
     assert place.stat("b.jpg") is None
+
+
+def test_what_lies_on_a_web_server_is_discovered_and_read(web_server: str) -> None:
+    (source,) = discover(f"{web_server}/box")
+    (image,) = index(source).images
+    assert (source.kind, image.name, image.size) == ("folder", "a.jpg", 10)
+    assert [payload for _, payload in read_members(source, [image])] == [b"0123456789"]
+
+
+def test_the_options_of_a_bucket_do_not_reach_a_web_server(
+    web_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", '{"key": "a-key", "secret": "hush"}')
+    assert open_place(f"{web_server}/box").read("a.jpg", 2, 3) == b"234"
+
+
+def test_a_signed_url_is_refused_and_its_signature_not_repeated() -> None:
+    with pytest.raises(UsageError, match="https://host/box.tar carries a query") as caught:
+        open_place("https://host/box.tar?sig=hush&e=1")
+    assert "hush" not in assert_one_sentence(caught.value)
 
 
 def test_a_web_server_is_no_destination(web_server: str) -> None:
