@@ -123,7 +123,7 @@ def read_header(data: bytes) -> PillowHeader:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Whether the first directory, one of its values, or a strip lies beyond the end of the file."""
+    """Whether the first directory, a value of it, or a strip lies beyond the end of the file."""
     try:
         ends = _segment_ends(data)
     # Whatever tifffile stumbles over, the question here is only how far the file should reach.

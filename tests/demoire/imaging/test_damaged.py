@@ -1,4 +1,4 @@
-"""Files that are cut short or damaged: never decoded in part, and never worse than an ImageError."""
+"""Files that are cut short or damaged are never decoded in part, and raise only ImageError."""
 
 import struct
 
