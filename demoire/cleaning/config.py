@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from demoire.errors import UsageError
-from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE
+from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.models.weights import find_weights
 from demoire.moire import CELL
+
+Gate = Literal["auto", "off"]
 
 CLEANING_VERSION = "1"  # to be raised whenever the same weights would give other bytes
 
@@ -35,7 +37,7 @@ class CleanerConfig:
             whoever owns the process passes this to `use_threads`.
     """
 
-    gate: Literal["auto", "off"] = "auto"
+    gate: Gate = "auto"
     threshold: float | None = None
     detector: str = "detector"
     restorer: str = "restorer"

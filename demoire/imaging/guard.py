@@ -28,7 +28,8 @@ from demoire.errors import ImageError
 from demoire.imaging import images
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import ImageFacts
-from demoire.imaging.images import MAX_MEGAPIXELS, MAX_SIDE, OpenedImage, Picture
+from demoire.imaging.images import OpenedImage, Picture
+from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.imaging.quiet import quiet_decoders
 from demoire.reasons import Reason
 

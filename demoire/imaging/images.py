@@ -30,11 +30,8 @@ from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
+from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.reasons import Reason
-
-# What is decoded unless told otherwise.
-MAX_MEGAPIXELS = 500.0
-MAX_SIDE = 100_000  # px
 
 # A file that unpacks to so many bytes, and to so many times its own size, is a trap, or a sheet so
 # blank that nothing is lost by leaving it be.
