@@ -16,15 +16,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from demoire.errors import DemoireError, UsageError
+from flows.leash import leash_children
 
-# seconds for the server to answer; several times what a slow machine was seen to need
-_PATIENCE = 180.0
+_START_SECONDS = 180.0  # for the server to answer; several times what a slow machine needs
+_STOP_SECONDS = 20.0
 
 
 @contextmanager
 def local_server(port: int) -> Iterator[str]:
-    """The address of a Prefect API, in PREFECT_API_URL too: the one that is set, else one started
-    for the while.
+    """The address of a Prefect API, in PREFECT_API_URL too.
+
+    It is the one that is set already, or that of a server that runs until the end of the block.
+
+    Raises:
+        UsageError: The port is taken.
+        DemoireError: The server does not come up.
     """
     given = os.environ.get("PREFECT_API_URL")
     if given:
@@ -33,52 +39,60 @@ def local_server(port: int) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}/api"
     if _answers(address):
         raise UsageError(
-            f"Something already answers at {address}; set PREFECT_API_URL to use it, or choose --port."
+            f"Something already answers at {address}; "
+            "set PREFECT_API_URL to use it, or choose --port."
         )
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    server = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    server = _start(port)
     try:
         _wait(server, address)
         os.environ["PREFECT_API_URL"] = address
         yield address
     finally:
         os.environ.pop("PREFECT_API_URL", None)
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        _stop(server)
+
+
+def _start(port: int) -> subprocess.Popen[bytes]:
+    # A process that is killed never gets to the end of the block above.
+    leash_children()
+    words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    # In a session of its own: on Ctrl-C the runs are to end first, and they need the server.
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait(server: subprocess.Popen[bytes], address: str) -> None:
-    end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
         if server.poll() is not None:
             raise DemoireError(
-                f"The Prefect server for {address} ended at once; is the port free? Choose another --port."
+                f"The Prefect server for {address} ended at once; is the port free? "
+                "Choose another --port."
             )
         if _answers(address):
             return
         time.sleep(0.3)
-    raise DemoireError(f"The Prefect server at {address} did not answer within {_PATIENCE:.0f} s.")
+    raise DemoireError(
+        f"The Prefect server at {address} did not answer within {_START_SECONDS:.0f} s."
+    )
 
 
 def _answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
