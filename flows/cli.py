@@ -2,47 +2,73 @@
 sentence.
 
 Commands live in `flows.commands`; each imports what it needs inside its own function, so that
-`demoire --help` stays a matter of typer alone (0.1 s) although the program stands on torch, Ray and
-Prefect (several seconds together).
+`demoire --help` stays a matter of typer and pydantic (0.3 s) although the program stands on torch,
+Ray and Prefect (several seconds together).
 
 Exit status: 0 all well; 1 finished, but something is in quarantine (with `--strict`); 2 bad usage
 or input; 3 failed; 130 stopped by the keyboard.
 """
 
-import logging
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from demoire import errors
-from demoire.imaging.quiet import quiet_decoders
-from flows.commands import archives, images, service, training
+from flows.commands import archives, images, measuring, service, simulation, training
+from flows.process import prepare_process
 
 FAILED = errors.DemoireError.exit_code
 BAD_USAGE = errors.UsageError.exit_code
 INTERRUPTED = 130
 
+COMMANDS: tuple[Callable[..., int], ...] = (
+    *archives.COMMANDS,
+    *images.COMMANDS,
+    *simulation.COMMANDS,
+    *training.COMMANDS,
+    *measuring.COMMANDS,
+    *service.COMMANDS,
+)
+
+_LONGEST_SENTENCE = 1000  # characters
+
+
+def help_of(command: Callable[..., int]) -> str:
+    """The docstring of a command as its help page shows it: one line a paragraph.
+
+    A terminal is as wide as it is, so where the source breaks its lines must not matter.
+    """
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 app = typer.Typer(
     name="demoire",
-    help="Takes moiré out of image archives: touches nothing that was fine, loses nothing, and proves it with figures.",
-    epilog="Exit status: 0 all well; 1 something is in quarantine (with --strict); 2 bad usage or input; 3 failed. "
-    "--debug, anywhere, shows the traceback of an error.",
+    help=(
+        "Takes moiré out of image archives: touches nothing that was fine, loses nothing, "
+        "and proves it with figures."
+    ),
+    epilog=(
+        "Exit status: 0 all well; 1 something is in quarantine (with --strict); "
+        "2 bad usage or input; 3 failed. --debug, anywhere, shows the traceback of an error."
+    ),
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _group in (archives, images, training, service):
-    for _command in _group.COMMANDS:
-        app.command()(_command)
+for _command in COMMANDS:
+    app.command(help=help_of(_command))(_command)
 
 
 @app.callback(invoke_without_command=True)
 def demoire(
     context: typer.Context,
+    *,
     version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
 ) -> None:
     if version:
@@ -54,62 +80,48 @@ def demoire(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (default: this process's own) and return its exit status; errors are
-    printed, not raised.
+    """Run one command line and return its exit status; errors are printed, not raised.
+
+    Args:
+        arguments: The words after `demoire`; None: those of this process.
     """
-    words, debug = _without_debug(list(sys.argv[1:] if arguments is None else arguments))
-    _prepare_output(debug)
+    if arguments is None:
+        arguments = sys.argv[1:]
+    words, debug = _without_debug(arguments)
+    prepare_process(debug=debug)
     try:
         return app(args=words, prog_name="demoire", standalone_mode=False) or 0
     except (TyperException, errors.DemoireError) as error:
-        return _tell(_sentence(error), error.exit_code, debug)
+        return _end(_sentence(error), error.exit_code, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
-        return _tell(
-            "stopped; the same command again goes on where this one ended", INTERRUPTED, debug
-        )
+        sentence = "stopped; the same command again goes on where this one ended"
+        return _end(sentence, INTERRUPTED, debug=debug)
     except BrokenPipeError:
         _swallow_stdout()
         return 0
-    # the last fence: whatever it is, the user gets a sentence and a status
+    # The last fence: whatever it is, the user gets a sentence and a status.
     except Exception as error:
         known = _known_cause(error)
         if known is not None:
-            return _tell(_sentence(known), known.exit_code, debug)
-        return _tell(
-            f"unexpected {type(error).__name__}: {_short(str(error))}; run again with --debug",
-            FAILED,
-            debug,
-        )
+            return _end(_sentence(known), known.exit_code, debug=debug)
+        name = type(error).__name__
+        sentence = f"unexpected {name}: {_short(str(error))}; run again with --debug"
+        return _end(sentence, FAILED, debug=debug)
 
 
-def _without_debug(words: list[str]) -> tuple[list[str], bool]:
-    """`--debug` may stand anywhere, since it is what one adds to the end of a line that has just
-    failed.
+def _without_debug(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The words without `--debug`, and whether it was among them.
+
+    It may stand anywhere, since one adds it to the end of a line that has just failed; only after
+    `--` it is a name like any other.
     """
     end = words.index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word != "--debug"]
-    return kept + words[end:], len(kept) < end
-
-
-def _prepare_output(debug: bool) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # member names need not be Unicode; showing one must never end a run
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    level = logging.DEBUG if debug else logging.WARNING
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for package in ("demoire", "pipelines", "flows"):
-        logging.getLogger(package).setLevel(level)
-    quiet_decoders()
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if debug else "ERROR")
+    return [*kept, *words[end:]], len(kept) < end
 
 
 def _known_cause(error: BaseException) -> errors.DemoireError | None:
-    """The error meant for the user inside one that Ray or Prefect wrapped on its way between
-    processes.
-    """
+    """The error for the user inside one that Ray or Prefect wrapped on its way between processes."""
     seen: set[int] = set()
     current: Any = error
     while current is not None and id(current) not in seen:
@@ -123,17 +135,23 @@ def _known_cause(error: BaseException) -> errors.DemoireError | None:
 def _sentence(error: Exception) -> str:
     if not isinstance(error, TyperException):
         return _short(str(error))
+    message = error.format_message().replace("Value error, ", "")
+    sentence = _short(message).rstrip(".")
     context = getattr(error, "ctx", None)
-    hint = f" (see '{context.command_path} --help')" if context is not None else ""
-    return _short(error.format_message().replace("Value error, ", "")).rstrip(".") + hint
+    if context is None:
+        return sentence
+    return f"{sentence} (see '{context.command_path} --help')"
 
 
-def _short(message: str, limit: int = 1000) -> str:
+def _short(message: str) -> str:
     line = " ".join(message.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    if len(line) <= _LONGEST_SENTENCE:
+        return line
+    return line[: _LONGEST_SENTENCE - 1] + "…"
 
 
-def _tell(sentence: str, status: int, debug: bool) -> int:
+def _end(sentence: str, status: int, *, debug: bool) -> int:
+    """Tell the user how the command ended; returns its exit status."""
     if debug:
         traceback.print_exc()
     typer.echo(f"demoire: {sentence}", err=True)
@@ -141,8 +159,10 @@ def _tell(sentence: str, status: int, debug: bool) -> int:
 
 
 def _swallow_stdout() -> None:
-    """The reader of a pipe went away, which is its right; without this Python complains once more
-    at exit.
+    """Send the rest of the output nowhere.
+
+    The reader of a pipe went away, which is its right; but Python would complain once more while
+    it flushes stdout at exit.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -5,20 +5,38 @@ where stderr is a terminal: a log file has no use for them.
 """
 
 import json
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from demoire.progress import Progress
 from demoire.wording import plain_figure
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+_FILE_WIDTH = 110  # characters of a table where stdout is no terminal
+
+# What the phases of a run are called while they are at work.
+_PHASES = {
+    "plan": "planning (sources)",
+    "clean": "cleaning (images)",
+    "publish": "publishing (sources)",
+}
 
 
 def emit_json(value: Any, *, indent: int | None = 2) -> None:
-    """One JSON document on stdout; dataclasses become objects, what JSON lacks (NaN, infinity)
-    becomes null.
+    """One JSON document on stdout.
+
+    Args:
+        value: Dataclasses become objects; what JSON lacks (NaN, infinity) becomes null.
+        indent: Spaces for each level; None: all on one line.
     """
     typer.echo(json.dumps(_plain(value), indent=indent, allow_nan=False, default=str))
 
@@ -30,7 +48,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
@@ -47,54 +65,66 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     from rich.text import Text
 
     table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
-    for row in rows:  # Text, not markup: a member may be called "[red].jpg"
+    first, *rest = columns
+    table.add_column(first, justify="left", overflow="fold")
+    for column in rest:
+        table.add_column(column, justify="right", overflow="fold")
+    for row in rows:
+        # Text, not markup: a member may be called "[red].jpg".
         table.add_row(*(Text(plain_figure(value)) for value in row))
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    Console(width=width).print(table)
 
 
-class Bar:
-    """Called with (done, total) as work proceeds; total may grow while it is being found out."""
+class Bar(Protocol):
+    """Takes (done, total) as work proceeds.
 
-    def __init__(self, progress: Any, task: Any) -> None:
+    The total may grow while it is being found out; None leaves it, or the title, as it is.
+    """
+
+    def __call__(self, done: float, total: float | None = None, title: str | None = None) -> None:
+        """Show how much is done."""
+
+
+class _TerminalBar:
+    def __init__(self, progress: "RichProgress", task: "TaskID") -> None:
         self._progress = progress
         self._task = task
 
-    def __call__(self, done: float, total: float | None = None, note: str | None = None) -> None:
-        if self._progress is None:
-            return
+    def __call__(self, done: float, total: float | None = None, title: str | None = None) -> None:
         changes: dict[str, Any] = {"completed": done}
         if total is not None:
             changes["total"] = total
-        if note is not None:
-            changes["description"] = note
+        if title is not None:
+            changes["description"] = title
         self._progress.update(self._task, **changes)
 
 
-_DOING = {
-    "plan": "planning (sources)",
-    "clean": "cleaning (images)",
-    "publish": "publishing (sources)",
-}
+def _no_bar(done: float, total: float | None = None, title: str | None = None) -> None:
+    """Show nothing, since nobody watches."""
 
 
 @contextmanager
-def phases_bar() -> Iterator[Callable[[str, float, float], None]]:
-    """A bar that follows a whole run: called with (phase, done, total), it shows the phase that is
-    at work.
-    """
+def phases_bar() -> Iterator[Progress]:
+    """A bar that follows a whole run and shows the phase that is at work."""
     with progress_bar("looking at the sources") as bar:
-        yield lambda phase, done, total: bar(done, total, _DOING.get(phase, phase))
+
+        def follow(what: str, done: float, total: float) -> None:
+            bar(done, total, _PHASES.get(what, what))
+
+        yield follow
 
 
 @contextmanager
 def progress_bar(title: str, total: float | None = None) -> Iterator[Bar]:
-    """A bar with rate and time left on stderr where that is a terminal; else something callable
-    that does nothing.
+    """A bar with rate and time left, on stderr.
+
+    Args:
+        title: What is being done.
+        total: Of how much; None where that is not known yet.
     """
     if not sys.stderr.isatty():
-        yield Bar(None, None)
+        yield _no_bar
         return
     from rich.console import Console
     from rich.progress import (
@@ -114,4 +144,4 @@ def progress_bar(title: str, total: float | None = None) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bar(progress, progress.add_task(title, total=total))
+        yield _TerminalBar(progress, progress.add_task(title, total=total))

@@ -19,9 +19,11 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from demoire.errors import DemoireError
+from pipelines.layout import BOOKKEEPING
 from pipelines.names import shown
 
-_SHOWN = (
+_PACKAGES = (
+    "demoire",
     "torch",
     "ray",
     "prefect",
@@ -34,6 +36,7 @@ _SHOWN = (
 )
 _MEMORY_GB = 4  # a driver and one cleaning process
 _DISK_GB = 5  # archives are built in the temporary folder before they are put in place
+_GB = 2**30
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,28 @@ class Check:
 
     @property
     def ok(self) -> bool:
+        """Whether all is well."""
         return not self.way_out
+
+    def to_json(self) -> dict[str, str | bool]:
+        """The finding as `demoire doctor --json` shows it."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "finding": self.finding,
+            "way_out": self.way_out,
+        }
 
 
 def examine(places: Sequence[str] = (), *, write: bool = False) -> Iterator[Check]:
-    """All checks, one after another; the slow ones (torch, storage) come last."""
+    """Make all checks, one after another; the slow ones (torch, storage) come last.
+
+    Args:
+        places: Folders and URLs to try.
+        write: Try to write there too.
+    """
     yield Check("system", f"{platform.platform()}, Python {platform.python_version()}")
-    for package in ("demoire", *_SHOWN):
+    for package in _PACKAGES:
         yield _package(package)
     yield _memory()
     yield _disk()
@@ -66,34 +84,37 @@ def examine(places: Sequence[str] = (), *, write: bool = False) -> Iterator[Chec
 
 
 def _guarded(name: str, check: Callable[[], str | Check]) -> Check:
+    """What the check finds; where it fails, that it did is the finding."""
     try:
-        found = check()
+        finding = check()
     except DemoireError as error:
         return Check(name, "wrong", str(error))
-    # a broken installation fails in ways of its own; telling of them is the task here
+    # A broken installation fails in ways of its own, and telling of them is the task here.
     except Exception as error:
         return Check(
             name,
             f"{type(error).__name__}: {error}",
             "Install again with the versions of constraints.txt.",
         )
-    return found if isinstance(found, Check) else Check(name, found)
+    if isinstance(finding, Check):
+        return finding
+    return Check(name, finding)
 
 
 def _package(name: str) -> Check:
+    install = f"pip install -c constraints.txt {name}"
     try:
-        found = version(name)
+        installed = version(name)
     except PackageNotFoundError:
-        return Check(name, "not installed", f"pip install -c constraints.txt {name}")
+        return Check(name, "not installed", install)
     wanted = _wanted(name)
-    if wanted and not _satisfies(found, wanted):
-        return Check(
-            name, found, f"demoire needs {name}{wanted}: pip install -c constraints.txt {name}"
-        )
-    return Check(name, found)
+    if wanted and not _satisfies(installed, wanted):
+        return Check(name, installed, f"demoire needs {name}{wanted}: {install}")
+    return Check(name, installed)
 
 
 def _wanted(name: str) -> str:
+    """The versions of a package that demoire takes, such as ">=2.6"; "" for any."""
     from packaging.requirements import Requirement
 
     for line in requires("demoire") or []:
@@ -103,52 +124,50 @@ def _wanted(name: str) -> str:
     return ""
 
 
-def _satisfies(found: str, wanted: str) -> bool:
+def _satisfies(installed: str, wanted: str) -> bool:
     from packaging.specifiers import SpecifierSet
 
-    return SpecifierSet(wanted).contains(found, prereleases=True)
+    return SpecifierSet(wanted).contains(installed, prereleases=True)
 
 
 def _memory() -> Check:
     import psutil
 
     memory = psutil.virtual_memory()
-    finding = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free, {os.cpu_count()} processors"
-    if memory.available < _MEMORY_GB * 2**30:
-        return Check(
-            "memory", finding, f"Free some: a run wants {_MEMORY_GB} GB, or lower --workers."
-        )
+    free = memory.available / _GB
+    total = memory.total / _GB
+    finding = f"{free:.1f} of {total:.1f} GB free, {os.cpu_count()} processors"
+    if free < _MEMORY_GB:
+        way_out = f"Free some: a run wants {_MEMORY_GB} GB, or lower --workers."
+        return Check("memory", finding, way_out)
     return Check("memory", finding)
 
 
 def _disk() -> Check:
     folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free / 2**30
+    free = shutil.disk_usage(folder).free / _GB
     finding = f"{free:.1f} GB free in {folder}"
     if free < _DISK_GB:
-        return Check(
-            "disk", finding, "Free some, or set TMPDIR to a larger disk: archives are built there."
-        )
+        way_out = "Free some, or set TMPDIR to a larger disk: archives are built there."
+        return Check("disk", finding, way_out)
     return Check("disk", finding)
 
 
 def _prefect_server() -> Check:
+    name = "prefect server"
     address = os.environ.get("PREFECT_API_URL")
     if not address:
-        return Check(
-            "prefect server", "none named; commands run without one, schedules start their own"
-        )
+        return Check(name, "none named; commands run without one, schedules start their own")
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5):
-            return Check("prefect server", f"{shown(address)} answers")
-    except (OSError, ValueError, HTTPException) as error:
-        # What a malformed address is answered with repeats it.
-        what = str(error) if isinstance(error, OSError) else type(error).__name__
-        return Check(
-            "prefect server",
-            f"{shown(address)}: {what}",
-            "Start it, or correct or unset PREFECT_API_URL.",
-        )
+            return Check(name, f"{shown(address)} answers")
+    except OSError as error:
+        problem = str(error)
+    except (ValueError, HTTPException) as error:
+        # Not its text, which repeats the malformed address with whatever secret is in it.
+        problem = type(error).__name__
+    way_out = "Start it, or correct or unset PREFECT_API_URL."
+    return Check(name, f"{shown(address)}: {problem}", way_out)
 
 
 def _device() -> str | Check:
@@ -176,7 +195,8 @@ def _registry() -> str:
     from pipelines.training.registry import Registry
 
     registry = Registry()
-    return f"{registry.uri}, {', '.join(registry.names()) or 'holds nothing'}"
+    names = ", ".join(registry.names())
+    return f"{registry.uri}, {names or 'holds nothing'}"
 
 
 def _storage(uri: str, write: bool) -> str:
@@ -184,10 +204,12 @@ def _storage(uri: str, write: bool) -> str:
 
     place = open_place(uri)
     first = next(iter(place.list()), None)
-    finding = "can be listed" if first is not None else "can be listed, holds nothing"
+    finding = "can be listed"
+    if first is None:
+        finding = "can be listed, holds nothing"
     if not write:
         return finding
-    probe = f"_demoire/doctor-{uuid.uuid4().hex}"
+    probe = f"{BOOKKEEPING}/doctor-{uuid.uuid4().hex}"
     place.write(probe, b"demoire doctor: this object may be deleted")
     place.delete(probe)
     return finding + ", can be written"

@@ -1,5 +1,8 @@
-"""What can be set for a run, checked once at the edge: flags and the file of `--config` become one
-typed object.
+"""What a user can set for a run: one model, from which everything else follows.
+
+`CleanSettings` says of each setting its name, type, range, default and help. The flags of the
+commands (`flows.commands.flags`), the keys of the configuration file and the `settings` parameter
+of the Prefect flow are all made from it; the defaults are those of `CleanerConfig`.
 
 The file is TOML with the very names of the flags (`max_megapixels = 200`); a flag wins over the
 file. An unknown key or a value out of range is an error that names it, because a setting that is
@@ -7,22 +10,43 @@ silently ignored costs a night. Credentials are no settings: they stay in the en
 none can end in a plan, a report or a Prefect parameter.
 """
 
-import json
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
+from demoire.cleaning.config import CleanerConfig, Gate
 from demoire.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from demoire.cleaning.config import CleanerConfig
     from pipelines.run import CleanJob
 
-Gate = Literal["auto", "off"]
+_NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "weights", "registry"}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a setting appears on the command line.
+
+    Attributes:
+        help: What the setting does, as one sentence.
+        metavar: What stands for the value in the help; None: the name of its type.
+        default: What the help says of the default; None: the default itself, "": nothing.
+    """
+
+    help: str
+    metavar: str | None = None
+    default: str | None = None
+
+
+def _ray_address_here() -> str | None:
+    """The cluster is a fact of the machine that starts a run, so its environment may name it."""
+    return os.environ.get("DEMOIRE_RAY_ADDRESS") or None
 
 
 class CleanSettings(BaseModel):
@@ -30,104 +54,132 @@ class CleanSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gate: Gate = "auto"
-    threshold: float | None = Field(default=None, ge=0, le=1)
-    detector: str = "detector"
-    restorer: str = "restorer"
-    # names, shipped or of the registry; each takes the place of the model that it is
-    weights: tuple[str, ...] = ()
-    registry: str | None = None  # None: that of DEMOIRE_REGISTRY, else this user's own
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    max_megapixels: float = Field(default=500, gt=0)
-    max_side: int = Field(default=100_000, gt=0)
-    threads: int = Field(default=0, ge=0)
-    workers: int | None = Field(default=None, ge=1)
-    # The cluster is a fact of the place where a run starts (a worker's container), so that place
-    # may say it.
-    ray_address: str | None = Field(
-        default_factory=lambda: os.environ.get("DEMOIRE_RAY_ADDRESS") or None
-    )
-    sample: int | None = Field(default=None, ge=1)
+    gate: Annotated[
+        Gate,
+        Flag("'off' restores every tile, moiré or not."),
+    ] = CleanerConfig.gate
+    threshold: Annotated[
+        float | None,
+        Field(ge=0, le=1),
+        Flag("Probability from which an image has moiré.", default="the weights' own"),
+    ] = CleanerConfig.threshold
+    detector: Annotated[
+        str,
+        Flag("Weights of the detector.", metavar="NAME|FILE", default=""),
+    ] = CleanerConfig.detector
+    restorer: Annotated[
+        str,
+        Flag("Weights of the restorer, or a checkpoint (.pth).", metavar="NAME|FILE", default=""),
+    ] = CleanerConfig.restorer
+    weights: Annotated[
+        tuple[str, ...],
+        Flag(
+            "Registered or shipped weights; once for each of the two models.",
+            metavar="NAME[@DIGEST]",
+            default="",
+        ),
+    ] = ()
+    registry: Annotated[
+        str | None,
+        Flag(
+            "Where registered weights are.",
+            metavar="DIR|URL",
+            default="DEMOIRE_REGISTRY, or your own",
+        ),
+    ] = None
+    device: Annotated[
+        str,
+        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$"),
+        Flag("auto, cpu, cuda or cuda:N."),
+    ] = CleanerConfig.device
+    max_megapixels: Annotated[
+        float,
+        Field(gt=0),
+        Flag("Larger images are quarantined."),
+    ] = CleanerConfig.max_megapixels
+    max_side: Annotated[
+        int,
+        Field(gt=0),
+        Flag("Longer images (px) are quarantined."),
+    ] = CleanerConfig.max_side
+    threads: Annotated[
+        int,
+        Field(ge=0),
+        Flag("Threads of the models on a CPU; 0: all there are."),
+    ] = CleanerConfig.threads
+    workers: Annotated[
+        int | None,
+        Field(ge=1),
+        Flag("Cleaning processes.", default="one per device"),
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        Flag("A running Ray cluster to work on.", metavar="HOST:PORT|auto", default=""),
+    ] = Field(default_factory=_ray_address_here)
+    sample: Annotated[
+        int | None,
+        Field(ge=1),
+        Flag("Only about this many images, drawn evenly.", default=""),
+    ] = None
 
-    def cleaner_config(self) -> "CleanerConfig":
-        """What these settings ask of a Cleaner; weights of the registry are fetched, and named by
-        their local copy.
+    @property
+    def changes_cleaning(self) -> bool:
+        """Whether anything is set that decides how an image comes out."""
+        of_the_job = _NOT_OF_THE_CLEANER - {"weights"}
+        return bool(self.model_fields_set - of_the_job)
 
-        Raises WeightsError for names that are not known, UsageError where two settings name one
-        model.
+    def cleaner_config(self) -> CleanerConfig:
+        """What these settings ask of a Cleaner.
+
+        Weights of the registry are fetched, and named by their local copy.
+
+        Raises:
+            WeightsError: A name is not known.
+            UsageError: Two settings name one model.
         """
-        from demoire.cleaning.config import CleanerConfig
-
-        facts = self.model_dump(exclude={"workers", "ray_address", "sample", "weights", "registry"})
+        facts = self.model_dump(exclude=_NOT_OF_THE_CLEANER)
         return CleanerConfig(**facts | self._named_weights())
 
-    def _named_weights(self) -> dict[str, Any]:
+    def clean_job(self, src: str, dst: str) -> "CleanJob":
+        """The job of cleaning `src` into `dst` by these settings."""
+        from pipelines.run import CleanJob
+
+        return CleanJob(
+            src=src,
+            dst=dst,
+            config=self.cleaner_config(),
+            workers=self.workers,
+            ray_address=self.ray_address,
+            sample=self.sample,
+        )
+
+    def _named_weights(self) -> dict[str, str]:
+        """The weights that `weights` names, by the model that each of them is."""
         if not self.weights:
             return {}
         from pipelines.training.registry import find_models
 
-        found = find_models(self.weights, self.registry)
-        for model in found:
+        models: dict[str, str] = {}
+        for model, name in find_models(self.weights, self.registry).items():
             if getattr(self, model) != type(self).model_fields[model].default:
                 raise UsageError(f"Both 'weights' and '{model}' name a {model}; give one of them.")
-        return {str(model): name for model, name in found.items()}
-
-    def clean_job(self, src: str, dst: str) -> "CleanJob":
-        from pipelines.run import CleanJob
-
-        return CleanJob(
-            src, dst, self.cleaner_config(), self.workers, self.ray_address, self.sample
-        )
+            models[model] = name
+        return models
 
 
 def read_settings(file: Path | None, **flags: Any) -> CleanSettings:
-    """The settings of `file` (TOML), overruled by the flags that are not None.
+    """The settings of a TOML file, overruled by the flags that are not None.
 
     Raises:
-        ConfigError: the file is missing, no TOML, has an unknown key or a value out of range.
-        UsageError: a flag's value is out of range.
+        ConfigError: The file is missing, is no TOML, or has an unknown key or a value out of range.
+        UsageError: A flag's value is out of range.
     """
-    from_file = _read_toml(file) if file is not None else {}
+    values: dict[str, Any] = {}
     if file is not None:
-        _validate(from_file, ConfigError, lambda key: f"'{key}' in {file}")
-    given = {key: value for key, value in flags.items() if value is not None}
-    return _validate({**from_file, **given}, UsageError, lambda key: f"--{key.replace('_', '-')}")
-
-
-def keep_storage_options(options: Sequence[str]) -> None:
-    """Put `--storage-option KEY=VALUE` where the storage layer, and its workers on this machine,
-    look for them.
-
-    They may be credentials, so they travel in the environment and never as a parameter of a job or
-    a flow.
-    """
-    if not options:
-        return
-    from setproctitle import setproctitle
-
-    from pipelines.storage.options import STORAGE_OPTIONS, read_storage_options
-
-    # the command line is read by whoever lists processes, and by Ray into its table of jobs
-    setproctitle("demoire")
-    kept = read_storage_options()
-    for number, option in enumerate(options, start=1):
-        key, equals, value = option.partition("=")
-        if not equals or not key:
-            raise UsageError(
-                f"--storage-option number {number} is not of the form KEY=VALUE, such as 'anon=true'."
-            )
-        kept[key] = _value(value)
-    os.environ[STORAGE_OPTIONS] = json.dumps(kept)
-
-
-def _value(text: str) -> Any:
-    """What is JSON as JSON (true, 5, {...}), all else as text; text of digits only is written with
-    double quotes.
-    """
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        values = _read_toml(file)
+        _validate(values, ConfigError, lambda key: f"'{key}' in {file}")
+    given = {name: value for name, value in flags.items() if value is not None}
+    return _validate(values | given, UsageError, lambda key: f"--{key.replace('_', '-')}")
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -143,20 +195,29 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"The configuration file {file} is not valid TOML: {error}.") from error
 
 
-def _validate(values: dict[str, Any], kind: type[UsageError], name: Any) -> CleanSettings:
+def _validate(
+    values: dict[str, Any], error_class: type[UsageError], name: Callable[[str], str]
+) -> CleanSettings:
+    """The settings with these values; the first thing wrong with them as an error of one sentence.
+
+    Args:
+        values: Settings by their names.
+        error_class: What to raise.
+        name: Turns the name of a setting into what the user has typed.
+    """
     try:
         return CleanSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(CleanSettings.model_fields)
-            raise kind(f"Unknown setting {name(key)}; the settings are {known}.") from None
-        if key == "device":
-            raise kind(
-                f"There is no device {first['input']!r}; {name(key)} is auto, cpu, cuda or cuda:N."
-            ) from None
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise kind(
-            f"The value {first['input']!r} of {name(key)} is out of place: {message}."
-        ) from None
+        raise error_class(_sentence(first, name)) from None
+
+
+def _sentence(wrong: ErrorDetails, name: Callable[[str], str]) -> str:
+    key = ".".join(str(part) for part in wrong["loc"])
+    if wrong["type"] == "extra_forbidden":
+        known = ", ".join(CleanSettings.model_fields)
+        return f"Unknown setting {name(key)}; the settings are {known}."
+    if key == "device":
+        return f"There is no device {wrong['input']!r}; {name(key)} is auto, cpu, cuda or cuda:N."
+    message = wrong["msg"][0].lower() + wrong["msg"][1:]
+    return f"The value {wrong['input']!r} of {name(key)} is out of place: {message}."

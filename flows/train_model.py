@@ -8,6 +8,7 @@ that ran the flow.
 """
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,24 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from demoire.errors import DemoireError
 from demoire.models.weights import find_weights
-from flows.clean_archive import as_task
+from flows.leash import leash_children
+from flows.tasks import as_task
 from pipelines.storage.open import open_place
 from pipelines.training.job import Trained, TrainJob, run_training
 
 _MOST_ROWS = 200  # of the learning curve; curve.csv has them all
 
 
-def run_flow(job: TrainJob) -> Trained:
+def run_train_flow(job: TrainJob) -> Trained:
     """Run the flow in this process, on the server of PREFECT_API_URL or an ephemeral one.
 
-    Raises what `train_model` raises; UsageError before Prefect sees anything where a URL carries
-    credentials.
+    Raises:
+        UsageError: A URL carries credentials; nothing has reached Prefect then.
+        DemoireError: Whatever `train_model` raises.
     """
     if job.registry is not None:
         open_place(job.registry)
+    leash_children()
     return train_model(job)
 
 
@@ -39,7 +43,8 @@ def train_model(job: TrainJob) -> Trained:
     """Train by a configuration; where a name is given, evaluate on pairs of the test split and
     register what is better.
 
-    Raises DemoireError when the run was stopped before its first validation.
+    Raises:
+        DemoireError: The run was stopped before its first validation.
     """
     done = run_training(job, as_task)
     result = done.result
@@ -68,10 +73,12 @@ def train_model(job: TrainJob) -> Trained:
 
 def _curve(out: Path) -> None:
     with (out / "curve.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file)]
-    step = -(-len(rows) // _MOST_ROWS)
+        rows = list(csv.DictReader(file))
+    step = math.ceil(len(rows) / _MOST_ROWS)
     create_table_artifact(
-        table=rows[::step], key="learning-curve", description=f"every {step}. row of curve.csv"
+        table=rows[::step],
+        key="learning-curve",
+        description=f"every {step}. row of curve.csv",
     )
     _link("learning-curve-picture", out / "curve.png", "the learning curve")
 
@@ -89,9 +96,8 @@ def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """{"a": {"b": 1}} as [("a.b", "1")]: an artifact's table has one level."""
     rows: list[tuple[str, str]] = []
     for name, value in figures.items():
-        rows += (
-            _flat(value, f"{prefix}{name}.")
-            if isinstance(value, dict)
-            else [(prefix + name, str(value))]
-        )
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, str(value)))
     return rows

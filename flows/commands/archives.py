@@ -1,117 +1,92 @@
 """Commands for whole archives: clean, plan, status, report, retry, gc."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from demoire.progress import Progress
 from demoire.wording import duration, plain_figure
 from flows import console
 from flows.commands import options
-from flows.settings import CleanSettings, keep_storage_options, read_settings
+from flows.commands.flags import takes_settings
+from flows.settings import CleanSettings
+from flows.storage_options import keep_storage_options
 
 if TYPE_CHECKING:
     from pipelines.run import Summary
 
+# Everything that decides how an image comes out, but for the device.
+_CLEANING = (
+    "gate",
+    "threshold",
+    "detector",
+    "restorer",
+    "weights",
+    "registry",
+    "max_megapixels",
+    "max_side",
+)
+_WHAT = ("what", "how much")
 
+
+@takes_settings("sample", "device", "workers", "config", *_CLEANING, "ray_address")
 def clean(
     src: options.Src,
     dst: options.Dst,
+    *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Stop at the plan and its cost.")
     ] = False,
-    sample: options.Sample = None,
-    device: options.Device = None,
-    workers: options.Workers = None,
-    config: options.Config = None,
-    gate: options.GateOption = None,
-    threshold: options.Threshold = None,
-    detector: options.DetectorOption = None,
-    restorer: options.RestorerOption = None,
-    weights: options.Weights = None,
-    registry: options.Registry = None,
-    max_megapixels: options.MaxMegapixels = None,
-    max_side: options.MaxSide = None,
-    ray_address: options.RayAddress = None,
+    settings: CleanSettings,
     storage_option: options.StorageOption = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as the Prefect flow.")] = False,
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Clean an archive into its mirror at DST. Run again after whatever happened, it finishes."""
-    settings = read_settings(
-        config,
-        sample=sample,
-        device=device,
-        workers=workers,
-        gate=gate,
-        threshold=threshold,
-        detector=detector,
-        restorer=restorer,
-        weights=weights,
-        registry=registry,
-        max_megapixels=max_megapixels,
-        max_side=max_side,
-        ray_address=ray_address,
-    )
-    keep_storage_options(storage_option or ())
+    keep_storage_options(storage_option)
     if dry_run:
-        return _plan(src, dst, settings, as_json)
+        return _plan(src, dst, settings, as_json=as_json)
     with console.phases_bar() as progress:
         if prefect:
-            from flows.clean_archive import run_flow
+            from flows.clean_archive import run_clean_flow
 
-            summary = run_flow(src, dst, settings, progress)
+            summary = run_clean_flow(src, dst, settings, progress)
         else:
-            from demoire.cleaning.engine import find_device
-            from pipelines.run import run_job
-
-            # on a cluster the devices are elsewhere, and are asked for there
-            if settings.ray_address is None:
-                find_device(settings.device)
-            summary = run_job(settings.clean_job(src, dst), progress=progress)
-    show_summary(summary, as_json)
-    return 1 if strict and summary.quarantined else 0
+            summary = _clean_here(src, dst, settings, progress)
+    show_summary(summary, as_json=as_json)
+    return _status(summary, strict=strict)
 
 
+def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress) -> "Summary":
+    from demoire.cleaning.engine import find_device
+    from pipelines.run import run_job
+
+    if settings.ray_address is None:
+        # On a cluster the devices are elsewhere, and the workers look for them.
+        find_device(settings.device)
+    return run_job(settings.clean_job(src, dst), progress=progress)
+
+
+@takes_settings("sample", "device", "config", *_CLEANING)
 def plan(
     src: options.Src,
     dst: options.Dst,
-    sample: options.Sample = None,
-    device: options.Device = None,
-    config: options.Config = None,
-    gate: options.GateOption = None,
-    threshold: options.Threshold = None,
-    detector: options.DetectorOption = None,
-    restorer: options.RestorerOption = None,
-    weights: options.Weights = None,
-    registry: options.Registry = None,
-    max_megapixels: options.MaxMegapixels = None,
-    max_side: options.MaxSide = None,
+    *,
+    settings: CleanSettings,
     storage_option: options.StorageOption = None,
     as_json: options.AsJson = False,
 ) -> int:
     """What would be done, and its cost; the manifest is in DST/_demoire/manifest, for `clean` to go
     by.
     """
-    settings = read_settings(
-        config,
-        sample=sample,
-        device=device,
-        gate=gate,
-        threshold=threshold,
-        detector=detector,
-        restorer=restorer,
-        weights=weights,
-        registry=registry,
-        max_megapixels=max_megapixels,
-        max_side=max_side,
-    )
-    keep_storage_options(storage_option or ())
-    return _plan(src, dst, settings, as_json)
+    keep_storage_options(storage_option)
+    return _plan(src, dst, settings, as_json=as_json)
 
 
-def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
+def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
     from pipelines.bench.speed import cleaning_rate
     from pipelines.plan.estimate import estimate
     from pipelines.plan.manifest import load_plan
@@ -121,23 +96,23 @@ def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
     job = settings.clean_job(src, dst)
     with console.phases_bar() as progress:
         made = load_plan(dst, plan_units(job, progress))
-    done = status_of(dst) if made.sample is None else None
-    rate = (done.rate if done else None) or cleaning_rate(job.config)
+    rate: float | None = None
+    images_done = 0
+    if made.sample is None:
+        before = status_of(dst)
+        rate = before.rate
+        images_done = before.images_done
+    rate = rate or cleaning_rate(job.config)
     cost = estimate(made, rate)
     if as_json:
         console.emit_json(
-            {
-                "plan": made.id,
-                **asdict(cost),
-                "mps": rate,
-                "images_done": done.images_done if done else 0,
-            }
+            {"plan": made.id, **asdict(cost), "mps": rate, "images_done": images_done}
         )
         return 0
     rows = [
         ("archives and folders", cost.sources),
         ("images", cost.images),
-        ("of them done", done.images_done if done else 0),
+        ("of them done", images_done),
         ("other members, mirrored untouched", made.others),
         ("units of work", cost.units),
         ("megapixels (estimated)", cost.megapixels),
@@ -147,102 +122,90 @@ def _plan(src: str, dst: str, settings: CleanSettings, as_json: bool) -> int:
         ("bytes read", cost.bytes_read),
         ("bytes written", cost.bytes_written),
     ]
-    console.show_table(f"plan {made.id}", ("what", "how much"), rows)
+    console.show_table(f"plan {made.id}", _WHAT, rows)
     return 0
 
 
 def status(
-    dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False
+    dst: options.Dst,
+    *,
+    storage_option: options.StorageOption = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Committed and planned, rate, time left, quarantine by reason."""
-    keep_storage_options(storage_option or ())
+    keep_storage_options(storage_option)
     from pipelines.status import status as status_of
 
-    found = status_of(dst)
+    current = status_of(dst)
     if as_json:
-        console.emit_json(found)
+        console.emit_json(current)
         return 0
     rows = [
-        ("images", found.images_done, found.planned_images),
-        ("megapixels", found.megapixels_done, found.megapixels),
-        ("units committed", found.units_done, found.units),
-        ("archives and folders published", found.sources_published, found.sources),
+        ("images", current.images_done, current.planned_images),
+        ("megapixels", current.megapixels_done, current.megapixels),
+        ("units committed", current.units_done, current.units),
+        ("archives and folders published", current.sources_published, current.sources),
     ]
     console.show_table(dst, ("what", "done", "planned"), rows)
-    if found.rate and found.images_done < found.planned_images:
-        left = duration(found.seconds_left or 0)
-        typer.echo(f"{plain_figure(found.rate)} MP/s, {left} left at that rate")
-    if found.quarantine:
-        console.show_table("in quarantine", ("reason", "images"), sorted(found.quarantine.items()))
+    if current.rate and current.images_done < current.planned_images:
+        left = duration(current.seconds_left or 0)
+        typer.echo(f"{plain_figure(current.rate)} MP/s, {left} left at that rate")
+    if current.quarantine:
+        by_reason = sorted(current.quarantine.items())
+        console.show_table("in quarantine", ("reason", "images"), by_reason)
     return 0
 
 
-def report(dst: options.Dst, storage_option: options.StorageOption = None) -> int:
+def report(dst: options.Dst, *, storage_option: options.StorageOption = None) -> int:
     """Build the report's page and summary again from the report's Parquet."""
-    keep_storage_options(storage_option or ())
+    keep_storage_options(storage_option)
     from pipelines.report.build import build_report
 
     typer.echo(build_report(dst))
     return 0
 
 
+@takes_settings("device", "workers", "config", *_CLEANING, "ray_address")
 def retry(
     dst: options.Dst,
+    *,
     reason: Annotated[
         str | None, typer.Option(help="Only what is in quarantine for this reason.")
     ] = None,
-    device: options.Device = None,
-    workers: options.Workers = None,
+    settings: CleanSettings,
     config: options.Config = None,
-    gate: options.GateOption = None,
-    threshold: options.Threshold = None,
-    detector: options.DetectorOption = None,
-    restorer: options.RestorerOption = None,
-    weights: options.Weights = None,
-    registry: options.Registry = None,
-    max_megapixels: options.MaxMegapixels = None,
-    max_side: options.MaxSide = None,
-    ray_address: options.RayAddress = None,
     storage_option: options.StorageOption = None,
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Clean once more what is in quarantine, as the run before did unless told otherwise."""
-    changes = {
-        "device": device,
-        "gate": gate,
-        "threshold": threshold,
-        "detector": detector,
-        "restorer": restorer,
-        "weights": weights or None,
-        "max_megapixels": max_megapixels,
-        "max_side": max_side,
-    }
-    settings = read_settings(
-        config, workers=workers, ray_address=ray_address, registry=registry, **changes
-    )
-    told = config is not None or any(value is not None for value in changes.values())
-    keep_storage_options(storage_option or ())
-    from pipelines.run import retry as run
+    keep_storage_options(storage_option)
+    from pipelines.run import retry as clean_again
 
+    cleaner_config = None
+    if config is not None or settings.changes_cleaning:
+        cleaner_config = settings.cleaner_config()
     with console.phases_bar() as progress:
-        summary = run(
+        summary = clean_again(
             dst,
             reason,
-            config=settings.cleaner_config() if told else None,
+            config=cleaner_config,
             workers=settings.workers,
             ray_address=settings.ray_address,
             progress=progress,
         )
-    show_summary(summary, as_json)
-    return 1 if strict and summary.quarantined else 0
+    show_summary(summary, as_json=as_json)
+    return _status(summary, strict=strict)
 
 
 def gc(
-    dst: options.Dst, storage_option: options.StorageOption = None, as_json: options.AsJson = False
+    dst: options.Dst,
+    *,
+    storage_option: options.StorageOption = None,
+    as_json: options.AsJson = False,
 ) -> int:
     """Remove segments that are published, and what interrupted attempts left behind."""
-    keep_storage_options(storage_option or ())
+    keep_storage_options(storage_option)
     from pipelines.gc import gc as collect
 
     removed = collect(dst)
@@ -253,12 +216,13 @@ def gc(
     return 0
 
 
-def show_summary(summary: "Summary", as_json: bool) -> None:
+def show_summary(summary: "Summary", *, as_json: bool) -> None:
     """What a run came to, as a table and the path of its report, or as JSON."""
     if as_json:
         console.emit_json(summary)
         return
-    rows = [
+    title = f"done in {duration(summary.seconds)}, count proved"
+    rows: list[Sequence[Any]] = [
         ("images", summary.images),
         ("cleaned", summary.cleaned),
         ("copied, byte for byte", summary.copied),
@@ -269,10 +233,15 @@ def show_summary(summary: "Summary", as_json: bool) -> None:
         ("moiré of the cleaned, before", summary.moire_before),
         ("moiré of the cleaned, after", summary.moire_after),
     ]
-    console.show_table(
-        f"done in {duration(summary.seconds)}, count proved", ("what", "how much"), rows
-    )
+    console.show_table(title, _WHAT, rows)
     typer.echo(f"report: {summary.report}")
+
+
+def _status(summary: "Summary", *, strict: bool) -> int:
+    """The exit status of a run that finished."""
+    if strict and summary.quarantined:
+        return 1
+    return 0
 
 
 COMMANDS = (clean, plan, status, report, retry, gc)

@@ -1,5 +1,7 @@
-"""Commands for images at hand: fix, detect. No Ray, no Prefect: `demoire`, and the registry where
---weights asks it.
+"""Commands for images at hand: fix, detect.
+
+They need neither Ray nor Prefect: only `demoire`, and the registry where --weights names something
+in it.
 """
 
 from pathlib import Path
@@ -10,85 +12,84 @@ import typer
 from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
-from flows.settings import read_settings
+from flows.commands.flags import takes_settings
+from flows.settings import CleanSettings
 
 if TYPE_CHECKING:
-    from demoire.cleaning.folder import LocalImage
+    from demoire.cleaning.folder import Judged, LocalImage
     from demoire.cleaning.result import Cleaned
 
-Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE", help="Image files, or folders of them.")
-]
+_IMAGE_HELP = "Image files, or folders of them."
 
 
+@takes_settings(
+    "gate",
+    "threshold",
+    "device",
+    "detector",
+    "restorer",
+    "weights",
+    "registry",
+    "max_megapixels",
+    "max_side",
+    "config",
+)
 def fix(
-    images: Images,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help=_IMAGE_HELP)],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, DIR/NAME.EXT."),
     ],
-    gate: options.GateOption = None,
-    threshold: options.Threshold = None,
-    device: options.Device = None,
-    detector: options.DetectorOption = None,
-    restorer: options.RestorerOption = None,
-    weights: options.Weights = None,
-    registry: options.Registry = None,
-    max_megapixels: options.MaxMegapixels = None,
-    max_side: options.MaxSide = None,
-    config: options.Config = None,
+    *,
+    settings: CleanSettings,
     strict: options.Strict = False,
 ) -> int:
     """Clean images at hand into DIR; those without moiré arrive byte for byte."""
-    settings = read_settings(
-        config,
-        gate=gate,
-        threshold=threshold,
-        device=device,
-        detector=detector,
-        restorer=restorer,
-        weights=weights,
-        registry=registry,
-        max_megapixels=max_megapixels,
-        max_side=max_side,
-    )
     from demoire.cleaning.folder import find_images, fix_images, plan_outputs
 
-    found = find_images(images)
-    plan_outputs(found, out)
+    local_images = find_images(images)
+    plan_outputs(local_images, out)
+    # Only now, since this import takes seconds and the check above may already end the command.
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
 
     use_threads(settings.threads)
     cleaner = Cleaner(settings.cleaner_config())
     quarantined = 0
-    with console.progress_bar("cleaning", total=len(found)) as bar:
-        for number, (image, cleaned) in enumerate(fix_images(found, out, cleaner), start=1):
-            typer.echo(_line(image, cleaned))
-            quarantined += cleaned.status == "quarantined"
+    with console.progress_bar("cleaning", total=len(local_images)) as bar:
+        results = fix_images(local_images, out, cleaner)
+        for number, (image, cleaned) in enumerate(results, start=1):
+            typer.echo(_fixed_line(image, cleaned))
+            if cleaned.status == "quarantined":
+                quarantined += 1
             bar(number)
     return 1 if strict and quarantined else 0
 
 
-def _line(image: "LocalImage", cleaned: "Cleaned") -> str:
+def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
     if cleaned.status == "cleaned":
-        before, after = plain_figure(cleaned.moire_before), plain_figure(cleaned.moire_after)
+        before = plain_figure(cleaned.moire_before)
+        after = plain_figure(cleaned.moire_after)
         return f"{image.path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}"
-    return f"{image.path}: {cleaned.status}" + (f", {cleaned.reason}" if cleaned.reason else "")
+    if cleaned.reason:
+        return f"{image.path}: {cleaned.status}, {cleaned.reason}"
+    return f"{image.path}: {cleaned.status}"
 
 
+@takes_settings(
+    "threshold",
+    "device",
+    "detector",
+    "weights",
+    "registry",
+    "max_megapixels",
+    "max_side",
+)
 def detect(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Image files, or folders of them.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help=_IMAGE_HELP)],
+    *,
     as_json: options.AsJson = False,
-    threshold: options.Threshold = None,
-    device: options.Device = None,
-    detector: options.DetectorOption = None,
-    weights: options.Weights = None,
-    registry: options.Registry = None,
-    max_megapixels: options.MaxMegapixels = None,
-    max_side: options.MaxSide = None,
+    settings: CleanSettings,
     strict: options.Strict = False,
 ) -> int:
     """Say of each image how probable moiré is, and of which kind.
@@ -97,39 +98,43 @@ def detect(
     tiles (looked at). An image that cannot be read gets a line with path and error; with --strict
     the exit status is then 1.
     """
-    settings = read_settings(
-        None,
-        threshold=threshold,
-        device=device,
-        detector=detector,
-        weights=weights,
-        registry=registry,
-        max_megapixels=max_megapixels,
-        max_side=max_side,
-    )
     from demoire.cleaning.folder import find_images, judge_images
 
-    found = find_images(paths)
+    local_images = find_images(paths)
+    # Only now, as in `fix`.
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
 
     use_threads(settings.threads)
+    cleaner = Cleaner(settings.cleaner_config())
     unreadable = 0
-    for judged in judge_images(found, Cleaner(settings.cleaner_config())):
-        unreadable += judged.error is not None
-        fields: dict[str, object] = {"path": str(judged.path)}
-        if judged.detection is None:
-            fields["error"] = judged.error
-        else:
-            seen = judged.detection
-            fields |= {"moire": round(seen.moire, 6), "kind": seen.kind, "tiles": seen.cells}
+    for judged in judge_images(local_images, cleaner):
+        if judged.error is not None:
+            unreadable += 1
         if as_json:
-            console.emit_json(fields, indent=None)
-        elif judged.detection is None:
-            typer.echo(f"{judged.path}: {judged.error}")
+            console.emit_json(_judged_fields(judged), indent=None)
         else:
-            typer.echo(f"{judged.path}: {seen.moire:.3f} {seen.kind}")
+            typer.echo(_judged_line(judged))
     return 1 if strict and unreadable else 0
+
+
+def _judged_fields(judged: "Judged") -> dict[str, object]:
+    """The judgement as one line of JSON shows it."""
+    detection = judged.detection
+    if detection is None:
+        return {"path": str(judged.path), "error": judged.error}
+    return {
+        "path": str(judged.path),
+        "moire": round(detection.moire, 6),
+        "kind": detection.kind,
+        "tiles": detection.cells,
+    }
+
+
+def _judged_line(judged: "Judged") -> str:
+    if judged.detection is None:
+        return f"{judged.path}: {judged.error}"
+    return f"{judged.path}: {judged.detection.moire:.3f} {judged.detection.kind}"
 
 
 COMMANDS = (fix, detect)

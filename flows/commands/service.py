@@ -1,5 +1,5 @@
-"""Commands around the work: the demo, schedules and deployments, and what is wrong with this
-installation.
+"""Commands around the work: schedules and deployments, what is wrong with this installation, and
+the demo.
 """
 
 from pathlib import Path
@@ -9,30 +9,37 @@ import typer
 
 from flows import console
 from flows.commands import options
-from flows.settings import keep_storage_options
+from flows.commands.flags import takes_settings
+from flows.settings import CleanSettings
+from flows.storage_options import keep_storage_options
 
 DeploymentFile = Annotated[Path, typer.Option("--file", help="A Prefect deployment file.")]
 DeploymentName = Annotated[str | None, typer.Option("--name", help="Which of its deployments.")]
+
 _NIGHTLY = Path("infra/prefect/prefect.yaml")
+_SOMETHING_WRONG = 3  # exit status of `doctor`
 
 
+@takes_settings("device")
 def demo(
+    *,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the demo's files.")
     ] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Another seed draws another collection.")] = 1,
-    device: options.Device = None,
+    settings: CleanSettings,
 ) -> int:
     """Draw a sample collection, clean it through the Prefect flow on a local Ray, and compare with
     the known truth.
     """
     from flows.demo import run_demo
 
-    run_demo(out, seed=seed, device=device or "auto")
+    run_demo(out, seed=seed, settings=settings)
     return 0
 
 
 def serve(
+    *,
     file: DeploymentFile = _NIGHTLY,
     name: DeploymentName = None,
     port: Annotated[
@@ -43,15 +50,16 @@ def serve(
     """Run the nightly cleanup on its schedule from here, on the Prefect server of PREFECT_API_URL
     or one of its own.
     """
-    keep_storage_options(storage_option or ())
-    from flows.serve import read_deployment
-    from flows.serve import serve as run
+    keep_storage_options(storage_option)
+    from flows.deployment_file import read_deployment
+    from flows.deployments import serve as run
 
     run(read_deployment(file, name), port=port)
     return 0
 
 
 def deploy(
+    *,
     file: DeploymentFile = _NIGHTLY,
     name: DeploymentName = None,
     pool: Annotated[
@@ -61,8 +69,8 @@ def deploy(
     """Create the nightly cleanup as a deployment for a work pool, on the Prefect server of
     PREFECT_API_URL.
     """
-    from flows.serve import deploy as create
-    from flows.serve import read_deployment
+    from flows.deployment_file import read_deployment
+    from flows.deployments import deploy as create
 
     deployment = read_deployment(file, name)
     identity = create(deployment, pool=pool)
@@ -74,6 +82,7 @@ def doctor(
     places: Annotated[
         list[str] | None, typer.Argument(metavar="PLACE", help="Folders or URLs to try.")
     ] = None,
+    *,
     write: Annotated[bool, typer.Option("--write", help="Try to write to the places too.")] = False,
     storage_option: options.StorageOption = None,
     as_json: options.AsJson = False,
@@ -81,23 +90,21 @@ def doctor(
     """Versions, devices, weights, storage access: what is wrong, and what to do. Exit status 3 if
     anything is.
     """
-    keep_storage_options(storage_option or ())
+    keep_storage_options(storage_option)
     from flows.doctor import examine
 
     checks = list(examine(places or (), write=write))
     if as_json:
-        console.emit_json(
-            [
-                {"name": c.name, "ok": c.ok, "finding": c.finding, "way_out": c.way_out}
-                for c in checks
-            ]
-        )
+        console.emit_json([check.to_json() for check in checks])
     else:
         for check in checks:
-            typer.echo(f"{'ok   ' if check.ok else 'WRONG'} {check.name}: {check.finding}")
+            verdict = "ok   " if check.ok else "WRONG"
+            typer.echo(f"{verdict} {check.name}: {check.finding}")
             if check.way_out:
                 typer.echo(f"      -> {check.way_out}")
-    return 0 if all(check.ok for check in checks) else 3
+    if all(check.ok for check in checks):
+        return 0
+    return _SOMETHING_WRONG
 
 
 COMMANDS = (serve, deploy, doctor, demo)

@@ -10,9 +10,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 
 from demoire.errors import ProofError, SourceChangedError, StorageError, UsageError
-from flows import clean_archive as module
-from flows.clean_archive import as_task, run_flow
+from flows import tasks
+from flows.clean_archive import run_clean_flow
 from flows.settings import read_settings
+from flows.tasks import as_task
 from pipelines.run import Summary
 from tests.pipelines.conftest import read_tar
 
@@ -35,7 +36,7 @@ def summary(
     box: Path, mirror: Path, tiny_toml: Path, told: list[tuple[str, float, float]]
 ) -> Summary:
     """The box, cleaned by the flow."""
-    return run_flow(
+    return run_clean_flow(
         str(box), str(mirror), read_settings(tiny_toml), lambda *step: told.append(step)
     )
 
@@ -58,8 +59,8 @@ def test_the_flow_does_what_the_command_does(summary: Summary, box: Path, mirror
 
 def test_each_step_is_a_task_of_its_name(flow_run: FlowRun) -> None:
     with get_client(sync_client=True) as client:
-        tasks = [run for run in client.read_task_runs() if run.flow_run_id == flow_run.id]
-    names = {task.name.rsplit("-", 1)[0] for task in tasks}
+        runs = [run for run in client.read_task_runs() if run.flow_run_id == flow_run.id]
+    names = {run.name.rsplit("-", 1)[0] for run in runs}
     assert names == {
         "plan_units",
         "clean_next_wave",
@@ -67,7 +68,7 @@ def test_each_step_is_a_task_of_its_name(flow_run: FlowRun) -> None:
         "write_report",
         "prove_counts",
     }
-    assert {task.state_name for task in tasks} == {"Completed"}
+    assert {run.state_name for run in runs} == {"Completed"}
 
 
 def test_progress_and_tables_are_artifacts(flow_run: FlowRun) -> None:
@@ -101,7 +102,7 @@ def test_the_caller_is_told_of_progress_too(
 def test_a_step_is_tried_again_only_where_that_can_help(
     error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_DELAYS", [0.0, 0.0])
+    monkeypatch.setattr(tasks, "RETRY_DELAYS", [0.0, 0.0])
     calls = []
 
     def fails() -> None:
@@ -119,6 +120,6 @@ def test_a_step_is_tried_again_only_where_that_can_help(
 
 def test_a_url_with_credentials_never_reaches_prefect(tiny_toml: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="carries credentials"):
-        run_flow("s3://key:hush-hush@archive/box", str(tmp_path), read_settings(tiny_toml))
+        run_clean_flow("s3://key:hush-hush@archive/box", str(tmp_path), read_settings(tiny_toml))
     with get_client(sync_client=True) as client:
         assert "hush-hush" not in repr([run.parameters for run in client.read_flow_runs()])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from flows.cli import main
 from flows.demo import Demo, run_demo
+from flows.settings import CleanSettings
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def demo(out: Path) -> Demo:
-    return run_demo(out, seed=1, device="cpu")
+    return run_demo(out, seed=1, settings=CleanSettings(device="cpu"))
 
 
 def test_every_image_is_accounted_for_and_the_two_broken_ones_are_in_quarantine(demo: Demo) -> None:

@@ -29,7 +29,7 @@ import yaml
 
 from flows.cli import main
 from flows.server import local_server
-from pipelines.storage import bucket
+from pipelines.storage import s3_client
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3
 
@@ -262,9 +262,9 @@ def test_keys_in_storage_options_are_left_nowhere_and_debugging_tells_none(
 # workers who are refused.
 REVOKED = """
 import os, sys
-from flows import clean_archive, cli
+from flows import cli, tasks
 from pipelines import run
-clean_archive.RETRIES = 0
+tasks.RETRIES = 0
 plan_units = run.plan_units
 def plan_and_lose_the_key(*arguments):
     planned = plan_units(*arguments)
@@ -438,7 +438,7 @@ def test_a_line_that_fails_tells_no_secret(
     (tmp_path / "given").write_text(failing.file)
     _log_in(store, monkeypatch, {name: meant(value) for name, value in failing.variables.items()})
     monkeypatch.setattr(tempfile, "tempdir", str(left))
-    monkeypatch.setattr(bucket, "_ATTEMPTS", 1)  # patience is another test's matter
+    monkeypatch.setattr(s3_client, "ATTEMPTS", 1)  # patience is another test's matter
     status = main([*map(meant, failing.line.split()), *(["--debug"] if debug else [])])
     printed = capfd.readouterr()
     told = printed.out + printed.err

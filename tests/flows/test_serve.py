@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from demoire.errors import ConfigError, UsageError
-from flows.serve import deploy, read_deployment
+from flows.deployment_file import read_deployment
+from flows.deployments import deploy
 from flows.server import local_server
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3

@@ -10,7 +10,8 @@ import pytest
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ConfigError, UsageError
-from flows.settings import CleanSettings, keep_storage_options, read_settings
+from flows.settings import CleanSettings, read_settings
+from flows.storage_options import keep_storage_options
 
 
 @pytest.fixture

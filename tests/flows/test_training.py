@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 
 from demoire.models.weights import find_weights
 from flows.cli import main
-from flows.train_model import run_flow
+from flows.train_model import run_train_flow
 from pipelines.training.job import TrainJob
 
 
@@ -336,7 +336,7 @@ def test_the_training_flow_takes_each_step_as_a_task_and_leaves_its_figures_as_a
     job = TrainJob(
         "tiny-detector", clean_pictures, tmp_path / "run", register="finder", pairs=1, force=True
     )
-    done = run_flow(job)
+    done = run_train_flow(job)
     assert done.registered is not None and done.result.weights is not None
     with get_client(sync_client=True) as client:
         artifacts = {found.key: found for found in client.read_artifacts()}

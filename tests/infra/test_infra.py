@@ -12,7 +12,7 @@ import yaml
 from typer.main import get_command
 
 from flows.cli import app
-from flows.serve import read_deployment
+from flows.deployment_file import read_deployment
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

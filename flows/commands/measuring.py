@@ -1,0 +1,151 @@
+"""Commands that measure: evaluate, bench."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from demoire.moire import KINDS
+from flows import console
+from flows.commands import options
+from flows.commands.flags import takes_settings
+from flows.settings import CleanSettings
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.figures import Evaluation, Measures
+
+
+@takes_settings(
+    "gate", "html", "device", "detector", "restorer", "weights", "registry", "threshold"
+)
+def evaluate(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="Folder of NAME_moire.EXT and NAME_clean.EXT.")
+    ],
+    *,
+    as_json: options.AsJson = False,
+    settings: CleanSettings,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")
+    ] = None,
+) -> int:
+    """Measure against the truth: PSNR, SSIM, CIEDE2000 before, after, and of the best blur; the
+    detector's figures.
+
+    NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector
+    alone.
+    """
+    from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.threads import use_threads
+    from pipelines.evaluation.evaluate import evaluate_pairs
+    from pipelines.evaluation.page import evaluate_page
+
+    use_threads(settings.threads)
+    cleaner = Cleaner(settings.cleaner_config())
+    with console.progress_bar("evaluating") as bar:
+        evaluation = evaluate_pairs(pairs, cleaner, lambda what, done, total: bar(done, total))
+    if html is not None:
+        evaluate_page(evaluation, pairs, html, cleaner)
+        console.remark(f"wrote {html}")
+    if as_json:
+        console.emit_json(evaluation.to_json())
+    else:
+        _show_evaluation(evaluation)
+    return 0
+
+
+def _show_evaluation(evaluation: "Evaluation") -> None:
+    if evaluation.mean is not None:
+        rows: list[Sequence[Any]] = []
+        for kind, group in evaluation.kinds.items():
+            rows.append((kind, group.n, *_shown_measures(group.mean)))
+        rows.append(("all", len(evaluation.pairs), *_shown_measures(evaluation.mean)))
+        columns = (
+            "kind",
+            "n",
+            *("PSNR before", "PSNR after", "PSNR blur"),
+            *("SSIM before", "SSIM after", "SSIM blur"),
+            *("ΔE before", "ΔE after"),  # the blur's is in the JSON: a terminal is no wider
+        )
+        title = (
+            "means over the pairs; PSNR in dB, ΔE: CIEDE2000; "
+            "blur: the best one, chosen by the truth"
+        )
+        console.show_table(title, columns, rows)
+    _show_detector(evaluation)
+
+
+def _show_detector(evaluation: "Evaluation") -> None:
+    detector = evaluation.detector
+    rows: list[Sequence[Any]] = [
+        ("n", detector.n),
+        ("accuracy", detector.accuracy),
+        ("precision", detector.precision),
+        ("recall", detector.recall),
+        ("f1", detector.f1),
+        ("auc", detector.auc),
+        ("threshold", evaluation.threshold),
+        ("clean images touched", evaluation.clean_touched),
+        ("calibration error", evaluation.calibration.error),
+    ]
+    console.show_table("the detector", ("figure", "value"), rows)
+    title = "images by kind, and by what they were said to be"
+    rows = [(kind, *counts.values()) for kind, counts in evaluation.confusion.items()]
+    console.show_table(title, ("kind", *KINDS), rows)
+    if evaluation.strengths:
+        title = "moiré found, by the RMS of the pattern in 1/255"
+        rows = [(f"from {one.begin:g}", one.n, one.found) for one in evaluation.strengths]
+        console.show_table(title, ("strength", "images", "found"), rows)
+
+
+def _shown_measures(measures: "Measures") -> tuple[float, ...]:
+    return (
+        *(measures.psnr_before, measures.psnr_after, measures.psnr_blur),
+        *(measures.ssim_before, measures.ssim_after, measures.ssim_blur),
+        *(measures.ciede2000_before, measures.ciede2000_after),
+    )
+
+
+@takes_settings("device", "restorer", "weights", "registry")
+def bench(
+    *,
+    as_json: options.AsJson = False,
+    settings: CleanSettings,
+) -> int:
+    """Measure this machine: the models alone, every stage alone, and the whole job end to end.
+    About two minutes.
+    """
+    from pipelines.bench.bench import bench as run
+
+    with console.progress_bar("measuring") as bar:
+        result = run(
+            settings.cleaner_config(), progress=lambda what, done, total: bar(done, total, what)
+        )
+    if as_json:
+        console.emit_json(result)
+        return 0
+    rates = [
+        ("restorer alone", result.model_mps),
+        ("fast restorer alone", result.fast_mps),
+        ("detector alone", result.detector_mps),
+    ]
+    for stage, mps in asdict(result.ceilings).items():
+        rates.append((f"stage {stage}", mps))
+    rates += [
+        ("the whole job", result.end_to_end_mps),
+        ("  could be at best", result.possible_mps),
+        ("a plain script", result.script_mps),
+    ]
+    console.show_table("megapixels a second", ("what", "MP/s"), rates)
+    facts = [
+        ("efficiency of the job", f"{result.efficiency:.0%}"),
+        ("peak memory of workers, MB", result.peak_rss_mb),
+        *asdict(result.machine).items(),
+    ]
+    console.show_table("this machine", ("what", "value"), facts)
+    return 0
+
+
+COMMANDS = (evaluate, bench)

@@ -1,0 +1,56 @@
+"""One step of a job as a Prefect task: seen by itself, and tried again by itself.
+
+`pipelines` hands over its steps as plain functions; here each gets retries and a name on the
+server. Results are kept in memory and never pickled: they are small, and a task that is tried again
+finds the work of its last try under DST.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from demoire.errors import ProofError, SourceChangedError, StoppedError, StorageError, UsageError
+
+RETRIES = 2
+RETRY_DELAYS: list[float] = [10, 60]  # seconds: a hiccup, then something that somebody restarts
+
+_Result = TypeVar("_Result")
+
+
+def as_task(function: Callable[..., _Result]) -> Callable[..., _Result]:
+    """The function as a task of the same name, with retries and without stored results."""
+    wrapped = task(
+        name=function.__name__,
+        retries=RETRIES,
+        retry_delay_seconds=RETRY_DELAYS,
+        retry_condition_fn=_worth_retrying,
+        persist_result=False,
+        cache_policy=NO_CACHE,
+    )(function)
+
+    @functools.wraps(function)
+    def step(*args: Any, **kwargs: Any) -> _Result:
+        # Prefect says Any of what a task returns, which is what the function returned.
+        return cast("_Result", wrapped(*args, **kwargs))
+
+    return step
+
+
+def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether another try may end better.
+
+    What the user got wrong is as wrong a minute later, and a count that does not come out stays so.
+    A store that failed may have been the network.
+    """
+    try:
+        state.result()
+    except StorageError:
+        return True
+    except (UsageError, SourceChangedError, ProofError, StoppedError):
+        return False
+    except Exception:
+        return True
+    return False
