@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from demoire.errors import ProofError, SourceChangedError, StoppedError, StorageError, UsageError
+from demoire.errors import ProofError, SourceChangedError, StoppedError, UsageError
 
 RETRIES = 2
 RETRY_DELAYS: list[float] = [10, 60]  # seconds: a hiccup, then something that somebody restarts
@@ -43,12 +43,10 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     """Whether another try may end better.
 
     What the user got wrong is as wrong a minute later, and a count that does not come out stays so.
-    A store that failed may have been the network.
+    All else may pass: a store that failed, the network, a machine.
     """
     try:
         state.result()
-    except StorageError:
-        return True
     except (UsageError, SourceChangedError, ProofError, StoppedError):
         return False
     except Exception:

@@ -9,7 +9,13 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 
-from demoire.errors import ProofError, SourceChangedError, StorageError, UsageError
+from demoire.errors import (
+    ProofError,
+    SourceChangedError,
+    StorageError,
+    UnusablePlaceError,
+    UsageError,
+)
 from flows import tasks
 from flows.clean_archive import run_clean_flow
 from flows.settings import read_settings
@@ -93,6 +99,7 @@ def test_the_caller_is_told_of_progress_too(
     [
         (OSError("the network"), 3),
         (StorageError("the store was away"), 3),
+        (UnusablePlaceError("no such bucket"), 1),
         (UsageError("a wrong name"), 1),
         (SourceChangedError("another file"), 1),
         (ProofError("uneven"), 1),
