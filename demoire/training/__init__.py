@@ -4,7 +4,8 @@ images, out)`.
 `demoire.training.search.search` runs many of them to find a structure and rates.
 """
 
-from demoire.training.config import TrainConfig, load_config
+from demoire.training.config import TrainConfig
+from demoire.training.config_files import load_config
 from demoire.training.loop import TrainResult, train
 
 __all__ = ["TrainConfig", "TrainResult", "load_config", "train"]

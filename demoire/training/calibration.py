@@ -24,8 +24,9 @@ from demoire.moire import CELL, KINDS
 from demoire.simulate.pairs import Scene, read_scene
 from demoire.simulate.processing import MARGIN, process
 from demoire.training.config import DataConfig
-from demoire.training.data import PairSource, draw_scene, find_images
+from demoire.training.data import PairSource, draw_scene
 from demoire.training.field import FieldPart
+from demoire.training.scene_store import images_of_split
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold
 # and this one of drawings made to be taken for moiré: archives hold few of them
@@ -77,7 +78,7 @@ def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> Clea
     Whole pictures, since of four tiles one is taken for moiré almost four times as often as of one.
     source: of the validation pairs from `images`.
     """
-    natural = [read_scene(path) for path in find_images(images, "validation")]
+    natural = [read_scene(path) for path in images_of_split(images, "validation")]
     if natural:
         cameras = source.under(config.model_copy(update={"size": _CAMERA_SIDE, "drawn_clean": 0.0}))
         for number in range(config.validation_per_kind):

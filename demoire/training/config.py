@@ -1,14 +1,8 @@
-"""What a training run is made of: a TOML file, checked on reading.
+"""What a training run is made of, section by section, with the range of every value.
 
-A key that is not known is an error, not a shrug: a misspelt learning rate must not cost a night.
-The shipped configurations lie in `configs/` and are found by name.
+`demoire.training.config_files` reads and writes it as TOML.
 """
 
-import json
-import re
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,11 +13,9 @@ from pydantic import (
     NonNegativeFloat,
     PositiveInt,
     Tag,
-    ValidationError,
     model_validator,
 )
 
-from demoire.errors import ConfigError
 from demoire.models.detector import DetectorConfig
 from demoire.models.restorer import ARCHITECTURES, RestorerConfig
 from demoire.models.unet import UNetConfig
@@ -33,8 +25,6 @@ from demoire.simulate import VISIBLE, Kind
 Task = Literal["restorer", "detector"]
 # What a tile of field pictures is made of; see demoire.training.field_tiles.
 FieldTile = Literal["stored", "processed", "drawn", "shown", "twin", "screen", "layer", "halftone"]
-
-_SHIPPED = Path(__file__).parent / "configs"
 
 
 class _Section(BaseModel):
@@ -122,9 +112,7 @@ class FieldConfig(_Section):
 
 
 class Stage(_Section):
-    """A later part of training: what of the data changes from a step on. What is not said stays as
-    it was before.
-    """
+    """A later part of training: what changes about the data from a step on; the rest stays."""
 
     after: PositiveInt  # steps
     size: PositiveInt | None = None
@@ -236,20 +224,22 @@ class TrainConfig(_Section):
     checkpoint_every: PositiveInt = 500
     # validations without a better one before stopping early; 0 never does
     patience: int = Field(0, ge=0)
-    keep: Literal["best", "last"] = (
-        "best"  # the weights of which validation; PSNR does not see what a discriminator does
-    )
+    # the weights of which validation; PSNR does not see what a discriminator does
+    keep: Literal["best", "last"] = "best"
 
     # by dotted path, what `demoire search` tries; `demoire train` passes it by
     search: dict[str, SearchOptions] = {}
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
-        step = ARCHITECTURES[self.restorer.architecture].multiple if self.task == "restorer" else 4
+        step = 4
+        if self.task == "restorer":
+            step = ARCHITECTURES[self.restorer.architecture].multiple
         begins = [stage.after for stage in self.curriculum]
         if begins != sorted(set(begins)) or (begins and begins[-1] >= self.steps):
             raise ValueError(
-                "the stages of the curriculum have to follow one another, and begin before the last step"
+                "the stages of the curriculum have to follow one another, "
+                "and begin before the last step"
             )
         sizes = [data.size for _, _, data in self.stages()]
         if any(size % step for size in sizes):
@@ -262,128 +252,23 @@ class TrainConfig(_Section):
 
     def stages(self) -> list[tuple[int, int, DataConfig]]:
         """The curriculum: first step, the step after the last, and the data between them."""
-        data, begins = self.data, [0, *(stage.after for stage in self.curriculum)]
-        found = [data]
+        begins = [0]
+        data_of_stages = [self.data]
         for stage in self.curriculum:
-            data = DataConfig.model_validate(
-                data.model_dump() | stage.model_dump(exclude={"after"}, exclude_none=True)
-            )
-            found.append(data)
-        return list(zip(begins, [*begins[1:], self.steps], found, strict=True))
+            changes = stage.model_dump(exclude={"after"}, exclude_none=True)
+            before = data_of_stages[-1].model_dump()
+            data_of_stages.append(DataConfig.model_validate(before | changes))
+            begins.append(stage.after)
+        ends = [*begins[1:], self.steps]
+        return list(zip(begins, ends, data_of_stages, strict=True))
 
     def largest(self) -> DataConfig:
-        """The data of the stage with the largest crops, and each kind's largest share: what serves
-        all of them.
-        """
+        """Data that serve every stage: the largest crops, and each kind's largest share."""
         stages = [data for _, _, data in self.stages()]
-        kinds = {kind for data in stages for kind in data.mix}
-        mix = {kind: max(data.mix.get(kind, 0.0) for data in stages) for kind in sorted(kinds)}
-        return max(stages, key=lambda data: data.size).model_copy(update={"mix": mix})
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The configuration {path} cannot be read; give a TOML file or a shipped name."
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
-
-
-def shipped_configs() -> tuple[str, ...]:
-    """The names of the configurations that come with the package."""
-    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
-
-
-def load_config(name_or_path: str | Path) -> TrainConfig:
-    """Read a configuration by shipped name ("restorer") or path.
-
-    Raises ConfigError for a file that is not there, is not TOML, has an unknown key or a value out
-    of range.
-    """
-    shipped = _SHIPPED / f"{name_or_path}.toml"
-    path = shipped if str(name_or_path) in shipped_configs() else Path(name_or_path)
-    if not path.is_file():
-        names = ", ".join(shipped_configs())
-        raise ConfigError(
-            f"There is no configuration {name_or_path}; give the path of a TOML file or one of {names}."
-        )
-    return _checked(_parse(path), f"the configuration {path}")
-
-
-def _checked(values: Mapping[str, Any], source: str) -> TrainConfig:
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        # The chosen architecture's name is in the error's place, but not in the file's.
-        where = (
-            ".".join(str(part) for part in first["loc"] if part not in ARCHITECTURES) or "the file"
-        )
-        unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-        what = "is not a known key; take it out" if unknown else first["msg"]
-        raise ConfigError(f"In {source}, {where}: {what}.") from error
-
-
-def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with other values at dotted paths ("optimizer.learning_rate"), and nothing
-    left to search.
-
-    Raises ConfigError for a path that there is not, or a value out of range.
-    """
-    facts = config.model_dump(mode="json", exclude={"search"})
-    for path, value in values.items():
-        *sections, key = path.split(".")
-        section = facts
-        for name in sections:
-            section = section.get(name)  # type: ignore[assignment]  # what is no table is refused in the next line
-            if not isinstance(section, dict):
-                raise ConfigError(f"In [search], {path}: is not a known key; take it out.")
-        section[key] = value
-    return _checked(facts, "[search]")
-
-
-def to_toml(config: TrainConfig) -> str:
-    """The configuration as a file that `load_config` reads, with every value in it but what to
-    search.
-    """
-    return (
-        "\n".join(
-            _toml_lines(config.model_dump(mode="json", exclude={"search"}, exclude_none=True))
-        )
-        + "\n"
-    )
-
-
-def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
-    lines = [
-        f"{_toml_key(key)} = {_toml_value(value)}"
-        for key, value in table.items()
-        if not isinstance(value, dict)
-    ]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            name = f"{path}{_toml_key(key)}"
-            lines += ["", f"[{name}]", *_toml_lines(value, f"{name}.")]
-    return lines
-
-
-def _toml_value(value: Any) -> str:
-    """Strings, numbers and truth values are written in TOML as in JSON; tables within lists in one
-    line.
-    """
-    if isinstance(value, dict):
-        return (
-            "{ "
-            + ", ".join(f"{_toml_key(key)} = {_toml_value(inner)}" for key, inner in value.items())
-            + " }"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+        mix: dict[Kind, float] = {}
+        for data in stages:
+            for kind, share in data.mix.items():
+                mix[kind] = max(share, mix.get(kind, 0.0))
+        with_largest_crops = max(stages, key=lambda data: data.size)
+        in_order = {kind: mix[kind] for kind in sorted(mix)}
+        return with_largest_crops.model_copy(update={"mix": in_order})

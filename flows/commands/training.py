@@ -146,7 +146,7 @@ def search(
     'demoire train'.
     """
     log_progress()
-    from demoire.training.config import load_config
+    from demoire.training.config_files import load_config
     from demoire.training.search.search import search as run
 
     outcome = run(

@@ -25,7 +25,7 @@ from demoire.models.weights import find_weights
 from demoire.simulate import KINDS
 from demoire.simulate.pairs import LABELS, clean_images, write_pairs
 from demoire.training.checkpoint import check_out
-from demoire.training.config import load_config
+from demoire.training.config_files import load_config
 from demoire.training.field import FieldFolder
 from demoire.training.loop import TrainResult, fill_shards, train
 from pipelines.evaluation.evaluate import evaluate_pairs

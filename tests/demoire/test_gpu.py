@@ -19,7 +19,7 @@ from demoire.cleaning.grid import Grid, plan_tiles
 from demoire.models.networks import load_restorer
 from demoire.simulate import simulate
 from demoire.simulate.scenes.pages import SCENES
-from demoire.training.config import load_config, with_values
+from demoire.training.config_files import load_config, with_values
 from demoire.training.loop import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

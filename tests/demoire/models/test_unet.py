@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from demoire.models.cost import network_cost
 from demoire.models.layers import Activation
 from demoire.models.unet import FAST, UNet, UNetConfig
-from demoire.training.config import load_config
+from demoire.training.config_files import load_config
 
 
 def test_cost_is_what_the_module_says() -> None:

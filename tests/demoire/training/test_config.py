@@ -13,7 +13,8 @@ from demoire.models.networks import load_restorer
 from demoire.models.restorer import build_restorer
 from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import UNetConfig
-from demoire.training.config import TrainConfig, load_config, shipped_configs, to_toml
+from demoire.training.config import TrainConfig
+from demoire.training.config_files import load_config, shipped_configs, to_toml
 
 
 @pytest.mark.parametrize("name", shipped_configs())

@@ -13,15 +13,8 @@ from demoire.errors import UsageError
 from demoire.simulate import KINDS, Kind
 from demoire.splits import split_of
 from demoire.training.config import DataConfig
-from demoire.training.data import (
-    PairSource,
-    Sample,
-    Samples,
-    SceneStore,
-    batches,
-    find_images,
-    validation_set,
-)
+from demoire.training.data import PairSource, Sample, Samples, batches, validation_set
+from demoire.training.scene_store import SceneStore, images_of_split
 from demoire.training.shards import MadePair, make_shards
 
 SMALL = DataConfig(
@@ -41,7 +34,7 @@ def _equal(one: Sample, other: Sample) -> bool:
 
 
 def test_every_scene_is_in_one_split_and_most_are_for_training(scene_folder: Path) -> None:
-    parts = [set(find_images(scene_folder, split)) for split in ("train", "validation", "test")]
+    parts = [set(images_of_split(scene_folder, split)) for split in ("train", "validation", "test")]
     assert sum(len(part) for part in parts) == 30 == len(set.union(*parts))
     shares = np.array([split_of(f"photo-{number}.jpg") == "train" for number in range(2000)])
     assert 0.77 < shares.mean() < 0.83
@@ -136,7 +129,7 @@ def test_validation_set_has_every_kind_of_the_mix(scene_folder: Path) -> None:
 def test_drawn_scenes_stand_in_for_a_split_without_images(
     scene_folder: Path, tmp_path: Path
 ) -> None:
-    only = next(path for path in find_images(scene_folder, "train"))
+    only = next(path for path in images_of_split(scene_folder, "train"))
     (tmp_path / only.name).write_bytes(only.read_bytes())
     samples = Samples(PairSource(tmp_path, "validation", SMALL), "restorer", SMALL, (0,))
     assert samples[0].moire.float().std() > 0

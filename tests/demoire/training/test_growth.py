@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from demoire.models.layers import ResidualBlock
 from demoire.models.networks import load_restorer
 from demoire.models.unet import UNet, UNetConfig
-from demoire.training.config import load_config
+from demoire.training.config_files import load_config
 from demoire.training.growth import can_grow, grow
 
 SMALL = UNetConfig((8, 8, 12, 8), (0, 1, 0), 1, (1, 0, 1), bands=2)

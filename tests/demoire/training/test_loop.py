@@ -34,8 +34,8 @@ from demoire.training.config import (
     RestorerLossConfig,
     Stage,
     TrainConfig,
-    load_config,
 )
+from demoire.training.config_files import load_config
 from demoire.training.field import FieldFolder
 from demoire.training.loop import fill_shards, train
 from demoire.training.tasks import RestorerTask

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from demoire.errors import ConfigError, DemoireError, UsageError
-from demoire.training.config import OptimizerConfig, SearchRange, TrainConfig, load_config
+from demoire.training.config import OptimizerConfig, SearchRange, TrainConfig
+from demoire.training.config_files import load_config
 from demoire.training.search.search import DEFAULT_SPACES, SearchResult, search
 
 pytest.importorskip("optuna")
