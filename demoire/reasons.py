@@ -1,6 +1,6 @@
 """Why an image was quarantined, or copied although it may hold moiré: told once, for all who ask.
 
-The report page, the table in docs/reasons.md and `demoire retry` read the meaning and the remedy
+The report page, the table in docs/nothing-lost.md and `demoire retry` read the meaning and the remedy
 from here. The values are promises: they stand in the report's column `reason`.
 """
 

@@ -34,7 +34,8 @@ from flows.leash import leash_children
 from flows.settings import CleanSettings
 from flows.tasks import as_task
 from pipelines.names import shown
-from pipelines.report.summary import SourceTotals, summarise
+from pipelines.report.summarise import summarise
+from pipelines.report.summary import SourceTotals
 from pipelines.run import Summary, run_job
 from pipelines.storage.open import open_place
 

@@ -72,8 +72,12 @@ def measure_ceilings(
         # Every picture several times, so that no core is without one to encode.
         encoded = restored * -(-2 * cores // len(sample))
 
+        def encode_one(restored: tuple[PictureWork, list[NDArray[np.floating]]]) -> float:
+            work, changes = restored
+            return work.encoded(changes)
+
         def encode_all() -> float:
-            return sum(pool.map(lambda pair: pair[0].encoded(pair[1]), encoded))
+            return sum(pool.map(encode_one, encoded))
 
         def fetch_all() -> float:
             return sum(_fetched(unit) for unit in units)

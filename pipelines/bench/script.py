@@ -62,8 +62,9 @@ class Script:
             with self.engine.autocast(enabled=self.engine.restores_in_bfloat16):
                 y = self.models.restorer(x)
             y = y[0, :, :height, :width].float().clamp(0, 1)
-            levels = (y * 255).round().byte()
-            return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+            levels = (y * 255).round().byte().permute(1, 2, 0).contiguous()
+            restored: NDArray[np.uint8] = levels.cpu().numpy()
+            return restored
 
     def _has_moire(self, x: Tensor) -> bool:
         """Judge (1, 3, H, W) cell by cell, by the cleaner's rule."""

@@ -33,7 +33,7 @@ from pipelines.evaluation.folder import (
     pair_name,
     read_bytes,
     read_folder,
-    read_rgb,
+    read_picture,
     unreadable,
 )
 from pipelines.evaluation.labels import UNNAMED, TrueLabel, read_labels
@@ -96,8 +96,8 @@ def clean_pairs(
 
 
 def _measure(pair: PairFiles, cleaned: Cleaned) -> Measures:
-    truth = read_rgb(pair.clean)
-    before = read_rgb(pair.moire)
+    truth = read_picture(pair.clean)
+    before = read_picture(pair.moire)
     after = decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before
     blurred, sigma = oracle_blur(before, truth)
     return Measures(

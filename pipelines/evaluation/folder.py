@@ -105,7 +105,7 @@ def read_bytes(path: Path) -> bytes:
         raise unreadable(path, error) from error
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: Path) -> NDArray[np.uint8]:
     """Decode a labelled file to (H, W, 3) sRGB.
 
     Raises:

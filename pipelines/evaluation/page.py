@@ -10,11 +10,12 @@ from demoire.imaging.rgb import decode_rgb
 from demoire.measure.blur import oracle_blur
 from pipelines.evaluation.evaluate import clean_pairs
 from pipelines.evaluation.figures import Evaluation, JudgedImage, PairFigures
-from pipelines.evaluation.folder import PairFiles, read_folder, read_rgb
+from pipelines.evaluation.folder import PairFiles, read_folder, read_picture
 from pipelines.evaluation.labels import UNNAMED
 from pipelines.names import shown
-from pipelines.report.pages import Histogram, histogram, render
-from pipelines.report.previews import jpeg, most_changed
+from pipelines.report.charts import Histogram, histogram
+from pipelines.report.crops import jpeg, most_changed
+from pipelines.report.pages import render
 from pipelines.report.summary import BINS
 
 _SHOWN = 20  # pairs on the page
@@ -107,8 +108,8 @@ def _pictures(
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The name of each pair, and JPEGs of it, cut where the moiré is strongest."""
     for pair, cleaned in clean_pairs(pairs, cleaner):
-        truth = read_rgb(pair.clean)
-        before = read_rgb(pair.moire)
+        truth = read_picture(pair.clean)
+        before = read_picture(pair.moire)
         blurred, _ = oracle_blur(before, truth)
         pictures = {
             "before": before,

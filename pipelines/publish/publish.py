@@ -34,7 +34,8 @@ from pipelines.publish.mirror import (
 )
 from pipelines.publish.table import _Report
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
-from pipelines.report.previews import PREVIEWS, SHOWN, Preview, preview_pair
+from pipelines.report.crops import preview_pair
+from pipelines.report.previews import PREVIEWS, SHOWN, Preview
 from pipelines.rows import Origin, as_text, quarantined, rows_to_table, source_name
 from pipelines.sources.index import index
 from pipelines.sources.read import read_members

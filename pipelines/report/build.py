@@ -1,35 +1,59 @@
-"""The report of a run: what was done to an archive, as a page for people and a JSON file for
-programs.
+"""The report of a run: a page for people and a JSON file for programs.
 
-`build_report` can be called at any time, by the run or by `demoire report`: it reads only what
+`build_report` can be called at any time, by the run or by `demoire report`. It reads only what
 publishing left under DST/_demoire/report, and writes `index.html` and `summary.json` there, each in
 one step. It costs one pass over the report tables (about two seconds a million images) and at most
 forty small pictures.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from demoire.reasons import Reason
 from demoire.wording import figure, share
 from pipelines.layout import REPORT
 from pipelines.names import shown
-from pipelines.report.pages import Histogram, histogram, render
-from pipelines.report.previews import most_changed_previews, preview_pair
-from pipelines.report.summary import BINS, SourceTotals, Summary, summarise
+from pipelines.report.charts import Histogram, histogram
+from pipelines.report.pages import render
+from pipelines.report.previews import most_changed_previews
+from pipelines.report.summarise import summarise
+from pipelines.report.summary import BINS, ReportSummary, SourceTotals
 from pipelines.storage.open import open_place
-
-__all__ = ["build_report", "preview_pair"]
 
 _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
 
 
-def build_report(dst: str) -> str:
-    """Write DST/_demoire/report/index.html and summary.json from the report tables there; the
-    page's full path.
+@dataclass(frozen=True)
+class _StripPart:
+    """A part of the strip that shows where the time went."""
 
-    Raises UsageError if nothing was planned or published under DST.
+    name: str
+    style: str
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class _Charts:
+    """The histograms of the page."""
+
+    judged: Histogram
+    cleaned: Histogram
+
+
+def build_report(dst: str) -> str:
+    """Write index.html and summary.json from the report tables under DST.
+
+    Args:
+        dst: Folder or URL of a destination.
+
+    Returns:
+        The full path of the page.
+
+    Raises:
+        UsageError: Nothing was planned or published there.
+        StorageError: The store cannot be read or written.
     """
     place = open_place(dst)
     summary = summarise(place)
@@ -41,7 +65,7 @@ def build_report(dst: str) -> str:
         sources=_worst_first(summary.sources)[:_MOST_SOURCES],
         previews=most_changed_previews(place),
         charts_data=_charts(summary),
-        stages=_stages(summary),
+        stages=_time_strip(summary),
         explained={reason: reason.meaning for reason in Reason},
     )
     place.write(f"{REPORT}/summary.json", json.dumps(_as_json(summary), indent=2).encode())
@@ -50,49 +74,51 @@ def build_report(dst: str) -> str:
 
 
 def _worst_first(sources: list[SourceTotals]) -> list[SourceTotals]:
-    """Those whose count does not come out, then by name; where not all are shown, those with
-    quarantine come first.
+    """Those whose count does not come out, then the others by name.
+
+    Where the page cannot show all, those with quarantine come before those without.
     """
     crowded = len(sources) > _MOST_SOURCES
-    return sorted(
-        sources, key=lambda source: (source.proved, crowded and not source.quarantined, source.name)
+
+    def rank(source: SourceTotals) -> tuple[bool, bool, str]:
+        waits = crowded and not source.quarantined
+        return source.proved, waits, source.name
+
+    return sorted(sources, key=rank)
+
+
+def _charts(summary: ReportSummary) -> _Charts:
+    before = ("before", "before", summary.before.tolist())
+    after = ("after", "after", summary.after.tolist())
+    return _Charts(
+        judged=histogram([("images", "all", summary.judged.tolist())], logarithmic=True),
+        cleaned=histogram([before, after]),
     )
 
 
-def _charts(summary: Summary) -> dict[str, Histogram]:
-    return {
-        "judged": histogram([("images", "all", summary.judged.tolist())], logarithmic=True),
-        "cleaned": histogram(
-            [
-                ("before", "before", summary.before.tolist()),
-                ("after", "after", summary.after.tolist()),
-            ]
-        ),
-    }
-
-
-def _stages(summary: Summary) -> list[dict[str, str | float]]:
-    """The parts of the strip that shows where the time went."""
+def _time_strip(summary: ReportSummary) -> list[_StripPart]:
     whole = sum(summary.seconds.values())
-    return [
-        {
-            "name": name,
-            "style": f"stage-{n}",
-            "value": value,
-            "text": f"{figure(value, 1)} s, {share(value, whole)}",
-        }
-        for n, (name, value) in enumerate(summary.seconds.items(), start=1)
-    ]
+    parts = []
+    for number, (name, seconds) in enumerate(summary.seconds.items(), start=1):
+        text = f"{figure(seconds, 1)} s, {share(seconds, whole)}"
+        parts.append(_StripPart(name, f"stage-{number}", seconds, text))
+    return parts
 
 
-def _as_json(summary: Summary) -> dict[str, Any]:
-    total = summary.total
+def _as_json(summary: ReportSummary) -> dict[str, Any]:
+    """The document of summary.json, whose keys and their order are a promise."""
+    total = asdict(summary.total)
+    del total["name"]
+    means = {}
+    for mean in fields(summary.means):
+        means[mean.name] = getattr(summary.means, mean.name).value
+    origins = {f"{name}s": values for name, values in summary.origins.items()}
     return {
-        "planned": total.planned,
-        "proved": not summary.unproved if summary.planned else None,
-        **{name: value for name, value in asdict(total).items() if name not in ("name", "planned")},
+        "planned": total.pop("planned"),
+        "proved": summary.proved,
+        **total,
         "archives": len(summary.sources),
-        **{name: mean.value for name, mean in summary.means.items()},
+        **means,
         "moire_kinds": dict(summary.kinds),
         "quarantine": dict(summary.quarantine),
         "histogram": {
@@ -104,7 +130,7 @@ def _as_json(summary: Summary) -> dict[str, Any]:
         "tiles": summary.tiles,
         "tiles_restored": summary.tiles_restored,
         "stage_seconds": summary.seconds,
-        **{f"{name}s": values for name, values in summary.origins.items()},
+        **origins,
         "first_finished_at": summary.first.isoformat() if summary.first else None,
         "last_finished_at": summary.last.isoformat() if summary.last else None,
         "sources": [asdict(source) | {"name": shown(source.name)} for source in summary.sources],

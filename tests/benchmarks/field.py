@@ -42,7 +42,7 @@ from demoire.measure.restoration import (
     truth_in_tone,
 )
 from demoire.training.field import FieldFolder, FieldPair, FieldPicture, read_pair
-from pipelines.report.previews import most_changed
+from pipelines.report.crops import most_changed
 
 Picture = NDArray[np.uint8]
 

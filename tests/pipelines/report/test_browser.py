@@ -1,0 +1,64 @@
+"""The report's page as Chromium shows it.
+
+The page's own content policy is off: escaping has to hold by itself.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.report.build import build_report
+from tests.pipelines.report.conftest import HOSTILE, publish, publish_previews, quarantined
+
+
+@pytest.fixture(params=[True, False], ids=["scripts", "no-scripts"])
+def visit(dst: Path, request: pytest.FixtureRequest) -> Iterator[tuple[object, list[str]]]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    publish(dst, "cccc", [quarantined(f"{name}.tar", name) for name in HOSTILE])
+    publish_previews(dst, "cccc", [(name, name, 10.0) for name in HOSTILE])
+    address = Path(build_report(str(dst))).as_uri()
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context(
+            viewport={"width": 360, "height": 740},
+            java_script_enabled=request.param,
+            bypass_csp=True,
+        )
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda asking: asked.append(asking.url))
+        page.goto(address, wait_until="load")
+        yield page, [url for url in asked if url != address]
+        browser.close()
+
+
+def test_nothing_runs_and_nothing_is_fetched(visit: tuple) -> None:
+    page, asked = visit
+    assert [url for url in asked if not url.startswith("data:")] == []
+    assert page.title().startswith("What was cleaned in")
+    assert page.locator("script, img[src=x], svg[onload]").count() == 0
+
+
+def test_hostile_names_are_read_as_they_are(visit: tuple) -> None:
+    page, _ = visit
+    assert page.get_by_text(HOSTILE[0], exact=True).count() >= 2
+    assert page.get_by_text(HOSTILE[1], exact=True).first.is_visible()
+
+
+def test_a_phone_needs_no_scrolling_sideways_and_all_pictures_load(visit: tuple) -> None:
+    page, _ = visit
+    widest = max(
+        box["x"] + box["width"]
+        for box in (e.bounding_box() for e in page.locator(".card").all())
+        if box
+    )
+    assert widest <= 360
+    pictures = page.locator(".crops img").all()
+    assert len(pictures) == 16
+    assert all(picture.bounding_box()["width"] > 100 for picture in pictures)
+    assert all(picture.bounding_box()["height"] > 100 for picture in pictures)
