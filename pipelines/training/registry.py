@@ -23,10 +23,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from demoire.errors import UsageError, WeightsError
 from demoire.models.weights import DETECTOR, Weights, find_weights, shipped_weights
 from pipelines.names import shown
 from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
 
 REGISTRY = "DEMOIRE_REGISTRY"  # environment: folder or URL of the registry
 
@@ -71,6 +74,9 @@ class Registered:
         return f"{self.name}@{self.digest[:12]}"
 
 
+_RECORD = TypeAdapter(Registered)
+
+
 class Registry:
     """The registry in a folder or bucket. Every call may raise StorageError."""
 
@@ -99,12 +105,12 @@ class Registry:
 
     def versions(self, name: str) -> list[Registered]:
         """All versions of a name, the newest last; none where there is no such name."""
-        return [self._read(path) for path in self._version_paths(name)]
+        return [_read_version(self._place, path) for path in _version_paths(self._place, name)]
 
     def newest(self, name: str) -> Registered | None:
         """The newest version of a name, if there is any."""
-        paths = self._version_paths(name)
-        return self._read(paths[-1]) if paths else None
+        paths = _version_paths(self._place, name)
+        return _read_version(self._place, paths[-1]) if paths else None
 
     def find(self, reference: str) -> Registered:
         """The version that NAME or NAME@DIGEST-PREFIX means.
@@ -199,42 +205,57 @@ class Registry:
             UsageError: The name cannot be had.
         """
         self.check_name(name, model_of(weights))
-        version = Registered(
-            name=name,
-            number=1 + (after.number if after else 0),
-            digest=weights.digest,
-            model=model_of(weights),
-            architecture=weights.architecture,
-            structure=dict(weights.config),
-            training=dict(training),
-            figures=dict(figures),
-            registered_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        number = 1 + (after.number if after else 0)
+        version = _new_version(weights, name, number, training, figures)
         if not self._place.exists(version.file):
             self._place.put_file(weights.path, version.file)
         record = json.dumps(asdict(version), indent=1, sort_keys=True) + "\n"
         created = self._place.create(f"{name}/{version.number:06d}.json", record.encode())
         return version if created else None
 
-    def _version_paths(self, name: str) -> list[str]:
-        entries = self._place.list(name, recursive=False)
-        paths = [entry.path for entry in entries if _VERSION.fullmatch(entry.name)]
-        # A longer number is a higher one: beyond 999,999 the names are longer than six digits.
-        return sorted(paths, key=lambda path: (len(path), path))
 
-    def _read(self, path: str) -> Registered:
-        try:
-            version = Registered(**json.loads(self._place.read(path)))
-        except (ValueError, TypeError) as error:
-            raise WeightsError(
-                f"{self._place.full(path)} is no record of this version's: choose another."
-            ) from error
-        if not _DIGEST.fullmatch(version.digest) or version.name != path.partition("/")[0]:
-            raise WeightsError(
-                f"{self._place.full(path)} names weights that cannot be its own: "
-                "choose another version."
-            )
-        return version
+def _new_version(
+    weights: Weights,
+    name: str,
+    number: int,
+    training: Mapping[str, Any],
+    figures: Mapping[str, Any],
+) -> Registered:
+    """What is registered of weights, as of now."""
+    return Registered(
+        name=name,
+        number=number,
+        digest=weights.digest,
+        model=model_of(weights),
+        architecture=weights.architecture,
+        structure=dict(weights.config),
+        training=dict(training),
+        figures=dict(figures),
+        registered_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _version_paths(place: Place, name: str) -> list[str]:
+    """The records of all versions of a name, the newest last."""
+    entries = place.list(name, recursive=False)
+    paths = [entry.path for entry in entries if _VERSION.fullmatch(entry.name)]
+    # A longer number is a higher one: beyond 999,999 the names are longer than six digits.
+    return sorted(paths, key=lambda path: (len(path), path))
+
+
+def _read_version(place: Place, path: str) -> Registered:
+    """The record of one version. Raises WeightsError for one that cannot be this program's."""
+    try:
+        version = _RECORD.validate_json(place.read(path))
+    except ValidationError as error:
+        raise WeightsError(
+            f"{place.full(path)} is no record of this version's: choose another."
+        ) from error
+    if not _DIGEST.fullmatch(version.digest) or version.name != path.partition("/")[0]:
+        raise WeightsError(
+            f"{place.full(path)} names weights that cannot be its own: choose another version."
+        )
+    return version
 
 
 def score_text(model: Model, score: float | None) -> str:

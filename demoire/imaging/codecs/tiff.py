@@ -55,6 +55,7 @@ from demoire.imaging.codecs.tiff_layout import (
     read_layout,
 )
 from demoire.imaging.codecs.tiff_levels import has_layers, is_camera_raw, levels, reduced_to
+from demoire.imaging.codecs.tiff_segments import with_segments
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
@@ -68,13 +69,8 @@ _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WIDTH = 256
 _HEIGHT = 257
 _BITS_PER_SAMPLE = 258
-_STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
-_STRIP_SIZES, _TILE_SIZES = 279, 325
 _ORIENTATION = 274
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations with rows and columns exchanged
-# Types of a tag's values
-_SHORT, _LONG, _LONG8 = 3, 4, 16
-_MOST_SHORT = (1 << 16) - 1
 # Pillow's names of the sampling that libjpeg writes.
 _JPEG_SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
@@ -198,7 +194,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     layout = read_layout(data)
     if layout is None:
         raise ValueError("a file of this mode is not written")
-    cleaned = _replace(data, layout, _packed_changes(data, layout, raster, pixels))
+    cleaned = with_segments(data, layout, _packed_changes(data, layout, raster, pixels))
     return _with_new_levels(cleaned, pixels)
 
 
@@ -214,7 +210,7 @@ def _with_new_levels(data: bytes, pixels: Pixels) -> bytes:
         packed = {}
         for segment in layout.segments:
             packed[segment.index] = _pack(data, layout, segment, _cut(samples, segment))
-        data = _replace(data, layout, packed)
+        data = with_segments(data, layout, packed)
     return data
 
 
@@ -319,44 +315,3 @@ def _pack_jpeg(data: bytes, layout: Layout, segment: Segment, samples: Pixels) -
         keep_rgb=not layout.ycbcr,
     )
     return out.getvalue()
-
-
-def _replace(data: bytes, layout: Layout, packed: dict[int, bytes]) -> bytes:
-    """The file with these strips or tiles, by index, in place of the old ones."""
-    old_offsets = [segment.offset for segment in layout.segments]
-    old_sizes = [segment.size for segment in layout.segments]
-    offsets = old_offsets.copy()
-    sizes = old_sizes.copy()
-    # Blank strips may share their bytes: writing over them would change them all.
-    is_shared = len(set(offsets)) < len(offsets)
-    out = io.BytesIO(data)
-    end = len(data)
-    for index, segment in packed.items():
-        if len(segment) > sizes[index] or is_shared:
-            end += end % 2  # offsets are even by custom
-            offsets[index] = end
-            end += len(segment)
-        sizes[index] = len(segment)
-        out.seek(offsets[index])
-        out.write(segment)
-    out.seek(0)
-    with tifffile.TiffFile(out, mode="r+") as file:
-        if offsets != old_offsets:
-            _overwrite(file, layout, (_STRIP_OFFSETS, _TILE_OFFSETS), offsets)
-        if sizes != old_sizes:
-            _overwrite(file, layout, (_STRIP_SIZES, _TILE_SIZES), sizes)
-    return out.getvalue()
-
-
-def _overwrite(
-    file: tifffile.TiffFile, layout: Layout, names: tuple[int, int], values: list[int]
-) -> None:
-    """Give the first of these tags that the page has other values, in a wider type if needed."""
-    pages = [file.pages.first, *levels(file)]
-    tags = next(page for page in pages if page.offset == layout.directory).tags
-    tag = next((tags[name] for name in names if name in tags), None)
-    if tag is None:
-        return
-    is_too_narrow = int(tag.dtype) == _SHORT and max(values) > _MOST_SHORT
-    wide = _LONG8 if file.is_bigtiff else _LONG
-    tag.overwrite(tuple(values), dtype=wide if is_too_narrow else None)
