@@ -34,7 +34,7 @@ from pipelines.evaluation.page import evaluate_page
 from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
 
 SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]
-# what leaving the pictures alone, and guessing, reach
+# What leaving the pictures alone reaches, and what guessing does.
 LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}
 
 _SIZE = 512  # px
@@ -44,8 +44,9 @@ Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What is to be trained, and what becomes of it. Holds no credentials: those stay in the
-    environment.
+    """What is to be trained, and what becomes of it.
+
+    It holds no credentials: those stay in the environment.
     """
 
     config: str  # shipped name or TOML file
@@ -88,16 +89,24 @@ class Trained:
         if self.registered is not None:
             return f"registered: {self.registered.reference}, {reached}"
         newest = self.contest.newest
-        beat = f"no more than the {score_text(self.model, self.contest.to_beat)}"
-        whose = f"{beat} of {newest.reference}" if newest else f"{beat} that are had for nothing"
-        return f"not registered: {reached}, {whose}; --force registers it all the same"
+        to_beat = score_text(self.model, self.contest.to_beat)
+        if newest is not None:
+            bound = f"no more than the {to_beat} of {newest.reference}"
+        else:
+            bound = f"no more than the {to_beat} of doing nothing"
+        return f"not registered: {reached}, {bound}; --force registers it all the same"
 
 
 def run_training(job: TrainJob, step: Step = lambda function: function) -> Trained:
     """Do the job, or what is left of it.
 
-    Raises UsageError and its kind for what the user can put right, before anything is trained; what
-    `train` raises.
+    Args:
+        job: What to do.
+        step: Wraps every step, so that a scheduler can make a task of each.
+
+    Raises:
+        UsageError: What the user can put right; it is checked before anything is trained.
+        DemoireError: What `train` raises.
     """
     model = check_job(job)
     if job.shards is not None:
@@ -121,10 +130,16 @@ def run_training(job: TrainJob, step: Step = lambda function: function) -> Train
 
 
 def check_job(job: TrainJob) -> Model:
-    """What would fail only after the night: the folder, the name, the registry, the test split.
-    Returns the model.
+    """Check what would otherwise fail only after the night.
 
-    Raises UsageError, ConfigError or StorageError.
+    That is the folder, the name, the registry, and the test split.
+
+    Returns:
+        Which model is trained.
+
+    Raises:
+        UsageError: Something has to be put right first.
+        StorageError: The registry cannot be reached.
     """
     config = load_config(job.config)
     check_out(job.out, resume=job.resume)
@@ -154,20 +169,20 @@ def simulate_pairs(job: TrainJob) -> Path:
 
 
 def train_weights(job: TrainJob) -> TrainResult:
-    """Train, or go on from the checkpoint in OUT; whether that may be gone on with was checked at
-    the beginning.
-    """
+    """Train, or go on from the checkpoint in OUT; `check_job` has seen that it may be."""
     config = load_config(job.config)
     return train(config, job.images, job.out, resume=True, shards=job.shards, field=job.field)
 
 
 def evaluate_weights(job: TrainJob, weights: Path) -> Contest:
-    """Measure the weights, and the version that they are to replace, on the same pairs; a page goes
-    into OUT.
+    """Measure the weights and the version they are to replace on the same pairs.
+
+    Figures and a page go into OUT.
     """
     assert job.register is not None
     registry = Registry(job.registry)
-    newest, folder = registry.newest(job.register), job.out / "pairs"
+    newest = registry.newest(job.register)
+    folder = job.out / "pairs"
     cleaner = _cleaner(job, weights)
     evaluation = evaluate_pairs(folder, cleaner)
     evaluate_page(evaluation, folder, job.out / "evaluation.html", cleaner)
@@ -183,8 +198,10 @@ def evaluate_weights(job: TrainJob, weights: Path) -> Contest:
 
 
 def register_weights(job: TrainJob, weights: Path, contest: Contest) -> Registered | None:
-    """Make the weights the newest version; None where another one was registered since the
-    evaluation.
+    """Make the weights the newest version.
+
+    Returns:
+        The version; None where another one was registered since the evaluation.
     """
     assert job.register is not None
     pairs = {"seed": SEED, "a_kind": job.pairs, "size": _SIZE, "split": "test"}
@@ -198,9 +215,7 @@ def register_weights(job: TrainJob, weights: Path, contest: Contest) -> Register
 
 
 def _cleaner(job: TrainJob, weights: Path) -> Cleaner:
-    """A cleaner with these weights; a restorer sees every tile, whatever the shipped detector says
-    of it.
-    """
+    """A cleaner with these weights; a restorer gets every tile, whatever the detector says."""
     config = load_config(job.config)
     settings = CleanerConfig(device=config.device, threads=config.threads)
     use_threads(settings.threads)
@@ -220,5 +235,7 @@ def _figures(model: Model, evaluation: Evaluation) -> dict[str, Any]:
             "mean": document["mean"],
             "kinds": document["kinds"],
         }
-    names = ("threshold", "clean_touched", "confusion", "strengths", "calibration")
-    return {**document["detector"], **{name: document[name] for name in names}}
+    figures: dict[str, Any] = dict(document["detector"])
+    for name in ("threshold", "clean_touched", "confusion", "strengths", "calibration"):
+        figures[name] = document[name]
+    return figures

@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from demoire.errors import UsageError, WeightsError
 from demoire.models.weights import DETECTOR, Weights, find_weights, shipped_weights
@@ -43,6 +43,7 @@ _VERSION = re.compile(r"\d{6,}\.json")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Registered:
     """One version of a name, as its JSON holds it."""

@@ -54,7 +54,7 @@ def test_weights_that_are_no_better_than_a_guess_are_not_registered(job: TrainJo
     done = run_training(replace(job, config="tiny-restorer"))
     assert done.registered is None and done.contest is not None and done.contest.newest is None
     assert done.contest.score <= 0  # dB: six steps make nothing better
-    assert "not registered" in done.sentence() and "had for nothing" in done.sentence()
+    assert "not registered" in done.sentence() and "of doing nothing" in done.sentence()
     assert Registry(job.registry).names() == []
 
 
