@@ -65,7 +65,8 @@ def make_collection(box: Path, images: int, side: int = 448) -> int:
 def write_config(config: CleanerConfig, file: Path) -> Path:
     """The file for --config that says the same."""
     file.write_text(
-        f'detector = "{config.detector}"\nrestorer = "{config.restorer}"\nthreshold = {config.threshold}\n'
+        f'detector = "{config.detector}"\nrestorer = "{config.restorer}"\n'
+        f"threshold = {config.threshold}\n"
         'device = "cpu"\nthreads = 1\n'
     )
     return file

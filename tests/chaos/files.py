@@ -17,8 +17,8 @@ import psutil
 
 from pipelines.rows import as_text
 from tests.chaos.collection import family, report_of, start_clean, title
-from tests.chaos.mutations import mutated_images
-from tests.chaos.traps import hostile_archives
+from tests.chaos.mutated_images import mutated_images
+from tests.chaos.traps.hostile import hostile_archives
 from tests.pipelines.conftest import read_tar, write_tar
 
 _AN_ARCHIVE = 250

@@ -86,10 +86,8 @@ def kill_campaign(
         with _surroundings(kind, work) as around:
             _Run(box, dst, config, log, kind, around, rng, campaign).to_the_end(count)
         campaign.judge(published(dst), expected)
-        print(
-            f"run {campaign.runs} ({kind}): {dict(campaign.injected)}, proved so far: {campaign.proved}",
-            flush=True,
-        )
+        so_far = f"{dict(campaign.injected)}, proved so far: {campaign.proved}"
+        print(f"run {campaign.runs} ({kind}): {so_far}", flush=True)
     return campaign
 
 

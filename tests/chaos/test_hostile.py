@@ -14,9 +14,10 @@ from demoire.errors import ImageError
 from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from demoire.imaging.guard import decode_guarded
 from demoire.imaging.images import open_image, probe
-from tests.chaos.mutations import MUTATIONS, SIZES, mutated_images
+from tests.chaos.mutated_images import MUTATIONS, mutated_images
+from tests.chaos.mutations.register import SIZES
 from tests.chaos.parents import good_pictures
-from tests.chaos.traps import hostile_archives
+from tests.chaos.traps.hostile import hostile_archives
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
