@@ -10,7 +10,8 @@ it ended.
 import sys
 
 from demoire import CleanerConfig
-from pipelines.run import CleanJob, run_job
+from pipelines.job import CleanJob
+from pipelines.run import run_job
 
 
 def show(phase: str, done: float, total: float) -> None:

@@ -33,10 +33,11 @@ from demoire.progress import Progress
 from flows.leash import leash_children
 from flows.settings import CleanSettings
 from flows.tasks import as_task
+from pipelines.job import RunSummary
 from pipelines.names import shown
 from pipelines.report.summarise import summarise
 from pipelines.report.summary import SourceTotals
-from pipelines.run import Summary, run_job
+from pipelines.run import run_job
 from pipelines.storage.open import open_place
 
 _BETWEEN_UPDATES = 2.0  # seconds; each update is a request to the server
@@ -86,7 +87,7 @@ def run_clean_flow(
     dst: str,
     settings: CleanSettings,
     progress: Progress | None = None,
-) -> Summary:
+) -> RunSummary:
     """Run the flow in this process, on the server of PREFECT_API_URL or an ephemeral one.
 
     Raises:
@@ -110,7 +111,7 @@ def run_clean_flow(
     persist_result=False,
     validate_parameters=True,
 )
-def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> Summary:
+def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> RunSummary:
     """Clean an archive into its mirror, and prove the count.
 
     src: folder, archive, URL or glob of them. dst: folder or URL. settings: those of `demoire

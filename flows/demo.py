@@ -30,7 +30,7 @@ from pipelines.demo.collection import (
     draw_collection,
     read_pictures,
 )
-from pipelines.run import Summary
+from pipelines.job import RunSummary
 
 _Pixels = NDArray[np.uint8]  # (H, W, 3)
 
@@ -50,7 +50,7 @@ class Demo:
         picture: The file that shows the most improved pictures.
     """
 
-    summary: Summary
+    summary: RunSummary
     comparisons: tuple[Comparison, ...]
     picture: Path
 

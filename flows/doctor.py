@@ -19,7 +19,7 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from demoire.errors import DemoireError
-from pipelines.layout import BOOKKEEPING
+from pipelines.layout import probe_object
 from pipelines.names import shown
 
 _PACKAGES = (
@@ -209,7 +209,7 @@ def _storage(uri: str, write: bool) -> str:
         finding = "can be listed, holds nothing"
     if not write:
         return finding
-    probe = f"{BOOKKEEPING}/doctor-{uuid.uuid4().hex}"
+    probe = probe_object(f"doctor-{uuid.uuid4().hex}")
     place.write(probe, b"demoire doctor: this object may be deleted")
     place.delete(probe)
     return finding + ", can be written"

@@ -24,7 +24,7 @@ from demoire.cleaning.config import CleanerConfig, Gate
 from demoire.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from pipelines.run import CleanJob
+    from pipelines.job import CleanJob
 
 _NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "weights", "registry"}
 
@@ -142,7 +142,7 @@ class CleanSettings(BaseModel):
 
     def clean_job(self, src: str, dst: str) -> "CleanJob":
         """The job of cleaning `src` into `dst` by these settings."""
-        from pipelines.run import CleanJob
+        from pipelines.job import CleanJob
 
         return CleanJob(
             src=src,

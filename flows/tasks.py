@@ -7,20 +7,19 @@ finds the work of its last try under DST.
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from demoire.errors import ProofError, SourceChangedError, StoppedError, UsageError
+from pipelines.steps import Parameters, Result
 
 RETRIES = 2
 RETRY_DELAYS: list[float] = [10, 60]  # seconds: a hiccup, then something that somebody restarts
 
-_Result = TypeVar("_Result")
 
-
-def as_task(function: Callable[..., _Result]) -> Callable[..., _Result]:
+def as_task(function: Callable[Parameters, Result], /) -> Callable[Parameters, Result]:
     """The function as a task of the same name, with retries and without stored results."""
     wrapped = task(
         name=function.__name__,
@@ -32,9 +31,8 @@ def as_task(function: Callable[..., _Result]) -> Callable[..., _Result]:
     )(function)
 
     @functools.wraps(function)
-    def step(*args: Any, **kwargs: Any) -> _Result:
-        # Prefect says Any of what a task returns, which is what the function returned.
-        return cast("_Result", wrapped(*args, **kwargs))
+    def step(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return wrapped(*args, **kwargs)
 
     return step
 

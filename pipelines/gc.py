@@ -1,17 +1,17 @@
-"""Removing segments and what interrupted attempts left behind."""
+"""Removing segments that are published, and what interrupted attempts left behind."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipelines.clean.ledger import ATTEMPTS, COMMITS, ROWS, SEGMENTS, Ledger
-from pipelines.plan.manifest import LATEST, MANIFEST, Plan, load_plan, read_units
+from pipelines import layout
+from pipelines.destination.destination import Destination
+from pipelines.destination.ledger import Ledger
+from pipelines.destination.manifest import Plan
 from pipelines.plan.units import lineage
-from pipelines.status import _published
-from pipelines.storage.open import open_place
 from pipelines.storage.place import Entry, Place
 
-_DAY = 86_400.0  # what nothing names may still be in the making; after a day it is not
+_DAY = 86_400.0  # seconds; what nothing names may still be in the making, after a day it is not
 
 
 @dataclass(frozen=True)
@@ -22,50 +22,89 @@ class Collected:
     bytes: int
 
 
-def gc(dst: str) -> Collected:
+def gc(destination: Destination) -> Collected:
     """Remove what published sources no longer need, and what nothing has named for a day.
 
     A mirror that is lost afterwards is cleaned anew by the next run. Never touches what the
-    committed units of an unpublished source are made of, nor mirrors and reports. Raises UsageError
-    if nothing was planned under DST.
+    committed units of an unpublished source are made of, nor mirrors and reports.
+
+    Raises:
+        NoPlanError: Nothing was planned under DST.
     """
-    place, plan, ledger = open_place(dst), load_plan(dst), Ledger(dst)
-    published = _published(place, plan)
-    committed = ledger.committed()
-    deadly = ledger.poisonous(committed)
-    needed: set[str] = set()
-    finished: set[str] = set()
-    for unit in read_units(dst, plan.id):
-        ids = lineage(unit, plan.fingerprint, deadly)
-        (finished if unit.source.id in published else needed).update(ids)
-    named = {
-        name
-        for commit in map(ledger.read, needed & committed)
-        for name in (commit.segment, commit.rows)
-    }
-    now, count, size = time.time(), 0, 0
+    plan = destination.manifests.latest()
+    place = destination.place
+    units = _UnitsInUse.of(destination, plan)
+    now = time.time()
+    objects = 0
+    size = 0
     for entry in _ledger_objects(place):
-        unit_id, old = entry.name.partition(".")[0], now - entry.mtime > _DAY
-        orphan = entry.path.startswith((SEGMENTS, ROWS)) and entry.name not in named
-        if unit_id in finished or (old and (unit_id not in needed or orphan)):
+        if units.may_go(entry, is_old=now - entry.mtime > _DAY):
             place.delete(entry.path)
-            count, size = count + 1, size + entry.size
-    for entry in _stale(place, plan, now):
-        place.delete(entry.path)
-        count, size = count + 1, size + entry.size
-    return Collected(count, size)
+            objects += 1
+            size += entry.size
+    for entry in _unfinished(place, plan):
+        if now - entry.mtime > _DAY:
+            place.delete(entry.path)
+            objects += 1
+            size += entry.size
+    return Collected(objects, size)
+
+
+@dataclass(frozen=True)
+class _UnitsInUse:
+    """Which units the ledger has to keep."""
+
+    finished: set[str]  # of published sources, with all the parts they were halved into
+    needed: set[str]  # of all other sources of the plan
+    named: set[str]  # segments and rows that the needed units' commits name
+
+    @staticmethod
+    def of(destination: Destination, plan: Plan) -> "_UnitsInUse":
+        ledger = destination.ledger
+        published = destination.markers.done(plan)
+        committed = ledger.committed()
+        deadly = ledger.deadly(committed)
+        finished: set[str] = set()
+        needed: set[str] = set()
+        for unit in destination.manifests.units(plan):
+            unit_ids = lineage(unit, plan.fingerprint, deadly)
+            if unit.source.id in published:
+                finished.update(unit_ids)
+            else:
+                needed.update(unit_ids)
+        return _UnitsInUse(finished, needed, _named_by(ledger, needed & committed))
+
+    def may_go(self, entry: Entry, *, is_old: bool) -> bool:
+        """Whether an object of the ledger can be removed."""
+        unit_id = layout.unit_id_of(entry.name)
+        if unit_id in self.finished:
+            return True
+        if unit_id not in self.needed:
+            return is_old
+        is_data = entry.path.startswith((f"{layout.SEGMENTS}/", f"{layout.ROWS}/"))
+        return is_old and is_data and entry.name not in self.named
+
+
+def _named_by(ledger: Ledger, unit_ids: Iterable[str]) -> set[str]:
+    named = set()
+    for unit_id in unit_ids:
+        commit = ledger.read(unit_id)
+        named.add(commit.segment)
+        named.add(commit.rows)
+    return named
 
 
 def _ledger_objects(place: Place) -> Iterator[Entry]:
     """Markers first: a marker without its segment would be a promise that cannot be kept."""
-    for folder in (COMMITS, SEGMENTS, ROWS, ATTEMPTS):
+    for folder in (layout.COMMIT_MARKERS, layout.SEGMENTS, layout.ROWS, layout.ATTEMPT_NOTES):
+        # Listed whole before anything in it is deleted.
         yield from list(place.list(folder))
 
 
-def _stale(place: Place, plan: Plan, now: float) -> Iterator[Entry]:
-    """Manifests of other plans, and what killed writers left of files, once they are a day old."""
-    kept = {LATEST, f"{MANIFEST}/{plan.id}.parquet", f"{MANIFEST}/{plan.id}.sources.parquet"}
-    manifests = [entry for entry in place.list(MANIFEST) if entry.path not in kept]
-    for entry in (*manifests, *place.leftovers()):
-        if now - entry.mtime > _DAY:
+def _unfinished(place: Place, plan: Plan) -> Iterator[Entry]:
+    """Manifests of other plans, and what killed writers left of files."""
+    kept = {layout.LATEST_PLAN, layout.units_table(plan.id), layout.sources_table(plan.id)}
+    for entry in list(place.list(layout.MANIFEST)):
+        if entry.path not in kept:
             yield entry
+    yield from place.leftovers()

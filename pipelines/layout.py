@@ -1,6 +1,115 @@
-"""The names of everything under DST/_demoire."""
+"""The names of everything under DST/_demoire, and of images: composed and taken apart here only.
 
-BOOKKEEPING = "_demoire"  # the folder under DST that holds manifest, ledger, segments and report
+People query the report, and a run of this version goes on where one of an earlier version stopped,
+so these names are promises. All paths are relative to DST.
 
+    manifest/<plan>.parquet, <plan>.sources.parquet, latest.json     what is planned
+    attempts/<unit>.<n>.json                                         a unit was begun
+    segments/<unit>.<n>-<token>.bin, rows/<unit>.<n>-<token>.parquet what an attempt gave
+    commits/<unit>.json                                              a unit is committed
+    published/<source>.json                                          a source is published
+    report/<source>.parquet, report/previews/<source>.parquet        its rows and pictures
+    report/index.html, report/summary.json                           the report
+    runs/<run>.json                                                  what a finished run came to
+    weights/<digest><suffix>                                         weights that are not shipped
+"""
 
+BOOKKEEPING = "_demoire"
+
+MANIFEST = f"{BOOKKEEPING}/manifest"
+LATEST_PLAN = f"{MANIFEST}/latest.json"
+
+ATTEMPT_NOTES = f"{BOOKKEEPING}/attempts"
+SEGMENTS = f"{BOOKKEEPING}/segments"
+ROWS = f"{BOOKKEEPING}/rows"
+COMMIT_MARKERS = f"{BOOKKEEPING}/commits"
+
+PUBLISHED = f"{BOOKKEEPING}/published"
 REPORT = f"{BOOKKEEPING}/report"
+PREVIEWS = f"{REPORT}/previews"
+PAGE = f"{REPORT}/index.html"
+SUMMARY = f"{REPORT}/summary.json"
+
+RUNS = f"{BOOKKEEPING}/runs"
+WEIGHTS = f"{BOOKKEEPING}/weights"
+
+
+def units_table(plan_id: str) -> str:
+    """Path of a plan's units."""
+    return f"{MANIFEST}/{plan_id}.parquet"
+
+
+def sources_table(plan_id: str) -> str:
+    """Path of a plan's sources and totals."""
+    return f"{MANIFEST}/{plan_id}.sources.parquet"
+
+
+def attempt_note(unit_id: str, number: int) -> str:
+    """Path of the note that a unit was begun for the n-th time."""
+    return f"{ATTEMPT_NOTES}/{unit_id}.{number}.json"
+
+
+def commit_marker(unit_id: str) -> str:
+    """Path of the marker that makes a unit committed."""
+    return f"{COMMIT_MARKERS}/{unit_id}.json"
+
+
+def attempt_name(unit_id: str, attempt: int, token: str) -> str:
+    """Name, without suffix, of what one attempt at a unit writes.
+
+    Args:
+        unit_id: The unit.
+        attempt: Its number, from 1.
+        token: Keeps two writers apart that were given the same number.
+    """
+    return f"{unit_id}.{attempt}-{token}"
+
+
+def unit_id_of(name: str) -> str:
+    """Unit of an attempt, segment, rows file or commit marker, by the name in its folder."""
+    return name.partition(".")[0]
+
+
+def publication_marker(source_id: str) -> str:
+    """Path of the marker that makes a source published."""
+    return f"{PUBLISHED}/{source_id}.json"
+
+
+def report_table(source_id: str) -> str:
+    """Path of a source's report rows."""
+    return f"{REPORT}/{source_id}.parquet"
+
+
+def previews_table(source_id: str) -> str:
+    """Path of a source's pictures before and after."""
+    return f"{PREVIEWS}/{source_id}.parquet"
+
+
+def source_id_of(name: str) -> str:
+    """Source of a report table, previews table or publication marker, by its name or path."""
+    return name.rpartition("/")[2].partition(".")[0]
+
+
+def run_note(run_id: str) -> str:
+    """Path of the note that a finished run leaves."""
+    return f"{RUNS}/{run_id}.json"
+
+
+def kept_weights(digest: str, suffix: str) -> str:
+    """Path of weights by the digest of their file."""
+    return f"{WEIGHTS}/{digest}{suffix}"
+
+
+def probe_object(name: str) -> str:
+    """Path of a small object that is written and deleted, to see whether DST can be written."""
+    return f"{BOOKKEEPING}/{name}"
+
+
+def image_id(source_id: str, position: int) -> str:
+    """The id of an image for good: its source, and its position there."""
+    return f"{source_id}/{position}"
+
+
+def position_of(image_id: str) -> int:
+    """The position in its source of the image with this id."""
+    return int(image_id.rpartition("/")[2])

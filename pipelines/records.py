@@ -21,9 +21,9 @@ REPORT_VERSION = "1"
 
 @dataclass(frozen=True)
 class Source:
-    """One archive, or one folder of loose files, as it was found."""
+    """One archive, or one folder of loose files, as discovery found it."""
 
-    uri: str  # full fsspec URL (or absolute local path) of the archive or folder
+    uri: str  # full URL (or absolute local path) of the archive or folder
     path: str  # where it goes, relative to DST, '/'-separated; '' for the top folder itself
     kind: SourceKind
     version: str  # etag, else size + mtime; for a folder a digest over its files' versions
@@ -32,25 +32,24 @@ class Source:
     @property
     def id(self) -> str:
         """Sixteen hex digits that name this source in the ledger; independent of its version."""
-        return hashlib.sha256(
-            f"{self.kind}\0{self.uri}".encode(errors="surrogateescape")
-        ).hexdigest()[:16]
+        name = f"{self.kind}\0{self.uri}".encode(errors="surrogateescape")
+        return hashlib.sha256(name).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Member:
     """One entry of a source, in the source's own order."""
 
-    position: int  # place in the source, from 0
+    position: int  # in the source, from 0
     name: str  # as the source gives it; may hold surrogate escapes where it is not UTF-8
     kind: MemberKind
-    # first byte of the payload in the source object; -1 where it cannot be read by range
+    # First byte of the payload in the source object; -1 where it cannot be read by range.
     offset: int
     length: int  # bytes of the payload as stored in the source (compressed, where it is)
     size: int  # bytes of the payload once decompressed
     compression: Compression
-    version: str  # for a folder's file: etag, else size + mtime; '' inside an archive
-    # decoded size, estimated from the encoded one where the header was not read; 0 if no image
+    version: str  # of a folder's file: etag, else size + mtime; '' inside an archive
+    # MP once decoded, estimated from the bytes where the header was not read; 0 if no image.
     megapixels: float
 
 
@@ -58,9 +57,10 @@ class Member:
 class Unit:
     """The grain of work and of commitment: consecutive image members of one source.
 
-    `id` is sha256 over source uri and version, member names and ranges, and the config fingerprint.
-    `generation` is 0 in a normal plan; `demoire retry` plans quarantined images again under the
-    next number, and the highest committed generation of an image is the one that is published.
+    `id` is a SHA-256 over source uri and version, member names and ranges, and the config
+    fingerprint. `generation` is 0 in a normal plan; `demoire retry` plans quarantined images again
+    under the next number, and the highest committed generation of an image is the one that is
+    published.
     """
 
     id: str
@@ -70,17 +70,20 @@ class Unit:
 
     @property
     def megapixels(self) -> float:
+        """Megapixels of all its images, estimated."""
         return sum(member.megapixels for member in self.members)
 
     @property
     def bytes(self) -> int:
+        """Bytes of all its images, as the source stores them."""
         return sum(member.length for member in self.members)
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One row of the report: one image, or one page of it. Field order is column order; names are a
-    promise.
+    """One row of the report: one image, or one page of it.
+
+    Field order is column order, and the names are a promise.
     """
 
     source: str
@@ -125,7 +128,7 @@ class ReportRow:
     finished_at: datetime
 
 
-_ARROW: dict[Any, pa.DataType] = {
+_ARROW_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
     int: pa.int64(),
     float: pa.float64(),
@@ -134,11 +137,15 @@ _ARROW: dict[Any, pa.DataType] = {
     int | None: pa.int64(),
     float | None: pa.float64(),
 }
+_ALWAYS_THERE = (str, int, float, datetime)
 
-REPORT_SCHEMA = pa.schema(
-    [
-        pa.field(f.name, _ARROW[f.type], nullable=f.type not in (str, int, float, datetime))
-        for f in fields(ReportRow)
-    ],
-    metadata={"demoire.report": REPORT_VERSION},
-)
+
+def _report_schema() -> pa.Schema:
+    columns = []
+    for column in fields(ReportRow):
+        nullable = column.type not in _ALWAYS_THERE
+        columns.append(pa.field(column.name, _ARROW_TYPES[column.type], nullable=nullable))
+    return pa.schema(columns, metadata={"demoire.report": REPORT_VERSION})
+
+
+REPORT_SCHEMA = _report_schema()

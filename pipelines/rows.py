@@ -3,18 +3,32 @@
 import io
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.layout import image_id
 from pipelines.records import REPORT_SCHEMA, Member, ReportRow, Source, Unit
 
 if TYPE_CHECKING:
     from demoire.cleaning.result import Cleaned
+
+
+@dataclass(frozen=True)
+class CleanedFile:
+    """The bytes of a cleaned image, with the digest that report and ledger both name them by."""
+
+    data: bytes
+    sha256: str
+
+    @staticmethod
+    def of(data: bytes) -> "CleanedFile":
+        """The file of these bytes; hashes them."""
+        return CleanedFile(data, sha256(data).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -23,95 +37,129 @@ class Outcome:
 
     member: Member
     row: ReportRow
-    payload: bytes | None  # None unless cleaned
+    cleaned: CleanedFile | None  # None where the image stays as it was
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where the rows of a unit come from: what is the same in all of them."""
+class UnitAttempt:
+    """One attempt at a unit: what is the same in all the rows that come of it."""
 
     unit: Unit
-    attempt: int
+    number: int  # from 1; 0 for rows that no attempt was needed for
     fingerprint: str
     run_id: str
     weights_digest: str = ""
     device: str = ""
-    milliseconds: float = 0.0  # of fetching, an image
+    fetch_milliseconds: float = 0.0  # an image
 
 
-def quarantined(member: Member, reason: str, origin: Origin) -> Outcome:
-    """An image of which no process has seen the bytes, or lived to tell."""
-    return Outcome(member, _row(member, origin, reason=reason), None)
+def quarantined(member: Member, reason: str, attempt: UnitAttempt) -> Outcome:
+    """The outcome of an image whose bytes no process has seen, or none survived."""
+    row = replace(_unseen_row(member, attempt), status="quarantined", reason=reason)
+    return Outcome(member, row, None)
 
 
-_FACTS = ("width", "height", "mode", "bits", "dpi", "icc")
+def cleaner_outcome(
+    member: Member, original: bytes, cleaned: "Cleaned", attempt: UnitAttempt
+) -> Outcome:
+    """The outcome of an image that went through the Cleaner.
+
+    Args:
+        member: The image.
+        original: Its bytes as they went in.
+        cleaned: What the Cleaner said of it.
+        attempt: The attempt at its unit.
+    """
+    digest_in = sha256(original).hexdigest()
+    digest_out = digest_in
+    file = None
+    if cleaned.status == "cleaned":
+        file = CleanedFile.of(cleaned.data)
+        digest_out = file.sha256
+    row = replace(
+        _unseen_row(member, attempt),
+        bytes_in=len(original),
+        bytes_out=len(cleaned.data),
+        sha256_in=digest_in,
+        sha256_out=digest_out,
+        status=cleaned.status,
+        reason=cleaned.reason,
+        moire_before=cleaned.moire_before,
+        moire_after=cleaned.moire_after,
+        moire_kind=cleaned.moire_kind,
+        tiles=cleaned.cells,
+        tiles_restored=cleaned.cells_restored,
+        psnr_vs_input=cleaned.psnr_vs_input,
+        ssim_vs_input=cleaned.ssim_vs_input,
+        colour_shift=cleaned.colour_shift,
+        ms_decode=cleaned.milliseconds.get("decode", 0.0),
+        ms_detect=cleaned.milliseconds.get("detect", 0.0),
+        ms_restore=cleaned.milliseconds.get("restore", 0.0),
+        ms_encode=cleaned.milliseconds.get("encode", 0.0),
+    )
+    facts = cleaned.facts
+    if facts is not None:
+        row = replace(
+            row,
+            width=facts.width,
+            height=facts.height,
+            mode=facts.mode,
+            bits=facts.bits,
+            dpi=facts.dpi,
+            icc=facts.icc,
+        )
+    return Outcome(member, row, file)
 
 
-_SCORES = (
-    "moire_before",
-    "moire_after",
-    "moire_kind",
-    "psnr_vs_input",
-    "ssim_vs_input",
-    "colour_shift",
-)
-
-
-_STAGES = ("decode", "detect", "restore", "encode")
-
-
-def _row(
-    member: Member,
-    origin: Origin,
-    cleaned: "Cleaned | None" = None,
-    original: bytes | None = None,
-    reason: str | None = None,
-) -> ReportRow:
-    """The report row of one image; without `cleaned` that of one in quarantine."""
-    facts = cleaned.facts if cleaned else None
-    spent: dict[Any, float] = dict(cleaned.milliseconds) if cleaned else {}
-    known: dict[str, Any] = {name: getattr(facts, name, None) for name in _FACTS}
-    known |= {name: getattr(cleaned, name, None) for name in _SCORES}
-    known |= {f"ms_{stage}": spent.get(stage, 0.0) for stage in _STAGES}
-    digest_in = sha256(original).hexdigest() if original is not None else None
+def _unseen_row(member: Member, attempt: UnitAttempt) -> ReportRow:
+    """The row of an image of which only the index is known."""
+    source = attempt.unit.source
     return ReportRow(
-        source=source_name(origin.unit.source),
+        source=source_name(source),
         member=as_text(member.name),
         page=0,
-        image_id=image_id(origin.unit.source, member),
-        source_kind=origin.unit.source.kind,
-        bytes_in=member.size if original is None else len(original),
-        bytes_out=len(cleaned.data) if cleaned else member.size,
-        sha256_in=digest_in,
-        sha256_out=sha256(cleaned.data).hexdigest()
-        if cleaned and cleaned.status == "cleaned"
-        else digest_in,
-        status=cleaned.status if cleaned else "quarantined",
-        reason=cleaned.reason if cleaned else reason,
-        tiles=cleaned.cells if cleaned else 0,
-        tiles_restored=cleaned.cells_restored if cleaned else 0,
+        image_id=image_id(source.id, member.position),
+        source_kind=source.kind,
+        width=None,
+        height=None,
+        mode=None,
+        bits=None,
+        dpi=None,
+        icc=None,
+        bytes_in=member.size,
+        bytes_out=member.size,
+        sha256_in=None,
+        sha256_out=None,
+        status="quarantined",
+        reason=None,
+        moire_before=None,
+        moire_after=None,
+        moire_kind=None,
+        tiles=0,
+        tiles_restored=0,
+        psnr_vs_input=None,
+        ssim_vs_input=None,
+        colour_shift=None,
         psnr_vs_reference=None,
         ssim_vs_reference=None,
-        ms_fetch=origin.milliseconds,
-        weights_digest=origin.weights_digest,
-        config_fingerprint=origin.fingerprint,
-        unit_id=origin.unit.id,
-        attempt=origin.attempt,
-        run_id=origin.run_id,
+        ms_fetch=attempt.fetch_milliseconds,
+        ms_decode=0.0,
+        ms_detect=0.0,
+        ms_restore=0.0,
+        ms_encode=0.0,
+        weights_digest=attempt.weights_digest,
+        config_fingerprint=attempt.fingerprint,
+        unit_id=attempt.unit.id,
+        attempt=attempt.number,
+        run_id=attempt.run_id,
         host=socket.gethostname(),
-        device=origin.device,
+        device=attempt.device,
         finished_at=datetime.now(UTC),
-        **known,
     )
 
 
-def image_id(source: Source, member: Member) -> str:
-    """Names an image for good: its source and its place in it."""
-    return f"{source.id}/{member.position}"
-
-
 def source_name(source: Source) -> str:
-    """A source as the report names it: by its place under DST."""
+    """A source as the report names it: by its path under DST."""
     return as_text(source.path or source.uri)
 
 
@@ -129,6 +177,6 @@ def rows_to_parquet(rows: Sequence[ReportRow]) -> bytes:
 
 def rows_to_table(rows: Sequence[ReportRow]) -> pa.Table:
     """Report rows as a table of the report's schema."""
-    return pa.Table.from_pylist(
-        [{f.name: getattr(row, f.name) for f in fields(row)} for row in rows], REPORT_SCHEMA
-    )
+    names = [column.name for column in fields(ReportRow)]
+    values = [{name: getattr(row, name) for name in names} for row in rows]
+    return pa.Table.from_pylist(values, REPORT_SCHEMA)

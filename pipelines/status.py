@@ -1,8 +1,8 @@
-"""How far a job under DST is, and what of its bookkeeping can go.
+"""How far a job under DST is.
 
-Both read only what the run itself goes by: the plan, the commit markers, the published markers.
-`status` costs a listing of the markers, a small read for each unit of a source that is not
-published yet, and the reports' reasons.
+It reads only what the run itself goes by: the plan, the commit markers, the published markers. That
+costs a listing of the markers, a small read for each unit of a source that is not published yet,
+and the reports' reasons.
 """
 
 from collections import Counter
@@ -10,20 +10,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pipelines.clean.ledger import Ledger
-from pipelines.plan.manifest import Plan, SourcePlan, load_plan, read_units
-from pipelines.plan.units import pieces
-from pipelines.publish.marker import is_published, read_marker
-from pipelines.publish.table import read_report
-from pipelines.storage.open import open_place
-from pipelines.storage.place import Place
+from pipelines.destination.destination import Destination
+from pipelines.layout import unit_id_of
+from pipelines.plan.units import parts_of
+from pipelines.records import Unit
 
-_RATED = 600.0  # seconds before the newest marker over which the rate is taken
+_RATED_SECONDS = 600.0  # before the newest marker, over which the rate is taken
 _READERS = 16
 
 
 @dataclass(frozen=True)
-class Status:
+class JobStatus:
     """Done, of planned."""
 
     planned_images: int
@@ -39,73 +36,104 @@ class Status:
     quarantine: dict[str, int] = field(default_factory=dict)  # images by reason
 
 
-def is_done(place: Place, plan: Plan, planned: SourcePlan) -> bool:
-    """Whether nothing is left to do for this source of the plan."""
-    if not plan.generation:
-        return is_published(place, planned.source, plan.fingerprint, plan.sample) is not None
-    marker = read_marker(place, planned.source.id)
-    return marker is not None and marker.generation >= plan.generation
+def status(destination: Destination) -> JobStatus:
+    """How far the latest job under DST is.
 
-
-def status(dst: str) -> Status:
-    """How far the latest job under DST is. Raises UsageError if nothing was planned there."""
-    place, plan, ledger = open_place(dst), load_plan(dst), Ledger(dst)
-    published = _published(place, plan)
-    times = {entry.name.partition(".")[0]: entry.mtime for entry in ledger.commits()}
-    deadly = ledger.poisonous(times.keys())
-    images = units = 0
-    megapixels, recent = 0.0, 0.0
-    newest = max(times.values(), default=0.0)
-    oldest = newest
-    open_commits = []
-    for unit in read_units(dst, plan.id):
-        here = unit.source.id in published
-        parts = (unit,) if here else pieces(unit, plan.fingerprint, times.keys(), deadly).committed
-        images += sum(len(part.members) for part in parts)
-        megapixels += sum(part.megapixels for part in parts)
-        units += len(unit.members) == sum(len(part.members) for part in parts)
-        open_commits += [] if here else [part.id for part in parts]
-        for part in parts:
-            made = times.get(part.id)  # none where it was collected
-            if made is not None and newest - made < _RATED:
-                recent, oldest = recent + part.megapixels, min(oldest, made)
-    rate = recent / (newest - oldest) if newest > oldest else None
-    left = plan.megapixels - megapixels
-    return Status(
+    Raises:
+        NoPlanError: Nothing was planned there.
+    """
+    plan = destination.manifests.latest()
+    ledger = destination.ledger
+    published = destination.markers.done(plan)
+    times = {unit_id_of(entry.name): entry.mtime for entry in ledger.commits()}
+    deadly = ledger.deadly(times.keys())
+    tally = _Tally(_Rate(times))
+    open_commits: list[str] = []  # of sources that are not published: their reasons are here only
+    for unit in destination.manifests.units(plan):
+        if unit.source.id in published:
+            tally.add(unit, (unit,))
+            continue
+        parts = parts_of(unit, plan.fingerprint, times.keys(), deadly).committed
+        tally.add(unit, parts)
+        open_commits.extend(part.id for part in parts)
+    rate = tally.rate.megapixels_a_second
+    left = plan.megapixels - tally.megapixels
+    quarantine = _reported(destination, published) + _committed(destination, open_commits)
+    return JobStatus(
         planned_images=plan.images,
-        images_done=images,
+        images_done=tally.images,
         units=plan.units,
-        units_done=units,
+        units_done=tally.units,
         sources=len(plan.sources),
         sources_published=len(published),
         megapixels=plan.megapixels,
-        megapixels_done=megapixels,
+        megapixels_done=tally.megapixels,
         rate=rate,
         seconds_left=left / rate if rate else None,
-        quarantine=dict(_reported(place, published) + _committed(ledger, open_commits)),
+        quarantine=dict(quarantine),
     )
 
 
-def _published(place: Place, plan: Plan) -> set[str]:
-    return {planned.source.id for planned in plan.sources if is_done(place, plan, planned)}
+class _Rate:
+    """Megapixels a second over the last ten minutes before the newest marker."""
+
+    def __init__(self, times: dict[str, float]) -> None:
+        self._times = times  # of each commit marker, by unit
+        self._newest = max(times.values(), default=0.0)
+        self._oldest = self._newest  # of the markers that count
+        self._megapixels = 0.0
+
+    def add(self, unit: Unit) -> None:
+        """Count a committed unit, if its marker is recent. It may have been collected."""
+        made = self._times.get(unit.id)
+        if made is not None and self._newest - made < _RATED_SECONDS:
+            self._megapixels += unit.megapixels
+            self._oldest = min(self._oldest, made)
+
+    @property
+    def megapixels_a_second(self) -> float | None:
+        """None where too little was done to say."""
+        if self._newest <= self._oldest:
+            return None
+        return self._megapixels / (self._newest - self._oldest)
 
 
-def _reported(place: Place, published: Iterable[str]) -> Counter[str]:
+@dataclass
+class _Tally:
+    """What is done of a plan."""
+
+    rate: _Rate
+    images: int = 0
+    units: int = 0
+    megapixels: float = 0.0
+
+    def add(self, planned: Unit, done: tuple[Unit, ...]) -> None:
+        """Count what is done of a planned unit; the unit itself only if that is all of it."""
+        images = 0
+        for part in done:
+            images += len(part.members)
+            self.megapixels += part.megapixels
+            self.rate.add(part)
+        self.images += images
+        if images == len(planned.members):
+            self.units += 1
+
+
+def _reported(destination: Destination, published: Iterable[str]) -> Counter[str]:
     """Quarantine of the published sources, by reason."""
     reasons: Counter[str] = Counter()
     for source_id in published:
-        table = read_report(place, source_id, ["status", "reason"])
-        reasons.update(
-            row["reason"] or "unknown"
-            for row in table.to_pylist()
-            if row["status"] == "quarantined"
-        )
+        table = destination.reports.read(source_id, ["status", "reason"])
+        for row in table.to_pylist():
+            if row["status"] == "quarantined":
+                reasons[row["reason"] or "unknown"] += 1
     return reasons
 
 
-def _committed(ledger: Ledger, unit_ids: Iterable[str]) -> Counter[str]:
+def _committed(destination: Destination, unit_ids: Iterable[str]) -> Counter[str]:
     """Quarantine of committed units, by reason."""
+    reasons: Counter[str] = Counter()
     with ThreadPoolExecutor(_READERS, thread_name_prefix="status") as pool:
-        return sum(
-            (Counter(commit.reasons) for commit in pool.map(ledger.read, unit_ids)), Counter()
-        )
+        for commit in pool.map(destination.ledger.read, unit_ids):
+            reasons.update(commit.reasons)
+    return reasons

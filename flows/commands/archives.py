@@ -15,7 +15,7 @@ from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
 if TYPE_CHECKING:
-    from pipelines.run import Summary
+    from pipelines.job import RunSummary
 
 # Everything that decides how an image comes out, but for the device.
 _CLEANING = (
@@ -60,7 +60,7 @@ def clean(
     return _status(summary, strict=strict)
 
 
-def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress) -> "Summary":
+def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress) -> "RunSummary":
     from demoire.cleaning.engine import find_device
     from pipelines.run import run_job
 
@@ -88,18 +88,19 @@ def plan(
 
 def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
     from pipelines.bench.speed import cleaning_rate
+    from pipelines.launch import Launch
     from pipelines.plan.estimate import estimate
-    from pipelines.plan.manifest import load_plan
     from pipelines.run import plan_units
     from pipelines.status import status as status_of
 
     job = settings.clean_job(src, dst)
     with console.phases_bar() as progress:
-        made = load_plan(dst, plan_units(job, progress))
+        launch = Launch.of(job, progress=progress)
+        made = launch.destination.manifests.load(plan_units(launch))
     rate: float | None = None
     images_done = 0
     if made.sample is None:
-        before = status_of(dst)
+        before = status_of(launch.destination)
         rate = before.rate
         images_done = before.images_done
     rate = rate or cleaning_rate(job.config)
@@ -134,9 +135,10 @@ def status(
 ) -> int:
     """Committed and planned, rate, time left, quarantine by reason."""
     keep_storage_options(storage_option)
+    from pipelines.destination.destination import Destination
     from pipelines.status import status as status_of
 
-    current = status_of(dst)
+    current = status_of(Destination.at(dst))
     if as_json:
         console.emit_json(current)
         return 0
@@ -180,20 +182,15 @@ def retry(
 ) -> int:
     """Clean once more what is in quarantine, as the run before did unless told otherwise."""
     keep_storage_options(storage_option)
-    from pipelines.run import retry as clean_again
+    from pipelines.retry import RetryOrder
+    from pipelines.retry import retry as clean_again
 
     cleaner_config = None
     if config is not None or settings.changes_cleaning:
         cleaner_config = settings.cleaner_config()
+    order = RetryOrder(reason, cleaner_config, settings.workers, settings.ray_address)
     with console.phases_bar() as progress:
-        summary = clean_again(
-            dst,
-            reason,
-            config=cleaner_config,
-            workers=settings.workers,
-            ray_address=settings.ray_address,
-            progress=progress,
-        )
+        summary = clean_again(dst, order, progress=progress)
     show_summary(summary, as_json=as_json)
     return _status(summary, strict=strict)
 
@@ -206,9 +203,10 @@ def gc(
 ) -> int:
     """Remove segments that are published, and what interrupted attempts left behind."""
     keep_storage_options(storage_option)
+    from pipelines.destination.destination import Destination
     from pipelines.gc import gc as collect
 
-    removed = collect(dst)
+    removed = collect(Destination.at(dst))
     if as_json:
         console.emit_json(removed)
     else:
@@ -216,7 +214,7 @@ def gc(
     return 0
 
 
-def show_summary(summary: "Summary", *, as_json: bool) -> None:
+def show_summary(summary: "RunSummary", *, as_json: bool) -> None:
     """What a run came to, as a table and the path of its report, or as JSON."""
     if as_json:
         console.emit_json(summary)
@@ -237,7 +235,7 @@ def show_summary(summary: "Summary", *, as_json: bool) -> None:
     typer.echo(f"report: {summary.report}")
 
 
-def _status(summary: "Summary", *, strict: bool) -> int:
+def _status(summary: "RunSummary", *, strict: bool) -> int:
     """The exit status of a run that finished."""
     if strict and summary.quarantined:
         return 1

@@ -26,13 +26,14 @@ from demoire.imaging.images import Picture, decode, encode
 from demoire.measure import likeness
 from demoire.moire import CELL
 from pipelines.bench.figures import Ceilings
-from pipelines.clean.ledger import Ledger
+from pipelines.destination.ledger import Ledger
 from pipelines.plan.units import plan_members
 from pipelines.records import Member, Unit
-from pipelines.rows import Origin, Outcome, quarantined
+from pipelines.rows import CleanedFile, Outcome, UnitAttempt, quarantined
 from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.sources.read import read_members
+from pipelines.storage.open import open_place
 
 _PASSES = 3  # at least, after one that is not counted
 _PICTURES = 4  # that a pass over the models takes
@@ -88,7 +89,7 @@ def measure_ceilings(
             restore=rate(restore_sample, seconds),
             encode=rate(encode_all, seconds),
             fetch=rate(fetch_all, seconds),
-            commit=rate(_commits(units, Ledger(str(out))), seconds),
+            commit=rate(_commits(units, Ledger(open_place(str(out)))), seconds),
         )
 
 
@@ -252,15 +253,16 @@ def _commits(units: Sequence[Unit], ledger: Ledger) -> Callable[[], float]:
         number = next(numbers)
         for unit in units:
             again = replace(unit, id=f"{unit.id}-{number}")
-            origin = Origin(unit=again, attempt=1, fingerprint="ceiling", run_id="ceiling")
-            outcomes = [_outcome(member, data, origin) for member, data in contents[unit.id]]
-            ledger.commit(again, ledger.start(again), outcomes)
+            attempt = UnitAttempt(again, ledger.start(again), "ceiling", run_id="ceiling")
+            outcomes = [_outcome(member, data, attempt) for member, data in contents[unit.id]]
+            ledger.commit(again, attempt.number, outcomes)
         return sum(unit.megapixels for unit in units)
 
     return commit
 
 
-def _outcome(member: Member, data: object, origin: Origin) -> Outcome:
+def _outcome(member: Member, data: object, attempt: UnitAttempt) -> Outcome:
     """The member as if its own bytes had come out of cleaning."""
-    row = quarantined(member, "", origin).row
-    return Outcome(member, row, data if isinstance(data, bytes) else None)
+    row = quarantined(member, "", attempt).row
+    cleaned = CleanedFile.of(data) if isinstance(data, bytes) else None
+    return Outcome(member, row, cleaned)

@@ -11,8 +11,9 @@ import psutil
 from demoire.cleaning.config import CleanerConfig
 from demoire.progress import Progress
 from pipelines.bench.figures import JobFigures
-from pipelines.clean.ledger import ATTEMPTS, COMMITS
-from pipelines.run import CleanJob, run_job
+from pipelines.job import CleanJob
+from pipelines.layout import ATTEMPT_NOTES, COMMIT_MARKERS
+from pipelines.run import run_job
 from pipelines.storage.open import open_place
 
 _GLANCE = 0.1  # seconds between two looks at the workers' memory
@@ -48,8 +49,8 @@ def time_job(src: Path, dst: Path, config: CleanerConfig, progress: Progress) ->
     with _watched_memory() as held_mb:
         summary = run_job(CleanJob(str(src), str(dst), config), progress=cleaning_only)
     place = open_place(str(dst))
-    begun = min(entry.mtime for entry in place.list(ATTEMPTS))
-    ended = max(entry.mtime for entry in place.list(COMMITS))
+    begun = min(entry.mtime for entry in place.list(ATTEMPT_NOTES))
+    ended = max(entry.mtime for entry in place.list(COMMIT_MARKERS))
     figures = JobFigures(summary.images, summary.cleaned, summary.megapixels, ended - begun)
     return TimedJob(figures, max(held_mb))
 

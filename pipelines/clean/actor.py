@@ -1,4 +1,4 @@
-"""The cleaning actor and the fetch task: what runs in Ray's workers."""
+"""The fetch task and the cleaning actor: what runs in Ray's workers."""
 
 import os
 import pickle
@@ -15,10 +15,11 @@ from demoire.errors import ImageError, SourceChangedError
 from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, storage_environment
 from pipelines.clean.gate import unit_in_work
-from pipelines.clean.ledger import Commit, Ledger
 from pipelines.clean.worker_weights import KeptWeights, local_weights
+from pipelines.destination.destination import Destination
+from pipelines.destination.ledger import Commit
 from pipelines.records import Unit
-from pipelines.rows import Origin, Outcome, _row, quarantined
+from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, quarantined
 from pipelines.sources.read import read_members
 
 if TYPE_CHECKING:
@@ -26,20 +27,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What every worker of a wave has to know. Travels as an argument, since `environment` holds
-    credentials.
+class WaveOrder:
+    """What every worker of a wave has to know.
+
+    It travels as an argument, because `environment` holds credentials.
     """
 
-    dst: str
+    destination: Destination
     config: CleanerConfig
     fingerprint: str
     run_id: str
     wave: str
-    # note each unit before it is read, too: something dies that the actors know nothing of
+    # Note each unit before it is read, too: something dies that the actors know nothing of.
     careful: bool = False
     weights: tuple[KeptWeights, ...] = ()  # those of the configuration that lie under DST
     environment: StorageEnvironment = field(default_factory=storage_environment)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A unit with what was read for it; of each image either the payload or a reason."""
+
+    unit: Unit
+    payloads: tuple[bytes | None, ...]
+    reasons: tuple[str | None, ...]
+    milliseconds: float  # that all of it took
+
+    @staticmethod
+    def from_row(unit: Unit, table: pa.Table) -> "Fetched":
+        """The unit with what a table of one row of `_FETCHED` holds for it."""
+        return Fetched(
+            unit=unit,
+            payloads=tuple(table.column("payloads")[0].as_py()),
+            reasons=tuple(table.column("reasons")[0].as_py()),
+            milliseconds=table.column("milliseconds")[0].as_py(),
+        )
 
 
 _FETCHED = pa.schema(
@@ -48,57 +70,10 @@ _FETCHED = pa.schema(
         ("payloads", pa.list_(pa.large_binary())),  # null where there is only a reason
         ("reasons", pa.list_(pa.string())),
         ("milliseconds", pa.float64()),  # that the unit's bytes took, together
-        # what to say of a source that is not what was planned; null if it is
+        # What to say of a source that is not what was planned; null if it is.
         ("changed", pa.string()),
     ]
 )
-
-
-def fetch(batch: pa.Table, work: Work) -> Iterator[pa.Table]:
-    """One chain in, its units with their payloads out, one table of one row each; one only where
-    the source changed.
-    """
-    work.environment.install()
-    ledger = Ledger(work.dst)
-    for pickled in batch.column("chain").to_pylist():
-        chain: tuple[Unit, ...] = pickle.loads(pickled)
-        payloads = read_members(
-            chain[0].source, [member for unit in chain for member in unit.members]
-        )
-        for unit in chain:
-            start = time.perf_counter()
-            if work.careful:
-                ledger.start(unit, f"{work.wave}/fetch")
-            row: dict[str, Any] = {"unit": pickle.dumps(unit)}
-            try:
-                found = [next(payloads)[1] for _ in unit.members]
-            except SourceChangedError as error:
-                yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
-                break
-            row["payloads"] = [None if isinstance(data, ImageError) else data for data in found]
-            row["reasons"] = [
-                data.reason if isinstance(data, ImageError) else None for data in found
-            ]
-            row["milliseconds"] = 1e3 * (time.perf_counter() - start)
-            yield pa.Table.from_pylist([row], _FETCHED)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A unit with what was read for it."""
-
-    unit: Unit
-    payloads: tuple[bytes | None, ...]
-    reasons: tuple[str | None, ...]
-    milliseconds: float
-
-    @staticmethod
-    def from_row(unit: Unit, table: pa.Table) -> "Fetched":
-        payloads, reasons = (
-            tuple(table.column(name)[0].as_py()) for name in ("payloads", "reasons")
-        )
-        return Fetched(unit, payloads, reasons, table.column("milliseconds")[0].as_py())
-
 
 _DONE = pa.schema(
     [
@@ -110,70 +85,98 @@ _DONE = pa.schema(
 )
 
 
+def fetch(batch: pa.Table, order: WaveOrder) -> Iterator[pa.Table]:
+    """Read the units of each chain; one table of one row for each unit.
+
+    Where a source has changed, the rest of its chain is one row that says so.
+    """
+    order.environment.install()
+    ledger = order.destination.ledger
+    for pickled in batch.column("chain").to_pylist():
+        chain: tuple[Unit, ...] = pickle.loads(pickled)
+        members = [member for unit in chain for member in unit.members]
+        # One reader for the whole chain: a tar.gz can only be read from its beginning.
+        payloads = read_members(chain[0].source, members)
+        for unit in chain:
+            start = time.perf_counter()
+            if order.careful:
+                ledger.start(unit, f"{order.wave}/fetch")
+            row: dict[str, Any] = {"unit": pickle.dumps(unit)}
+            try:
+                read = [next(payloads)[1] for _ in unit.members]
+            except SourceChangedError as error:
+                yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
+                break
+            row["payloads"] = [None if isinstance(data, ImageError) else data for data in read]
+            row["reasons"] = [
+                data.reason if isinstance(data, ImageError) else None for data in read
+            ]
+            row["milliseconds"] = 1e3 * (time.perf_counter() - start)
+            yield pa.Table.from_pylist([row], _FETCHED)
+
+
 class CleaningActor:
     """A Cleaner in a process of its own, on one GPU or a share of a machine's cores."""
 
-    def __init__(self, work: Work, gate: ActorHandle, threads: int, device: str) -> None:
-        work.environment.install()
+    def __init__(self, order: WaveOrder, gate: ActorHandle[Any], threads: int, device: str) -> None:
+        order.environment.install()
         quiet_decoders()
-        # the card that was asked for, whichever Ray would have given
         if device.startswith("cuda:"):
+            # The card that was asked for, whichever one Ray would have given.
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
         from demoire.cleaning.cleaner import Cleaner
         from demoire.cleaning.threads import use_threads
 
         use_threads(threads)
-        self._work = work
+        self._order = order
         self._gate = gate
-        self._ledger = Ledger(work.dst)
-        with local_weights(work.dst, work.config, work.weights) as config:
+        self._ledger = order.destination.ledger
+        with local_weights(order.destination.place, order.config, order.weights) as config:
             self._cleaner = Cleaner(replace(config, device=device, threads=threads))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """A batch of one row, as `fetch` gives it."""
+        """Clean and commit a unit: a batch of one row, as `fetch` gives it."""
         unit: Unit = pickle.loads(batch.column("unit")[0].as_py())
-        row: dict[str, Any] = {
-            "source": unit.source.id,
-            "changed": batch.column("changed")[0].as_py(),
-        }
-        if row["changed"] is None:
+        changed = batch.column("changed")[0].as_py()
+        row: dict[str, Any] = {"source": unit.source.id, "changed": changed}
+        if changed is None:
             with unit_in_work(self._gate):
-                commit = self._done(Fetched.from_row(unit, batch))
-            row |= {"images": commit.images, "megapixels": commit.megapixels}
+                commit = self._commit(Fetched.from_row(unit, batch))
+            row["images"] = commit.images
+            row["megapixels"] = commit.megapixels
         return pa.Table.from_pylist([row], _DONE)
 
-    def _done(self, fetched: Fetched) -> Commit:
+    def _commit(self, fetched: Fetched) -> Commit:
         unit = fetched.unit
-        # by a run beside this one, or by the attempt that died right after
+        # Committed by a run beside this one, or by an attempt that died right after.
         if self._ledger.has(unit.id):
             return self._ledger.read(unit.id)
-        attempt = self._ledger.start(unit, self._work.wave)
-        origin = Origin(
+        attempt = UnitAttempt(
             unit=unit,
-            attempt=attempt,
-            fingerprint=self._work.fingerprint,
-            run_id=self._work.run_id,
+            number=self._ledger.start(unit, self._order.wave),
+            fingerprint=self._order.fingerprint,
+            run_id=self._order.run_id,
             weights_digest=self._cleaner.weights_digest,
             device=self._cleaner.device_name,
-            milliseconds=fetched.milliseconds / len(unit.members),
+            fetch_milliseconds=fetched.milliseconds / len(unit.members),
         )
-        return self._ledger.commit(unit, attempt, clean_unit(self._cleaner, fetched, origin))
+        outcomes = clean_unit(self._cleaner, fetched, attempt)
+        return self._ledger.commit(unit, attempt.number, outcomes)
 
 
-def clean_unit(cleaner: "Cleaner", fetched: Fetched, origin: Origin) -> list[Outcome]:
+def clean_unit(cleaner: "Cleaner", fetched: Fetched, attempt: UnitAttempt) -> list[Outcome]:
     """What becomes of each image of a unit, in their order."""
     members = fetched.unit.members
     outcomes: dict[int, Outcome] = {}
-    for index, (member, reason) in enumerate(zip(members, fetched.reasons, strict=True)):
+    payloads: dict[int, bytes] = {}
+    for number, member in enumerate(members):
+        reason = fetched.reasons[number]
+        payload = fetched.payloads[number]
         if reason is not None:
-            outcomes[index] = quarantined(member, reason, origin)
-    items = [(index, data) for index, data in enumerate(fetched.payloads) if data is not None]
-    for index, cleaned in cleaner.clean_many(items):
-        original = fetched.payloads[index]
-        assert original is not None
-        row = _row(members[index], origin, cleaned, original)
-        outcomes[index] = Outcome(
-            members[index], row, cleaned.data if cleaned.status == "cleaned" else None
-        )
-    return [outcomes[index] for index in range(len(members))]
+            outcomes[number] = quarantined(member, reason, attempt)
+        elif payload is not None:
+            payloads[number] = payload
+    for number, cleaned in cleaner.clean_many(list(payloads.items())):
+        outcomes[number] = cleaner_outcome(members[number], payloads[number], cleaned, attempt)
+    return [outcomes[number] for number in range(len(members))]

@@ -16,9 +16,10 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import ray
 from ray.data import DataContext
@@ -39,7 +40,9 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
     """Ray for the block: the one that runs here already, the cluster at `ray_address`, or one of
     this machine.
 
-    Raises UsageError when the cluster cannot be reached.
+    Raises:
+        UsageError: The cluster cannot be reached.
+        DemoireError: Ray does not come up on this machine.
     """
     if ray.is_initialized():
         yield
@@ -48,7 +51,7 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         _check_reachable(ray_address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # its warnings would land in the user's terminal
+    # Its warnings would land in the user's terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         with _silent_stderr():  # and so would its remark that the level was set
@@ -58,13 +61,13 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    # Ray raises nothing more special when its own processes do not come up
     except Exception as error:
+        # Ray raises nothing more special when its own processes do not come up.
         if ray_address is not None:
             raise _no_cluster(ray_address) from error
         raise DemoireError(
-            "Ray does not come up on this machine: see whether it is overloaded or short of memory, then run the same "
-            "command again."
+            "Ray does not come up on this machine: see whether it is overloaded or short of "
+            "memory, then run the same command again."
         ) from error
     try:
         yield
@@ -74,11 +77,13 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Nothing written to the process's standard error for the block, by native code either; errors
-    are raised still.
+    """For the block nothing is written to the process's standard error, by native code either.
+
+    Errors are still raised.
     """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
@@ -89,7 +94,11 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _check_reachable(ray_address: str) -> None:
-    """Whether something listens there; Ray itself would try for minutes. Raises UsageError."""
+    """Whether something listens there; Ray itself would try for minutes.
+
+    Raises:
+        UsageError: Nothing does.
+    """
     host, _, port = ray_address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():  # such as "auto", which Ray answers at once
         return
@@ -108,7 +117,7 @@ def quiet_data_context() -> Iterator[None]:
     """Ray Data for the block without bars and reports of its own, and with a block for every
     row.
     """
-    # its errors are raised as well; no need of tracebacks
+    # Its errors are raised as well; no need of tracebacks.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
@@ -136,22 +145,37 @@ def plan_pool(device: str, workers: int | None, threads: int) -> Pool:
     """The actors for the nodes that Ray has now: one a GPU, or where there is none one for about
     four cores.
 
-    Raises UsageError if a GPU is asked for and there is none.
+    Args:
+        device: As the configuration names it: auto, cpu, cuda or cuda:N.
+        workers: Actors at most; None: as many as there is room for.
+        threads: Of torch, for each actor on the CPU; 0: its share of a node's cores.
+
+    Raises:
+        UsageError: A GPU is asked for and there is none.
     """
-    nodes = [
-        node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")
-    ]
+    nodes = _node_resources()
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if device.startswith("cuda") and not gpus:
         raise UsageError(f"There is no device {device} here: use --device cpu, or auto.")
     if gpus and device != "cpu":
         most = 1 if ":" in device else gpus
-        return Pool(min(workers or most, most), 1.0, 1.0, threads, device)
+        size = min(workers or most, most)
+        return Pool(size, cpus=1.0, gpus=1.0, threads=threads, device=device)
     cores = [node["CPU"] for node in nodes]
     size = workers or sum(max(1, int(count) // _CORES_AN_ACTOR) for count in cores)
-    a_node = math.ceil(size / len(cores))
-    share = max(0.25, math.floor(4 * (min(cores) - _LEFT_FOR_TASKS) / a_node) / 4)
-    return Pool(size, share, 0.0, threads or max(1, round(min(cores) / a_node)), "cpu")
+    actors_a_node = math.ceil(size / len(cores))
+    # In quarters of a CPU, rounded down: what Ray cannot place would wait for ever.
+    quarters = math.floor(4 * (min(cores) - _LEFT_FOR_TASKS) / actors_a_node)
+    share = max(0.25, quarters / 4)
+    own_threads = threads or max(1, round(min(cores) / actors_a_node))
+    return Pool(size, cpus=share, gpus=0.0, threads=own_threads, device="cpu")
+
+
+def _node_resources() -> list[dict[str, float]]:
+    """What each living node has that can compute at all."""
+    list_nodes = cast(Callable[[], list[dict[str, Any]]], ray.nodes)  # Ray leaves it untyped
+    living = [node["Resources"] for node in list_nodes() if node["Alive"]]
+    return [resources for resources in living if resources.get("CPU")]
 
 
 class StorageEnvironment:
@@ -170,9 +194,9 @@ class StorageEnvironment:
 
 def storage_environment() -> StorageEnvironment:
     """Those of this process."""
-    return StorageEnvironment(
-        {n: value for n, value in os.environ.items() if n.startswith(_STORAGE_VARIABLES)}
-    )
+    variables = os.environ.items()
+    own = {name: value for name, value in variables if name.startswith(_STORAGE_VARIABLES)}
+    return StorageEnvironment(own)
 
 
 def own_error(error: BaseException) -> DemoireError | None:
@@ -181,14 +205,16 @@ def own_error(error: BaseException) -> DemoireError | None:
     while seen is not None:
         # What Ray raises may be a DemoireError by type as well, but its text is a traceback.
         if isinstance(seen, DemoireError) and not isinstance(seen, RayTaskError):
-            # Ray Data appends lines of advice about its own settings; ours are of one line.
-            seen.args = tuple(
-                part.partition("\n")[0] if isinstance(part, str) else part for part in seen.args
-            )
+            seen.args = tuple(_first_line(part) for part in seen.args)
             return seen
         cause = seen.cause if isinstance(seen, RayTaskError) else None
         seen = cause if isinstance(cause, BaseException) else seen.__cause__
     return None
+
+
+def _first_line(part: object) -> object:
+    """Ray Data appends lines of advice about its own settings to messages; ours are of one line."""
+    return part.partition("\n")[0] if isinstance(part, str) else part
 
 
 def is_death(error: BaseException) -> bool:

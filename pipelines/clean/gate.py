@@ -7,13 +7,13 @@ One small Ray actor, asked once before a unit and told once after it: a millisec
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
 
 _LONGEST_UNIT = 600.0  # seconds; a worker that died in between never tells that it is done
-_LOOK_AGAIN = 0.2
+_LOOK_AGAIN = 0.2  # seconds
 
 
 class _Gate:
@@ -22,28 +22,32 @@ class _Gate:
         self._inside = 0
 
     def enter(self) -> bool:
-        self._inside += self._open
+        """Whether the worker may begin its unit."""
+        if self._open:
+            self._inside += 1
         return self._open
 
     def leave(self) -> None:
+        """A unit is done."""
         self._inside -= 1
 
     def close(self) -> int:
-        """How many are still inside."""
+        """Let nobody in any more; how many are still inside."""
         self._open = False
         return self._inside
 
 
-def open_gate() -> ActorHandle:
+def open_gate() -> ActorHandle[Any]:
     """A gate on the Ray that runs."""
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate)
-    return cast(ActorHandle, remote.remote())
+    return cast(ActorHandle[Any], remote.remote())
 
 
 @contextmanager
-def unit_in_work(gate: ActorHandle) -> Iterator[None]:
-    """Pass the gate for the block. Behind a closed one nobody comes back: the run ends, and its
-    workers with it.
+def unit_in_work(gate: ActorHandle[Any]) -> Iterator[None]:
+    """Pass the gate for the block.
+
+    Behind a closed gate nobody comes back: the run ends, and its workers with it.
     """
     while not ray.get(gate.enter.remote()):
         time.sleep(_LOOK_AGAIN)
@@ -53,8 +57,8 @@ def unit_in_work(gate: ActorHandle) -> Iterator[None]:
         gate.leave.remote()
 
 
-def wait_until_idle(gate: ActorHandle) -> None:
-    """Close the gate and wait until no unit is in work any more, or cannot be by now."""
+def wait_until_idle(gate: ActorHandle[Any]) -> None:
+    """Close the gate and wait until no unit is in work, or until none can be any more."""
     end = time.monotonic() + _LONGEST_UNIT
     while ray.get(gate.close.remote()) and time.monotonic() < end:
         time.sleep(_LOOK_AGAIN)

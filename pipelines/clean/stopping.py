@@ -1,10 +1,10 @@
 """Stopping in good order: on SIGTERM or Ctrl-C what is in work is finished, nothing else is begun,
 and the run ends.
 
-Signals belong to the process, and so does what is known here of them; only its main thread is told
-of any. A second signal ends the run at once, which loses nothing either: what was not committed is
-done again by the next run. Ray puts a handler of its own in place when it starts, which aborts the
-process: this one has to come after it.
+Signals belong to the process, and only its main thread is told of any. A second signal ends the run
+at once, which loses nothing either: what was not committed is done again by the next run. Ray puts
+a handler of its own in place when it starts, which aborts the process: `listening` has to come
+after that.
 """
 
 import signal
@@ -18,6 +18,52 @@ from demoire.errors import StoppedError
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class OrderlyStop:
+    """Turns stop signals into StoppedError, after what is in work is done.
+
+    A run makes one and hands it down to its waves.
+    """
+
+    def __init__(self) -> None:
+        self._drain: _Drain | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """For the block SIGTERM and SIGINT raise StoppedError; in a `draining` block they first
+        wait. Does nothing outside the main thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def draining(self, wait: Callable[[], None]) -> Iterator[None]:
+        """For the block a first signal calls `wait`, in a thread of its own, and only then raises
+        StoppedError.
+        """
+        drain = _Drain(wait)
+        self._drain = drain
+        try:
+            yield
+        finally:
+            self._drain = None
+            drain.end()
+        if drain.asked:  # all was done before the wait was over
+            raise _stopped()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        drain = self._drain
+        if drain is None or drain.asked:
+            raise _stopped()
+        drain.begin()
+
+
 class _Drain:
     """What has to be waited for before the run may end."""
 
@@ -28,8 +74,10 @@ class _Drain:
         self.asked = False
 
     def begin(self) -> None:
-        """Wait in another thread, since this one may be anywhere in code that is not reentrant;
-        then stop this one.
+        """Wait in another thread, then stop this one.
+
+        The signal may have come anywhere, in code that is not reentrant, so this thread cannot wait
+        here.
         """
         self.asked = True
         threading.Thread(target=self._run, name="drain", daemon=True).start()
@@ -43,48 +91,12 @@ class _Drain:
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def end(self) -> None:
+        """The block is over: there is nothing to stop any more."""
         with self._changing:
             self._over = True
 
 
-_drain: _Drain | None = None
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    if _drain is None or _drain.asked:
-        raise StoppedError(
-            "Stopped as asked; what is committed stays, run the same command again to go on."
-        )
-    _drain.begin()
-
-
-@contextmanager
-def stops_in_order() -> Iterator[None]:
-    """For the block SIGTERM and SIGINT raise StoppedError, in a `draining` block after what that
-    waits for.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def draining(wait: Callable[[], None]) -> Iterator[None]:
-    """For the block a first signal calls `wait`, in a thread of its own, and only then raises
-    StoppedError.
-    """
-    global _drain
-    _drain = mine = _Drain(wait)
-    try:
-        yield
-    finally:
-        _drain = None
-        mine.end()
-    if mine.asked:  # all was done before the wait was over
-        _stop(signal.SIGTERM, None)
+def _stopped() -> StoppedError:
+    return StoppedError(
+        "Stopped as asked; what is committed stays, run the same command again to go on."
+    )

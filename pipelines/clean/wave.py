@@ -1,6 +1,7 @@
 """The Ray Data job: fetch -> clean in an actor pool -> commit.
 
-    rows            one a chain: a unit, or all remaining units of a tar.gz, which can only be read from its beginning
+    rows            one a chain: a unit, or all remaining units of a tar.gz, which can only be read
+                    from its beginning
     fetch           CPU tasks; encoded bytes, by coalesced ranges; one row and one block a unit
     CleaningActor   holds the models; cleans a unit and commits it; gives back a row of counts
 
@@ -20,13 +21,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
-from pipelines.clean.actor import CleaningActor, Work, fetch
+from pipelines.clean.actor import CleaningActor, WaveOrder, fetch
 from pipelines.clean.cluster import (
     FETCH_CPUS,
     Pool,
@@ -36,20 +37,19 @@ from pipelines.clean.cluster import (
     quiet_data_context,
 )
 from pipelines.clean.gate import open_gate, wait_until_idle
-from pipelines.clean.stopping import draining
+from pipelines.clean.stopping import OrderlyStop
 from pipelines.records import Unit
-
-if TYPE_CHECKING:
-    pass
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
 _IN_FLIGHT = 2  # units an actor: one in work, one waiting beside it
 
 _LOG = logging.getLogger(__name__)
 
+UnitDone = Callable[[int, float], None]  # images, megapixels of one more unit
 
-@dataclass(frozen=True)
-class Wave:
+
+@dataclass
+class WaveResult:
     """What a wave came to."""
 
     units: int = 0
@@ -57,68 +57,85 @@ class Wave:
     megapixels: float = 0.0
     seconds: float = 0.0
     death: str = ""  # what died, where the wave ended early
-    # sources that are not what was planned: id -> what to say
+    # Sources that are not what was planned: id -> what to say.
     changed: dict[str, str] = field(default_factory=dict)
 
 
-UnitDone = Callable[[int, float], None]  # images, megapixels of one more unit
-
-
 def clean_wave(
-    units: Sequence[Unit], work: Work, workers: int | None = None, done: UnitDone | None = None
-) -> Wave:
-    """Clean and commit these units, at most `WAVE_UNITS`, on the Ray that runs.
+    units: Sequence[Unit],
+    order: WaveOrder,
+    workers: int | None = None,
+    on_unit_done: UnitDone | None = None,
+    stop: OrderlyStop | None = None,
+) -> WaveResult:
+    """Clean and commit these units on the Ray that runs.
 
-    Units of a source that has changed are passed over. Comes back early, with `death` set, if a
-    process died twice of the same unit; what is committed stays committed. Raises StorageError,
-    UsageError or WeightsError from wherever in the wave they arose, StoppedError after the units in
-    work are committed.
+    Units of a source that has changed are passed over.
+
+    Args:
+        units: At most `WAVE_UNITS`.
+        order: What the workers have to know.
+        workers: Actors; None: as many as the machines have room for.
+        on_unit_done: Told of each unit that is committed.
+        stop: What turns signals into an orderly end, where the caller listens to any.
+
+    Returns:
+        What was done. It comes early, with `death` set, if a process died twice of the same unit;
+        what is committed stays committed.
+
+    Raises:
+        StorageError, UsageError, WeightsError: From wherever in the wave they arose.
+        StoppedError: The run was asked to stop, and the units in work are committed.
     """
     start = time.monotonic()
-    counts = [0, 0, 0.0]
-    death = ""
-    changed: dict[str, str] = {}
+    result = WaveResult()
+    stop = stop or OrderlyStop()
     gate = open_gate()
     try:
-        pool = plan_pool(work.config.device, workers, work.config.threads)
-        with draining(lambda: wait_until_idle(gate)):
-            for row in _results(chains(units), work, pool, gate):
+        pool = plan_pool(order.config.device, workers, order.config.threads)
+        with stop.draining(lambda: wait_until_idle(gate)):
+            for row in _rows_done(chains(units), order, pool, gate):
                 if row["changed"] is not None:
-                    changed.setdefault(row["source"], row["changed"])
+                    result.changed.setdefault(row["source"], row["changed"])
                     continue
-                counts = [counts[0] + 1, counts[1] + row["images"], counts[2] + row["megapixels"]]
-                if done is not None:
-                    done(row["images"], row["megapixels"])
+                result.units += 1
+                result.images += row["images"]
+                result.megapixels += row["megapixels"]
+                if on_unit_done is not None:
+                    on_unit_done(row["images"], row["megapixels"])
     except Exception as error:
-        if own := own_error(error):
+        own = own_error(error)
+        if own is not None:
             raise own from error
         if not is_death(error):
             raise
-        death = type(error).__name__
-        _LOG.warning("A worker died (%s); what it had in hand is tried again.", death)
+        result.death = type(error).__name__
+        _LOG.warning("A worker died (%s); what it had in hand is tried again.", result.death)
     finally:
         ray.kill(gate)
-    return Wave(int(counts[0]), int(counts[1]), counts[2], time.monotonic() - start, death, changed)
+    result.seconds = time.monotonic() - start
+    return result
 
 
 def chains(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
     """The units in rows of what is read together: one by one, but all of a tar.gz in one."""
 
-    def key(unit: Unit) -> str:
+    def read_together(unit: Unit) -> str:
         return unit.source.id if unit.source.kind == "tar.gz" else unit.id
 
-    return [tuple(group) for _, group in groupby(units, key)]
+    return [tuple(group) for _, group in groupby(units, read_together)]
 
 
-def _results(
-    rows: Sequence[tuple[Unit, ...]], work: Work, pool: Pool, gate: ActorHandle
+def _rows_done(
+    rows: Sequence[tuple[Unit, ...]], order: WaveOrder, pool: Pool, gate: ActorHandle[Any]
 ) -> Iterator[dict[str, Any]]:
+    """The actors' rows as they come, one a unit."""
     with quiet_data_context():
         items = [{"chain": pickle.dumps(chain)} for chain in rows]
         planned = ray.data.from_items(items, override_num_blocks=len(items))
         fetched = planned.map_batches(
             fetch,  # type: ignore[arg-type]  # Ray's own types leave out that fn_kwargs are passed
-            fn_kwargs={"work": work},
+            fn_kwargs={"order": order},
             batch_size=1,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -127,7 +144,7 @@ def _results(
         )
         cleaned = fetched.map_batches(
             CleaningActor,
-            fn_constructor_args=(work, gate, pool.threads, pool.device),
+            fn_constructor_args=(order, gate, pool.threads, pool.device),
             compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=_IN_FLIGHT),
             batch_size=1,
             batch_format="pyarrow",

@@ -13,68 +13,75 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
-from pipelines.layout import BOOKKEEPING
-from pipelines.storage.open import open_place
+from pipelines import layout
+from pipelines.storage.local import LocalPlace
+from pipelines.storage.place import Place
 
-WEIGHTS = f"{BOOKKEEPING}/weights"
+ModelRole = Literal["detector", "restorer"]
 
 
 @dataclass(frozen=True)
 class KeptWeights:
     """Weights that lie under DST."""
 
-    model: Literal["detector", "restorer"]
-    digest: str  # sha256 of the file
+    model: ModelRole
+    digest: str  # SHA-256 of the file
     suffix: str
 
     @property
     def path(self) -> str:
         """Under DST."""
-        return f"{WEIGHTS}/{self.digest}{self.suffix}"
+        return layout.kept_weights(self.digest, self.suffix)
 
 
-def keep_weights(dst: str, config: CleanerConfig) -> tuple[KeptWeights, ...]:
+def keep_weights(place: Place, config: CleanerConfig) -> tuple[KeptWeights, ...]:
     """Put what is not shipped of a configuration's weights under DST, unless it is there already.
 
-    Raises WeightsError for weights that cannot be used, StorageError where DST cannot be written.
+    Raises:
+        WeightsError: The weights cannot be used.
+        StorageError: DST cannot be written.
     """
     from demoire.models.weights import find_weights, shipped_weights
 
-    place, kept = open_place(dst), []
-    models: tuple[tuple[Literal["detector", "restorer"], str], ...]
-    models = ("detector", config.detector), ("restorer", config.restorer)
-    for model, name in models:
+    names: dict[ModelRole, str] = {"detector": config.detector, "restorer": config.restorer}
+    kept = []
+    for model, name in names.items():
         if name in shipped_weights():
             continue
         weights = find_weights(name)
-        kept.append(KeptWeights(model, weights.digest, weights.path.suffix))
-        if not place.exists(kept[-1].path):
-            place.put_file(weights.path, kept[-1].path)
+        own = KeptWeights(model, weights.digest, weights.path.suffix)
+        if not place.exists(own.path):
+            place.put_file(weights.path, own.path)
+        kept.append(own)
     return tuple(kept)
 
 
 @contextmanager
 def local_weights(
-    dst: str, config: CleanerConfig, kept: tuple[KeptWeights, ...]
+    place: Place, config: CleanerConfig, kept: tuple[KeptWeights, ...]
 ) -> Iterator[CleanerConfig]:
     """The configuration with its weights as files of this machine, for as long as the block takes
     to load them.
 
-    Raises WeightsError where what lies under DST is not what was kept there.
+    Raises:
+        WeightsError: What lies under DST is not what was kept there.
     """
     with TemporaryDirectory(prefix="demoire-") as folder:
         for weights in kept:
-            data = open_place(dst).read(weights.path)
+            data = place.read(weights.path)
             if sha256(data).hexdigest() != weights.digest:
                 raise WeightsError(
-                    f"{open_place(dst).full(weights.path)} was altered: delete it and run the same command again."
+                    f"{place.full(weights.path)} was altered: "
+                    "delete it and run the same command again."
                 )
             local = Path(folder, Path(weights.path).name)
-            open_place(folder).write(local.name, data)
-            path: dict[str, Any] = {weights.model: str(local)}
-            config = replace(config, **path)
+            LocalPlace(folder).write(local.name, data)
+            if weights.model == "detector":
+                config = replace(config, detector=str(local))
+            else:
+                config = replace(config, restorer=str(local))
         yield config

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
-from pipelines.plan.manifest import Plan
+from pipelines.destination.manifest import Plan
 from pipelines.sources.coalesce import COALESCE_LIMIT
 
-_WRITES_A_UNIT, _WRITES_A_SOURCE = 4, 3  # attempt, segment, rows, marker; archive, report, marker
+_WRITES_A_UNIT = 4  # attempt, segment, rows, marker
+_WRITES_A_SOURCE = 3  # archive, report, marker
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan costs, all told: cleaning, and publishing, which reads every source again and
-    writes its mirror.
+    """What a plan costs, all told.
+
+    That is cleaning, and publishing, which reads every source again and writes its mirror.
     """
 
     sources: int
@@ -25,13 +27,13 @@ class Estimate:
 
 
 def estimate(plan: Plan, mps: float) -> Estimate:
-    """What the plan will cost on a machine that cleans `mps` megapixels a second (`demoire
-    bench`).
-    """
-    copies = sum(planned.source.size for planned in plan.sources)
-    reads = sum(
-        planned.reads + 1 + planned.source.size // COALESCE_LIMIT for planned in plan.sources
-    )
+    """What the plan will cost where `mps` megapixels are cleaned a second (`demoire bench`)."""
+    reads = 0
+    copied_bytes = 0
+    for planned in plan.sources:
+        copying_reads = 1 + planned.source.size // COALESCE_LIMIT
+        reads += planned.reads + copying_reads
+        copied_bytes += planned.source.size
     writes = _WRITES_A_UNIT * plan.units + _WRITES_A_SOURCE * len(plan.sources)
     return Estimate(
         sources=len(plan.sources),
@@ -40,6 +42,6 @@ def estimate(plan: Plan, mps: float) -> Estimate:
         megapixels=plan.megapixels,
         hours=plan.megapixels / mps / 3600,
         requests=reads + writes,
-        bytes_read=plan.bytes + copies,
-        bytes_written=plan.bytes + copies,
+        bytes_read=plan.bytes + copied_bytes,
+        bytes_written=plan.bytes + copied_bytes,
     )

@@ -1,211 +1,188 @@
-"""The plan: sources -> units, written down as a manifest, and what it will cost.
+"""The plan: sources -> units, written down as a manifest.
 
-A unit is at most 32 consecutive images of one source, 96 MB encoded and 400 MP decoded; one larger
-image is a unit of its own. Its id is a digest of what goes in (source version, members, ranges,
-config fingerprint), so planning the same collection twice gives the same ids, and whatever is
-committed already is known by them.
+The id of a unit is a digest of what goes in (source version, members, ranges, config fingerprint),
+so planning the same collection twice gives the same ids, and whatever is committed already is known
+by them.
 
-The manifest is Parquet under DST/_demoire/manifest: `<plan>.parquet` with a row a unit,
-`<plan>.sources.parquet` with a row a source, and `latest.json`, which names the last plan. Names
-are binary, because a member's name need not be UTF-8. Sources are indexed by a few threads and
-written in order as they come: memory holds the members of about ten sources and one row a source.
-Planning costs the index (see `pipelines.sources.read`) and two small writes.
+Sources are indexed by a few threads and written in order as they come: memory holds the members of
+about ten sources and one row a source. Planning costs the index (see `pipelines.sources.read`) and
+two small writes.
 """
 
 import hashlib
 import heapq
-import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipelines.plan.manifest import (
-    _UNITS,
-    _UNITS_A_BATCH,
-    LATEST,
-    MANIFEST,
-    Plan,
-    SourcePlan,
-    _unit_row,
-    _write_sources,
-    load_plan,
-    read_units,
-)
+from demoire.progress import Progress, in_silence
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import Plan, PlanScope, SourcePlan
+from pipelines.layout import image_id
 from pipelines.plan.units import plan_members
 from pipelines.records import Member, Source, Unit
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
 from pipelines.sources.discover import discover
-from pipelines.sources.index import index
+from pipelines.sources.index import SourceIndex, index
 from pipelines.sources.members import DamagedArchiveError
-from pipelines.storage.local import local_temporary
-from pipelines.storage.open import open_place
 
-# an index waits for storage more than it computes
+# An index waits for storage more than it computes.
 _INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)
 
 
-Progress = Callable[[int, int], None]  # sources indexed, of how many
+def make_plan(destination: Destination, scope: PlanScope, progress: Progress = in_silence) -> Plan:
+    """Discover, index and write the manifest; it becomes the latest plan.
 
+    The same collection and configuration give the same plan.
 
-def make_plan(
-    src: str,
-    dst: str,
-    fingerprint: str,
-    sample: int | None = None,
-    progress: Progress | None = None,
-) -> Plan:
-    """Discover, index and write the manifest; the same collection and fingerprint give the same
-    plan.
+    Args:
+        destination: Where the manifest goes.
+        scope: What to plan. With `sample` set only so many images, chosen evenly over all of them
+            (by digest: the same ones each time), and only the sources that hold them.
+        progress: Called as ("plan", sources indexed, sources).
 
-    `sample`: plan only so many images, chosen evenly over all of them (by digest: the same ones
-    each time), and only the sources that hold them. Raises UsageError if SRC holds nothing.
+    Raises:
+        UsageError: SRC holds nothing.
+        SourceChangedError: A source changed between being listed and being indexed.
     """
-    sources = discover(src)
+    sources = discover(scope.src)
     indexed = _indexed(sources, progress)
-    if sample is not None:
-        indexed = iter(_sampled(indexed, sample))
-    return _write(
-        indexed, Plan("", src, open_place(dst).uri, fingerprint, sample, 0, ()), latest=True
-    )
+    if scope.sample is not None:
+        indexed = iter(_sampled(indexed, scope.sample))
+    plan = destination.manifests.write(scope, _planned(indexed, scope))
+    destination.manifests.make_latest(plan)
+    return plan
 
 
 def make_retry_plan(
-    dst: str, images: Iterable[tuple[str, int]], fingerprint: str, generation: int
+    destination: Destination,
+    images: Iterable[tuple[str, int]],
+    fingerprint: str,
+    generation: int,
 ) -> Plan:
-    """A plan for some images of the latest plan, given as (source id, position), under the next
-    generation.
+    """A plan for some images of the latest plan, under the next generation.
 
     It does not become the latest plan. Images that the latest plan does not hold are passed over.
+
+    Args:
+        destination: What holds the latest plan.
+        images: (source id, position) of each.
+        fingerprint: Of the configuration that the retry cleans by.
+        generation: One more than that of any retry before.
     """
-    latest = load_plan(dst)
+    latest = destination.manifests.latest()
     wanted: dict[str, set[int]] = {}
     for source_id, position in images:
         wanted.setdefault(source_id, set()).add(position)
     chosen: dict[str, list[Member]] = {}
-    for unit in read_units(dst, latest.id):
+    for unit in destination.manifests.units(latest):
         positions = wanted.get(unit.source.id, set())
-        chosen.setdefault(unit.source.id, []).extend(
-            m for m in unit.members if m.position in positions
-        )
-    found = (
-        (p.source, chosen[p.source.id], None) for p in latest.sources if chosen.get(p.source.id)
-    )
-    return _write(
-        found,
-        replace(latest, fingerprint=fingerprint, generation=generation, sources=()),
-        latest=False,
-    )
+        members = chosen.setdefault(unit.source.id, [])
+        members.extend(member for member in unit.members if member.position in positions)
+    indexed = []
+    for planned in latest.sources:
+        members = chosen.get(planned.source.id, [])
+        if members:
+            indexed.append(_Indexed(SourceIndex(planned.source, tuple(members))))
+    scope = PlanScope(latest.src, fingerprint, latest.sample, generation)
+    return destination.manifests.write(scope, _planned(indexed, scope))
 
 
-_Indexed = tuple[Source, list[Member], str | None]  # members, or why there are none
+@dataclass(frozen=True)
+class _Indexed:
+    """A source with what is in it, which is nothing where the archive is damaged."""
+
+    contents: SourceIndex
+    damage: str | None = None  # why the archive cannot be indexed
 
 
-def _indexed(sources: Sequence[Source], progress: Progress | None) -> Iterator[_Indexed]:
+def _indexed(sources: Sequence[Source], progress: Progress) -> Iterator[_Indexed]:
     """Each source with its members, in order; a few ahead are being indexed."""
     waiting: deque[Future[_Indexed]] = deque()
     coming = iter(sources)
     with ThreadPoolExecutor(_INDEXERS, thread_name_prefix="index") as pool:
         try:
-            for done in range(len(sources)):
-                while len(waiting) < _INDEXERS and (source := next(coming, None)) is not None:
-                    waiting.append(pool.submit(_index_one, source))
-                yield waiting.popleft().result()
-                if progress is not None:
-                    progress(done + 1, len(sources))
+            for source in coming:
+                waiting.append(pool.submit(_index_one, source))
+                if len(waiting) == _INDEXERS:
+                    break
+            for done in range(1, len(sources) + 1):
+                indexed = waiting.popleft().result()
+                following = next(coming, None)
+                if following is not None:
+                    waiting.append(pool.submit(_index_one, following))
+                yield indexed
+                progress("plan", done, len(sources))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _index_one(source: Source) -> _Indexed:
     try:
-        return source, list(index(source).members), None
+        return _Indexed(index(source))
     except DamagedArchiveError as error:
-        return source, [], str(error)
+        return _Indexed(SourceIndex(source, ()), str(error))
 
 
 def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:
-    """The `count` images with the smallest digests of where they stand; the heap keeps the largest
-    of them on top.
+    """The `count` images with the smallest digests of their ids, in their sources.
+
+    The heap keeps the largest of them on top, so memory holds no more than `count` images.
     """
     heap: list[tuple[int, int, Member]] = []
     sources: list[Source] = []
-    for source, members, _ in indexed:
-        for member in members:
-            if member.kind == "image":
-                digest = hashlib.sha256(f"{source.id}/{member.position}".encode()).digest()
-                rank = (-int.from_bytes(digest, "big"), len(sources), member)
-                if len(heap) < count:
-                    heapq.heappush(heap, rank)
-                else:
-                    heapq.heappushpop(heap, rank)
+    for one in indexed:
+        source = one.contents.source
+        for member in one.contents.images:
+            name = image_id(source.id, member.position)
+            digest = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
+            ranked = (-digest, len(sources), member)
+            if len(heap) < count:
+                heapq.heappush(heap, ranked)
+            else:
+                heapq.heappushpop(heap, ranked)
         sources.append(source)
     chosen: dict[int, list[Member]] = {}
     for _, number, member in heap:
         chosen.setdefault(number, []).append(member)
-    return [
-        (sources[i], sorted(chosen[i], key=lambda member: member.position), None)
-        for i in sorted(chosen)
-    ]
+    sampled = []
+    for number in sorted(chosen):
+        members = sorted(chosen[number], key=lambda member: member.position)
+        sampled.append(_Indexed(SourceIndex(sources[number], tuple(members))))
+    return sampled
 
 
-def _write(indexed: Iterable[_Indexed], plan: Plan, *, latest: bool) -> Plan:
-    """Write the manifest of these sources; the plan with its id and totals."""
-    digest = hashlib.sha256(
-        json.dumps([plan.src, plan.fingerprint, plan.sample, plan.generation]).encode()
-    )
-    planned: list[SourcePlan] = []
-    place = open_place(plan.dst)
-    with local_temporary() as units_file, local_temporary() as sources_file:
-        with pq.ParquetWriter(units_file, _UNITS, compression="zstd") as writer:
-            rows: list[dict[str, Any]] = []
-            for source, members, damaged in indexed:
-                units = plan_members(source, members, plan.fingerprint, plan.generation)
-                facts = _totals(source, members, units, damaged)
-                digest.update(repr((source, facts.rows, [unit.id for unit in units])).encode())
-                rows += [_unit_row(unit, len(planned)) for unit in units]
-                planned.append(facts)
-                if len(rows) >= _UNITS_A_BATCH:
-                    writer.write_table(pa.Table.from_pylist(rows, _UNITS))
-                    rows = []
-            writer.write_table(pa.Table.from_pylist(rows, _UNITS))
-        plan = replace(plan, id=digest.hexdigest()[:16], sources=tuple(planned))
-        _write_sources(sources_file, plan)
-        place.put_file(units_file, f"{MANIFEST}/{plan.id}.parquet")
-        place.put_file(sources_file, f"{MANIFEST}/{plan.id}.sources.parquet")
-    if latest:
-        place.write(LATEST, json.dumps({"plan": plan.id}).encode())
-    return plan
+def _planned(
+    indexed: Iterable[_Indexed], scope: PlanScope
+) -> Iterator[tuple[SourcePlan, Sequence[Unit]]]:
+    """Each source's totals and its units."""
+    for one in indexed:
+        contents = one.contents
+        units = plan_members(contents.source, contents.members, scope.fingerprint, scope.generation)
+        yield replace(_totals(contents, units), damaged=one.damage), units
 
 
-def _totals(
-    source: Source, members: Sequence[Member], units: Sequence[Unit], damaged: str | None
-) -> SourcePlan:
-    kinds = [member.kind for member in members]
+def _totals(contents: SourceIndex, units: Sequence[Unit]) -> SourcePlan:
     return SourcePlan(
-        source=source,
+        source=contents.source,
         images=sum(len(unit.members) for unit in units),
-        unsafe=kinds.count("unsafe"),
-        others=kinds.count("other"),
+        unsafe=len(contents.unsafe),
+        others=len(contents.others),
         units=len(units),
         megapixels=sum(unit.megapixels for unit in units),
         bytes=sum(unit.bytes for unit in units),
         reads=sum(_reads(unit) for unit in units),
-        damaged=damaged,
+        unsafe_members=contents.unsafe,
     )
 
 
 def _reads(unit: Unit) -> int:
+    """Ranged reads that fetch a unit."""
     if unit.source.kind == "folder":
         return len(unit.members)
+    if unit.source.kind == "tar.gz":
+        return 1
     spans = [(member.offset, member.length) for member in unit.members]
-    return (
-        1
-        if unit.source.kind == "tar.gz"
-        else sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))
-    )
+    return sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))

@@ -1,4 +1,9 @@
-"""Units of work: made of members, named by a digest, halved where one kills its process."""
+"""Units of work: made of members, named by a digest, halved where one kills its process.
+
+A unit is at most 32 consecutive images of one source, 96 MB encoded and 400 MP decoded; a larger
+image is a unit of its own. The id is a digest of what goes in, so the halves of a unit have ids
+that follow from the whole's, and nothing about the split has to be written down.
+"""
 
 import hashlib
 import json
@@ -8,83 +13,21 @@ from dataclasses import dataclass
 
 from pipelines.records import Member, Source, Unit
 
-
-@dataclass(frozen=True)
-class Pieces:
-    """A planned unit as it stands: the parts of it that are committed, and those that are still to
-    be done.
-    """
-
-    committed: tuple[Unit, ...]
-    open: tuple[Unit, ...]
-
-
-def pieces(
-    unit: Unit, fingerprint: str, committed: AbstractSet[str], poisonous: AbstractSet[str]
-) -> Pieces:
-    """The unit, or where it is deadly its halves, or their halves, in the order of its members.
-
-    A single deadly image stays one open unit, which is to be quarantined instead of being tried
-    again.
-    """
-    if unit.id in committed:
-        return Pieces((unit,), ())
-    if unit.id not in poisonous or len(unit.members) == 1:
-        return Pieces((), (unit,))
-    first, second = (
-        pieces(half, fingerprint, committed, poisonous) for half in halves(unit, fingerprint)
-    )
-    return Pieces(first.committed + second.committed, first.open + second.open)
-
-
-def lineage(unit: Unit, fingerprint: str, poisonous: AbstractSet[str]) -> Iterator[str]:
-    """The ids of a planned unit and of all the parts that it was halved into, at every level."""
-    yield unit.id
-    if unit.id in poisonous and len(unit.members) > 1:
-        for half in halves(unit, fingerprint):
-            yield from lineage(half, fingerprint, poisonous)
-
-
-def halves(unit: Unit, fingerprint: str) -> tuple[Unit, Unit]:
-    """The two halves of a unit, as units."""
-    middle = len(unit.members) // 2
-    first, second = unit.members[:middle], unit.members[middle:]
-    return (
-        make_unit(unit.source, first, fingerprint, unit.generation),
-        make_unit(unit.source, second, fingerprint, unit.generation),
-    )
-
-
-UNIT_IMAGES, UNIT_BYTES, UNIT_MEGAPIXELS = 32, 96_000_000, 400.0
-
-
-def plan_members(
-    source: Source, members: Sequence[Member], fingerprint: str, generation: int = 0
-) -> list[Unit]:
-    """The image members among these, in order, as units within the limits."""
-    units: list[Unit] = []
-    group: list[Member] = []
-    size, megapixels = 0, 0.0
-    for member in members:
-        if member.kind != "image":
-            continue
-        size, megapixels = size + member.size, megapixels + member.megapixels
-        if group and (
-            len(group) == UNIT_IMAGES or size > UNIT_BYTES or megapixels > UNIT_MEGAPIXELS
-        ):
-            units.append(make_unit(source, group, fingerprint, generation))
-            group, size, megapixels = [], member.size, member.megapixels
-        group.append(member)
-    if group:
-        units.append(make_unit(source, group, fingerprint, generation))
-    return units
+UNIT_IMAGES = 32
+UNIT_BYTES = 96_000_000
+UNIT_MEGAPIXELS = 400.0
 
 
 def make_unit(
     source: Source, members: Sequence[Member], fingerprint: str, generation: int = 0
 ) -> Unit:
-    """The unit of exactly these members. Also for splitting: a half of a unit is a unit with its
-    own id.
+    """The unit of exactly these members; a half of a unit is a unit with an id of its own.
+
+    Args:
+        source: What the members are of.
+        members: Its images, in order.
+        fingerprint: Of the configuration that they are to be cleaned by.
+        generation: 0, or that of a retry.
     """
     # A folder's version changes with any file in it; its members have their own.
     version = "" if source.kind == "folder" else source.version
@@ -93,3 +36,80 @@ def make_unit(
     ]
     text = json.dumps([source.uri, version, fingerprint, generation, parts], separators=(",", ":"))
     return Unit(hashlib.sha256(text.encode()).hexdigest(), source, tuple(members), generation)
+
+
+def plan_members(
+    source: Source, members: Sequence[Member], fingerprint: str, generation: int = 0
+) -> list[Unit]:
+    """The image members among these, in order, as units within the limits."""
+    units: list[Unit] = []
+    group: list[Member] = []
+    size = 0
+    megapixels = 0.0
+    for member in members:
+        if member.kind != "image":
+            continue
+        size += member.size
+        megapixels += member.megapixels
+        is_full = len(group) == UNIT_IMAGES or size > UNIT_BYTES or megapixels > UNIT_MEGAPIXELS
+        if group and is_full:
+            units.append(make_unit(source, group, fingerprint, generation))
+            group = []
+            size = member.size
+            megapixels = member.megapixels
+        group.append(member)
+    if group:
+        units.append(make_unit(source, group, fingerprint, generation))
+    return units
+
+
+@dataclass(frozen=True)
+class UnitParts:
+    """A planned unit as it stands: parts that are committed, and parts that are still to be done.
+
+    A unit that was never halved is its own only part.
+    """
+
+    committed: tuple[Unit, ...]
+    open: tuple[Unit, ...]
+
+
+def parts_of(
+    unit: Unit, fingerprint: str, committed: AbstractSet[str], deadly: AbstractSet[str]
+) -> UnitParts:
+    """The unit, or where it is deadly its halves, or their halves, in the order of its members.
+
+    A single deadly image stays one open part, which is to be quarantined instead of being tried
+    again.
+
+    Args:
+        unit: As it was planned.
+        fingerprint: Of the plan's configuration.
+        committed: Ids of all committed units.
+        deadly: Ids of all units that keep killing their process.
+    """
+    if unit.id in committed:
+        return UnitParts((unit,), ())
+    if unit.id not in deadly or len(unit.members) == 1:
+        return UnitParts((), (unit,))
+    first_half, second_half = halves(unit, fingerprint)
+    first = parts_of(first_half, fingerprint, committed, deadly)
+    second = parts_of(second_half, fingerprint, committed, deadly)
+    return UnitParts(first.committed + second.committed, first.open + second.open)
+
+
+def lineage(unit: Unit, fingerprint: str, deadly: AbstractSet[str]) -> Iterator[str]:
+    """The ids of a planned unit and of all the parts that it was halved into, at every level."""
+    yield unit.id
+    if unit.id in deadly and len(unit.members) > 1:
+        for half in halves(unit, fingerprint):
+            yield from lineage(half, fingerprint, deadly)
+
+
+def halves(unit: Unit, fingerprint: str) -> tuple[Unit, Unit]:
+    """The two halves of a unit, as units."""
+    middle = len(unit.members) // 2
+    return (
+        make_unit(unit.source, unit.members[:middle], fingerprint, unit.generation),
+        make_unit(unit.source, unit.members[middle:], fingerprint, unit.generation),
+    )

@@ -1,4 +1,4 @@
-"""The report table of one source."""
+"""Writing the report table of one source, and counting what is written."""
 
 import heapq
 from collections import Counter
@@ -11,32 +11,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.layout import REPORT
+from pipelines.destination.reports import Reports
+from pipelines.layout import image_id, position_of
 from pipelines.records import REPORT_SCHEMA, Source
 from pipelines.report.previews import SHOWN
 from pipelines.storage.local import local_temporary
-from pipelines.storage.place import Place
-
-
-def read_report(place: Place, source_id: str, columns: list[str] | None = None) -> pa.Table:
-    """A source's report table."""
-    with place.open(f"{REPORT}/{source_id}.parquet") as file:
-        return pq.read_table(file, columns=columns)
 
 
 @dataclass
-class _Report:
-    """The report table of a source, and what is counted while it is written."""
+class ReportWriter:
+    """Writes the report table of a source, and counts while it does.
 
-    place: Place
+    Attributes:
+        reports: Where the table goes.
+        source: Which source's it is.
+        refused: Positions of images whose cleaned payload found no way into the mirror.
+        statuses: Images by status.
+        megapixels: Of all images.
+        moire_before: Sum over the cleaned images.
+        moire_after: Sum over the cleaned images.
+        most_changed: (PSNR, position) of the images that changed most, at most `SHOWN`.
+    """
+
+    reports: Reports
     source: Source
-    # positions whose cleaned payload has not found its way into the mirror
     refused: AbstractSet[int]
     statuses: Counter[str] = field(default_factory=Counter)
     megapixels: float = 0.0
     moire_before: float = 0.0
     moire_after: float = 0.0
-    # (PSNR, position), at most SHOWN
     most_changed: list[tuple[float, int]] = field(default_factory=list)
 
     def write(self, tables: Iterable[pa.Table]) -> None:
@@ -44,51 +47,67 @@ class _Report:
         with local_temporary() as local:
             with pq.ParquetWriter(local, REPORT_SCHEMA, compression="zstd") as writer:
                 for table in tables:
-                    table = self._without_refused(table)
-                    self._count(table)
-                    writer.write_table(table)
-            self.place.put_file(local, f"{REPORT}/{self.source.id}.parquet")
+                    sound = self._without_refused(table)
+                    self._count(sound)
+                    writer.write_table(sound)
+            self.reports.put(self.source.id, local)
 
     def replace(self, rows: pa.Table) -> None:
-        """Write the table that is there again, with these rows in the places of those of the same
-        images.
-        """
-        before = read_report(self.place, self.source.id).cast(REPORT_SCHEMA)
-        fresh = pc.index_in(before["image_id"], rows["image_id"]).to_pylist()
+        """Write the table again, with these rows instead of those of the same images."""
+        before = self.reports.read(self.source.id).cast(REPORT_SCHEMA)
         both = pa.concat_tables([before, rows])
-        places = [i if j is None else before.num_rows + j for i, j in enumerate(fresh)]
-        self.write([both.take(places).combine_chunks()])
+        replacements = pc.index_in(before["image_id"], rows["image_id"]).to_pylist()
+        chosen = []
+        for number, replacement in enumerate(replacements):
+            if replacement is None:
+                chosen.append(number)
+            else:
+                chosen.append(before.num_rows + replacement)
+        self.write([both.take(chosen).combine_chunks()])
 
     def _without_refused(self, table: pa.Table) -> pa.Table:
-        ids = [f"{self.source.id}/{position}" for position in self.refused]
-        hit = pc.is_in(table["image_id"], pa.array(ids, pa.string()))
-        if not pc.any(hit).as_py():
+        """The table with the refused images in quarantine: in the mirror they are as they came."""
+        ids = [image_id(self.source.id, position) for position in self.refused]
+        is_refused = pc.is_in(table["image_id"], pa.array(ids, pa.string()))
+        if not pc.any(is_refused).as_py():
             return table
         null = pa.scalar(None)
-        changes = {"status": "quarantined", "reason": "encode_failed", "tiles_restored": 0}
-        changes |= {
-            name: null for name in ("moire_after", "psnr_vs_input", "ssim_vs_input", "colour_shift")
+        changes = {
+            "status": "quarantined",
+            "reason": "encode_failed",
+            "tiles_restored": 0,
+            "moire_after": null,
+            "psnr_vs_input": null,
+            "ssim_vs_input": null,
+            "colour_shift": null,
+            "bytes_out": table["bytes_in"],
+            "sha256_out": table["sha256_in"],
         }
-        changes |= {"bytes_out": table["bytes_in"], "sha256_out": table["sha256_in"]}
         for name, value in changes.items():
-            place = table.schema.get_field_index(name)
-            column = pc.if_else(hit, value, table[name]).cast(table.schema.field(name).type)
-            table = table.set_column(place, table.schema.field(name), column)
+            number = table.schema.get_field_index(name)
+            column = table.schema.field(number)
+            values = pc.if_else(is_refused, value, table[name]).cast(column.type)
+            table = table.set_column(number, column, values)
         return table
 
     def _count(self, table: pa.Table) -> None:
-        sides = (pc.cast(table[name], pa.float64(), safe=False) for name in ("width", "height"))
-        pixels = pc.multiply(*sides)
+        widths = pc.cast(table["width"], pa.float64(), safe=False)
+        heights = pc.cast(table["height"], pa.float64(), safe=False)
         cleaned = table.filter(pc.equal(table["status"], "cleaned"))
         self.statuses.update(table["status"].to_pylist())
-        self.megapixels += (pc.sum(pixels).as_py() or 0.0) / 1e6
-        self.moire_before += pc.sum(cleaned["moire_before"]).as_py() or 0.0
-        self.moire_after += pc.sum(cleaned["moire_after"]).as_py() or 0.0
-        changes = [
-            (psnr, int(name.rpartition("/")[2]))
-            for psnr, name in zip(
-                cleaned["psnr_vs_input"].to_pylist(), cleaned["image_id"].to_pylist(), strict=True
-            )
-            if psnr is not None and np.isfinite(psnr)
-        ]
-        self.most_changed = heapq.nsmallest(SHOWN, [*self.most_changed, *changes])
+        self.megapixels += _sum(pc.multiply(widths, heights)) / 1e6
+        self.moire_before += _sum(cleaned["moire_before"])
+        self.moire_after += _sum(cleaned["moire_after"])
+        figures = cleaned["psnr_vs_input"].to_pylist()
+        names = cleaned["image_id"].to_pylist()
+        changes = list(self.most_changed)
+        for psnr, name in zip(figures, names, strict=True):
+            if psnr is not None and np.isfinite(psnr):
+                changes.append((psnr, position_of(name)))
+        self.most_changed = heapq.nsmallest(SHOWN, changes)
+
+
+def _sum(column: pa.ChunkedArray) -> float:
+    """The sum of a column; 0 where it holds nothing."""
+    total: float | None = pc.sum(column).as_py()
+    return total or 0.0

@@ -12,7 +12,7 @@ from typing import Any
 
 from demoire.reasons import Reason
 from demoire.wording import figure, share
-from pipelines.layout import REPORT
+from pipelines.layout import PAGE, SUMMARY
 from pipelines.names import shown
 from pipelines.report.charts import Histogram, histogram
 from pipelines.report.pages import render
@@ -68,9 +68,9 @@ def build_report(dst: str) -> str:
         stages=_time_strip(summary),
         explained={reason: reason.meaning for reason in Reason},
     )
-    place.write(f"{REPORT}/summary.json", json.dumps(_as_json(summary), indent=2).encode())
-    place.write(f"{REPORT}/index.html", page)
-    return place.full(f"{REPORT}/index.html")
+    place.write(SUMMARY, json.dumps(_as_json(summary), indent=2).encode())
+    place.write(PAGE, page)
+    return place.full(PAGE)
 
 
 def _worst_first(sources: list[SourceTotals]) -> list[SourceTotals]:

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from pipelines.layout import REPORT
+from pipelines.layout import PREVIEWS
 from pipelines.storage.place import Place
 
-PREVIEWS = f"{REPORT}/previews"
 SHOWN = 20
 
 

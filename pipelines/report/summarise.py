@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
+from pipelines.destination.manifest import Manifests, SourcePlan
 from pipelines.layout import REPORT
-from pipelines.plan.manifest import LATEST, Plan, SourcePlan, load_plan
 from pipelines.report.summary import (
     BINS,
     LISTED,
@@ -54,7 +54,7 @@ def summarise(place: Place) -> ReportSummary:
         UsageError: Nothing was planned or published there.
         StorageError: The store cannot be read. That is never taken for the lack of a plan.
     """
-    plan = _latest_plan(place)
+    plan = Manifests(place).find_latest()
     summary = ReportSummary(has_plan=plan is not None)
     unpublished: dict[str, SourcePlan] = {}
     if plan is not None:
@@ -78,13 +78,6 @@ def report_tables(place: Place) -> Iterator[str]:
     for entry in place.list(REPORT, recursive=False):
         if entry.kind == "file" and entry.name.endswith(".parquet"):
             yield entry.path
-
-
-def _latest_plan(place: Place) -> Plan | None:
-    """The latest plan; None only where there is none, whatever else may be wrong with the store."""
-    if not place.exists(LATEST):
-        return None
-    return load_plan(place.uri)
 
 
 def _source_id(path: str) -> str:

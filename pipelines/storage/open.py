@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from demoire.errors import UsageError
-from pipelines.layout import BOOKKEEPING
+from pipelines.layout import probe_object
 from pipelines.names import redact, shown
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.place import Place
@@ -108,7 +108,7 @@ def check_places(src: str, dst: str) -> None:
         if isinstance(source, LocalPlace) and Path(source.uri).is_dir():
             raise UsageError(f"{shown(src)} is empty: there is nothing to clean.")
         raise UsageError(f"{shown(src)} does not exist: check the path.")
-    probe = f"{BOOKKEEPING}/probe-{uuid4().hex}"
+    probe = probe_object(f"probe-{uuid4().hex}")
     destination.write(probe, b"")
     destination.delete(probe)
 

@@ -13,7 +13,6 @@ scheduler can make a task of each. OUT gets, beside what training leaves there:
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from demoire.training.loop import TrainResult, fill_shards, train
 from pipelines.evaluation.evaluate import evaluate_pairs
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.page import evaluate_page
+from pipelines.steps import Step, plainly
 from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
 
 SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]
@@ -38,8 +38,6 @@ SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, num
 LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}
 
 _SIZE = 512  # px
-
-Step = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Trained:
         return f"not registered: {reached}, {bound}; --force registers it all the same"
 
 
-def run_training(job: TrainJob, step: Step = lambda function: function) -> Trained:
+def run_training(job: TrainJob, step: Step = plainly) -> Trained:
     """Do the job, or what is left of it.
 
     Args:

@@ -20,7 +20,7 @@ from flows import tasks
 from flows.clean_archive import run_clean_flow
 from flows.settings import read_settings
 from flows.tasks import as_task
-from pipelines.run import Summary
+from pipelines.job import RunSummary
 from tests.pipelines.conftest import read_tar
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def told() -> list[tuple[str, float, float]]:
 @pytest.fixture(scope="module")
 def summary(
     box: Path, mirror: Path, tiny_toml: Path, told: list[tuple[str, float, float]]
-) -> Summary:
+) -> RunSummary:
     """The box, cleaned by the flow."""
     return run_clean_flow(
         str(box), str(mirror), read_settings(tiny_toml), lambda *step: told.append(step)
@@ -48,12 +48,12 @@ def summary(
 
 
 @pytest.fixture(scope="module")
-def flow_run(summary: Summary) -> FlowRun:
+def flow_run(summary: RunSummary) -> FlowRun:
     with get_client(sync_client=True) as client:
         return next(run for run in client.read_flow_runs() if run.name.endswith("clean"))
 
 
-def test_the_flow_does_what_the_command_does(summary: Summary, box: Path, mirror: Path) -> None:
+def test_the_flow_does_what_the_command_does(summary: RunSummary, box: Path, mirror: Path) -> None:
     assert (summary.images, summary.cleaned, summary.copied, summary.quarantined) == (7, 3, 3, 1)
     before, after = read_tar(box / "box.tar"), read_tar(mirror / "box.tar")
     assert [name for name in before if after[name] != before[name]] == [
@@ -89,7 +89,7 @@ def test_progress_and_tables_are_artifacts(flow_run: FlowRun) -> None:
 
 
 def test_the_caller_is_told_of_progress_too(
-    summary: Summary, told: list[tuple[str, float, float]]
+    summary: RunSummary, told: list[tuple[str, float, float]]
 ) -> None:
     assert ("clean", 7, 7) in told and ("publish", 1, 1) in told
 

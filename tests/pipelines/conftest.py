@@ -9,7 +9,9 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +24,11 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.models.detector import Detector, DetectorConfig
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet, UNetConfig
+from pipelines.job import CleanJob
+from pipelines.run import run_job
+
+if TYPE_CHECKING:
+    from tests.pipelines.job_box import Finished
 
 SIDE = 96
 
@@ -127,3 +134,16 @@ def local_ray() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: CleanerConfig, local_ray: None
+) -> "Finished":
+    """To be looked at, not to be changed."""
+    from tests.pipelines.job_box import Finished, make_box
+
+    folder = tmp_path_factory.mktemp("finished")
+    config = replace(tiny_config, max_megapixels=0.02)
+    job = CleanJob(str(make_box(folder / "box")), str(folder / "out"), config, workers=1)
+    return Finished(job, run_job(job))

@@ -4,84 +4,104 @@ must not.
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from demoire.errors import UsageError
-from pipelines.clean.ledger import Ledger
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import Plan, PlanScope
 from pipelines.gc import gc
-from pipelines.plan.manifest import Plan, read_units
 from pipelines.plan.plan import make_plan
-from pipelines.plan.units import halves, pieces
+from pipelines.plan.units import halves, parts_of
 from pipelines.publish.publish import publish_source
 from pipelines.records import Unit
-from pipelines.rows import Origin, quarantined
-from pipelines.status import status
+from pipelines.rows import UnitAttempt, quarantined
+from pipelines.status import JobStatus, status
 from tests.pipelines.conftest import half_moire, tree, write_tar
 
 LONG_AGO = time.time() - 3 * 86_400
 
 
+@dataclass(frozen=True)
+class Job:
+    """A plan and what lies under its DST."""
+
+    destination: Destination
+    plan: Plan
+
+    @property
+    def dst(self) -> Path:
+        return Path(self.destination.place.uri)
+
+    @property
+    def status(self) -> JobStatus:
+        return status(self.destination)
+
+
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def job(tmp_path: Path) -> Job:
     """A plan of two tars, of eight images and of two, of which nothing is done yet."""
     (tmp_path / "box").mkdir()
     write_tar(tmp_path / "box" / "a.tar", half_moire(8))
     write_tar(tmp_path / "box" / "b.tar", half_moire(2, 20))
-    return make_plan(str(tmp_path / "box"), str(tmp_path / "out"), "config")
+    destination = Destination.at(str(tmp_path / "out"))
+    return Job(destination, make_plan(destination, PlanScope(str(tmp_path / "box"), "config")))
 
 
-def units_by_tar(plan: Plan) -> dict[str, Unit]:
-    return {unit.source.path: unit for unit in read_units(plan.dst, plan.id)}
+def units_by_tar(job: Job) -> dict[str, Unit]:
+    return {unit.source.path: unit for unit in job.destination.manifests.units(job.plan)}
 
 
-def commit(plan: Plan, unit: Unit, wave: str = "wave") -> None:
+def commit(job: Job, unit: Unit, wave: str = "wave") -> None:
     """Commit a unit of which every image was cut short."""
-    ledger = Ledger(plan.dst)
+    ledger = job.destination.ledger
     attempt = ledger.start(unit, wave)
-    origin = Origin(unit, attempt, plan.fingerprint, "run")
+    attempt_of_unit = UnitAttempt(unit, attempt, job.plan.fingerprint, "run")
     ledger.commit(
-        unit, attempt, [quarantined(member, "truncated", origin) for member in unit.members]
+        unit,
+        attempt,
+        [quarantined(member, "truncated", attempt_of_unit) for member in unit.members],
     )
 
 
-def publish(plan: Plan, path: str) -> None:
-    (planned,) = (planned for planned in plan.sources if planned.source.path == path)
-    publish_source(planned, [units_by_tar(plan)[path]], plan.dst, plan.fingerprint)
+def publish(job: Job, path: str) -> None:
+    (planned,) = (planned for planned in job.plan.sources if planned.source.path == path)
+    publish_source(job.destination, planned, [units_by_tar(job)[path]], job.plan.scope)
 
 
-def age(dst: str, folder: str = "") -> None:
+def age(dst: Path, folder: str = "") -> None:
     """Make all bookkeeping under the folder three days old."""
-    for path in (Path(dst) / "_demoire" / folder).rglob("*"):
+    for path in (dst / "_demoire" / folder).rglob("*"):
         os.utime(path, (LONG_AGO, LONG_AGO))
 
 
-def kept(plan: Plan) -> set[str]:
-    return set(tree(Path(plan.dst), bookkeeping=True))
+def kept(job: Job) -> set[str]:
+    return set(tree(job.dst, bookkeeping=True))
 
 
 # Status
 
 
-def test_status_counts_what_is_committed_and_what_is_published(plan: Plan) -> None:
-    assert (status(plan.dst).images_done, status(plan.dst).planned_images) == (0, 10)
-    commit(plan, units_by_tar(plan)["b.tar"])
-    state = status(plan.dst)
+def test_status_counts_what_is_committed_and_what_is_published(job: Job) -> None:
+    assert (job.status.images_done, job.status.planned_images) == (0, 10)
+    commit(job, units_by_tar(job)["b.tar"])
+    state = job.status
     assert (state.images_done, state.units_done, state.sources_published) == (2, 1, 0)
     assert state.megapixels_done == pytest.approx(2 * 96 * 96 / 1e6)
-    publish(plan, "b.tar")
-    state = status(plan.dst)
+    publish(job, "b.tar")
+    state = job.status
     assert (state.images_done, state.units_done, state.sources_published) == (2, 1, 1)
     assert state.quarantine == {"truncated": 2}
 
 
-def test_status_counts_the_halves_of_a_deadly_unit(plan: Plan) -> None:
-    whole = units_by_tar(plan)["a.tar"]
+def test_status_counts_the_halves_of_a_deadly_unit(job: Job) -> None:
+    whole = units_by_tar(job)["a.tar"]
     for _ in range(2):
-        Ledger(plan.dst).start(whole, "one wave")
-    commit(plan, halves(whole, plan.fingerprint)[0])
-    state = status(plan.dst)
+        job.destination.ledger.start(whole, "one wave")
+    commit(job, halves(whole, job.plan.fingerprint)[0])
+    state = job.status
     assert (state.images_done, state.units, state.units_done, state.quarantine) == (
         4,
         2,
@@ -90,72 +110,72 @@ def test_status_counts_the_halves_of_a_deadly_unit(plan: Plan) -> None:
     )
 
 
-def test_the_rate_is_that_of_the_last_ten_minutes(plan: Plan) -> None:
-    units = units_by_tar(plan)
-    first, second = halves(units["a.tar"], plan.fingerprint)
+def test_the_rate_is_that_of_the_last_ten_minutes(job: Job) -> None:
+    units = units_by_tar(job)
+    first, second = halves(units["a.tar"], job.plan.fingerprint)
     for _ in range(2):
-        Ledger(plan.dst).start(units["a.tar"], "one wave")
+        job.destination.ledger.start(units["a.tar"], "one wave")
     for unit, minutes in ((units["b.tar"], 60), (first, 5), (second, 0)):
-        commit(plan, unit)
+        commit(job, unit)
         moment = time.time() - 60 * minutes
-        os.utime(Path(plan.dst) / "_demoire" / "commits" / f"{unit.id}.json", (moment, moment))
-    rate = status(plan.dst).rate
+        os.utime(job.dst / "_demoire" / "commits" / f"{unit.id}.json", (moment, moment))
+    rate = job.status.rate
     assert rate == pytest.approx(8 * 96 * 96 / 1e6 / 300, rel=0.01)
 
 
-def test_status_of_a_collected_job_is_that_of_a_finished_one(plan: Plan) -> None:
-    for path, unit in units_by_tar(plan).items():
-        commit(plan, unit)
-        publish(plan, path)
-    before = status(plan.dst)
-    gc(plan.dst)
-    after = status(plan.dst)
+def test_status_of_a_collected_job_is_that_of_a_finished_one(job: Job) -> None:
+    for path, unit in units_by_tar(job).items():
+        commit(job, unit)
+        publish(job, path)
+    before = job.status
+    gc(job.destination)
+    after = job.status
     assert (after.images_done, after.units_done, after.quarantine) == (10, 2, before.quarantine)
     assert after.rate is None
 
 
 def test_status_without_a_plan_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no plan"):
-        status(str(tmp_path))
+        status(Destination.at(str(tmp_path)))
 
 
 # Garbage
 
 
-def test_only_published_sources_are_collected(plan: Plan) -> None:
-    for unit in units_by_tar(plan).values():
-        commit(plan, unit)
-    publish(plan, "b.tar")
-    age(plan.dst)
-    before, gone = kept(plan), units_by_tar(plan)["b.tar"].id
-    collected = gc(plan.dst)
-    assert before - kept(plan) == {name for name in before if gone in name}
+def test_only_published_sources_are_collected(job: Job) -> None:
+    for unit in units_by_tar(job).values():
+        commit(job, unit)
+    publish(job, "b.tar")
+    age(job.dst)
+    before, gone = kept(job), units_by_tar(job)["b.tar"].id
+    collected = gc(job.destination)
+    assert before - kept(job) == {name for name in before if gone in name}
     assert collected.objects == 3  # attempt, rows, marker
-    publish(plan, "a.tar")
-    assert status(plan.dst).images_done == 10
+    publish(job, "a.tar")
+    assert job.status.images_done == 10
 
 
-def test_what_a_deadly_unit_was_halved_into_is_kept_however_deep(plan: Plan) -> None:
-    ledger, whole = Ledger(plan.dst), units_by_tar(plan)["a.tar"]
-    first, second = halves(whole, plan.fingerprint)
+def test_what_a_deadly_unit_was_halved_into_is_kept_however_deep(job: Job) -> None:
+    ledger, whole = job.destination.ledger, units_by_tar(job)["a.tar"]
+    first, second = halves(whole, job.plan.fingerprint)
     for deadly in (whole, second):
         for _ in range(2):
             ledger.start(deadly, "one wave")
-    for unit in (first, halves(second, plan.fingerprint)[0]):
-        commit(plan, unit)
-    age(plan.dst)
-    before = kept(plan)
-    assert gc(plan.dst).objects == 0 and kept(plan) == before
+    for unit in (first, halves(second, job.plan.fingerprint)[0]):
+        commit(job, unit)
+    age(job.dst)
+    before = kept(job)
+    assert gc(job.destination).objects == 0 and kept(job) == before
     committed = ledger.committed()
-    found = pieces(whole, plan.fingerprint, committed, ledger.poisonous(committed))
+    found = parts_of(whole, job.plan.fingerprint, committed, ledger.deadly(committed))
     assert [len(unit.members) for unit in found.committed] == [4, 2]
-    assert [unit.id for unit in found.open] == [halves(second, plan.fingerprint)[1].id]
+    assert [unit.id for unit in found.open] == [halves(second, job.plan.fingerprint)[1].id]
 
 
-def test_what_nothing_names_goes_once_it_is_a_day_old(plan: Plan) -> None:
-    unit = units_by_tar(plan)["a.tar"]
-    commit(plan, unit)
-    place, dst = Ledger(plan.dst).place, Path(plan.dst) / "_demoire"
+def test_what_nothing_names_goes_once_it_is_a_day_old(job: Job) -> None:
+    unit = units_by_tar(job)["a.tar"]
+    commit(job, unit)
+    place, dst = job.destination.place, job.dst / "_demoire"
     orphans = {
         f"_demoire/segments/{unit.id}.7-dead.bin",
         f"_demoire/rows/{unit.id}.7-dead.parquet",
@@ -167,8 +187,8 @@ def test_what_nothing_names_goes_once_it_is_a_day_old(plan: Plan) -> None:
         place.write(name, b"{}") if "tmp" not in name else (
             dst / "rows" / ".demoire-0123.tmp"
         ).write_bytes(b"{}")
-    before = kept(plan)
-    assert gc(plan.dst).objects == 0 and kept(plan) == before
-    age(plan.dst)
-    assert gc(plan.dst).objects == len(orphans)
-    assert before - kept(plan) == orphans
+    before = kept(job)
+    assert gc(job.destination).objects == 0 and kept(job) == before
+    age(job.dst)
+    assert gc(job.destination).objects == len(orphans)
+    assert before - kept(job) == orphans

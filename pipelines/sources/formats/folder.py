@@ -72,6 +72,21 @@ def index(source: Source) -> list[Member]:
     Raises:
         SourceChangedError: A file was added, removed or changed since the folder was discovered.
     """
+    folder, _ = folder_of(source)
+
+    def head_of(member: Member) -> bytes:
+        length = min(PROBE_BYTES, member.length)
+        return folder.read(member.name, 0, length, version=member.version)
+
+    return probe_members(folder_members(source), head_of)
+
+
+def folder_members(source: Source) -> list[Member]:
+    """The files of a folder by name; megapixels are 0, since none of them is opened.
+
+    Raises:
+        SourceChangedError: A file was added, removed or changed since the folder was discovered.
+    """
     folder, pattern = folder_of(source)
     tally = FolderTally()
     files = []
@@ -85,12 +100,7 @@ def index(source: Source) -> list[Member]:
     members = []
     for position, (name, entry) in enumerate(files):
         members.append(_member(position, name, entry))
-
-    def head_of(member: Member) -> bytes:
-        length = min(PROBE_BYTES, member.length)
-        return folder.read(member.name, 0, length, version=member.version)
-
-    return probe_members(members, head_of)
+    return members
 
 
 def read(

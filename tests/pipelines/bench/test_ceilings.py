@@ -17,7 +17,8 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
 from demoire.imaging.images import decode
 from pipelines.bench.ceilings import PictureWork, measure_ceilings, network_rate, rate
-from pipelines.clean.ledger import Ledger
+from pipelines.destination.ledger import Ledger
+from pipelines.storage.open import open_place
 from tests.pipelines.conftest import draw, tree, write_tar
 
 SIDE = 600
@@ -62,7 +63,7 @@ def test_commits_are_real_ones_each_pass_under_names_of_its_own(
 
     measure_ceilings(box, tmp_path / "out", engine, TILE, seconds=0.0)
 
-    ledger = Ledger(str(tmp_path / "out"))
+    ledger = Ledger(open_place(str(tmp_path / "out")))
     passes = [ledger.read(unit_id) for unit_id in ledger.committed()]
     assert len(passes) == 4, "one to warm up, three that count"
     for commit in passes:

@@ -25,7 +25,8 @@ from pipelines.clean.cluster import (
     ray_session,
     storage_environment,
 )
-from pipelines.run import CleanJob, run_job
+from pipelines.job import CleanJob
+from pipelines.run import run_job
 from tests.pipelines.conftest import half_moire, read_tar, write_tar
 
 

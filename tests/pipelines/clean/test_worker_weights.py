@@ -11,12 +11,13 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
 from demoire.models.weights import find_weights
-from pipelines.clean.actor import Work
-from pipelines.clean.ledger import Ledger
+from pipelines.clean.actor import WaveOrder
 from pipelines.clean.wave import clean_wave
 from pipelines.clean.worker_weights import keep_weights, local_weights
-from pipelines.plan.manifest import load_plan, read_units
-from pipelines.run import CleanJob, plan_units
+from pipelines.job import CleanJob
+from pipelines.launch import Launch
+from pipelines.run import plan_units
+from pipelines.storage.open import open_place
 from tests.pipelines.conftest import half_moire, make_tiny_config, write_tar
 
 
@@ -37,11 +38,11 @@ def test_weights_are_kept_under_their_digest_and_come_back_the_same(
     config: CleanerConfig, tmp_path: Path
 ) -> None:
     digests = find_weights(config.detector).digest, find_weights(config.restorer).digest
-    kept = keep_weights(str(tmp_path / "dst"), config)
+    kept = keep_weights(open_place(str(tmp_path / "dst")), config)
     assert {weights.digest for weights in kept} == set(digests)
     assert all((tmp_path / "dst" / weights.path).is_file() for weights in kept)
     forget(config)
-    with local_weights(str(tmp_path / "dst"), config, kept) as there:
+    with local_weights(open_place(str(tmp_path / "dst")), config, kept) as there:
         cleaner = Cleaner(there)
     assert (cleaner.detector_digest, cleaner.weights_digest) == digests
     assert not Path(there.restorer).exists()  # read once, and nothing left behind
@@ -51,20 +52,20 @@ def test_shipped_weights_are_everywhere_and_stay_where_they_are(
     config: CleanerConfig, tmp_path: Path
 ) -> None:
     mixed = replace(config, detector="detector")
-    (kept,) = keep_weights(str(tmp_path / "dst"), mixed)
+    (kept,) = keep_weights(open_place(str(tmp_path / "dst")), mixed)
     assert kept.model == "restorer"
-    with local_weights(str(tmp_path / "dst"), mixed, (kept,)) as there:
+    with local_weights(open_place(str(tmp_path / "dst")), mixed, (kept,)) as there:
         assert there.detector == "detector"
 
 
 def test_weights_that_were_altered_under_dst_are_refused(
     config: CleanerConfig, tmp_path: Path
 ) -> None:
-    kept = keep_weights(str(tmp_path / "dst"), config)
+    kept = keep_weights(open_place(str(tmp_path / "dst")), config)
     (tmp_path / "dst" / kept[0].path).write_bytes(b"spoilt")
     with (
         pytest.raises(WeightsError, match="was altered"),
-        local_weights(str(tmp_path / "dst"), config, kept),
+        local_weights(open_place(str(tmp_path / "dst")), config, kept),
     ):
         pass
 
@@ -77,12 +78,13 @@ def test_a_wave_needs_no_file_of_the_machine_that_started_it(
     (tmp_path / "src").mkdir()
     write_tar(tmp_path / "src/a.tar", half_moire(4))
     job = CleanJob(str(tmp_path / "src"), str(tmp_path / "dst"), config, workers=1)
-    plan = load_plan(job.dst, plan_units(job))
-    units = list(read_units(job.dst, plan.id))
-    work = Work(
-        job.dst, config, plan.fingerprint, "run", "wave", weights=keep_weights(job.dst, config)
-    )
+    launch = Launch.of(job)
+    destination = launch.destination
+    plan = destination.manifests.load(plan_units(launch))
+    units = list(destination.manifests.units(plan))
+    weights = keep_weights(destination.place, config)
+    order = WaveOrder(destination, config, plan.fingerprint, "run", "wave", weights=weights)
     forget(config)
-    wave = clean_wave(units, work, workers=1)
+    wave = clean_wave(units, order, workers=1)
     assert (wave.images, wave.death) == (4, "")
-    assert sum(Ledger(job.dst).read(unit.id).cleaned for unit in units) == 2
+    assert sum(destination.ledger.read(unit.id).cleaned for unit in units) == 2

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from demoire.errors import UsageError
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import NoPlanError, Plan, PlanScope, SourcePlan
 from pipelines.plan.estimate import estimate
-from pipelines.plan.manifest import Plan, load_plan, read_units
 from pipelines.plan.plan import make_plan, make_retry_plan
 from pipelines.plan.units import UNIT_BYTES, UNIT_IMAGES, UNIT_MEGAPIXELS, make_unit, plan_members
 from pipelines.records import Member, MemberKind, Source, Unit
@@ -66,8 +67,8 @@ def box(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dst(tmp_path: Path) -> str:
-    return str(tmp_path / "out")
+def destination(tmp_path: Path) -> Destination:
+    return Destination.at(str(tmp_path / "out"))
 
 
 def images_of(units: Sequence[Unit]) -> list[tuple[str, int]]:
@@ -155,11 +156,13 @@ def test_a_file_more_in_a_folder_does_not_make_the_others_new() -> None:
 # The manifest
 
 
-def test_a_plan_counts_what_is_there(box: Path, dst: str) -> None:
-    seen: list[tuple[int, int]] = []
-    plan = make_plan(
-        str(box), dst, "config", progress=lambda done, total: seen.append((done, total))
-    )
+def test_a_plan_counts_what_is_there(box: Path, destination: Destination) -> None:
+    seen: list[tuple[str, float, float]] = []
+
+    def progress(what: str, done: float, total: float) -> None:
+        seen.append((what, done, total))
+
+    plan = make_plan(destination, PlanScope(str(box), "config"), progress)
     facts = {p.source.path: (p.images, p.unsafe, p.others, p.units, p.rows) for p in plan.sources}
     assert facts == {
         "broken.tar": (0, 0, 0, 0, 1),
@@ -170,7 +173,7 @@ def test_a_plan_counts_what_is_there(box: Path, dst: str) -> None:
     assert (plan.images, plan.others, plan.units, plan.rows) == (44, 11, 4, 46)
     (broken,) = (p for p in plan.sources if p.damaged)
     assert broken.source.path == "broken.tar" and "copied as it is" in (broken.damaged or "")
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [("plan", done, 4) for done in (1, 2, 3, 4)]
     assert plan.megapixels == pytest.approx(
         sum((16 + i) * 16 for i in range(50) if i % 5) / 1e6
         + (600 + 17 * 16 + 18 * 16 + 2500) / 1e6,
@@ -178,10 +181,11 @@ def test_a_plan_counts_what_is_there(box: Path, dst: str) -> None:
     )
 
 
-def test_a_manifest_comes_back_as_it_was(box: Path, dst: str) -> None:
-    plan = make_plan(str(box), dst, "config")
-    assert load_plan(dst) == load_plan(dst, plan.id) == plan
-    units = list(read_units(dst, plan.id))
+def test_a_manifest_comes_back_as_it_was(box: Path, destination: Destination) -> None:
+    plan = make_plan(destination, PlanScope(str(box), "config"))
+    again = Destination(destination.place)
+    assert again.manifests.latest() == again.manifests.load(plan.id) == plan
+    units = list(destination.manifests.units(plan))
     expected = [
         unit
         for p in plan.sources
@@ -196,79 +200,127 @@ def test_a_manifest_comes_back_as_it_was(box: Path, dst: str) -> None:
             Image.open(io.BytesIO(payload)).load()
 
 
-def test_planning_twice_writes_the_same(box: Path, dst: str) -> None:
-    first = make_plan(str(box), dst, "config")
-    files = {path: path.read_bytes() for path in Path(dst).rglob("*") if path.is_file()}
-    assert make_plan(str(box), dst, "config") == first
-    assert {path: path.read_bytes() for path in Path(dst).rglob("*") if path.is_file()} == files
-    other = make_plan(str(box), dst, "other config")
+def test_planning_twice_writes_the_same(box: Path, destination: Destination) -> None:
+    first = make_plan(destination, PlanScope(str(box), "config"))
+    files = {
+        path: path.read_bytes() for path in Path(destination.place.uri).rglob("*") if path.is_file()
+    }
+    assert make_plan(destination, PlanScope(str(box), "config")) == first
+    assert {
+        path: path.read_bytes() for path in Path(destination.place.uri).rglob("*") if path.is_file()
+    } == files
+    other = make_plan(destination, PlanScope(str(box), "other config"))
     assert other.id != first.id
-    assert not {u.id for u in read_units(dst, first.id)} & {u.id for u in read_units(dst, other.id)}
+    assert not {u.id for u in destination.manifests.units(first)} & {
+        u.id for u in destination.manifests.units(other)
+    }
 
 
-def test_a_changed_source_has_new_units_and_the_others_keep_theirs(box: Path, dst: str) -> None:
-    first = make_plan(str(box), dst, "config")
-    before = {u.id: u.source.path for u in read_units(dst, first.id)}
+def test_a_plan_is_named_by_what_is_in_it_and_nothing_else(tmp_path: Path) -> None:
+    planned = SourcePlan(SOURCE, 1, 0, 0, 1, 1.0, 100, 1)
+    unit = make_unit(SOURCE, [member()], "config")
+
+    def plan_id(scope: PlanScope, source_plan: SourcePlan, unit: Unit, folder: str) -> str:
+        destination = Destination.at(str(tmp_path / folder))
+        return destination.manifests.write(scope, [(source_plan, [unit])]).id
+
+    scope = PlanScope("/box", "config")
+    ids = [
+        plan_id(scope, planned, unit, "here"),
+        plan_id(replace(scope, src="/crate"), planned, unit, "here"),
+        plan_id(replace(scope, fingerprint="another"), planned, unit, "here"),
+        plan_id(replace(scope, sample=3), planned, unit, "here"),
+        plan_id(replace(scope, generation=1), planned, unit, "here"),
+        plan_id(scope, replace(planned, source=replace(SOURCE, version="3-4")), unit, "here"),
+        plan_id(scope, replace(planned, unsafe=1), unit, "here"),
+        plan_id(scope, planned, make_unit(SOURCE, [member(1)], "config"), "here"),
+    ]
+    assert len(set(ids)) == len(ids)
+    assert plan_id(scope, planned, unit, "there") == ids[0] == "f639ad7412a14e93"
+
+
+def test_a_plan_holds_the_unsafe_members_for_their_rows(
+    box: Path, destination: Destination
+) -> None:
+    make_plan(destination, PlanScope(str(box), "config"))
+    plan = Destination(destination.place).manifests.latest()
+    (many,) = (planned for planned in plan.sources if planned.source.path == "many.tar")
+    assert [unsafe.name for unsafe in many.unsafe_members] == ["../evil.jpg"]
+    assert many.knows_unsafe
+
+
+def test_a_changed_source_has_new_units_and_the_others_keep_theirs(
+    box: Path, destination: Destination
+) -> None:
+    first = make_plan(destination, PlanScope(str(box), "config"))
+    before = {u.id: u.source.path for u in destination.manifests.units(first)}
     write_tar(box / "many.tar", [("new.jpg", picture(20, 20))])
-    second = make_plan(str(box), dst, "config")
-    after = {u.id: u.source.path for u in read_units(dst, second.id)}
+    second = make_plan(destination, PlanScope(str(box), "config"))
+    after = {u.id: u.source.path for u in destination.manifests.units(second)}
     assert second.id != first.id
     assert {path for unit, path in after.items() if unit not in before} == {"many.tar"}
     assert {path for unit, path in before.items() if unit in after} == {"few.tar.gz", "loose"}
 
 
-def test_many_units_are_read_in_order(tmp_path: Path, dst: str) -> None:
+def test_many_units_are_read_in_order(tmp_path: Path, destination: Destination) -> None:
     box = tmp_path / "box"
     box.mkdir()
     for number in range(90):
         write_tar(box / f"{number:03}.tar", [("a.jpg", picture(8, 8))])
-    plan = make_plan(str(box), dst, "config")
-    assert [unit.source.path for unit in read_units(dst, plan.id)] == [
+    plan = make_plan(destination, PlanScope(str(box), "config"))
+    assert [unit.source.path for unit in destination.manifests.units(plan)] == [
         f"{number:03}.tar" for number in range(90)
     ]
 
 
-def test_a_collection_without_images_is_planned_all_the_same(tmp_path: Path, dst: str) -> None:
+def test_a_collection_without_images_is_planned_all_the_same(
+    tmp_path: Path, destination: Destination
+) -> None:
     (tmp_path / "box").mkdir()
     (tmp_path / "box" / "notes.txt").write_text("notes")
-    plan = make_plan(str(tmp_path / "box"), dst, "config")
-    assert (plan.images, plan.others, list(read_units(dst, plan.id))) == (0, 1, [])
+    plan = make_plan(destination, PlanScope(str(tmp_path / "box"), "config"))
+    assert (plan.images, plan.others, list(destination.manifests.units(plan))) == (0, 1, [])
 
 
-def test_no_plan_and_no_source_are_told(tmp_path: Path, dst: str) -> None:
-    with pytest.raises(UsageError, match="holds no plan"):
-        load_plan(dst)
+def test_no_plan_and_no_source_are_told(tmp_path: Path, destination: Destination) -> None:
+    with pytest.raises(NoPlanError, match="holds no plan"):
+        destination.manifests.latest()
     with pytest.raises(UsageError, match="nothing-here"):
-        make_plan(str(tmp_path / "nothing-here"), dst, "config")
+        make_plan(destination, PlanScope(str(tmp_path / "nothing-here"), "config"))
 
 
-def test_a_sample_is_the_same_images_each_time_and_of_the_whole(box: Path, dst: str) -> None:
-    whole = make_plan(str(box), dst, "config")
-    sample = make_plan(str(box), dst, "config", sample=10)
+def test_a_sample_is_the_same_images_each_time_and_of_the_whole(
+    box: Path, destination: Destination
+) -> None:
+    whole = make_plan(destination, PlanScope(str(box), "config"))
+    sample = make_plan(destination, PlanScope(str(box), "config", sample=10))
     assert sample.images == 10 and sample.sample == 10 and sample.id != whole.id
-    chosen = images_of(list(read_units(dst, sample.id)))
-    assert len(set(chosen)) == 10 and set(chosen) < set(images_of(list(read_units(dst, whole.id))))
-    assert (
-        images_of(list(read_units(dst, make_plan(str(box), dst, "config", sample=10).id))) == chosen
+    chosen = images_of(list(destination.manifests.units(sample)))
+    assert len(set(chosen)) == 10 and set(chosen) < set(
+        images_of(list(destination.manifests.units(whole)))
     )
-    assert chosen != images_of(list(read_units(dst, whole.id)))[:10]
-    assert make_plan(str(box), dst, "config", sample=1000).images == whole.images
+    again = make_plan(destination, PlanScope(str(box), "config", sample=10))
+    assert images_of(list(destination.manifests.units(again))) == chosen
+    assert chosen != images_of(list(destination.manifests.units(whole)))[:10]
+    assert make_plan(destination, PlanScope(str(box), "config", sample=1000)).images == whole.images
 
 
-def test_a_retry_plans_only_what_is_asked_for_under_new_ids(box: Path, dst: str) -> None:
-    plan = make_plan(str(box), dst, "config")
+def test_a_retry_plans_only_what_is_asked_for_under_new_ids(
+    box: Path, destination: Destination
+) -> None:
+    plan = make_plan(destination, PlanScope(str(box), "config"))
     source = next(p.source for p in plan.sources if p.source.path == "many.tar")
     retry = make_retry_plan(
-        dst, [(source.id, 3), (source.id, 49), ("no such source", 1)], "config", 1
+        destination, [(source.id, 3), (source.id, 49), ("no such source", 1)], "config", 1
     )
-    (unit,) = read_units(dst, retry.id)
+    (unit,) = destination.manifests.units(retry)
     assert (unit.generation, [m.name for m in unit.members]) == (1, ["03.jpg", "49.jpg"])
-    assert unit.id not in {u.id for u in read_units(dst, plan.id)}
-    assert load_plan(dst).id == plan.id and retry.images == 2
+    assert unit.id not in {u.id for u in destination.manifests.units(plan)}
+    assert destination.manifests.latest().id == plan.id and retry.images == 2
 
 
-def test_an_estimate_adds_up(box: Path, dst: str) -> None:
-    plan = make_plan(str(box), dst, "config")
+def test_an_estimate_adds_up(box: Path, destination: Destination) -> None:
+    plan = make_plan(destination, PlanScope(str(box), "config"))
     cost = estimate(plan, mps=2.0)
     assert (cost.images, cost.units, cost.sources) == (44, 4, 4)
     assert cost.hours == pytest.approx(plan.megapixels / 2 / 3600)
@@ -278,28 +330,35 @@ def test_an_estimate_adds_up(box: Path, dst: str) -> None:
 
 
 def test_a_plan_of_a_bucket_is_that_of_the_folder_behind_it(
-    box: Path, dst: str, monkeypatch: pytest.MonkeyPatch
+    box: Path, destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = make_plan(str(box / "many.tar"), dst, "config")
+    here = make_plan(destination, PlanScope(str(box / "many.tar"), "config"))
     with serve_s3(box.parent, "a-key", "a-secret") as endpoint:
         for name, value in s3_variables(endpoint, "a-key", "a-secret").items():
             monkeypatch.setenv(name, value)
-        there = make_plan("s3://box/many.tar", "s3://out/x", "config")
-        members = [unit.members for unit in read_units("s3://out/x", there.id)]
-        assert members == [unit.members for unit in read_units(dst, here.id)]
+        bucket = Destination.at("s3://out/x")
+        there = make_plan(bucket, PlanScope("s3://box/many.tar", "config"))
+        members = [unit.members for unit in bucket.manifests.units(there)]
+        assert members == [unit.members for unit in destination.manifests.units(here)]
         assert there.sources[0].images == 40
 
 
-def test_the_manifest_holds_no_secret(box: Path, dst: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_holds_no_secret(
+    box: Path, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", json.dumps({"secret": "planted-secret"}))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
-    make_plan(str(box), dst, "config")
+    make_plan(destination, PlanScope(str(box), "config"))
     assert not [
-        p for p in Path(dst).rglob("*") if p.is_file() and b"planted-secret" in p.read_bytes()
+        p
+        for p in Path(destination.place.uri).rglob("*")
+        if p.is_file() and b"planted-secret" in p.read_bytes()
     ]
 
 
-def test_a_large_photograph_is_measured_by_its_first_bytes(tmp_path: Path, dst: str) -> None:
+def test_a_large_photograph_is_measured_by_its_first_bytes(
+    tmp_path: Path, destination: Destination
+) -> None:
     data = picture(1200, 900)
     assert len(data) > 100_000
     (tmp_path / "t.tgz").write_bytes(b"")
@@ -312,9 +371,9 @@ def test_a_large_photograph_is_measured_by_its_first_bytes(tmp_path: Path, dst: 
     ]
 
 
-def test_a_plan_travels_between_processes(box: Path, dst: str) -> None:
+def test_a_plan_travels_between_processes(box: Path, destination: Destination) -> None:
     import pickle
 
-    plan = make_plan(str(box), dst, "config")
+    plan = make_plan(destination, PlanScope(str(box), "config"))
     copy: Plan = pickle.loads(pickle.dumps(plan))
     assert copy == plan

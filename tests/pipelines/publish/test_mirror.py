@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 
 from demoire.errors import DemoireError, SourceChangedError
-from pipelines.clean.ledger import Ledger
+from pipelines.destination.ledger import Ledger
 from pipelines.plan.units import make_unit
 from pipelines.publish.mirror import (
-    CleanedPayloads,
     Mirror,
     mirror_archive,
     mirror_folder,
     patch_archive,
     patch_folder,
 )
+from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
-from pipelines.rows import Origin, Outcome, quarantined
+from pipelines.rows import CleanedFile, Outcome, UnitAttempt, quarantined
 from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.storage.open import open_place
@@ -88,18 +88,15 @@ def cleaned_of(
     """The payloads by member name as the ledger holds them once cleaned, and the planned members by
     position.
     """
-    ledger, images = (
-        Ledger(str(dst)),
-        index(source).images,
-    )
+    ledger = Ledger(open_place(str(dst)))
+    images = index(source).images
     unit = make_unit(source, images, "config")
     outcomes = []
     for member in images:
-        outcome = quarantined(member, "truncated", Origin(unit, 1, "config", "run"))
+        outcome = quarantined(member, "truncated", UnitAttempt(unit, 1, "config", "run"))
         if member.name in payloads:
-            outcome = Outcome(
-                member, replace(outcome.row, status="cleaned", reason=None), payloads[member.name]
-            )
+            row = replace(outcome.row, status="cleaned", reason=None)
+            outcome = Outcome(member, row, CleanedFile.of(payloads[member.name]))
         outcomes.append(outcome)
     commit = ledger.commit(unit, ledger.start(unit), outcomes)
     return CleanedPayloads(ledger, [commit]), {member.position: member for member in images}

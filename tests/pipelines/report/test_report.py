@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from demoire.errors import StorageError, UnusablePlaceError, UsageError
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import PlanScope
 from pipelines.plan.plan import make_plan
 from pipelines.report.build import build_report
 from pipelines.report.summarise import summarise
@@ -110,7 +112,7 @@ def planned(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     src.mkdir()
     for name in ("a.png", "b.png", "c.png"):
         (src / name).write_bytes(stripes(0, 0, side=64))
-    make_plan(str(src), str(dst), "cd" * 32)
+    make_plan(Destination.at(str(dst)), PlanScope(str(src), "cd" * 32))
     yield dst, discover(str(src))[0].id
 
 
@@ -184,6 +186,6 @@ def test_a_name_that_is_not_utf8_is_shown_with_its_bytes(
     (src / b"caf\xe9".decode("utf-8", "surrogateescape") / "a.png").write_bytes(
         stripes(0, 0, side=64)
     )
-    make_plan(str(src), str(dst), "cd" * 32)
+    make_plan(Destination.at(str(dst)), PlanScope(str(src), "cd" * 32))
     page = Path(build_report(str(dst))).read_text()
     assert "caf\\udce9" in page

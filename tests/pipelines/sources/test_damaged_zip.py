@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import PlanScope
 from pipelines.plan.plan import make_plan
 from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
@@ -124,7 +126,9 @@ def test_numbers_that_cannot_be_make_a_member_unreadable_and_no_more(
     path = tmp_path / "box" / "z.zip"
     path.parent.mkdir()
     path.write_bytes(data)
-    plan = make_plan(str(path.parent), str(tmp_path / "out"), "fingerprint")
+    plan = make_plan(
+        Destination.at(str(tmp_path / "out")), PlanScope(str(path.parent), "fingerprint")
+    )
     assert plan.images == 2
     first, second = reasons(path)
     assert first in ("unreadable", "too_large", "compression_bomb") and second == len(PNG)

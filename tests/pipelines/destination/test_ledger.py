@@ -13,11 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.errors import DemoireError, StorageError
-from pipelines.clean.ledger import ATTEMPTS_IN_ALL, Commit, Ledger, Payload
-from pipelines.plan.units import halves, lineage, make_unit, pieces
-from pipelines.publish.mirror import CleanedPayloads
+from pipelines.destination.ledger import (
+    ATTEMPTS_IN_ALL,
+    COMMIT_FORM,
+    Commit,
+    Ledger,
+    Payload,
+)
+from pipelines.destination.stored_json import check_json
+from pipelines.plan.units import halves, lineage, make_unit, parts_of
+from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
-from pipelines.rows import Origin, Outcome, quarantined
+from pipelines.rows import CleanedFile, Outcome, UnitAttempt, quarantined
+from pipelines.storage.open import open_place
 
 SOURCE = Source("/box/a.tar", "a.tar", "tar", "1-2", 3)
 
@@ -33,17 +41,17 @@ def outcomes_of(unit: Unit, payloads: Sequence[bytes | None], run_id: str = "run
     """What became of each image: cleaned to these bytes, or in quarantine where there are none."""
     found = []
     for member, payload in zip(unit.members, payloads, strict=True):
-        outcome = quarantined(member, "truncated", Origin(unit, 1, "config", run_id))
+        outcome = quarantined(member, "truncated", UnitAttempt(unit, 1, "config", run_id))
         if payload is not None:
             row = replace(outcome.row, status="cleaned", reason=None, width=2000, height=1000)
-            outcome = Outcome(member, row, payload)
+            outcome = Outcome(member, row, CleanedFile.of(payload))
         found.append(outcome)
     return found
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(str(tmp_path / "out"))
+    return Ledger(open_place(str(tmp_path / "out")))
 
 
 def objects(ledger: Ledger) -> list[str]:
@@ -142,7 +150,7 @@ commits = st.builds(
 @settings(deadline=None)
 @given(commits)
 def test_a_marker_comes_back_from_json_as_it_was(commit: Commit) -> None:
-    assert Commit.from_json(commit.to_json()) == commit
+    assert check_json(commit.to_json(), "marker", COMMIT_FORM) == commit
     assert json.loads(commit.to_json())["unit_id"] == commit.unit_id
 
 
@@ -165,7 +173,7 @@ def test_a_damaged_segment_is_told_with_the_way_out(ledger: Ledger, tmp_path: Pa
 # Units that kill
 
 
-def test_a_unit_that_was_begun_twice_in_one_wave_is_poisonous_until_it_is_committed(
+def test_a_unit_that_was_begun_twice_in_one_wave_is_deadly_until_it_is_committed(
     ledger: Ledger,
 ) -> None:
     once, twice, apart = unit_of(1), unit_of(2), unit_of(3)
@@ -174,18 +182,18 @@ def test_a_unit_that_was_begun_twice_in_one_wave_is_poisonous_until_it_is_commit
         ledger.start(twice, "wave 1")
     for wave in ("wave 1", "wave 2"):
         ledger.start(apart, wave)  # each time it was the driver that died
-    assert ledger.poisonous(ledger.committed()) == {twice.id}
+    assert ledger.deadly(ledger.committed()) == {twice.id}
     ledger.commit(twice, 2, outcomes_of(twice, [b"a", b"b"]))
-    assert ledger.poisonous(ledger.committed()) == set()
+    assert ledger.deadly(ledger.committed()) == set()
 
 
-def test_a_unit_that_never_ends_well_is_poisonous_at_last(ledger: Ledger) -> None:
+def test_a_unit_that_never_ends_well_is_deadly_at_last(ledger: Ledger) -> None:
     unit = unit_of(2)
     for wave in range(ATTEMPTS_IN_ALL - 1):
         ledger.start(unit, str(wave))
-    assert ledger.poisonous(set()) == set()
+    assert ledger.deadly(set()) == set()
     ledger.start(unit, "last")
-    assert ledger.poisonous(set()) == {unit.id}
+    assert ledger.deadly(set()) == {unit.id}
 
 
 def killed_by(unit: Unit, deadly: set[int]) -> bool:
@@ -199,19 +207,19 @@ def test_halving_ends_with_the_deadly_images_alone_and_all_others_committed(
 ) -> None:
     whole = unit_of(count)
     committed: set[str] = set()
-    poisonous: set[str] = set()
+    deadly_ids: set[str] = set()
     given_up: list[int] = []
-    while (found := pieces(whole, "config", committed, poisonous)).open:
+    while (found := parts_of(whole, "config", committed, deadly_ids)).open:
         for unit in found.open:
-            if unit.id in poisonous:  # one image, as `pieces` promises
+            if unit.id in deadly_ids:  # one image, as `parts_of` promises
                 (member,) = unit.members
                 given_up.append(member.position)
                 committed.add(unit.id)
             else:
-                (poisonous if killed_by(unit, deadly) else committed).add(unit.id)
+                (deadly_ids if killed_by(unit, deadly) else committed).add(unit.id)
     assert sorted(given_up) == sorted(deadly & set(range(count)))
     assert [m for unit in found.committed for m in unit.members] == list(whole.members)
-    assert {unit.id for unit in found.committed} <= set(lineage(whole, "config", poisonous))
+    assert {unit.id for unit in found.committed} <= set(lineage(whole, "config", deadly_ids))
 
 
 @settings(deadline=None)
@@ -241,7 +249,7 @@ def test_whatever_order_of_deaths_the_first_marker_decides(
     tmp_path_factory: pytest.TempPathFactory, lives: list[tuple[int, str]]
 ) -> None:
     """Writers of three units, one after the other; each comes so far, and dies."""
-    ledger = Ledger(str(tmp_path_factory.mktemp("ledger")))
+    ledger = Ledger(open_place(str(tmp_path_factory.mktemp("ledger"))))
     units = [unit_of(count) for count in (1, 2, 3)]
     first: dict[str, str] = {}
     for number, (chosen, end) in enumerate(lives):

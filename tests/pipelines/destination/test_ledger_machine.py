@@ -15,14 +15,12 @@ import hashlib
 import sys
 import tarfile
 import tempfile
-import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 from unittest.mock import patch
 
 import pyarrow.parquet as pq
@@ -31,41 +29,30 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipelines.clean.ledger import ATTEMPTS, ATTEMPTS_IN_ALL, Commit, Ledger
-from pipelines.layout import BOOKKEEPING
-from pipelines.plan.manifest import Plan, load_plan, read_units
-from pipelines.plan.plan import make_plan, make_retry_plan
-from pipelines.plan.units import halves, pieces
-from pipelines.publish.marker import read_marker
-from pipelines.publish.proof import prove
-from pipelines.publish.publish import UNSAFE, publish_retry, publish_source
-from pipelines.publish.table import read_report
-from pipelines.records import Member, Unit
-from pipelines.rows import Origin, Outcome, quarantined
-from pipelines.sources.read import read_members
-from pipelines.status import is_done
-from pipelines.storage.local import LocalPlace
+from pipelines.destination.destination import Destination
+from pipelines.destination.ledger import ATTEMPTS_IN_ALL, COMMIT_FORM, Commit
+from pipelines.destination.manifest import Plan, PlanScope
+from pipelines.destination.stored_json import check_json
+from pipelines.layout import ATTEMPT_NOTES, BOOKKEEPING, position_of
+from pipelines.plan.plan import make_plan
+from pipelines.plan.units import halves
+from pipelines.records import Unit
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Entry, Place
 from tests.pipelines.conftest import write_tar
+from tests.pipelines.destination.launcher import (
+    FINGERPRINT,
+    IMAGES,
+    UNSAFE_NAME,
+    UNSAFE_REASON,
+    Death,
+    Launcher,
+    expected_of,
+)
+from tests.pipelines.destination.life import Life
 
 pytestmark = pytest.mark.slow
 
-FINGERPRINT = "config"
-TRIES = 2  # of a unit in one wave: Ray starts it a second time after its worker has died
-WAVES, LIVES = 60, 60  # more than any launcher needs: what takes more comes to no end
-
-# Cleaned, none of these needs another number of a tar's blocks, so the mirror is always of one
-# size: what is in it has to be right without anything being noticed by its size. 3.jpg is in
-# quarantine whatever happens: a retry always has something to do.
-IMAGES = {
-    "0.jpg": b"moire in 0",
-    "1.jpg": b"nothing in 1",
-    "2.jpg": b"moire in 2",
-    "3.jpg": b"damage in 3",
-    "4.jpg": b"moire in 4",
-}
-UNSAFE_NAME = "../5.jpg"
+LIVES = 60  # more than are ever needed: what takes more comes to no end
 MEMBERS = {"notes.txt": b"notes", **IMAGES, UNSAFE_NAME: b"moire in 5"}
 REPORTED = (*IMAGES, UNSAFE_NAME)
 
@@ -73,309 +60,13 @@ Attempt = tuple[str, int]  # run_id, and the number in the ledger
 Result = tuple[str, Attempt]  # of the unit with this id
 
 
-# Cleaning without models
-
-
-def cleaned(data: bytes) -> bytes:
-    return data.replace(b"moire", b"no moire any more")
-
-
-def outcome_of(member: Member, data: bytes, origin: Origin) -> Outcome:
-    """What becomes of one image; nothing but its bytes decides it."""
-    outcome = quarantined(member, "truncated", origin)
-    digest = hashlib.sha256(data).hexdigest()
-    row = replace(outcome.row, sha256_in=digest, sha256_out=digest)
-    if data.startswith(b"damage"):
-        return Outcome(member, row, None)
-    if data.startswith(b"nothing"):
-        return Outcome(member, replace(row, status="copied", reason=None), None)
-    payload = cleaned(data)
-    row = replace(
-        row,
-        status="cleaned",
-        reason=None,
-        moire_before=0.75,
-        moire_after=0.25,
-        bytes_out=len(payload),
-    )
-    return Outcome(member, replace(row, sha256_out=hashlib.sha256(payload).hexdigest()), payload)
-
-
-def expected_of(name: str, deadly: Collection[str]) -> tuple[str, str | None]:
-    """Status and reason of an image in the end."""
-    if name == UNSAFE_NAME:
-        return "quarantined", UNSAFE
-    if name in deadly:
-        return "quarantined", "native_crash"
-    statuses = {b"moire": "cleaned", b"nothing": "copied"}
-    status = statuses.get(IMAGES[name].partition(b" ")[0], "quarantined")
-    return status, "truncated" if status == "quarantined" else None
-
-
-# A launcher
-
-
-class Death(BaseException):
-    """A process ends here. No Exception: nothing may catch it on its way."""
-
-
-@dataclass
-class Launcher:
-    """One life of a launcher.
-
-    deadly: names of the images that kill the worker which cleans them, and where `fatal` the
-    launcher with it.
-    """
-
-    plan: Plan  # the latest
-    run_id: str
-    deadly: Collection[str] = ()
-    fatal: bool = False
-    fingerprint: str = FINGERPRINT  # of a retry, which may be under another configuration
-    unit: Unit | None = None  # in work: begun, and not yet committed
-
-    def clean(self) -> None:
-        """`demoire clean`, once everything is planned."""
-        self._work_off(self.plan)
-
-    def retry(self) -> None:
-        """`demoire retry` of all that is in quarantine."""
-        (source_id,) = (planned.source.id for planned in self.plan.sources)
-        marker = read_marker(self._place, source_id)
-        assert marker is not None
-        rows = read_report(self._place, source_id, ["image_id", "status", "reason"]).to_pylist()
-        again = [row for row in rows if row["status"] == "quarantined" and row["reason"] != UNSAFE]
-        chosen = [(source_id, position_of(row)) for row in again]
-        self._work_off(
-            make_retry_plan(self.plan.dst, chosen, self.fingerprint, marker.generation + 1)
-        )
-
-    @property
-    def _place(self) -> Place:
-        return place_of(self.plan.dst)
-
-    def _work_off(self, plan: Plan) -> None:
-        units, ledger = list(read_units(plan.dst, plan.id)), Ledger(plan.dst)
-        (planned,) = plan.sources
-        if not is_done(self._place, plan, planned):
-            waves = (f"{self.run_id}, wave {number}" for number in range(WAVES))
-            assert not all(self._clean_next_wave(plan, units, ledger, wave) for wave in waves), (
-                "units stay open"
-            )
-        if not is_done(self._place, plan, planned):
-            if plan.generation:
-                publish_retry(planned, units, plan.dst, plan.fingerprint, plan.generation)
-            else:
-                publish_source(planned, units, plan.dst, plan.fingerprint)
-        prove(self.plan)
-
-    def _clean_next_wave(self, plan: Plan, units: Sequence[Unit], ledger: Ledger, wave: str) -> int:
-        """The number of units that were open before."""
-        committed = ledger.committed()
-        poisonous = ledger.poisonous(committed)
-        if is_done(self._place, plan, plan.sources[0]):
-            return 0
-        found = [
-            piece
-            for unit in units
-            for piece in pieces(unit, plan.fingerprint, committed, poisonous).open
-        ]
-        for unit in found:
-            if unit.id in poisonous:
-                origin = Origin(unit, ledger.start(unit, wave), plan.fingerprint, self.run_id)
-                ledger.commit(
-                    unit,
-                    origin.attempt,
-                    [quarantined(m, "native_crash", origin) for m in unit.members],
-                )
-        self._clean_wave([unit for unit in found if unit.id not in poisonous], plan, ledger, wave)
-        return len(found)
-
-    def _clean_wave(self, units: Sequence[Unit], plan: Plan, ledger: Ledger, wave: str) -> None:
-        """Clean these units, one after the other; a unit that kills its worker twice ends the
-        wave.
-        """
-        for unit in units:
-            if not any(self._clean_unit(unit, plan, ledger, wave) for _ in range(TRIES)):
-                return
-
-    def _clean_unit(self, unit: Unit, plan: Plan, ledger: Ledger, wave: str) -> bool:
-        """What a worker does with a unit; whether it lives on."""
-        if ledger.has(unit.id):
-            return True
-        self.unit = unit
-        attempt = ledger.start(unit, wave)
-        if any(member.name in self.deadly for member in unit.members):
-            if self.fatal:
-                raise Death
-            self.unit = None
-            return False
-        origin = Origin(unit, attempt, plan.fingerprint, self.run_id)
-        outcomes = []
-        for member, data in read_members(unit.source, unit.members):
-            assert isinstance(data, bytes)
-            outcomes.append(outcome_of(member, data, origin))
-        ledger.commit(unit, attempt, outcomes)
-        self.unit = None
-        return True
-
-
-# A launcher that goes by steps
-
-_HERE = threading.local()  # .life: the life that this thread is
-# seconds for one step of some milliseconds: rather a failure than a test that hangs
-_PATIENCE = 120.0
-
-
-class Life:
-    """A thread that halts before each of its calls of the storage, and goes on when it is told
-    to.
-    """
-
-    def __init__(self, launcher: Launcher, work: Callable[[], None], exclusive: bool) -> None:
-        self.launcher, self.exclusive = launcher, exclusive
-        # the folder that the next call is about, and what it does there: "commits: create"
-        self.next = ""
-        self.alive, self.finished = True, False
-        self._error: BaseException | None = None
-        self._order: Literal["go on", "die", "die after"] = "go on"
-        self._go, self._halted = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(
-            target=self._live, args=(work,), name=launcher.run_id, daemon=True
-        )
-        self._thread.start()
-        self._wait()
-
-    # In the thread of the machine
-
-    def step(self) -> None:
-        """One call, up to the next. Raises what the launcher raised."""
-        self._go.release()
-        self._wait()
-
-    def die(self, *, after: bool = False) -> None:
-        """The end of this life: before its next call, or when that is done and before it is
-        known.
-        """
-        self._order = "die after" if after else "die"
-        self.step()
-
-    def _wait(self) -> None:
-        assert self._halted.acquire(timeout=_PATIENCE), (
-            f"{self.launcher.run_id} hangs after '{self.next}'"
-        )
-        if not self.alive:
-            self._thread.join()
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    # In the thread of the launcher
-
-    def _live(self, work: Callable[[], None]) -> None:
-        _HERE.life = self
-        try:
-            work()
-            self.finished = True
-        except Death:
-            pass
-        except BaseException as error:
-            self._error = error
-        self.alive = False
-        self._halted.release()
-
-    def before(self, path: str, verb: str) -> None:
-        """Called before each call of the storage."""
-        self.after()  # nothing is called by a launcher that is on its way out
-        self.next = f"{folder_of(path)}: {verb}"
-        self._halted.release()
-        self._go.acquire()
-        if self._order == "die":
-            raise Death
-
-    def after(self) -> None:
-        """Called after each call, before its result is known."""
-        if self._order != "go on":
-            raise Death
-
-
-@dataclass(frozen=True)
-class SteppedPlace(LocalPlace):
-    """A local folder whose every call is a step of a life."""
-
-    life: Life
-
-    def stat(self, path: str) -> Entry | None:
-        self.life.before(path, "stat")
-        entry = super().stat(path)
-        self.life.after()
-        return entry
-
-    def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        self.life.before(path, "list")
-        found = list(super().list(path, recursive=recursive))
-        self.life.after()
-        yield from found
-
-    def open(self, path: str, *, version: str | None = None) -> BinaryIO:
-        self.life.before(path, "read")
-        file = super().open(path, version=version)
-        self.life.after()
-        return file
-
-    @contextmanager
-    def new_file(self, path: str) -> Iterator[Path]:
-        """What is written appears in the last moment of the block; so this is `write` and
-        `put_file` as well.
-        """
-        with super().new_file(path) as local:
-            yield local
-            self.life.before(path, "write")
-        self.life.after()
-
-    def create(self, path: str, data: bytes) -> bool:
-        # as `pipelines.storage.bucket` does where a store ignores `If-None-Match`
-        if not self.life.exclusive:
-            if self.exists(path):
-                return False
-            self.write(path, data)
-            return True
-        self.life.before(path, "create")
-        created = super().create(path, data)
-        self.life.after()
-        return created
-
-    def delete(self, path: str) -> None:
-        self.life.before(path, "delete")
-        super().delete(path)
-        self.life.after()
-
-
-def place_of(uri: str) -> Place:
-    """In a life the stepped place, elsewhere the plain one."""
-    life: Life | None = getattr(_HERE, "life", None)
-    place = open_place(uri)
-    return place if life is None else SteppedPlace(place.uri, life)
-
-
-def folder_of(path: str) -> str:
-    """Where a path belongs: a folder of the bookkeeping, or the mirror."""
-    return path.split("/")[1] if path.startswith(f"{BOOKKEEPING}/") else "mirror"
-
-
-def position_of(row: dict[str, Any]) -> int:
-    return int(row["image_id"].rpartition("/")[2])
-
-
-# The collection
-
-
 def planned_in(folder: Path, unit_images: int) -> Plan:
     """The collection in a folder of its own, and its plan, whose units hold so many images."""
     (folder / "box").mkdir()
     write_tar(folder / "box" / "a.tar", MEMBERS)
     with patch("pipelines.plan.units.UNIT_IMAGES", unit_images):
-        return make_plan(str(folder / "box"), str(folder / "out"), FINGERPRINT)
+        destination = Destination.at(str(folder / "out"))
+        return make_plan(destination, PlanScope(str(folder / "box"), FINGERPRINT))
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -391,8 +82,9 @@ def undisturbed_mirror(deadly: frozenset[str]) -> bytes:
     """The mirror that one launcher makes which nothing disturbs but these images."""
     with tempfile.TemporaryDirectory() as folder:
         plan = planned_in(Path(folder), 2)
-        Launcher(plan, "undisturbed", deadly).clean()
-        return (Path(plan.dst) / "a.tar").read_bytes()
+        dst = Path(folder, "out")
+        Launcher(str(dst), plan, "undisturbed", deadly).clean(open_place(str(dst)))
+        return (dst / "a.tar").read_bytes()
 
 
 def is_one_result(
@@ -415,8 +107,6 @@ def attempt_of(row: dict[str, Any]) -> Attempt:
     return row["run_id"], row["attempt"]
 
 
-# The machine
-
 POINTS = ("attempts", "segments", "rows", "commits", "mirror", "report", "published")
 launchers = st.sampled_from((0, 1))
 
@@ -430,8 +120,6 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self._open = ExitStack()
         self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
-        for module in ("clean.ledger", "publish.publish", "publish.proof"):
-            self._open.enter_context(patch(f"pipelines.{module}.open_place", place_of))
         self._open.enter_context(patch("os.fsync"))  # nothing here is about the machine's own death
         self._lives: list[Life] = []
         self._count = 0  # of lives
@@ -456,7 +144,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """
         self._deadly, self._fatal = frozenset(deadly), fatal
         self._plan = planned_in(self._folder, unit_images)
-        self._dst = Path(self._plan.dst)
+        self._dst = self._folder / "out"
         self._lives = [self._new_life(), self._new_life()]
         if cleaned_before:
             self._undisturbed()
@@ -547,7 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for name, data in seen.items():
             if self._markers.get(name) != data:
                 assert not self.exclusive or name not in self._markers, "a marker has changed"
-                self._check_marker(Commit.from_json(data))
+                self._check_marker(check_json(data, name, COMMIT_FORM))
         self._markers = seen
         for path, trace in self._named.items():
             status = path.stat()
@@ -565,7 +253,9 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         self._published = seen
         names = list(MEMBERS)
-        assert sorted(map(position_of, self._rows())) == [names.index(name) for name in REPORTED]
+        assert sorted(position_of(row["image_id"]) for row in self._rows()) == [
+            names.index(name) for name in REPORTED
+        ]
         with tarfile.open(mirror) as archive:
             assert archive.getnames() == names
 
@@ -583,7 +273,9 @@ class LedgerMachine(RuleBasedStateMachine):
             commit.quarantined,
         )
         promised = {
-            position_of(row): row["sha256_out"] for row in rows if row["status"] == "cleaned"
+            position_of(row["image_id"]): row["sha256_out"]
+            for row in rows
+            if row["status"] == "cleaned"
         }
         assert promised == {payload.position: payload.sha256 for payload in commit.payloads}
         if commit.payloads:
@@ -621,7 +313,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for number in range(LIVES):
             launcher = self._launcher(f"last {number}")
             try:
-                (launcher.retry if self._retrying else launcher.clean)()
+                work = launcher.retry if self._retrying else launcher.clean
+                work(open_place(launcher.dst))
                 return
             except Death:
                 continue
@@ -634,17 +327,17 @@ class LedgerMachine(RuleBasedStateMachine):
         told = {name: (row["status"], row["reason"]) for name, row in rows.items()}
         assert told == {name: expected_of(name, self._deadly) for name in REPORTED}
         assert (self._dst / "a.tar").read_bytes() == undisturbed_mirror(self._deadly)
-        self._check_units([row for row in rows.values() if row["reason"] != UNSAFE])
+        self._check_units([row for row in rows.values() if row["reason"] != UNSAFE_REASON])
 
     def _check_units(self, rows: Sequence[dict[str, Any]]) -> None:
         """Each unit's rows come from one result of it, or one of each of its parts."""
         names = [path.name for path in self._bookkeeping("manifest").glob("*.sources.parquet")]
-        plans = [load_plan(self._plan.dst, name.partition(".")[0]) for name in names]
-        units = {
-            unit.id: (unit, plan.fingerprint)
-            for plan in plans
-            for unit in read_units(plan.dst, plan.id)
-        }
+        manifests = Destination.at(str(self._dst)).manifests
+        units = {}
+        for name in names:
+            plan = manifests.load(name.partition(".")[0])
+            for unit in manifests.units(plan):
+                units[unit.id] = (unit, plan.fingerprint)
         committed: set[Result] = set()
         for path in self._bookkeeping("rows").glob("*.parquet"):
             unit_id = path.name.partition(".")[0]
@@ -653,7 +346,11 @@ class LedgerMachine(RuleBasedStateMachine):
             if f"{unit_id}.json" in self._markers and (path in self._named or not self.exclusive):
                 committed |= {(unit_id, attempt_of(row)) for row in pq.read_table(path).to_pylist()}
         for unit_id in {row["unit_id"] for row in rows}:
-            own = {position_of(row): attempt_of(row) for row in rows if row["unit_id"] == unit_id}
+            own = {
+                position_of(row["image_id"]): attempt_of(row)
+                for row in rows
+                if row["unit_id"] == unit_id
+            }
             assert is_one_result(*units[unit_id], own, committed), (
                 f"the rows of {unit_id} are not of one result"
             )
@@ -670,7 +367,9 @@ class LedgerMachine(RuleBasedStateMachine):
     # Lives
 
     def _launcher(self, run_id: str) -> Launcher:
-        return Launcher(self._plan, run_id, self._deadly, self._fatal, self._fingerprint)
+        return Launcher(
+            str(self._dst), self._plan, run_id, self._deadly, self._fatal, self._fingerprint
+        )
 
     def _new_life(self) -> Life:
         self._count += 1
@@ -711,7 +410,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """
         if unit is None or len(unit.members) > 1 or unit.members[0].name in self._deadly:
             return True
-        return len(list((self._dst / ATTEMPTS).glob(f"{unit.id}.*.json"))) <= 1
+        return len(list((self._dst / ATTEMPT_NOTES).glob(f"{unit.id}.*.json"))) <= 1
 
     def _kill_all(self) -> None:
         for life in self._lives:

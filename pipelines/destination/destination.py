@@ -1,0 +1,46 @@
+"""Everything under DST behind one object: the mirrors' place and the bookkeeping in `_demoire`.
+
+A run makes it once and hands it down, to other processes too: it pickles as its place, which is a
+URI. Nothing is opened before it is used.
+"""
+
+from pipelines.destination.ledger import Ledger
+from pipelines.destination.manifest import Manifests
+from pipelines.destination.markers import Markers
+from pipelines.destination.notes import RunNotes
+from pipelines.destination.reports import Reports
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
+
+
+class Destination:
+    """What a run writes to, and all that it knows of what was written there.
+
+    Attributes:
+        place: Where mirrors and bookkeeping lie.
+        ledger: Which units were tried, and which are committed.
+        manifests: What was planned.
+        markers: Which sources are published.
+        reports: The rows of published sources.
+        notes: What finished runs came to.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.ledger = Ledger(place)
+        self.manifests = Manifests(place)
+        self.markers = Markers(place)
+        self.reports = Reports(place)
+        self.notes = RunNotes(place)
+
+    @classmethod
+    def at(cls, dst: str) -> "Destination":
+        """The destination that a local path or URL names. Touches nothing yet.
+
+        Raises:
+            UsageError: The URL is of an unknown kind, or carries credentials.
+        """
+        return cls(open_place(dst))
+
+    def __reduce__(self) -> tuple[type["Destination"], tuple[Place]]:
+        return type(self), (self.place,)

@@ -1,0 +1,133 @@
+"""The markers that say a source is published.
+
+A marker counts only as long as it fits the source's version and the configuration and the mirror is
+still there; so whether a source is done costs two or three small requests. `done` asks for many
+sources at a time.
+"""
+
+import json
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from pipelines import layout
+from pipelines.destination.manifest import Plan, SourcePlan
+from pipelines.destination.stored_json import read_json
+from pipelines.records import Source
+from pipelines.sources.members import archive_kind
+from pipelines.storage.place import Place
+
+_ASKED_AT_ONCE = 16  # sources; each answer mostly waits for storage
+
+
+@dataclass(frozen=True)
+class Published:
+    """A source's marker: what was published, of what, and how many of each."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    source_id: str
+    path: str  # under DST; '' for the top folder
+    version: str  # of the source
+    fingerprint: str
+    sample: int | None
+    generation: int  # of the latest retry in it
+    size: int  # bytes of the mirror
+    files: int  # of the mirror; 1 for an archive
+    withheld: int  # links, devices and unsafe names of a folder, which are not followed
+    others: int
+    cleaned: int
+    copied: int
+    quarantined: int
+    megapixels: float
+    moire_before: float  # sums over the cleaned
+    moire_after: float
+
+    @property
+    def images(self) -> int:
+        """Rows of its report."""
+        return self.cleaned + self.copied + self.quarantined
+
+
+_FORM = TypeAdapter(Published)
+
+
+class Markers:
+    """The markers of published sources under DST."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def read(self, source_id: str) -> Published | None:
+        """The marker of a source, whether or not it still fits; None if there is none."""
+        path = layout.publication_marker(source_id)
+        if not self._place.exists(path):
+            return None
+        return read_json(self._place, path, _FORM)
+
+    def write(self, marker: Published) -> None:
+        """Say that a source is published, over what was said of it before."""
+        path = layout.publication_marker(marker.source_id)
+        self._place.write(path, json.dumps(asdict(marker)).encode())
+
+    def all(self) -> Iterator[Published]:
+        """Every marker under DST, of this job or an earlier one."""
+        for entry in self._place.list(layout.PUBLISHED):
+            marker = self.read(layout.source_id_of(entry.name))
+            if marker is not None:
+                yield marker
+
+    def fitting(self, source: Source, fingerprint: str, sample: int | None) -> Published | None:
+        """The marker of a source, if it is of this very version and configuration and the mirror is
+        still there.
+        """
+        marker = self.read(source.id)
+        if marker is None or marker.version != source.version:
+            return None
+        if marker.fingerprint != fingerprint or marker.sample != sample:
+            return None
+        if source.kind == "folder":
+            is_there = self._loose_files(source.path) >= marker.files
+        else:
+            mirror = self._place.stat(source.path)
+            is_there = mirror is not None and mirror.size == marker.size
+        return marker if is_there else None
+
+    def is_done(self, plan: Plan, planned: SourcePlan) -> bool:
+        """Whether nothing is left to do for this source of the plan."""
+        if plan.generation:
+            marker = self.read(planned.source.id)
+            return marker is not None and marker.generation >= plan.generation
+        return self.fitting(planned.source, plan.fingerprint, plan.sample) is not None
+
+    def done(self, plan: Plan, among: AbstractSet[str] | None = None) -> set[str]:
+        """The ids of the sources of which nothing is left to do.
+
+        Args:
+            plan: What there is to do.
+            among: Ask about the sources with these ids only.
+        """
+        asked = plan.sources
+        if among is not None:
+            asked = tuple(planned for planned in plan.sources if planned.source.id in among)
+        with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="markers") as pool:
+            answers = list(pool.map(lambda planned: self.is_done(plan, planned), asked))
+        done = set()
+        for planned, is_done in zip(asked, answers, strict=True):
+            if is_done:
+                done.add(planned.source.id)
+        return done
+
+    def _loose_files(self, folder: str) -> int:
+        """How many files lie in a folder under DST itself; archives beside them are other sources'
+        mirrors.
+        """
+        files = 0
+        for entry in self._place.list(folder, recursive=False):
+            if entry.kind == "file" and archive_kind(entry.name) is None:
+                files += 1
+        return files

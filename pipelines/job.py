@@ -1,0 +1,62 @@
+"""What a run is asked to do, and what it came to."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from demoire.cleaning.config import CleanerConfig
+
+
+@dataclass(frozen=True)
+class CleanJob:
+    """What is to be cleaned, where to, and how.
+
+    It holds no credentials: those stay in the environment.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    src: str
+    dst: str
+    config: CleanerConfig = CleanerConfig()
+    workers: int | None = None  # actors; None: one a GPU, or one for about four cores
+    ray_address: str | None = None  # of a cluster; None: this machine
+    sample: int | None = None  # clean only so many images, chosen evenly
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as JSON holds it."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(facts: dict[str, Any]) -> "CleanJob":
+        """The job that `to_dict` made these facts of.
+
+        Raises:
+            pydantic.ValidationError: They are not those of a job.
+        """
+        return _FORM.validate_python(facts)
+
+
+_FORM = TypeAdapter(CleanJob)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run came to.
+
+    The counts are of all that is published of the job, `seconds` and `mps` of this run.
+    """
+
+    run_id: str
+    images: int
+    cleaned: int
+    copied: int
+    quarantined: int
+    others: int  # members that are no images, mirrored untouched
+    megapixels: float
+    seconds: float
+    mps: float  # MP/s while cleaning; 0 if nothing was left to clean
+    moire_before: float | None  # means over the cleaned
+    moire_after: float | None
+    report: str  # full path of the HTML page

@@ -1,0 +1,48 @@
+"""The cleaned images of one source, read back from the ledger and checked."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from pipelines.destination.ledger import Commit, Ledger
+
+
+class CleanedPayloads:
+    """The cleaned payloads of a source by position, a segment in memory at a time."""
+
+    def __init__(self, ledger: Ledger, commits: Sequence[Commit]) -> None:
+        self._ledger = ledger
+        self._whereabouts = {
+            payload.position: (commit, payload) for commit in commits for payload in commit.payloads
+        }
+        self._name = ""  # of the segment in memory
+        self._segment = b""
+        self._reading = threading.Lock()
+
+    @property
+    def positions(self) -> AbstractSet[int]:
+        """Positions in the source of all cleaned images."""
+        return self._whereabouts.keys()
+
+    def length(self, position: int) -> int:
+        """Bytes of a cleaned image; reads nothing."""
+        return self._whereabouts[position][1].length
+
+    def __call__(self, position: int) -> bytes:
+        """A cleaned image.
+
+        It is hashed here: what storage gives back is not trusted to be what was written.
+
+        Raises:
+            DemoireError: The bytes are not the ones that were committed.
+        """
+        commit, payload = self._whereabouts[position]
+        with self._reading:
+            if self._name != commit.segment:
+                self._segment = self._ledger.segment(commit)
+                self._name = commit.segment
+            data = self._segment[payload.offset : payload.offset + payload.length]
+        if hashlib.sha256(data).hexdigest() != payload.sha256:
+            raise self._ledger.damaged(commit)
+        return data

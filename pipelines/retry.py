@@ -1,0 +1,110 @@
+"""Trying again what is in quarantine, and taking it into the mirrors that are there."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from demoire.cleaning.config import CleanerConfig
+from demoire.errors import SourceChangedError, UsageError
+from demoire.progress import Progress, in_silence
+from demoire.reasons import Reason
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import Plan
+from pipelines.job import CleanJob, RunSummary
+from pipelines.launch import Launch, new_run_id
+from pipelines.layout import position_of
+from pipelines.plan.plan import make_retry_plan
+from pipelines.run import finish, work_off, write_report
+from pipelines.steps import Step, plainly
+
+
+@dataclass(frozen=True)
+class RetryOrder:
+    """What a retry does otherwise than the run before; None: the same."""
+
+    reason: str | None = None  # try only what is in quarantine for this reason
+    config: CleanerConfig | None = None
+    workers: int | None = None
+    ray_address: str | None = None  # of a cluster; None: this machine
+
+
+def retry(
+    dst: str,
+    order: RetryOrder = RetryOrder(),
+    *,
+    step: Step = plainly,
+    progress: Progress = in_silence,
+) -> RunSummary:
+    """Clean once more what is in quarantine under DST, and take it into the mirrors.
+
+    Args:
+        dst: Where a finished run lies.
+        order: What to try again, and how.
+        step: Wraps every step, for a scheduler.
+        progress: Told of "clean" (images) and "publish" (sources).
+
+    Raises:
+        UsageError: DST holds no finished run, or nothing is in quarantine for that reason.
+        SourceChangedError: A source is no longer what was planned.
+    """
+    start = time.monotonic()
+    destination = Destination.at(dst)
+    latest = destination.manifests.latest()
+    chosen = list(_in_quarantine(destination, latest, order.reason))
+    if not chosen:
+        reason = f" of reason {order.reason}" if order.reason else ""
+        raise UsageError(f"Nothing{reason} is in quarantine under {destination.place.full()}.")
+    before = destination.notes.last_job()
+    if before is None:
+        raise UsageError(
+            f"{destination.place.full()} holds no finished run: run `demoire clean` first."
+        )
+    job = CleanJob(
+        src=latest.src,
+        dst=dst,
+        config=order.config or before.config,
+        workers=order.workers or before.workers,
+        ray_address=order.ray_address,
+        sample=latest.sample,
+    )
+    launch = Launch(job, destination, new_run_id(), step, progress)
+    generation = 1 + max(image.generation for image in chosen)
+    images = [(image.source_id, image.position) for image in chosen]
+    plan = make_retry_plan(destination, images, job.config.fingerprint(), generation)
+    work = work_off(launch, plan.id)
+    step(write_report)(launch)
+    if work.change:
+        raise SourceChangedError(work.change)
+    return finish(launch, latest.id, work, time.monotonic() - start)
+
+
+@dataclass(frozen=True)
+class _QuarantinedImage:
+    """An image that another attempt can be made at."""
+
+    source_id: str
+    position: int
+    generation: int  # of the latest retry in its source
+
+
+def _in_quarantine(
+    destination: Destination, plan: Plan, reason: str | None
+) -> Iterator[_QuarantinedImage]:
+    """The images in quarantine for this reason, or for any, that a retry can help.
+
+    An unsafe name is as unsafe the next time. An archive that cannot be opened has one row without
+    a position.
+    """
+    for planned in plan.sources:
+        source_id = planned.source.id
+        marker = destination.markers.read(source_id)
+        if marker is None:
+            continue
+        table = destination.reports.read(source_id, ["image_id", "status", "reason"])
+        for row in table.to_pylist():
+            position = position_of(row["image_id"])
+            if row["status"] != "quarantined" or position < 0:
+                continue
+            if row["reason"] == Reason.UNSAFE_NAME or reason not in (None, row["reason"]):
+                continue
+            yield _QuarantinedImage(source_id, position, marker.generation)

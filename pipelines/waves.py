@@ -1,0 +1,172 @@
+"""Cleaning in waves: what is not committed is cleaned, until all of it is.
+
+A wave takes at most 5,000 units. Whatever died in one is simply open in the next; a unit that keeps
+killing its process is halved, down to the one image, which goes into quarantine. Three waves in a
+row that change nothing end the run.
+"""
+
+import logging
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from demoire.errors import DemoireError
+from demoire.reasons import Reason
+from pipelines.clean.actor import WaveOrder
+from pipelines.clean.cluster import ray_session
+from pipelines.clean.wave import WAVE_UNITS, WaveResult, clean_wave
+from pipelines.clean.worker_weights import keep_weights
+from pipelines.destination.manifest import Plan
+from pipelines.launch import Launch
+from pipelines.names import shown
+from pipelines.plan.units import parts_of
+from pipelines.records import Unit
+from pipelines.rows import UnitAttempt, quarantined
+
+_IDLE_WAVES = 3  # waves in a row that change nothing
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LedgerState:
+    """How far the ledger is. Something of it has to change with every wave."""
+
+    committed: int  # units
+    deadly: int  # units
+
+
+@dataclass(frozen=True)
+class WaveOutcome:
+    """A wave as the loop over waves sees it."""
+
+    open_units: int  # before it; 0: there was nothing left to do
+    ledger: LedgerState  # before it
+    result: WaveResult = field(default_factory=WaveResult)
+
+
+@dataclass
+class CleaningTotals:
+    """What all waves of a launch came to."""
+
+    megapixels: float = 0.0
+    seconds: float = 0.0
+    # Sources that are not what was planned: id -> what to say.
+    changed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, result: WaveResult) -> None:
+        """Count one more wave."""
+        self.megapixels += result.megapixels
+        self.seconds += result.seconds
+        self.changed |= result.changed
+
+
+def clean_in_waves(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> CleaningTotals:
+    """Wave after wave, until every unit of these sources is committed.
+
+    Sources that turn out to have changed are left out from then on.
+
+    Raises:
+        DemoireError: Workers die whatever is tried, or what else a worker raised.
+        StoppedError: A signal asked to stop.
+    """
+    clean = launch.step(clean_next_wave)
+    totals = CleaningTotals()
+    ledger_before: LedgerState | None = None
+    idle_waves = 0
+    while True:
+        left = sources - totals.changed.keys()
+        wave = clean(launch, plan_id, left, careful=idle_waves > 0)
+        if wave.open_units == 0:
+            return totals
+        totals.add(wave.result)
+        if wave.ledger == ledger_before and not wave.result.changed:
+            idle_waves += 1
+        else:
+            idle_waves = 0
+        ledger_before = wave.ledger
+        if idle_waves == _IDLE_WAVES:
+            raise DemoireError(
+                f"{wave.open_units} units cannot be finished: their workers die whatever is tried; "
+                "see whether this machine has enough memory, then run the same command again."
+            )
+
+
+def clean_next_wave(
+    launch: Launch, plan_id: str, sources: AbstractSet[str], *, careful: bool = False
+) -> WaveOutcome:
+    """Clean what is left of a plan, at most one wave of it.
+
+    Args:
+        launch: The launch that this is a step of.
+        plan_id: The plan.
+        sources: Ids of the sources to clean.
+        careful: Find out what dies before any actor has a unit in hand.
+    """
+    plan = launch.destination.manifests.load(plan_id)
+    ledger = launch.destination.ledger
+    wave_id = uuid4().hex
+    committed = ledger.committed()
+    deadly = ledger.deadly(committed)
+    state = LedgerState(len(committed), len(deadly))
+    units: list[Unit] = []
+    open_units = 0
+    open_images = 0
+    for unit in _open_units(launch, plan, sources, committed, deadly):
+        open_units += 1
+        if unit.id in deadly:  # halved down to this one image
+            _give_up(launch, plan, unit, wave_id)
+            continue
+        open_images += len(unit.members)
+        if len(units) < WAVE_UNITS:
+            units.append(unit)
+    if not units:
+        return WaveOutcome(open_units, state)
+    images_done = plan.images - open_images
+    launch.progress("clean", images_done, plan.images)
+
+    def on_unit_done(images: int, megapixels: float) -> None:
+        nonlocal images_done
+        images_done += images
+        launch.progress("clean", images_done, plan.images)
+
+    order = WaveOrder(
+        destination=launch.destination,
+        config=launch.job.config,
+        fingerprint=plan.fingerprint,
+        run_id=launch.run_id,
+        wave=wave_id,
+        careful=careful,
+        weights=keep_weights(launch.destination.place, launch.job.config),
+    )
+    with ray_session(launch.job.ray_address):
+        result = clean_wave(units, order, launch.job.workers, on_unit_done, launch.stop)
+    return WaveOutcome(open_units, state, result)
+
+
+def _open_units(
+    launch: Launch,
+    plan: Plan,
+    sources: AbstractSet[str],
+    committed: AbstractSet[str],
+    deadly: AbstractSet[str],
+) -> Iterator[Unit]:
+    """What is left of these sources: units, and parts of those that had to be halved."""
+    for unit in launch.destination.manifests.units(plan):
+        if unit.source.id in sources:
+            yield from parts_of(unit, plan.fingerprint, committed, deadly).open
+
+
+def _give_up(launch: Launch, plan: Plan, unit: Unit, wave_id: str) -> None:
+    """Quarantine the one image that kills whatever process touches it."""
+    _LOG.warning(
+        "%s in %s kills its process; it goes into quarantine.",
+        unit.members[0].name,
+        shown(unit.source.uri),
+    )
+    ledger = launch.destination.ledger
+    attempt = UnitAttempt(unit, ledger.start(unit, wave_id), plan.fingerprint, launch.run_id)
+    reason = Reason.NATIVE_CRASH.value
+    outcomes = [quarantined(member, reason, attempt) for member in unit.members]
+    ledger.commit(unit, attempt.number, outcomes)

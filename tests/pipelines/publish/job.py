@@ -1,0 +1,83 @@
+"""A small job whose units are cleaned here, without Ray, ready to be published."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.errors import ImageError
+from pipelines.clean.actor import Fetched, clean_unit
+from pipelines.destination.destination import Destination
+from pipelines.destination.manifest import Plan, PlanScope, SourcePlan
+from pipelines.destination.markers import Published
+from pipelines.plan.plan import make_plan
+from pipelines.publish.proof import Proof, prove
+from pipelines.publish.publish import publish_source
+from pipelines.records import Unit
+from pipelines.rows import UnitAttempt
+from pipelines.sources.read import read_members
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan and what lies under its DST."""
+
+    destination: Destination
+    plan: Plan
+
+    @property
+    def dst(self) -> Path:
+        return Path(self.destination.place.uri)
+
+    @property
+    def units(self) -> list[Unit]:
+        return list(self.destination.manifests.units(self.plan))
+
+    def prove(self) -> Proof:
+        return prove(self.destination, self.plan)
+
+    def planned(self, path: str) -> SourcePlan:
+        """What is planned of the source with this path."""
+        (planned,) = (planned for planned in self.plan.sources if planned.source.path == path)
+        return planned
+
+    def publish(self, planned: SourcePlan) -> Published:
+        units = [unit for unit in self.units if unit.source.id == planned.source.id]
+        return publish_source(self.destination, planned, units, self.plan.scope)
+
+    def publish_all(self) -> None:
+        for planned in self.plan.sources:
+            self.publish(planned)
+
+
+def job_of(src: Path, dst: Path, fingerprint: str) -> Job:
+    """A job of which nothing is done yet."""
+    destination = Destination.at(str(dst))
+    return Job(destination, make_plan(destination, PlanScope(str(src), fingerprint)))
+
+
+def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
+    """Clean a unit and commit it, as an actor does."""
+    ledger = job.destination.ledger
+    read = [payload for _, payload in read_members(unit.source, unit.members)]
+    payloads = tuple(None if isinstance(data, ImageError) else data for data in read)
+    reasons = tuple(data.reason if isinstance(data, ImageError) else None for data in read)
+    number = ledger.start(unit)
+    fingerprint = job.plan.fingerprint
+    attempt = UnitAttempt(unit, number, fingerprint, "run", cleaner.weights_digest, "cpu")
+    outcomes = clean_unit(cleaner, Fetched(unit, payloads, reasons, 0.0), attempt)
+    ledger.commit(unit, number, outcomes)
+
+
+def cleaned_job(src: Path, dst: Path, cleaner: Cleaner) -> Job:
+    """A job whose units are all committed."""
+    job = job_of(src, dst, cleaner.config.fingerprint())
+    for unit in job.units:
+        commit(unit, job, cleaner)
+    return job
+
+
+def rows_of(job: Job, path: str) -> dict[str, dict[str, Any]]:
+    """The report of a source by member."""
+    table = job.destination.reports.read(job.planned(path).source.id)
+    return {row["member"]: row for row in table.to_pylist()}

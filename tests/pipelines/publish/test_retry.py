@@ -1,0 +1,60 @@
+"""Taking what a retry made into mirrors and reports that are there."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from demoire.errors import DemoireError
+from pipelines.plan.plan import make_retry_plan
+from pipelines.publish.publish import publish_retry
+from tests.pipelines.conftest import draw, read_tar
+from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
+
+
+def test_a_retry_replaces_rows_and_previews_and_nothing_else(
+    box: Path, tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    small = Cleaner(replace(tiny_config, max_megapixels=0.001))  # lets nothing in
+    job = cleaned_job(box, tmp_path / "out", small)
+    job.publish_all()
+    before = rows_of(job, "a.tar")
+    assert Counter(row["reason"] for row in before.values())["too_large"] == 4
+    source = job.planned("a.tar").source
+    cleaner = Cleaner(tiny_config)
+    images = [(source.id, 0), (source.id, 1)]
+    plan = make_retry_plan(job.destination, images, tiny_config.fingerprint(), 1)
+    again = Job(job.destination, plan)
+    (unit,) = again.units
+    commit(unit, again, cleaner)
+    for _ in range(2):  # the second time as after a death
+        marker = publish_retry(job.destination, plan.sources[0], [unit], plan.scope)
+        assert (marker.cleaned, marker.copied, marker.quarantined, marker.generation) == (
+            1,
+            1,
+            4,
+            1,
+        )
+        after = rows_of(job, "a.tar")
+        assert list(after) == list(before)
+        assert [name for name in after if after[name] != before[name]] == [
+            "img_000.jpg",
+            "img_001.jpg",
+        ]
+        mirrored = read_tar(tmp_path / "out" / "a.tar")
+        assert mirrored == {
+            **read_tar(box / "a.tar"),
+            "img_000.jpg": cleaner.clean(draw(True, 0)).data,
+        }
+    assert job.prove().cleaned == 1
+
+
+def test_a_retry_of_what_was_never_published_is_refused(
+    box: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    job = cleaned_job(box / "a.tar", tmp_path / "out", cleaner)
+    with pytest.raises(DemoireError, match="a.tar is not published yet"):
+        publish_retry(job.destination, job.plan.sources[0], job.units, job.plan.scope)

@@ -1,0 +1,216 @@
+"""A job whose processes die, or are asked to stop, and what the next run makes of it.
+
+A worker reads `sitecustomize` when it starts, and with it what a test wants to happen at an image.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from pipelines.job import CleanJob
+from pipelines.run import run_job
+from tests.pipelines.conftest import draw, read_tar, tree, write_tar, write_zip
+from tests.pipelines.job_box import (
+    Finished,
+    assert_same_reports,
+    outcomes,
+    status_of,
+    traces,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
+
+ROOT = Path(__file__).parents[2]
+LEDGER = ("attempts", "commits")
+
+DRIVER = """
+import json, sys
+from demoire.errors import DemoireError
+from pipelines.job import CleanJob
+from pipelines.run import run_job
+try:
+    run_job(CleanJob.from_dict(json.loads(sys.argv[1])))
+except DemoireError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+HOOK = """
+import sys
+if any("default_worker" in argument for argument in sys.orig_argv):
+    import os, time
+    from pathlib import Path
+    import {module}
+    function = {module}.{function}
+    def function_or_else(image, *arguments, **options):
+        {what_happens}
+        return function(image, *arguments, **options)
+    {module}.{function} = function_or_else
+"""
+
+
+@contextmanager
+def driver(
+    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode_guarded"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does the job on a Ray of its own, and at each image what is given; killed at
+    the block's end.
+    """
+    folder.mkdir()
+    module, _, function = at.rpartition(".")
+    hook = HOOK.format(module=module, function=function, what_happens=what_happens)
+    (folder / "sitecustomize.py").write_text(hook)
+    command = [sys.executable, "-c", DRIVER, json.dumps(job.to_dict())]
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        started = (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(started, timeout=20)  # Ray ends what a dead driver leaves
+        for survivor in alive:
+            survivor.kill()
+        psutil.wait_procs(alive)
+
+
+def exit_status(
+    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode_guarded"
+) -> int:
+    """Of a driver that comes to its end. Ray was seen to abort one whose workers died: then the
+    same again.
+    """
+    for number in range(3):
+        with driver(job, folder.with_name(f"{folder.name}{number}"), what_happens, at) as process:
+            code = process.wait(180)
+        if code != -signal.SIGABRT:
+            break
+    return code
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    while not path.exists():
+        assert process.poll() is None, "it ended before"
+        time.sleep(0.1)
+
+
+def test_a_killed_driver_leaves_what_the_next_run_finishes(
+    finished: Finished, tmp_path: Path
+) -> None:
+    dst = tmp_path / "out"
+    job = replace(finished.job, dst=str(dst))
+    commits, reached = dst / "_demoire" / "commits", tmp_path / "reached"
+    is_any_committed = f"list(Path({str(commits)!r}).glob('*.json'))"
+    hang = f"if {is_any_committed}: Path({str(reached)!r}).touch(), time.sleep(3600)"
+    with driver(job, tmp_path / "hook", hang) as process:
+        wait_for(reached, process)
+    done = traces(commits)
+    assert 1 <= len(done) < 4
+    assert status_of(job).units_done == len(done)
+    summary = run_job(job)
+    assert (summary.images, summary.cleaned, summary.copied, summary.quarantined) == (21, 9, 6, 6)
+    assert tree(dst) == tree(finished.dst)
+    assert_same_reports(dst, finished.dst)
+    assert done.items() <= traces(commits).items()
+    attempts = Counter(
+        path.name.partition(".")[0] for path in (dst / "_demoire" / "attempts").iterdir()
+    )
+    assert {attempts[Path(name).stem] for name in done} == {1}
+
+
+def test_two_runs_at_once_into_one_place_both_end_well_with_one_result(
+    finished: Finished, tmp_path: Path
+) -> None:
+    job = replace(finished.job, dst=str(tmp_path / "out"))
+    begun, go_on = tmp_path / "begun", tmp_path / "go on"
+    begun.mkdir()
+    hold = f"while not Path({str(go_on)!r}).exists(): time.sleep(0.1)"
+    meet = f"Path({str(begun)!r}, str(os.getppid())).touch()\n        {hold}"
+    with driver(job, tmp_path / "one", meet) as one, driver(job, tmp_path / "other", meet) as other:
+        # both have a unit in hand, and most likely the same one
+        while len(list(begun.iterdir())) < 2:
+            assert (one.poll(), other.poll()) == (None, None)
+            time.sleep(0.1)
+        go_on.touch()
+        assert (one.wait(300), other.wait(300)) == (0, 0)
+    assert tree(tmp_path / "out") == tree(finished.dst)
+    assert_same_reports(tmp_path / "out", finished.dst)
+    committed = [path.stem for path in (tmp_path / "out" / "_demoire" / "commits").iterdir()]
+    assert len(committed) == status_of(job).units == 4
+
+
+def test_an_image_that_kills_its_process_is_found_and_quarantined(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    (tmp_path / "box").mkdir()
+    harmless, deadly = draw(True, 400), draw(True, 401)
+    write_tar(tmp_path / "box" / "a.tar", {"harmless.jpg": harmless, "deadly.jpg": deadly})
+    job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
+    assert exit_status(job, tmp_path / "hook", f"if image.data == {deadly!r}: os._exit(1)") == 0
+    assert outcomes(tmp_path / "out") == {
+        "a.tar/deadly.jpg": ("quarantined", "native_crash"),
+        "a.tar/harmless.jpg": ("cleaned", None),
+    }
+    cleaned = Cleaner(tiny_config).clean(harmless).data
+    assert read_tar(tmp_path / "out" / "a.tar") == {"harmless.jpg": cleaned, "deadly.jpg": deadly}
+
+
+def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    """It dies before any actor has it in hand, so that two waves pass until somebody looks
+    closely.
+    """
+    (tmp_path / "box").mkdir()
+    harmless, deadly = draw(True, 400), draw(True, 401)
+    write_zip(tmp_path / "box" / "a.zip", {"harmless.jpg": harmless, "deadly.jpg": deadly})
+    job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
+    die = "if arguments[1].name == 'deadly.jpg': os._exit(1)"
+    unpacking = "pipelines.sources.formats.zip._payload"
+    assert exit_status(job, tmp_path / "hook", die, at=unpacking) == 0
+    assert outcomes(tmp_path / "out") == {
+        "a.zip/deadly.jpg": ("quarantined", "native_crash"),
+        "a.zip/harmless.jpg": ("cleaned", None),
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_run_that_is_asked_to_stop_finishes_what_is_in_work_and_nothing_else(
+    finished: Finished, tmp_path: Path, number: signal.Signals
+) -> None:
+    dst = tmp_path / "out"
+    job = replace(finished.job, dst=str(dst))
+    reached, go_on = tmp_path / "reached", tmp_path / "go on"
+    wait = f"while not Path({str(go_on)!r}).exists(): time.sleep(0.1)"
+    hold = f"Path({str(reached)!r}).touch()\n        {wait}"
+    with driver(job, tmp_path / "hook", hold) as process:
+        wait_for(reached, process)
+        process.send_signal(number)
+        time.sleep(1)  # nothing ends while the unit is held
+        assert process.poll() is None and not (dst / "_demoire" / "commits").exists()
+        go_on.touch()
+        assert process.wait(100) == 3
+        assert process.stdout and b"Stopped as asked" in process.stdout.read()
+    begun, done = (
+        {path.name.partition(".")[0] for path in (dst / "_demoire" / name).iterdir()}
+        for name in LEDGER
+    )
+    assert begun == done and 1 <= len(done) < 4
+    assert run_job(job).images == 21
+    assert tree(dst) == tree(finished.dst)
+    assert_same_reports(dst, finished.dst)
