@@ -31,8 +31,10 @@ _LARGE = 1.2e6  # px; a larger picture is drawn no more often
 _LEAST_KNOWN = 0.1  # of a pattern layer; with less there is hardly a window to cut
 _STRENGTHS = (2.5, 14.0)  # RMS in 1/255 of a pattern that is laid over
 _VISIBLE = 3.0  # RMS in 1/255 that the pattern has to have after processing
+_FINE, _HIDDEN = 2.0, 0.4  # px, sigma; and the share of a tile's own detail finer than that
 _SEEN = 4.0  # RMS in 1/255 of a photograph's own pattern, where it is known
 _TRIES = 8
+_POOL_SEED = 6
 # What has moiré is processed less: strong denoising or noise takes the pattern away, and the tile's
 # kind with it.
 _GENTLE = ProcessingShares(sensor=0.12, noise=0.2, denoise=0.12, gray=0.1)
@@ -60,6 +62,8 @@ class FieldTiles:
             size: side of a tile, px.
         """
         self.share = config.share
+        self._pool_size = config.pool
+        self._pool: dict[int, LabelledTile] = {}
         self._size = size
         clean = part.of("clean", "clean_hard")
         self._clean = [read_scene(picture.path) for picture in clean]
@@ -93,13 +97,23 @@ class FieldTiles:
         self._shares = shares / shares.sum()
 
     def draw(self, rng: np.random.Generator) -> LabelledTile:
-        """(size, size, 3) uint8 sRGB, and its kind."""
+        """(size, size, 3) uint8 sRGB, and its kind; of the pool, where there is one."""
+        if not self._pool_size:
+            return self.made(rng)
+        number = int(rng.integers(self._pool_size))
+        if number not in self._pool:
+            self._pool[number] = self.made(np.random.default_rng([_POOL_SEED, number]))
+        tile, kind = self._pool[number]
+        return _turned(tile, rng), kind
+
+    def made(self, rng: np.random.Generator) -> LabelledTile:
+        """As `draw`, and always made anew."""
         makers = list(self._makers.values())
         for _ in range(_TRIES):
             tile = makers[int(rng.choice(len(makers), p=self._shares))](rng)
             if tile is not None:
                 return tile
-        return makers[int(self._shares.argmax())](rng) or self.draw(rng)
+        return makers[int(self._shares.argmax())](rng) or self.made(rng)
 
     def _possible(self) -> set[FieldTile]:
         """What can be drawn of the pictures that are there."""
@@ -158,9 +172,11 @@ class FieldTiles:
         twins = self._laid_over(rng)
         if twins is None:
             return None
-        difference = twins[0].astype(np.float32) - twins[1]
-        strength = float(np.sqrt(np.mean(np.square(difference))))
-        return (twins[0], "screen") if strength >= _VISIBLE else None
+        laid, clean = (twin.astype(np.float32) for twin in twins)
+        # Gravel and noise hide what is plain to see on a wall.
+        busy = _rms(clean - cv2.GaussianBlur(clean, (0, 0), _FINE))
+        is_visible = _rms(laid - clean) >= max(_VISIBLE, _HIDDEN * busy)
+        return (twins[0], "screen") if is_visible else None
 
     def _laid_over(self, rng: np.random.Generator) -> tuple[Scene, Scene] | None:
         """A tile with a real pattern and its twin, after the same processing."""
@@ -212,6 +228,10 @@ class FieldTiles:
         """Not so small that the scene would have to be mirrored to fill the tile."""
         fills = (self._size + MARGIN) / min(scene.shape[:2])
         return draw_scale(rng, max(lowest, min(1.0, fills)), highest)
+
+
+def _rms(difference: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.mean(np.square(difference))))
 
 
 def _one_of(choices: Sequence[_T], rng: np.random.Generator) -> _T:

@@ -56,3 +56,12 @@ def test_a_folder_without_what_is_to_be_drawn_is_refused(field: FieldFolder) -> 
     (field.folder / "halftone/a.png").unlink()
     with pytest.raises(UsageError, match="no picture of any kind"):
         _tiles(field, {"halftone": 1.0})
+
+
+def test_a_pool_is_drawn_from_again(field: FieldFolder) -> None:
+    config = FieldConfig(mix={"processed": 1.0}, pool=2)
+    tiles = FieldTiles(field.part("train"), [], [_DRAWN], config, 64)
+    drawn = [tiles.draw(np.random.default_rng(seed))[0] for seed in range(40)]
+    colours = {tuple(np.sort(tile.reshape(-1, 3).sum(axis=1)).tolist()) for tile in drawn}
+    assert len(colours) == 2
+    assert len({tile.tobytes() for tile in drawn}) > 4
