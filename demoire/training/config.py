@@ -102,7 +102,7 @@ class FieldConfig(_Section):
     }
     # by source, how many times as often its clean pictures are drawn as others of their size
     emphasis: dict[str, NonNegativeFloat] = {}
-    drawn: PositiveInt = 300  # clean drawings that are kept to be processed
+    drawn: PositiveInt = 100  # clean drawings that are kept to be processed
     # So many tiles are made, kept (0.2 MB each) and drawn again, turned and toned anew: making one
     # takes three times as long as a training step on it. 0 makes every tile anew.
     pool: int = Field(0, ge=0)

@@ -17,8 +17,12 @@ every source:
     [test]
     author_two = ["clean/*_two_*"]
 
+    [unused]
+    no_clean_pictures = ["clean/camera_one_013.png"]
+
 Pictures of one source share a camera, a screen or a press, so a source that was in two parts would
-make the figures better than they are. Whatever is not in order is refused with the file's name.
+make the figures better than they are. What is unused belongs to no part, whoever made it: a picture that is not
+what its folder says. Whatever is not in order is refused with the file's name.
 """
 
 import tomllib
@@ -50,6 +54,8 @@ _FOLDERS: dict[str, Group] = {
     "real_pairs": "real_pairs",
     "faults/noise": "noise",
 }
+_UNUSED = "unused"
+_PARTS = (*get_args(Split), _UNUSED)
 _MOIRE, _CLEAN = "_moire", "_clean"
 # Of the picture's side, sigma of a blur under which only the scene is left.
 _COARSE = 0.02
@@ -162,7 +168,7 @@ def _explained(photograph: Scene, shown: Scene) -> float:
 @dataclass(frozen=True)
 class _Source:
     name: str
-    part: Split
+    part: str  # one of _PARTS
     patterns: tuple[str, ...]
 
 
@@ -175,11 +181,11 @@ def _read_split(file: Path) -> list[_Source]:
     except ValueError as error:
         raise UsageError(f"{file} is no TOML file: {error}.") from error
     sources: dict[str, _Source] = {}
-    unknown = [name for name in parts if name not in get_args(Split)]
+    unknown = [name for name in parts if name not in _PARTS]
     if unknown:
-        known = ", ".join(get_args(Split))
+        known = ", ".join(_PARTS)
         raise UsageError(f"{file} has a part {unknown[0]}; name its parts {known}.")
-    for part in get_args(Split):
+    for part in _PARTS:
         for name, patterns in parts.get(part, {}).items():
             if name in sources:
                 both = f"{sources[name].part} and {part}"
@@ -201,6 +207,9 @@ def _source_of(name: str, sources: Iterable[_Source]) -> _Source:
         for source in sources
         if any(fnmatchcase(name, pattern) for pattern in source.patterns)
     ]
+    unused = [source for source in matching if source.part == _UNUSED]
+    if unused:
+        return unused[0]
     if not matching:
         raise UsageError(f"{name} belongs to no source of the split file; add its source there.")
     if len(matching) > 1:

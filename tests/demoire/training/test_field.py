@@ -59,7 +59,7 @@ def test_a_split_file_elsewhere_is_taken(field: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "other.toml"
     elsewhere.write_text(_SPLIT.replace("train", "test2").replace("test]", "train]", 1))
     with pytest.raises(
-        UsageError, match="has a part test2; name its parts train, validation, test"
+        UsageError, match="has a part test2; name its parts train, validation, test, unused"
     ):
         FieldFolder(field, elsewhere).part("train")
 
@@ -80,6 +80,11 @@ def test_a_picture_of_two_sources_is_refused(field: Path) -> None:
     (field / "split.toml").write_text(_SPLIT + 'all = ["clean/*"]\n')
     with pytest.raises(UsageError, match="belongs to the sources one and all"):
         FieldFolder(field).part("train")
+
+
+def test_unused_pictures_are_in_no_part(field: Path) -> None:
+    (field / "split.toml").write_text(_SPLIT + '[unused]\nodd = ["clean/camera_one_001.png"]\n')
+    assert FieldFolder(field).part("train").of("clean") == []
 
 
 def test_a_picture_without_a_source_is_refused(field: Path) -> None:
