@@ -46,7 +46,9 @@ def train(
     ] = None,
     field: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Real pictures too, for a detector; see docs/models/notebook.md."),
+        typer.Option(
+            metavar="DIR", help="Real pictures too, for a detector; see docs/models/notebook.md."
+        ),
     ] = None,
     split: Annotated[
         Path | None,
