@@ -104,3 +104,12 @@ def test_no_secret_is_written_down(file: Path) -> None:
         r"(?im)^\s*\S*(secret_access_key|password|token)\S*:\s*(\S.*)$", file.read_text()
     ):
         assert match.group(2).startswith("${"), match.group(0)
+
+
+def test_the_hooks_before_a_commit_are_those_of_make_lint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, flags=re.M)
+    assert recipe
+    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
+    assert [hook["entry"] for hook in hooks] == commands
