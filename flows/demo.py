@@ -23,13 +23,8 @@ from PIL import Image
 from flows import console
 from flows.clean_archive import run_clean_flow
 from flows.settings import CleanSettings
-from pipelines.demo.collection import (
-    Collection,
-    Comparison,
-    compare_with_truth,
-    draw_collection,
-    read_pictures,
-)
+from pipelines.demo.collection import Collection, draw_collection
+from pipelines.demo.comparison import Comparison, compare_with_truth, read_pictures
 from pipelines.job import RunSummary
 
 _Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -67,7 +62,7 @@ def run_demo(out: Path, *, seed: int, settings: CleanSettings) -> Demo:
         UsageError: `out` holds something else, or cannot be written.
     """
     with console.progress_bar("drawing a sample collection") as bar:
-        collection = draw_collection(out, seed, bar)
+        collection = draw_collection(out, seed, lambda what, done, total: bar(done, total))
     console.remark(
         f"drew {collection.images} images in {collection.folder}, "
         f"{collection.with_moire} with moiré"
@@ -127,8 +122,9 @@ def _draw_picture(collection: Collection, comparisons: Sequence[Comparison], out
     rows = []
     for group in _by_kind(comparisons).values():
         best = max(group, key=lambda one: one.psnr_after - one.psnr_before)
-        pictures = read_pictures(collection, out / "clean", best)
-        crops = [_framed(_middle(picture)) for picture in pictures]
+        pictures = read_pictures(collection, out / "clean", best.twin)
+        shown = (pictures.before, pictures.after, pictures.clean)
+        crops = [_framed(_middle(picture)) for picture in shown]
         rows.append(np.concatenate(crops, axis=1))
     path = out / PICTURE
     Image.fromarray(np.concatenate(rows)).save(path)

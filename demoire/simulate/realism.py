@@ -23,14 +23,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import numpy as np
-from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
+from demoire.plots import Chart
 from demoire.simulate.pairs import Scene
 
 _WINDOW = 128  # px
@@ -162,8 +159,8 @@ def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
 
     Raises UsageError where the file cannot be written.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True)
-    for axis, plane in zip(axes, ("luma", "chroma"), strict=True):
+    chart = Chart(1, 2, (5.5, 4.5), share_y=True)
+    for axis, plane in zip(chart.panels[0], ("luma", "chroma"), strict=True):
         for name, found in sets.items():
             label, width = f"{name} ({found.windows} windows)", 3.0 if name == "real" else 1.4
             axis.loglog(
@@ -174,14 +171,11 @@ def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("energy an octave, (1/255)²")
-    axes[0].legend()
-    figure.tight_layout()
+    chart.panel(0, 0).set_ylabel("energy an octave, (1/255)²")
+    chart.panel(0, 0).legend()
     try:
-        figure.savefig(path, format="png", dpi=90)
+        chart.save(path)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written ({error.strerror}); choose another place."
         ) from error
-    finally:
-        plt.close(figure)

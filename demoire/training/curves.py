@@ -9,12 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
 from demoire.files import whole_file
+from demoire.plots import Chart
 
 CurveRow = dict[str, float]
 _NOT_DRAWN = {"step", "seconds"}
@@ -45,21 +41,16 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def draw_png(rows: Sequence[CurveRow], path: Path) -> None:
     """Draw every column but the step over the step, one below the other."""
     columns = [name for name in _columns(rows) if name not in _NOT_DRAWN]
-    figure, axes = plt.subplots(
-        len(columns), 1, figsize=(8, 2.2 * len(columns)), sharex=True, squeeze=False
-    )
-    for axis, name in zip(axes[:, 0], columns, strict=True):
+    chart = Chart(len(columns), 1, (8, 2.2), share_x=True)
+    for axis, name in zip(chart.panels[:, 0], columns, strict=True):
         having = [row for row in rows if name in row]
         steps = [row["step"] for row in having]
         values = [row[name] for row in having]
         axis.plot(steps, values, linewidth=1.2)
         axis.set_ylabel(name)
         axis.grid(alpha=0.3)
-    axes[-1, 0].set_xlabel("step")
-    figure.tight_layout()
-    with whole_file(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=90)
-    plt.close(figure)
+    chart.panel(-1, 0).set_xlabel("step")
+    chart.save(path)
 
 
 def write_events(rows: Sequence[CurveRow], folder: Path) -> None:

@@ -6,13 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-from demoire.files import whole_file
+from demoire.plots import Chart
 from demoire.training.config import SearchOptions, SearchRange
 from demoire.training.curves import write_csv
 
@@ -79,10 +75,8 @@ def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pat
     scored = [trial for trial in trials if trial.score is not None]
     floor = _floor([trial.score for trial in scored if trial.score is not None])
     best = best_of(trials)
-    figure, axes = plt.subplots(
-        1, 1 + len(space), figsize=(3.2 * (1 + len(space)), 3.2), sharey=True, squeeze=False
-    )
-    for axis, name in zip(axes[0], (None, *space), strict=True):
+    chart = Chart(1, 1 + len(space), (3.2, 3.2), share_y=True)
+    for axis, name in zip(chart.panels[0], (None, *space), strict=True):
         axis.set_xlabel("kMAC per pixel" if name is None else name)
         options = None if name is None else space[name]
         if isinstance(options, list):
@@ -96,11 +90,8 @@ def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pat
             x = options.index(value) if isinstance(options, list) else value
             _draw_trial(axis, x, trial, is_best=trial == best, floor=floor)
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("score (grey: given up)")
-    figure.tight_layout()
-    with whole_file(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=90)
-    plt.close(figure)
+    chart.panel(0, 0).set_ylabel("score (grey: given up)")
+    chart.save(path)
 
 
 def _draw_trial(axis: Any, x: Any, trial: Trial, *, is_best: bool, floor: float) -> None:
