@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from demoire.files import write_whole
-from demoire.models.weights import INDEX, SHIPPED_FOLDER, Weights, find_weights, read_index
+from demoire.models.weights import INDEX, SHIPPED_FOLDER, Weights, find_weights, shipped_files
 
 
 def ship_weights(path: Path, name: str, folder: Path = SHIPPED_FOLDER) -> Weights:
@@ -31,14 +31,14 @@ def ship_weights(path: Path, name: str, folder: Path = SHIPPED_FOLDER) -> Weight
     folder.mkdir(parents=True, exist_ok=True)
     file = name + path.suffix
     write_whole(folder / file, path.read_bytes())
-    entries = {known: asdict(entry) for known, entry in read_index(folder).items()}
+    entries = {known: asdict(entry) for known, entry in shipped_files(folder).items()}
     entries[name] = {"file": file, "sha256": weights.digest}
     text = json.dumps(entries, indent=1, sort_keys=True) + "\n"
     write_whole(folder / INDEX, text.encode())
     return find_weights(str(folder / file))
 
 
-def main() -> None:
+def _main() -> None:
     """Ship the file that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, help="the weights file")
@@ -48,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

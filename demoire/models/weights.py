@@ -59,7 +59,7 @@ class ShippedFile:
 _INDEX_ENTRIES = TypeAdapter(dict[str, ShippedFile])
 
 
-def read_index(folder: Path) -> dict[str, ShippedFile]:
+def shipped_files(folder: Path) -> dict[str, ShippedFile]:
     """The weights that a folder's index lists, by name; none where there is no index."""
     index = folder / INDEX
     if not index.is_file():
@@ -69,7 +69,7 @@ def read_index(folder: Path) -> dict[str, ShippedFile]:
 
 def shipped_weights() -> tuple[str, ...]:
     """The names of the weights that come with the package."""
-    return tuple(sorted(read_index(SHIPPED_FOLDER)))
+    return tuple(sorted(shipped_files(SHIPPED_FOLDER)))
 
 
 def find_weights(name_or_path: str) -> Weights:
@@ -82,7 +82,7 @@ def find_weights(name_or_path: str) -> Weights:
         WeightsError: There is no such file, a shipped file was altered, or the file is damaged or
             of another format.
     """
-    shipped = read_index(SHIPPED_FOLDER).get(name_or_path)
+    shipped = shipped_files(SHIPPED_FOLDER).get(name_or_path)
     if shipped is None:
         path = Path(name_or_path)
         name = path.stem

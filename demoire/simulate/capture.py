@@ -5,8 +5,7 @@ The three simulators differ in how moiré arises; what happens afterwards is sha
 so that the target differs from the input by the moiré, the noise and the compression alone, never
 by geometry or tone.
 
-All light is float32, (H, W, 3), RGB, 0..1 unless it clips; linear, but for the
-scanner's. About 12 ms for a patch of 256 px on one core.
+About 12 ms for a patch of 256 px on one core.
 """
 
 from dataclasses import dataclass
@@ -15,20 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Light = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels
 
-_LUT_SIZE = 4096
+_LUT_SIZE = 4096  # entries of the tone curve
 _MOST_ENLARGED = 2.0  # times, of a scene smaller than its crop
+_RAW_WHITE = 32768  # in 16 bits: what the sensor gives for light 1, with one stop above it
 
+# IEC 61966-2-1, "sRGB": a straight line near black, and a power above it.
+_CODES = np.arange(256) / 255
 _SRGB_TO_LINEAR = np.where(
-    np.arange(256) / 255 <= 0.04045,
-    np.arange(256) / 255 / 12.92,
-    ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4,
+    _CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
 
-# OpenCV's name, taken from the second row's second pair, then the channel at (0, 0), (0, 1), (1,
-# 0), (1, 1)
+# The four ways to lay a Bayer mosaic, with the channel (R, G, B) of the sensor's pixels at (0, 0),
+# (0, 1), (1, 0) and (1, 1). OpenCV names them after the second row's second and third pixel.
 _BAYER = (
     ("BG", (0, 1, 1, 2)),
     ("GB", (1, 0, 2, 1)),
@@ -37,16 +36,11 @@ _BAYER = (
 )
 
 
-def to_linear(scene: Picture) -> Light:
-    """sRGB bytes (H, W, 3) to linear light 0..1 by IEC 61966-2-1."""
-    return _SRGB_TO_LINEAR[scene]
-
-
 @dataclass(frozen=True)
 class Development:
     """One drawn set of camera and software settings."""
 
-    # which of the four Bayer layouts; None for a sensor with three colours at each pixel
+    # Which of the four Bayer layouts; None for a sensor with three colours at each pixel.
     bayer: int | None
     edge_aware: bool  # demosaic by OpenCV's edge-aware method, else bilinear
     shot_noise: float  # variance per unit of light
@@ -57,66 +51,212 @@ class Development:
     tone: NDArray[np.float32]  # light to sRGB 0..1, table of 4096
     sharpen: float  # unsharp mask amount
     sharpen_sigma: float
-    # OpenCV interpolation for the picture with moiré; the target is always area-averaged
+    # OpenCV's interpolation for the picture with moiré; the target is always area-averaged.
     resampling: int
     jpeg: tuple[tuple[int, bool], ...]  # (quality, chroma at half size) of each JPEG on the way
 
 
+def to_linear(scene: Scene) -> Light:
+    """sRGB bytes (H, W, 3) to linear light 0..1.
+
+    References:
+        IEC 61966-2-1.
+    """
+    return _SRGB_TO_LINEAR[scene]
+
+
 def draw_development(rng: np.random.Generator, *, scanner: bool = False) -> Development:
-    """Draw settings of a phone or camera, or of a flatbed scanner: three colours a pixel, little
-    noise, and light that is sRGB-encoded already (see halftone.py)."""
+    """Draw the settings of a phone or camera, or of a flatbed scanner.
+
+    A scanner sees three colours at each pixel, has little noise, and gets light that is
+    sRGB-encoded already (see `halftone`).
+    """
+    # Every call draws from the generator, so their order is part of what a seed means.
     contrast = rng.uniform(-0.12, 0.3)
     gamma = float(np.exp(rng.normal(0, 0.12)))
     black = rng.uniform(0, 0.03)
-    light = np.linspace(0, 1, _LUT_SIZE)
-    srgb = (
-        light
-        if scanner
-        else np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    )
-    encoded = srgb**gamma
-    curve = encoded + contrast * (encoded - 0.5) * encoded * (1 - encoded) * 4
-    quality = [int(rng.integers(55, 98)) for _ in range(int(rng.choice([0, 1, 1, 1, 2])))]
+    jpeg_count = int(rng.choice([0, 1, 1, 1, 2]))
+    qualities = [int(rng.integers(55, 98)) for _ in range(jpeg_count)]
     return Development(
-        bayer=None if scanner or rng.random() < 0.1 else int(rng.integers(4)),
+        bayer=_draw_mosaic(rng, scanner=scanner),
         edge_aware=bool(rng.random() < 0.5),
         shot_noise=float(rng.uniform(0, 2e-4 if scanner else 8e-4)),
         read_noise=float(rng.uniform(0, 0.002 if scanner else 0.005)),
-        denoise=float(rng.choice([0, 0, 0.6, 1.0, 1.6])) if not scanner else 0.0,
+        denoise=0.0 if scanner else float(rng.choice([0, 0, 0.6, 1.0, 1.6])),
         vignette=0.0 if scanner else float(rng.choice([0, rng.uniform(0, 0.35)])),
-        gains=tuple(np.exp(rng.normal(0, 0.04, 3)).tolist()),
-        tone=np.clip(black + (1 - black) * curve, 0, 1).astype(np.float32),
+        gains=_draw_gains(rng),
+        tone=_tone_curve(contrast, gamma, black, is_encoded=scanner),
         sharpen=float(rng.choice([0, rng.uniform(0.1, 1.2)])),
         sharpen_sigma=float(rng.uniform(0.6, 1.5)),
         resampling=int(
             rng.choice([cv2.INTER_AREA, cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC])
         ),
-        jpeg=tuple((q, bool(rng.random() < 0.7)) for q in quality),
+        jpeg=tuple((quality, bool(rng.random() < 0.7)) for quality in qualities),
     )
 
 
 def draw_shrink(rng: np.random.Generator) -> float:
-    """How much smaller than the sensor the file is: 1 for half of all, else 0.4 to 1 (nobody stores
-    all pixels).
+    """How much smaller than the sensor the file is: 1 for half of all, else 0.4 to 1.
+
+    Many a picture is stored smaller than it was taken.
     """
-    return 1.0 if rng.random() < 0.5 else float(rng.uniform(0.4, 1.0))
+    if rng.random() < 0.5:
+        return 1.0
+    return float(rng.uniform(0.4, 1.0))
 
 
-def _mosaic(light: Light, layout: int) -> NDArray[np.float32]:
+def pattern_strength(
+    with_moire: Light, without: Light, size: int, development: Development
+) -> float:
+    """What the pattern alone changes after the same sensor without noise.
+
+    Args:
+        with_moire: As for `develop`.
+        without: As for `develop`.
+        size: px.
+        development: The camera.
+
+    Returns:
+        RMS difference in units of 1/255 sRGB.
+    """
+    pictures = []
+    for light in (with_moire, without):
+        seen = _sensor(light, development, noise=None)
+        picture = _finish(seen, development, size, development.resampling)
+        pictures.append(np.clip(picture, 0, 1))
+    pattern, plain = pictures
+    return 255 * float(np.sqrt(np.mean((pattern - plain) ** 2)))
+
+
+def develop(
+    with_moire: Light, without: Light, size: int, development: Development, rng: np.random.Generator
+) -> tuple[SrgbPixels, SrgbPixels]:
+    """Take the light of one scene, with the pattern and without it, to two pictures.
+
+    Args:
+        with_moire: (S, S, 3) with S >= size.
+        without: The same shape.
+        size: Side of the pictures, px.
+        development: The camera.
+        rng: Draws the noise.
+
+    Returns:
+        The picture with moiré (sensor, noise, JPEG) and the target (no mosaic, no noise, no JPEG;
+        the same tone, geometry and sharpening), each (size, size, 3).
+    """
+    noise = rng.standard_normal(with_moire.shape, dtype=np.float32)
+    seen = _sensor(with_moire, development, noise)
+    picture = _finish(seen, development, size, development.resampling)
+    target = _finish(without, development, size, cv2.INTER_AREA)
+    return _compress(_to_bytes(picture), development), _to_bytes(target)
+
+
+def expose(
+    without: Light, size: int, development: Development, rng: np.random.Generator
+) -> SrgbPixels:
+    """Photograph light that holds no pattern: a clean picture from the same camera."""
+    noise = rng.standard_normal(without.shape, dtype=np.float32)
+    seen = _sensor(without, development, noise)
+    picture = _finish(seen, development, size, cv2.INTER_AREA)
+    return _compress(_to_bytes(picture), development)
+
+
+def crop_scene(
+    scene: Scene, side: int, rng: np.random.Generator, *, least: float = 0.4
+) -> SrgbPixels:
+    """A square crop of `side` px out of a scene of any size.
+
+    The crop shows `least` to 1 of the scene's shorter side, or the scene at 1:1. A scene that is
+    smaller than the crop is enlarged up to twofold, and what is missing then is mirrored. Enlarged
+    to any size it would be so soft that a blur could do no harm, which no camera's picture is.
+    """
+    short = min(scene.shape[:2])
+    # At least `side` px where the scene has as many, so that nothing is enlarged without need.
+    wanted = max(int(short * rng.uniform(least, 1.0)), min(side, short))
+    extent = min(short, wanted)
+    if extent < side:
+        extent = round(side / rng.uniform(1, _MOST_ENLARGED))
+        below = max(0, extent - scene.shape[0])
+        beside = max(0, extent - scene.shape[1])
+        scene = cv2.copyMakeBorder(scene, 0, below, 0, beside, cv2.BORDER_REFLECT)
+    height, width = scene.shape[:2]
+    top = int(rng.integers(height - extent + 1))
+    left = int(rng.integers(width - extent + 1))
+    crop = scene[top : top + extent, left : left + extent]
+    if extent == side:
+        return crop
+    interpolation = cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC
+    return cv2.resize(crop, (side, side), interpolation=interpolation)
+
+
+def _draw_mosaic(rng: np.random.Generator, *, scanner: bool) -> int | None:
+    if scanner or rng.random() < 0.1:
+        return None
+    return int(rng.integers(len(_BAYER)))
+
+
+def _draw_gains(rng: np.random.Generator) -> tuple[float, float, float]:
+    red, green, blue = np.exp(rng.normal(0, 0.04, 3)).tolist()
+    return red, green, blue
+
+
+def _tone_curve(
+    contrast: float, gamma: float, black: float, *, is_encoded: bool
+) -> NDArray[np.float32]:
+    """A table from light 0..1 to sRGB 0..1: gamma, an S-shaped contrast, and a raised black."""
+    light = np.linspace(0, 1, _LUT_SIZE)
+    if is_encoded:
+        srgb = light
+    else:
+        # The inverse of `_SRGB_TO_LINEAR`.
+        srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    encoded = srgb**gamma
+    curve = encoded + contrast * (encoded - 0.5) * encoded * (1 - encoded) * 4
+    return np.clip(black + (1 - black) * curve, 0, 1).astype(np.float32)
+
+
+def _sensor(light: Light, development: Development, noise: NDArray[np.float32] | None) -> Light:
+    """What the sensor's pixels make of light, in three colours at each pixel.
+
+    Args:
+        light: What falls on it.
+        development: The camera.
+        noise: Of unit variance, of the light's shape; None for a sensor without noise.
+    """
+    if development.bayer is None:
+        seen: NDArray[np.float32] = light
+    else:
+        seen = _mosaic(light, development.bayer)
+        if noise is not None:
+            noise = noise[..., 0]
+    if noise is not None:
+        # The variance of shot noise grows with the light; that of read noise is always there.
+        variance = development.shot_noise * np.maximum(seen, 0) + development.read_noise**2
+        seen = np.add(seen, np.sqrt(variance) * noise, dtype=np.float32)
+    if development.bayer is not None:
+        seen = _demosaic(seen, development)
+    if development.denoise:
+        seen = _smooth_chroma(seen, development.denoise)
+    return seen
+
+
+def _mosaic(light: Light, layout: int) -> Plane:
     """What a Bayer sensor sees: one colour at each pixel, (H, W)."""
     raw = np.empty(light.shape[:2], np.float32)
-    for place, channel in enumerate(_BAYER[layout][1]):
-        raw[place // 2 :: 2, place % 2 :: 2] = light[place // 2 :: 2, place % 2 :: 2, channel]
+    _, channels = _BAYER[layout]
+    for number, channel in enumerate(channels):
+        row, column = divmod(number, 2)
+        raw[row::2, column::2] = light[row::2, column::2, channel]
     return raw
 
 
-def _demosaic(raw: NDArray[np.float32], development: Development) -> Light:
+def _demosaic(raw: Plane, development: Development) -> Light:
     assert development.bayer is not None
-    code = f"COLOR_Bayer{_BAYER[development.bayer][0]}2RGB" + (
-        "_EA" if development.edge_aware else ""
-    )
-    bits = np.clip(raw * 32768 + 0.5, 0, 65535).astype(np.uint16)
-    return cv2.demosaicing(bits, getattr(cv2, code)).astype(np.float32) / 32768
+    layout, _ = _BAYER[development.bayer]
+    method = "_EA" if development.edge_aware else ""
+    code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
+    bits = np.clip(raw * _RAW_WHITE + 0.5, 0, 65535).astype(np.uint16)
+    return cv2.demosaicing(bits, code).astype(np.float32) / _RAW_WHITE
 
 
 def _smooth_chroma(light: Light, sigma: float) -> Light:
@@ -124,128 +264,40 @@ def _smooth_chroma(light: Light, sigma: float) -> Light:
     return luma + cv2.GaussianBlur(light - luma, (0, 0), sigma)
 
 
-def _sensor(light: Light, development: Development, noise: NDArray[np.float32] | None) -> Light:
-    seen = light if development.bayer is None else _mosaic(light, development.bayer)
-    if noise is not None:
-        spread: Light = np.sqrt(
-            development.shot_noise * np.maximum(seen, 0) + development.read_noise**2
-        )
-        seen = np.add(
-            seen, spread * (noise if development.bayer is None else noise[..., 0]), dtype=np.float32
-        )
-    colours = seen if development.bayer is None else _demosaic(seen, development)
-    return _smooth_chroma(colours, development.denoise) if development.denoise else colours
+def _finish(light: Light, development: Development, size: int, resampling: int) -> Light:
+    """Vignetting, white balance, tone, resizing and sharpening: light to sRGB 0..1.
 
-
-def _finish(
-    light: Light, development: Development, size: int, resampling: int
-) -> NDArray[np.float32]:
-    """Vignetting, white balance, tone, resizing and sharpening: linear light to sRGB 0..1, (size,
-    size, 3).
+    Returns:
+        (size, size, 3); sharpening may leave 0..1.
     """
     if development.vignette:
         axis = np.linspace(-1, 1, light.shape[0], dtype=np.float32) ** 2
-        light = (
-            light * (1 - development.vignette * 0.5 * (axis[:, None] + axis[None, :]))[..., None]
-        )
+        far = axis[:, None] + axis[None, :]  # squared distance from the centre, 2 in the corners
+        light = light * (1 - development.vignette * 0.5 * far)[..., None]
     index = light * (np.asarray(development.gains, np.float32) * np.float32(_LUT_SIZE - 1))
     np.clip(index, 0, _LUT_SIZE - 1, out=index)
     picture = development.tone[(index + np.float32(0.5)).astype(np.int32)]
     if picture.shape[0] != size:
         picture = cv2.resize(picture, (size, size), interpolation=resampling)
     if development.sharpen:
-        picture = picture + development.sharpen * (
-            picture - cv2.GaussianBlur(picture, (0, 0), development.sharpen_sigma)
-        )
+        blurred = cv2.GaussianBlur(picture, (0, 0), development.sharpen_sigma)
+        picture = picture + development.sharpen * (picture - blurred)
     return picture
 
 
-def _to_bytes(picture: NDArray[np.float32]) -> Picture:
+def _to_bytes(picture: Light) -> SrgbPixels:
     return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
-def _compress(picture: Picture, development: Development) -> Picture:
-    for quality, half_chroma in development.jpeg:
-        sampling = (
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-            if half_chroma
-            else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        )
+def _compress(picture: SrgbPixels, development: Development) -> SrgbPixels:
+    """Write the picture as JPEG and read it again, as often as it was on its way."""
+    for quality, has_half_chroma in development.jpeg:
+        sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        if has_half_chroma:
+            sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
         options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+        # OpenCV has the channels the other way round.
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], options)
-        picture = np.ascontiguousarray(
-            np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1]
-        )
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+        picture = np.ascontiguousarray(decoded[..., ::-1])
     return picture
-
-
-def pattern_strength(
-    with_moire: Light, without: Light, size: int, development: Development
-) -> float:
-    """RMS difference that the pattern alone makes after the same sensor without noise, in units of
-    1/255 sRGB.
-
-    Light and size as for `develop`.
-    """
-    pattern, plain = (
-        _finish(_sensor(light, development, None), development, size, development.resampling)
-        for light in (with_moire, without)
-    )
-    difference = np.clip(pattern, 0, 1) - np.clip(plain, 0, 1)
-    return 255 * float(np.sqrt(np.mean(difference**2)))
-
-
-def develop(
-    with_moire: Light, without: Light, size: int, development: Development, rng: np.random.Generator
-) -> tuple[Picture, Picture]:
-    """Take the same scene's light, with the pattern and without it, to two sRGB pictures of `size`
-    px.
-
-    Both inputs are (S, S, 3) linear light with S >= size. Returns the picture with moiré (sensor,
-    noise, JPEG) and the target (no sensor mosaic, no noise, no JPEG; same tone, geometry and
-    sharpening).
-    """
-    noise = rng.standard_normal(with_moire.shape, dtype=np.float32)
-    picture = _finish(
-        _sensor(with_moire, development, noise), development, size, development.resampling
-    )
-    target = _finish(without, development, size, cv2.INTER_AREA)
-    return _compress(_to_bytes(picture), development), _to_bytes(target)
-
-
-def expose(
-    without: Light, size: int, development: Development, rng: np.random.Generator
-) -> Picture:
-    """Photograph light that holds no pattern: what a clean picture from the same camera looks
-    like.
-    """
-    noise = rng.standard_normal(without.shape, dtype=np.float32)
-    picture = _finish(_sensor(without, development, noise), development, size, cv2.INTER_AREA)
-    return _compress(_to_bytes(picture), development)
-
-
-def crop_scene(
-    scene: Picture, side: int, rng: np.random.Generator, *, least: float = 0.4
-) -> Picture:
-    """A square crop of `side` px out of a scene of any size, shown at `least` to 1 of its full
-    extent or 1:1.
-
-    A scene that is smaller than the crop is enlarged up to twofold, and what is missing then is
-    mirrored: enlarged to any size it would be so soft that a blur could do no harm, which no
-    camera's picture is.
-    """
-    short = min(scene.shape[:2])
-    extent = min(short, max(int(short * rng.uniform(least, 1.0)), min(side, short)))
-    if extent < side:
-        extent = round(side / rng.uniform(1, _MOST_ENLARGED))
-        missing = [max(0, extent - length) for length in scene.shape[:2]]
-        scene = cv2.copyMakeBorder(scene, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT)
-    height, width = scene.shape[:2]
-    top = int(rng.integers(height - extent + 1))
-    left = int(rng.integers(width - extent + 1))
-    crop = scene[top : top + extent, left : left + extent]
-    if extent == side:
-        return crop
-    return cv2.resize(
-        crop, (side, side), interpolation=cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC
-    )

@@ -1,139 +1,118 @@
 """Scans of halftone print: dots of ink that beat with each other and with the scanner's grid.
 
-A scene is separated into cyan, magenta, yellow and black, each screened at its own angle and ruling
-(or by a stochastic screen), printed with dot gain and misregistration on paper with grain and
-show-through, and scanned at 150 to 600 dpi. The target is what the same inks would give with no
-dots at all: by the Neugebauer equations with Demichel's weights the mean of independent screens is
-the product of their mean transmissions, so tone and colour agree by construction. Reflectance is
-kept in sRGB's encoding throughout: light scatters in paper, and means of reflectance to the power
-1/n with n about 2 are what prints really show (Yule and Nielsen 1951). So a cleaned scan keeps the
-scan's local mean. Prepress gives a picture one and a half to two samples for each period of the
-screen (the "quality factor"), so a coarse screen seldom shows a fine picture, and the target of
-such a scan is as soft as what was printed. Some 25 ms for a patch of 256 px on one core.
+A scene is separated into cyan, magenta, yellow and black. Each is screened at its own angle and
+ruling (or by a stochastic screen), printed with dot gain and misregistration on paper with grain
+and show-through, and scanned at 150 to 600 dpi.
+
+The target is what the same inks would give with no dots at all. Where the screens of the inks are
+independent, the areas of their overprints are products of their coverages (Demichel), and the mean
+reflectance is the mean over these areas (Neugebauer). Together these say that the mean of the print
+is the product of the inks' mean transmissions, so tone and colour agree by construction.
+Reflectance is kept in sRGB's encoding throughout: light scatters in paper, and means of reflectance
+to the power 1/n with n about 2 are what prints really show (Yule and Nielsen). So a cleaned scan
+keeps the scan's local mean.
+
+Prepress gives a picture one and a half to two samples for each period of the screen (the "quality
+factor"). A coarse screen therefore seldom shows a fine picture, and the target of such a scan is as
+soft as what was printed. Some 25 ms for a patch of 256 px on one core.
+
+References:
+    Demichel: "Le procédé", 1924. Neugebauer: "Die theoretischen Grundlagen des
+    Mehrfarbenbuchdrucks", Zeitschrift für wissenschaftliche Photographie, 1937.
+    Yule, Nielsen: "The penetration of light into paper and its effect on halftone reproduction",
+    TAGA Proceedings, 1951.
+    Ulichney: "Digital Halftoning", MIT Press, 1987 (spot functions, blue noise).
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from demoire.simulate.capture import (
-    Development,
-    Light,
-    Picture,
-    crop_scene,
-    draw_development,
-    draw_shrink,
-)
+from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels
+from demoire.simulate.capture import Development, crop_scene, draw_development, draw_shrink
 
-_LEVELS = 1024
-# What each ink lets through in R, G, B, sRGB-encoded: cyan, magenta, yellow, black of common offset
-# inks.
+_LEVELS = 1024  # entries of tables over tones
+
+# What each ink lets through in R, G, B, sRGB-encoded: cyan, magenta, yellow and black of common
+# offset inks.
 _INKS = np.array(
     [[0.0, 0.62, 0.88], [0.85, 0.1, 0.5], [0.98, 0.92, 0.1], [0.13, 0.13, 0.13]], np.float32
 )
-_CLASSIC_ANGLES = (15.0, 75.0, 0.0, 45.0)  # cyan, magenta, yellow, black
+_BLACK = 3  # its index
+_CLASSIC_ANGLES = (15.0, 75.0, 0.0, 45.0)  # degrees, in the order of the inks
+_LUMA = np.array([0.3, 0.59, 0.11], np.float32)
+_LETTERS = (*range(97, 123), *range(65, 91), 32, 32, 32, 44, 46)  # codes; spaces are frequent
+_NOISE_SIDE = 192  # samples, of the patch that a stochastic screen repeats
 
-Plane = NDArray[np.float32]  # (H, W)
-# (3, H, W): colours apart, where each pass over one plane stays in the cache
-Planes = NDArray[np.float32]
-
-
-def _spot_values(cos_u: Plane, cos_v: Plane, shape: str) -> Plane:
-    """The spot function, 0..1: the order in which a cell fills with ink."""
-    if shape == "line":
-        return np.divide(1 - cos_u, 2, dtype=np.float32)
-    squeeze = 0.6 if shape == "elliptic" else 1.0
-    return np.divide(1 + squeeze - cos_u - squeeze * cos_v, 2 + 2 * squeeze, dtype=np.float32)
-
-
-def _equaliser(shape: str) -> Plane:
-    """Table from spot value to the share of the cell below it, so that a tint of c inks exactly c
-    of the area.
-    """
-    phase = 2 * np.pi * (np.arange(128) + 0.5) / 128
-    values = _spot_values(np.cos(phase)[None, :], np.cos(phase)[:, None], shape) + np.zeros(
-        (128, 128)
-    )
-    share = np.searchsorted(np.sort(values.ravel()), np.linspace(0, 1, _LEVELS)) / values.size
-    return share.astype(np.float32)
-
-
-_EQUALISERS = {shape: _equaliser(shape) for shape in ("round", "elliptic", "line")}
-
-
-def _wave(side: int, angle: float, period: float, phase: float) -> Plane:
-    """cos of a plane wave on a (side, side) grid, by the addition theorem: two outer products, no
-    per-pixel cosine.
-    """
-    step = 2 * np.pi / period
-    along = step * np.cos(angle) * np.arange(side) + phase
-    down = step * np.sin(angle) * np.arange(side)
-    pairs = (
-        np.stack([np.cos(down), -np.sin(down)], axis=1),
-        np.stack([np.cos(along), np.sin(along)]),
-    )
-    wave: Plane = pairs[0].astype(np.float32) @ pairs[1].astype(np.float32)
-    return wave
-
-
-def _am_screen(
-    side: int, period: float, angle: float, shape: str, rng: np.random.Generator
-) -> Plane:
-    """Thresholds 0..1 of an amplitude-modulated screen; `period` in samples, `angle` in radians."""
-    phase = rng.uniform(0, 2 * np.pi, 2)
-    values = _spot_values(
-        _wave(side, angle, period, phase[0]),
-        _wave(side, angle + np.pi / 2, period, phase[1]),
-        shape,
-    )
-    return _EQUALISERS[shape][(np.clip(values, 0, 1) * (_LEVELS - 1)).astype(np.int32)]
-
-
-def _fm_screen(side: int, grain: float, rng: np.random.Generator) -> Plane:
-    """Thresholds of a stochastic screen: noise without its low frequencies, made uniform by
-    rank.
-    """
-    tile = 192
-    noise = rng.standard_normal((tile, tile)).astype(np.float32)
-    wrapped = np.tile(noise, (2, 2))
-    fine = cv2.GaussianBlur(wrapped, (0, 0), grain * 0.4) - cv2.GaussianBlur(
-        wrapped, (0, 0), grain * 1.2
-    )
-    fine = fine[tile // 2 : tile // 2 + tile, tile // 2 : tile // 2 + tile]
-    rank = np.empty(tile * tile, np.float32)
-    rank[np.argsort(fine, axis=None)] = np.linspace(0, 1, tile * tile, dtype=np.float32)
-    repeats = -(-side // tile)
-    return np.tile(rank.reshape(tile, tile), (repeats, repeats))[:side, :side]
+# (3, H, W): with the colours apart, each pass over one plane stays in the cache.
+_Planes: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Print:
-    """One drawn printing process."""
+    """One drawn printing process. Lengths are in samples of the simulated sheet."""
 
-    period: float  # of the screen ruling, in samples
-    angles: tuple[float, float, float, float]  # radians
+    period: float  # of the screen ruling
+    angles: tuple[float, ...]  # radians, of each ink
     shape: str  # "round", "elliptic", "line" or "stochastic"
     gain: float  # dot gain at a tint of one half
     black: float  # share of the common grey printed with black (grey component replacement)
     monochrome: bool
-    register: NDArray[np.float64]  # misregistration of each ink, samples, (4, 2)
+    register: NDArray[np.float64]  # misregistration of each ink, (4, 2)
     softness: float  # of the dot's edge, in units of coverage
     quality: float  # samples of the printed picture to a period of the screen, along each side
 
 
+def scan_print(
+    scene: Scene, size: int, rng: np.random.Generator
+) -> tuple[Light, Light, Development]:
+    """Print a scene as a halftone and scan it.
+
+    Args:
+        scene: (h, w, 3).
+        size: Side of the picture to be, px.
+        rng: Decides everything else.
+
+    Returns:
+        The light on the sensor with dots and with the same inks in continuous tone, each (S, S, 3)
+        sRGB-encoded with S >= size, and the drawn settings for `capture.develop`.
+    """
+    development = draw_development(rng, scanner=True)
+    shrink = draw_shrink(rng)
+    side = 2 * round(size / shrink / 2)
+    # What is shrunk afterwards needs no further samples to be free of the simulation's own aliasing.
+    oversampling = 2 if shrink > 0.75 else 1
+    fine_side = side * oversampling
+    process = _draw_print(oversampling, rng)
+    original = _as_supplied(crop_scene(scene, side, rng), fine_side, process)
+    sheet = _paper(fine_side, rng)
+    if rng.random() < 0.3:
+        sheet *= _show_through(scene, fine_side, rng)
+    dots, tone = _print_inks(sheet, original, process, rng)
+    if rng.random() < 0.35:
+        lettering = 1 - np.float32(0.87) * _draw_lettering(fine_side, oversampling, rng)
+        dots = dots * lettering
+        tone = tone * lettering
+    blur = rng.uniform(0.3, 0.8) * oversampling  # the scanner's lens
+    return _scanned(dots, side, blur), _scanned(tone, side, blur), development
+
+
 def _draw_print(oversampling: int, rng: np.random.Generator) -> Print:
-    period = float(
-        np.clip(rng.choice([150, 200, 300, 300, 400, 600]) / rng.uniform(65, 200), 1.6, 9.0)
-    )
-    tilt = np.deg2rad(rng.normal(0, 1.5) if rng.random() < 0.8 else rng.uniform(0, 90))
-    classic = np.deg2rad(_CLASSIC_ANGLES) if rng.random() < 0.7 else rng.uniform(0, np.pi / 2, 4)
-    period *= oversampling
+    # Every call draws from the generator, so their order is part of what a seed means.
+    dpi = rng.choice([150, 200, 300, 300, 400, 600])
+    lpi = rng.uniform(65, 200)
+    period = float(np.clip(dpi / lpi, 1.6, 9.0)) * oversampling
+    is_straight = rng.random() < 0.8
+    tilt = np.deg2rad(rng.normal(0, 1.5) if is_straight else rng.uniform(0, 90))
+    is_classic = rng.random() < 0.7
+    angles = np.deg2rad(_CLASSIC_ANGLES) if is_classic else rng.uniform(0, np.pi / 2, 4)
     return Print(
         period=period,
-        angles=tuple((classic + tilt).tolist()),
+        angles=tuple((angles + tilt).tolist()),
         shape=str(
             rng.choice(["round", "elliptic", "line", "stochastic"], p=[0.55, 0.25, 0.08, 0.12])
         ),
@@ -142,145 +121,219 @@ def _draw_print(oversampling: int, rng: np.random.Generator) -> Print:
         monochrome=bool(rng.random() < 0.3),
         register=rng.normal(0, 0.5 * oversampling, (4, 2)),
         softness=float(np.clip(2.2 / period, 0.12, 0.7)),
-        quality=float(rng.uniform(1.25, 2.5)) if rng.random() < 0.8 else np.inf,
+        quality=_draw_quality(rng),
     )
 
 
-def _as_supplied(scene: Picture, side: int, process: Print) -> Picture:
+def _draw_quality(rng: np.random.Generator) -> float:
+    """Samples to a period; some pictures are printed from more samples than the screen can show."""
+    if rng.random() < 0.8:
+        return float(rng.uniform(1.25, 2.5))
+    return np.inf
+
+
+def _as_supplied(scene: Scene, side: int, process: Print) -> SrgbPixels:
     """The picture with the samples that prepress gives it, on a (side, side) grid."""
     samples = round(min(scene.shape[0], side * process.quality / process.period))
     fewer = cv2.resize(scene, (samples, samples), interpolation=cv2.INTER_AREA)
     return cv2.resize(fewer, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
-def _separate(scene: Picture, process: Print) -> list[Plane]:
-    """Ink amounts 0..1 for cyan, magenta, yellow, black, with the dot gain in them."""
+def _print_inks(
+    sheet: _Planes, original: SrgbPixels, process: Print, rng: np.random.Generator
+) -> tuple[_Planes, _Planes]:
+    """The sheet with the inks printed as dots, and with the same inks in continuous tone.
+
+    An ink lets `1 - absorbed * coverage` of the light through, and inks one upon another multiply.
+    In continuous tone the coverage is the dots' mean coverage.
+    """
+    side = len(original)
+    dots = sheet
+    tone = sheet.copy()
+    for ink, amount in enumerate(_separate(original, process)):
+        if process.monochrome and ink != _BLACK:
+            continue
+        amount = _shifted(amount, process.register[ink])
+        if process.shape == "stochastic":
+            threshold = _fm_screen(side, 0.4 * process.period, rng)
+        else:
+            threshold = _am_screen(side, process.period, process.angles[ink], process.shape, rng)
+        covered, mean = _inked(amount, threshold, process.softness)
+        for channel, absorbed in enumerate(1 - _INKS[ink]):
+            dots[channel] *= 1 - absorbed * covered
+            tone[channel] *= 1 - absorbed * mean
+    return dots, tone
+
+
+def _separate(scene: SrgbPixels, process: Print) -> list[Plane]:
+    """Ink amounts 0..1 for cyan, magenta, yellow and black, with the dot gain in them.
+
+    Where all three colours would be printed, their common part is grey. Black takes a share of it
+    (grey component replacement), and the colours then print what is left on what black leaves open.
+    """
     ink = 1 - scene.astype(np.float32) / 255
     if process.monochrome:
-        grey = ink @ np.array([0.3, 0.59, 0.11], np.float32)
-        planes = [np.zeros_like(grey)] * 3 + [grey]
+        grey = ink @ _LUMA
+        nothing = np.zeros_like(grey)
+        planes = [nothing, nothing, nothing, grey]
     else:
-        colours = cv2.split(ink)
-        common = np.float32(process.black) * np.minimum(
-            np.minimum(colours[0], colours[1]), colours[2]
-        )
-        rest = 1 / np.maximum(1 - common, np.float32(1e-3))
-        planes = [(colour - common) * rest for colour in colours] + [common]
+        cyan, magenta, yellow = cv2.split(ink)
+        common = np.minimum(np.minimum(cyan, magenta), yellow)
+        black = np.float32(process.black) * common
+        rest = 1 / np.maximum(1 - black, np.float32(1e-3))
+        planes = [(colour - black) * rest for colour in (cyan, magenta, yellow)]
+        planes.append(black)
+    # A parabola over the tint: no gain on white and solid, `gain` at one half.
     gain = np.float32(4 * process.gain)
     return [np.clip(plane + gain * plane * (1 - plane), 0, 1) for plane in planes]
+
+
+def _shifted(plane: Plane, shift: NDArray[np.float64]) -> Plane:
+    dx, dy = shift
+    matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    height, width = plane.shape
+    return cv2.warpAffine(plane, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
 
 def _inked(amount: Plane, threshold: Plane, softness: float) -> tuple[Plane, Plane]:
     """Ink coverage with soft-edged dots, and its mean over all thresholds; both 0..1.
 
-    The amount is stretched so that white paper prints no dot and solid ink leaves no hole.
+    A sample is inked as far as the amount exceeds its threshold, over a ramp of the width
+    `softness` s. The amount a is first stretched to f = a (1 + s), so that white paper prints no
+    dot and solid ink leaves no hole. With thresholds t evenly spread over 0..1, the mean coverage
+    is the integral of clip((f - t) / s, 0, 1) over t:
+
+        (min(f, s)^2 - max(f - 1, 0)^2) / (2 s) + max(f - s, 0)
+
+    The first term is the part of the ramp that lies within 0..1, the second what lies beyond it and
+    is wholly covered.
     """
     full = amount * np.float32(1 + softness)
     dots = np.clip((full - threshold) * np.float32(1 / softness), 0, 1)
     levels = np.linspace(0, 1 + softness, _LEVELS)
-    rising, beyond = np.minimum(levels, softness), np.maximum(levels - 1, 0)
+    rising = np.minimum(levels, softness)
+    beyond = np.maximum(levels - 1, 0)
     mean = (rising**2 - beyond**2) / (2 * softness) + np.maximum(levels - softness, 0)
-    return dots, mean.astype(np.float32)[
-        (amount * np.float32(_LEVELS - 1) + np.float32(0.5)).astype(np.int32)
-    ]
+    index = (amount * np.float32(_LEVELS - 1) + np.float32(0.5)).astype(np.int32)
+    return dots, mean.astype(np.float32)[index]
 
 
-def _text(side: int, oversampling: int, rng: np.random.Generator) -> Plane:
-    """Solid black lettering, coverage 0..1: it is printed without a screen and has to stay
-    sharp.
+def _am_screen(
+    side: int, period: float, angle: float, shape: str, rng: np.random.Generator
+) -> Plane:
+    """Thresholds 0..1 of an amplitude-modulated screen, whose dots grow on a fixed grid.
+
+    Args:
+        side: Samples along each side.
+        period: Samples.
+        angle: Radians.
+        shape: Of the dots: a key of `_EQUALISERS`.
+        rng: Draws the phase.
     """
+    phase = rng.uniform(0, 2 * np.pi, 2)
+    along = _wave(side, angle, period, phase[0])
+    across = _wave(side, angle + np.pi / 2, period, phase[1])
+    values = np.clip(_spot_values(along, across, shape), 0, 1)
+    return _EQUALISERS[shape][(values * (_LEVELS - 1)).astype(np.int32)]
+
+
+def _fm_screen(side: int, grain: float, rng: np.random.Generator) -> Plane:
+    """Thresholds of a stochastic screen, whose dots are of one size and more or less frequent.
+
+    The thresholds are noise without its low frequencies (a difference of two blurs), which the eye
+    would see as graininess. Ranking makes them uniform: a tint of c then inks exactly c of the
+    area. The noise is blurred on a patch that repeats, so that the screen has no seams.
+    """
+    patch = _NOISE_SIDE
+    noise = rng.standard_normal((patch, patch)).astype(np.float32)
+    wrapped = np.tile(noise, (2, 2))
+    fine = cv2.GaussianBlur(wrapped, (0, 0), grain * 0.4)
+    fine = fine - cv2.GaussianBlur(wrapped, (0, 0), grain * 1.2)
+    middle = slice(patch // 2, patch // 2 + patch)
+    order = np.argsort(fine[middle, middle], axis=None)
+    rank = np.empty(patch * patch, np.float32)
+    rank[order] = np.linspace(0, 1, patch * patch, dtype=np.float32)
+    repeats = -(-side // patch)
+    return np.tile(rank.reshape(patch, patch), (repeats, repeats))[:side, :side]
+
+
+def _wave(side: int, angle: float, period: float, phase: float) -> Plane:
+    """The cosine of a plane wave on a (side, side) grid.
+
+    By the addition theorem cos(a + b) = cos a cos b - sin a sin b it is a product of (side, 2) and
+    (2, side), with no cosine to be worked out for each sample.
+    """
+    step = 2 * np.pi / period
+    along = step * np.cos(angle) * np.arange(side) + phase
+    down = step * np.sin(angle) * np.arange(side)
+    rows = np.stack([np.cos(down), -np.sin(down)], axis=1).astype(np.float32)
+    columns = np.stack([np.cos(along), np.sin(along)]).astype(np.float32)
+    wave: Plane = rows @ columns
+    return wave
+
+
+def _spot_values(cos_u: Plane, cos_v: Plane, shape: str) -> Plane:
+    """The spot function, 0..1: the order in which a cell of the screen fills with ink."""
+    if shape == "line":
+        return np.divide(1 - cos_u, 2, dtype=np.float32)
+    squeeze = 0.6 if shape == "elliptic" else 1.0
+    return np.divide(1 + squeeze - cos_u - squeeze * cos_v, 2 + 2 * squeeze, dtype=np.float32)
+
+
+def _equaliser(shape: str) -> Plane:
+    """A table from spot value to the share of the cell below it.
+
+    Thresholds made by it are uniform, so that a tint of c inks exactly c of the area.
+    """
+    phase = 2 * np.pi * (np.arange(128) + 0.5) / 128
+    values = _spot_values(np.cos(phase)[None, :], np.cos(phase)[:, None], shape)
+    values = np.broadcast_to(values, (128, 128)).astype(np.float64)
+    levels = np.linspace(0, 1, _LEVELS)
+    share = np.searchsorted(np.sort(values.ravel()), levels) / values.size
+    return share.astype(np.float32)
+
+
+_EQUALISERS = {shape: _equaliser(shape) for shape in ("round", "elliptic", "line")}
+
+
+def _paper(side: int, rng: np.random.Generator) -> _Planes:
+    """Reflectance of the sheet: tint and grain, (3, side, side)."""
+    tint = np.array([0.9, 0.88, 0.82], np.float32) * rng.uniform(0.85, 1.05)
+    tint = tint + rng.normal(0, 0.02, 3)
+    grain = rng.standard_normal((side, side), dtype=np.float32)
+    grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(1, 4))
+    _, deviation = cv2.meanStdDev(grain)
+    strength = rng.uniform(0, 0.02) / max(float(deviation[0, 0]), 1e-6)
+    sheet = 1 + np.float32(strength) * grain
+    return np.clip(tint, 0, 1).astype(np.float32)[:, None, None] * sheet
+
+
+def _show_through(scene: Scene, side: int, rng: np.random.Generator) -> Plane:
+    """What the print on the other side of the sheet leaves of the light: the scene turned over."""
+    turned = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)[::-1, ::-1]
+    back = cv2.resize(turned, (side, side)).astype(np.float32) / 255
+    strength = np.float32(rng.uniform(0.02, 0.1))
+    return 1 - strength * (1 - cv2.GaussianBlur(back, (0, 0), side / 80))
+
+
+def _draw_lettering(side: int, oversampling: int, rng: np.random.Generator) -> Plane:
+    """Solid black lettering, coverage 0..1: it is printed without a screen and has to stay sharp."""
     canvas = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(canvas)
     height = int(rng.integers(10, 34)) * oversampling
     font = ImageFont.load_default(height)
     top = int(rng.integers(0, side // 2))
     for line in range(int(rng.integers(1, 7))):
-        letters = "".join(
-            chr(c) for c in rng.choice([*range(97, 123), *range(65, 91), 32, 32, 32, 44, 46], 48)
-        )
-        draw.text(
-            (int(rng.integers(-20, 40)), top + int(line * height * 1.3)),
-            letters,
-            fill=255,
-            font=font,
-        )
+        codes = rng.choice(_LETTERS, 48)
+        text = "".join(chr(code) for code in codes)
+        left = int(rng.integers(-20, 40))
+        draw.text((left, top + int(line * height * 1.3)), text, fill=255, font=font)
     return np.divide(np.asarray(canvas), 255, dtype=np.float32)
 
 
-def _paper(side: int, rng: np.random.Generator) -> Planes:
-    """Reflectance of the sheet: tint, grain, and the reverse side showing through."""
-    tint = np.array([0.9, 0.88, 0.82], np.float32) * rng.uniform(0.85, 1.05) + rng.normal(
-        0, 0.02, 3
-    )
-    grain = cv2.GaussianBlur(
-        rng.standard_normal((side, side), dtype=np.float32), (0, 0), rng.uniform(1, 4)
-    )
-    sheet = (
-        1
-        + np.float32(rng.uniform(0, 0.02) / max(float(cv2.meanStdDev(grain)[1][0, 0]), 1e-6))
-        * grain
-    )
-    return np.clip(tint, 0, 1).astype(np.float32)[:, None, None] * sheet
-
-
-def _show_through(scene: Picture, side: int, rng: np.random.Generator) -> Plane:
-    back = (
-        cv2.resize(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)[::-1, ::-1], (side, side)).astype(
-            np.float32
-        )
-        / 255
-    )
-    return 1 - np.float32(rng.uniform(0.02, 0.1)) * (1 - cv2.GaussianBlur(back, (0, 0), side / 80))
-
-
-def scan_print(
-    scene: Picture, size: int, rng: np.random.Generator
-) -> tuple[Light, Light, Development]:
-    """Print `scene` as a halftone and scan it.
-
-    Returns the light on the sensor with dots and with the same inks in continuous tone, each (S, S,
-    3) sRGB-encoded, S >= size, and the drawn settings for `capture.develop`.
-    """
-    development = draw_development(rng, scanner=True)
-    shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
-    oversampling = 2 if shrink > 0.75 else 1
-    fine = side * oversampling
-    process = _draw_print(oversampling, rng)
-    original = _as_supplied(crop_scene(scene, side, rng), fine, process)
-    dots = _paper(fine, rng)
-    if rng.random() < 0.3:
-        dots *= _show_through(scene, fine, rng)
-    tone = dots.copy()
-    for number, amount in enumerate(_separate(original, process)):
-        if process.monochrome and number < 3:
-            continue
-        dx, dy = process.register[number]
-        amount = cv2.warpAffine(
-            amount,
-            np.array([[1, 0, dx], [0, 1, dy]], np.float32),
-            (fine, fine),
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        if process.shape == "stochastic":
-            threshold = _fm_screen(fine, 0.4 * process.period, rng)
-        else:
-            threshold = _am_screen(fine, process.period, process.angles[number], process.shape, rng)
-        covered, mean = _inked(amount, threshold, process.softness)
-        for channel, absorbed in enumerate(1 - _INKS[number]):
-            dots[channel] *= 1 - absorbed * covered
-            tone[channel] *= 1 - absorbed * mean
-    if rng.random() < 0.35:
-        lettering = 1 - np.float32(0.87) * _text(fine, oversampling, rng)
-        dots, tone = dots * lettering, tone * lettering
-    blur = rng.uniform(0.3, 0.8) * oversampling  # the scanner's lens
-
-    def gather(planes: Planes) -> Light:
-        light = cv2.GaussianBlur(cv2.merge(tuple(planes)), (0, 0), blur)
-        return (
-            cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
-            if oversampling > 1
-            else light
-        )
-
-    return gather(dots), gather(tone), development
+def _scanned(planes: _Planes, side: int, blur: float) -> Light:
+    """The sheet through the scanner's lens, (side, side, 3)."""
+    light = cv2.GaussianBlur(cv2.merge(tuple(planes)), (0, 0), blur)
+    if len(light) == side:
+        return light
+    return cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)

@@ -1,8 +1,7 @@
-"""How simulated moiré compares with real moiré, in figures: spectra, wavelengths of colour bands,
-contrast.
+"""How simulated moiré compares with real moiré, in figures: spectra, colour bands, contrast.
 
 Pictures are cut into windows of 128 px, each taken apart into luma and chroma (BT.601) and
-transformed. Read off are
+transformed. From these come
 
 - the power spectrum over the wavelength, averaged over directions. It is given as energy an octave,
   in which the usual fall of a picture's power with the square of the frequency is a level line:
@@ -12,10 +11,10 @@ transformed. Read off are
 - the wavelength of the colour bands: where, from 4 px on, chroma stands out the most from that of
   clean pictures. Shorter waves are mosaic and noise.
 
-Content is in all windows, and over all of them its edges outweigh any moiré. Moiré covers areas,
-edges do not: so what is given is the first quartile over a set's windows, about what its quietest
-quarter shows. Clean twins say what content is left in that. What is wider than half a window is not
-seen. About 4 ms a window.
+All windows hold content, and over all of them its edges outweigh any moiré. But moiré covers areas,
+and edges do not. So each figure is the first quartile over a set's windows, about what its quietest
+quarter shows, and clean twins say what content is left in that. What is wider than half a window is
+not seen. About 4 ms a window.
 """
 
 import json
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from demoire.errors import UsageError
 from demoire.plots import Chart
-from demoire.simulate.pairs import Scene
+from demoire.simulate.arrays import SrgbPixels
 
 _WINDOW = 128  # px
 _MOST_WINDOWS = 36  # of one picture, so that a large one does not outvote the others
@@ -36,13 +35,13 @@ _QUIET = 0.25  # quantile over the windows
 _LUMA = np.array([0.299, 0.587, 0.114])
 _CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])  # Cb, Cr
 _STEPS = 3  # an octave: with more, the longest waves would have steps without any frequency
-# from 2 px up to half a window, beyond which it does not hold two waves
+# From 2 px up to half a window, beyond which a window does not hold two waves.
 _OCTAVES = int(np.log2(_WINDOW)) - 2
-# cycles a pixel, rising up to 1/2
+# Cycles a pixel, rising up to 1/2.
 _LIMITS = np.exp2(np.arange(_OCTAVES * _STEPS + 1) / _STEPS - 1 - _OCTAVES)
 _SHORTEST_BAND = 4.0  # px, of a colour band
 
-# px, of the spectra
+# px, at which spectra are given.
 WAVELENGTHS: tuple[float, ...] = tuple((1 / np.sqrt(_LIMITS[:-1] * _LIMITS[1:])).tolist())
 BANDS: tuple[str, ...] = tuple(
     f"{2**octave}-{2 ** (octave + 1)} px" for octave in range(1, _OCTAVES + 1)
@@ -62,41 +61,52 @@ class Realism:
     colour_wavelength: float | None  # px; None where there was nothing to stand out from
 
 
-def measure(pictures: Sequence[Scene], clean: Realism | None = None) -> Realism:
-    """The figures of pictures (h, w, 3) uint8 sRGB.
+def measure(pictures: Sequence[SrgbPixels], clean: Realism | None = None) -> Realism:
+    """The figures of a set of pictures.
 
-    clean: those of clean pictures, which colour bands stand out from. Raises UsageError where no
-    picture is of at least 128 px on both sides.
+    Args:
+        pictures: (h, w, 3) each.
+        clean: The figures of clean pictures, which colour bands stand out from.
+
+    Raises:
+        UsageError: No picture has at least 128 px on both sides.
     """
-    windows = [window for picture in pictures for window in _windows(picture)]
+    windows: list[SrgbPixels] = []
+    for picture in pictures:
+        windows += _windows(picture)
     if not windows:
         raise UsageError(
             f"Spectra are compared of pictures of at least {_WINDOW} px; give larger ones."
         )
     luma, chroma = np.array([_energies(window) for window in windows]).transpose(1, 0, 2)
-    energy = np.quantile(chroma, _QUIET, axis=0)
+    chroma_energy = np.quantile(chroma, _QUIET, axis=0)
+    colour_wavelength = None
+    if clean is not None:
+        colour_wavelength = _peak(chroma_energy / np.array(clean.chroma_energy))
     return Realism(
         pictures=len(pictures),
         windows=len(windows),
         luma_contrast=_contrast(luma),
         chroma_contrast=_contrast(chroma),
         luma_energy=tuple(np.quantile(luma, _QUIET, axis=0).tolist()),
-        chroma_energy=tuple(energy.tolist()),
-        colour_wavelength=_peak(energy / np.array(clean.chroma_energy)) if clean else None,
+        chroma_energy=tuple(chroma_energy.tolist()),
+        colour_wavelength=colour_wavelength,
     )
 
 
-def _windows(picture: Scene) -> list[Scene]:
+def _windows(picture: SrgbPixels) -> list[SrgbPixels]:
     """Windows side by side, evenly chosen where there are too many."""
-    corners = [range(0, side - _WINDOW + 1, _WINDOW) for side in picture.shape[:2]]
-    places = [(y, x) for y in corners[0] for x in corners[1]]
-    chosen = np.unique(
-        np.linspace(0, len(places) - 1, min(len(places), _MOST_WINDOWS)).round().astype(int)
-    )
-    return [picture[y : y + _WINDOW, x : x + _WINDOW] for y, x in (places[i] for i in chosen)]
+    height, width = picture.shape[:2]
+    windows = []
+    for top in range(0, height - _WINDOW + 1, _WINDOW):
+        for left in range(0, width - _WINDOW + 1, _WINDOW):
+            windows.append(picture[top : top + _WINDOW, left : left + _WINDOW])
+    count = min(len(windows), _MOST_WINDOWS)
+    chosen = np.unique(np.linspace(0, len(windows) - 1, count).round().astype(int))
+    return [windows[number] for number in chosen]
 
 
-def _energies(window: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _energies(window: SrgbPixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Energy an octave of luma and of chroma, (1/255)^2, in the order of WAVELENGTHS."""
     pixels = window.astype(np.float64)
     cb, cr = (_power(pixels @ weights) for weights in _CHROMA)
@@ -104,8 +114,9 @@ def _energies(window: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _power(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Power (S, S) at every frequency of a plane, under a Hann window; its sum is the plane's
-    variance.
+    """Power (S, S) at every frequency of a plane, under a Hann window.
+
+    Its sum is the plane's variance.
     """
     side = len(plane)
     hann = np.hanning(side + 2)[1:-1]
@@ -119,8 +130,12 @@ def _an_octave(power: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean power of each ring of frequencies, times how many of them an octave has there."""
     axis = np.fft.fftfreq(len(power))
     radius = np.hypot(*np.meshgrid(axis, axis))
-    total, count = np.histogram(radius, _LIMITS, weights=power)[0], np.histogram(radius, _LIMITS)[0]
-    return total / count * np.pi * _LIMITS[:-1] * _LIMITS[1:] * 2 * np.log(2) * power.size
+    total, _ = np.histogram(radius, _LIMITS, weights=power)
+    count, _ = np.histogram(radius, _LIMITS)
+    # An octave is a ring of the area 2 pi f^2 ln 2 around the frequency f, and f^2 is the product
+    # of the ring's limits.
+    area = np.pi * _LIMITS[:-1] * _LIMITS[1:] * 2 * np.log(2)
+    return total / count * area * power.size
 
 
 def _contrast(energy: NDArray[np.float64]) -> tuple[float, ...]:
@@ -132,21 +147,23 @@ def _contrast(energy: NDArray[np.float64]) -> tuple[float, ...]:
 def _peak(excess: NDArray[np.float64]) -> float:
     """The wavelength of the largest excess, among those long enough for a band of colour."""
     wavelengths = np.array(WAVELENGTHS)
-    return float(wavelengths[np.where(wavelengths >= _SHORTEST_BAND, excess, 0).argmax()])
+    among = np.where(wavelengths >= _SHORTEST_BAND, excess, 0)
+    return float(wavelengths[among.argmax()])
 
 
 def write_json(sets: Mapping[str, Realism], path: Path) -> None:
     """Write the figures of named sets of pictures, with BANDS and WAVELENGTHS.
 
-    Raises UsageError where the file cannot be written.
+    Raises:
+        UsageError: The file cannot be written.
     """
-    found = {
+    content = {
         "bands": BANDS,
         "wavelengths": WAVELENGTHS,
-        "sets": {name: asdict(one) for name, one in sets.items()},
+        "sets": {name: asdict(realism) for name, realism in sets.items()},
     }
     try:
-        path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1), encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written ({error.strerror}); choose another place."
@@ -154,18 +171,20 @@ def write_json(sets: Mapping[str, Realism], path: Path) -> None:
 
 
 def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
-    """Draw the sets' energies of luma and chroma over the wavelength, one colour a set; what is
-    real is drawn bold.
+    """Draw the energies of luma and chroma over the wavelength, one colour a set.
 
-    Raises UsageError where the file cannot be written.
+    What is real is drawn bold.
+
+    Raises:
+        UsageError: The file cannot be written.
     """
     chart = Chart(1, 2, (5.5, 4.5), share_y=True)
     for axis, plane in zip(chart.panels[0], ("luma", "chroma"), strict=True):
-        for name, found in sets.items():
-            label, width = f"{name} ({found.windows} windows)", 3.0 if name == "real" else 1.4
-            axis.loglog(
-                WAVELENGTHS, getattr(found, f"{plane}_energy"), label=label, linewidth=width
-            )
+        for name, realism in sets.items():
+            energy = realism.luma_energy if plane == "luma" else realism.chroma_energy
+            label = f"{name} ({realism.windows} windows)"
+            line_width = 3.0 if name == "real" else 1.4
+            axis.loglog(WAVELENGTHS, energy, label=label, linewidth=line_width)
         axis.set_title(plane)
         axis.set_xlabel("wavelength, px")
         axis.set_xscale("log", base=2)

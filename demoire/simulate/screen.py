@@ -1,23 +1,26 @@
 """Photographs of screens: a camera's pixel grid beats with the screen's.
 
-Each screen pixel is a small texture of lit subpixels and black matrix; the camera looks at it
+Each screen pixel is a small texture of lit subpixels and black matrix. The camera looks at it
 through a homography, lens distortion and curvature, at 0.3 to 3 camera pixels per screen pixel,
 most often near whole-number ratios, where the beats grow into the wide coloured bands that real
-photographs show. The subpixel texture is blurred by the footprint of a sample before it is looked
-up, which gives the camera's own aliasing and none of the simulation's; that is why two samples a
-pixel are enough, and a patch of 256 px takes some 40 ms on one core.
+photographs show.
+
+The subpixel texture is blurred by the footprint of a sample before it is looked up, which gives the
+camera's own aliasing and none of the simulation's. That is why two samples a pixel are enough. A
+patch of 256 px takes some 40 ms on one core.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.simulate.arrays import Light, Plane, Scene
 from demoire.simulate.capture import (
     Development,
-    Light,
-    Picture,
     crop_scene,
     draw_development,
     draw_shrink,
@@ -25,86 +28,216 @@ from demoire.simulate.capture import (
 )
 
 _TEXELS = 24  # texels across one screen pixel
-# camera pixels per screen pixel with slow beats
+# Camera pixels per screen pixel that beat slowly.
 _RATIOS = (0.5, 2 / 3, 1.0, 1.0, 4 / 3, 1.5, 2.0, 2.0, 2.5, 3.0)
+_RED, _GREEN, _BLUE = range(3)
 
-Mask = NDArray[np.float32]
+# (texels, texels, 3): the light of one screen pixel, or of the few after which the layout repeats.
+_Mask: TypeAlias = NDArray[np.float32]
 
 
-def _box(mask: Mask, channel: int, left: float, right: float, top: float, bottom: float) -> None:
-    """Light one subpixel: the box in parts of the texture's side."""
+@dataclass(frozen=True)
+class _Panel:
+    """The subpixels of a drawn screen."""
+
+    mask: _Mask  # of mean 1 in each channel
+    period: int  # screen pixels after which it repeats
+
+
+def photograph_screen(
+    scene: Scene, size: int, rng: np.random.Generator
+) -> tuple[Light, Light, Development]:
+    """Photograph a scene that a screen shows.
+
+    Args:
+        scene: (h, w, 3).
+        size: Side of the picture to be, px.
+        rng: Decides everything else.
+
+    Returns:
+        The light on the sensor with and without the screen's subpixel structure, each (S, S, 3)
+        linear with S >= size, and the drawn settings for `capture.develop`.
+    """
+    development = draw_development(rng)
+    shrink = draw_shrink(rng)
+    side = 2 * round(size / shrink / 2)
+    # What is shrunk afterwards needs no further samples to be free of the simulation's own aliasing.
+    oversampling = 2 if shrink > 0.75 else 1
+    ratio = _draw_ratio(rng)
+    panel = _draw_panel(rng, 0.35 / (oversampling * ratio))
+    u, v = _coordinates(side, oversampling, ratio, rng)
+    screen = to_linear(crop_scene(scene, max(32, int(side / ratio * 1.1)), rng))
+    plain = _look_at(screen, u, v, ratio)
+    lit = plain * _subpixels(panel, u, v)
+    ambient = rng.uniform(0, 0.02)  # the room's light on the glass
+    exposure = rng.uniform(0.6, 1.0)
+    blur = rng.uniform(0.2, 0.65) * oversampling  # optics and anti-aliasing filter
+    with_moire = _through_the_lens(exposure * lit + ambient, side, blur)
+    without = _through_the_lens(exposure * plain + ambient, side, blur)
+    return with_moire, without, development
+
+
+def _draw_ratio(rng: np.random.Generator) -> float:
+    """Camera pixels per screen pixel.
+
+    Near a whole-number ratio for two in three, else anything from 0.3 to 3.
+    """
+    if rng.random() < 0.65:
+        ratio = float(rng.choice(_RATIOS))
+        spread = rng.choice([0.01, 0.04, 0.1])
+        return ratio * float(np.exp(rng.normal(0, spread)))
+    return float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
+
+
+def _draw_panel(rng: np.random.Generator, footprint: float) -> _Panel:
+    """A screen's subpixels, blurred by `footprint` screen pixels.
+
+    The blur is done on three repetitions, of which the middle one is kept: its edges fit together.
+    """
+    weights = [weight for _, weight in _LAYOUTS]
+    draw_layout, _ = _LAYOUTS[int(rng.choice(len(_LAYOUTS), p=weights))]
+    mask = draw_layout(rng)
+    # Light spreads in the panel's glass and fills the black matrix.
+    glow = rng.uniform(0.0, 0.5)
+    mask = glow * mask.mean(axis=(0, 1)) + (1 - glow) * mask
     side = mask.shape[0]
-    mask[
-        round(top * side) : round(bottom * side), round(left * side) : round(right * side), channel
-    ] = 1
+    repeated = np.tile(mask, (3, 3, 1))
+    blurred = cv2.GaussianBlur(repeated, (0, 0), max(footprint * _TEXELS, 0.3))
+    middle = blurred[side : 2 * side, side : 2 * side]
+    return _Panel(mask=middle / middle.mean(axis=(0, 1)), period=side // _TEXELS)
 
 
-def _stripes(rng: np.random.Generator) -> Mask:
+def _coordinates(
+    side: int, oversampling: int, ratio: float, rng: np.random.Generator
+) -> tuple[Plane, Plane]:
+    """Which screen pixel each camera sample looks at: u, v of (side * oversampling,) * 2.
+
+    Both count from the crop's centre. On the way from the camera to the screen lie the lens, the
+    tilt of the camera and its turn, and at last the bend of the screen.
+    """
+    axis = (np.arange(side * oversampling, dtype=np.float32) + 0.5) / oversampling - side / 2
+    x = axis[None, :]
+    y = axis[:, None]
+    # Barrel or pincushion: the scale changes with the squared distance from the centre.
+    far = (x**2 + y**2) / (side**2 / 2)
+    lens = 1 + rng.normal(0, 0.012) * far
+    x = x * lens
+    y = y * lens
+    # Perspective: a few per cent of scale across the patch.
+    tilt = rng.normal(0, 0.06, 2) / side
+    depth = 1 + tilt[0] * x + tilt[1] * y
+    is_level = rng.random() < 0.75
+    angle = np.deg2rad(rng.normal(0, 4) if is_level else rng.uniform(-45, 45))
+    cos = np.cos(angle)
+    sin = np.sin(angle)
+    u = (cos * x - sin * y) / depth / ratio
+    v = (sin * x + cos * y) / depth / ratio
+    if rng.random() < 0.3:  # curved monitors, bent tubes
+        u = u + rng.normal(0, 0.02) * v**2 * ratio / side
+    shift = rng.uniform(0, 1, 2)
+    return (u + shift[0]).astype(np.float32), (v + shift[1]).astype(np.float32)
+
+
+def _look_at(screen: Light, u: Plane, v: Plane, ratio: float) -> Light:
+    """The screen's pixels as the samples see them, without subpixels."""
+    centre = screen.shape[0] / 2
+    # From close by a camera sees the pixels' edges.
+    interpolation = cv2.INTER_NEAREST if ratio > 1.2 else cv2.INTER_LINEAR
+    return cv2.remap(
+        screen,
+        u + centre - 0.5,
+        v + centre - 0.5,
+        interpolation,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+
+
+def _subpixels(panel: _Panel, u: Plane, v: Plane) -> Light:
+    """The light of the subpixels under each sample."""
+    texels = panel.period * _TEXELS
+    column = (u * _TEXELS).astype(np.int32) % texels
+    row = (v * _TEXELS).astype(np.int32) % texels
+    return panel.mask.reshape(-1, 3)[row * texels + column]
+
+
+def _through_the_lens(light: Light, side: int, blur: float) -> Light:
+    """The light on the sensor, (side, side, 3)."""
+    light = cv2.GaussianBlur(light, (0, 0), blur)
+    if len(light) == side:
+        return light
+    return cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _stripes(rng: np.random.Generator) -> _Mask:
     """Three stripes, RGB or BGR, with a black matrix; the ordinary LCD."""
     mask = np.zeros((_TEXELS, _TEXELS, 3), np.float32)
-    gap, lid = rng.uniform(0.02, 0.08), rng.uniform(0.03, 0.15)
-    for place, channel in enumerate((0, 1, 2) if rng.random() < 0.75 else (2, 1, 0)):
-        _box(mask, channel, place / 3 + gap, (place + 1) / 3 - gap, lid, 1 - lid)
+    gap = rng.uniform(0.02, 0.08)
+    lid = rng.uniform(0.03, 0.15)
+    order = (_RED, _GREEN, _BLUE) if rng.random() < 0.75 else (_BLUE, _GREEN, _RED)
+    for stripe, channel in enumerate(order):
+        _light_box(mask, channel, (stripe / 3 + gap, (stripe + 1) / 3 - gap), (lid, 1 - lid))
     return mask
 
 
-def _vertical(rng: np.random.Generator) -> Mask:
+def _vertical(rng: np.random.Generator) -> _Mask:
     """A screen on its side: stripes above one another."""
     return np.ascontiguousarray(_stripes(rng).transpose(1, 0, 2))
 
 
-def _chevrons(rng: np.random.Generator) -> Mask:
+def _chevrons(rng: np.random.Generator) -> _Mask:
     """IPS: slanted stripes whose slant alternates from row to row; the period is two rows."""
-    mask, slant = _stripes(rng), rng.uniform(0.1, 0.3)
-    rows = [np.roll(mask[y], round(slant * (y - _TEXELS / 2)), axis=0) for y in range(_TEXELS)]
+    mask = _stripes(rng)
+    slant = rng.uniform(0.1, 0.3)
+    rows = []
+    for row in range(_TEXELS):
+        shift = round(slant * (row - _TEXELS / 2))
+        rows.append(np.roll(mask[row], shift, axis=0))
     upper = np.stack(rows)
     pair = np.concatenate([upper, upper[::-1]])
     return np.concatenate([pair, pair], axis=1)
 
 
-def _pentile(rng: np.random.Generator) -> Mask:
-    """Diamond PenTile: green at each pixel, red and blue at every other one; the period is two
-    pixels.
+def _pentile(rng: np.random.Generator) -> _Mask:
+    """Diamond PenTile: green at each pixel, red and blue at every other one.
+
+    The period is two pixels.
     """
     side = 2 * _TEXELS
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / _TEXELS
     mask = np.zeros((side, side, 3), np.float32)
-
-    def diamond(channel: int, cx: float, cy: float, radius: float) -> None:
-        dx, dy = np.abs((x - cx + 1) % 2 - 1), np.abs((y - cy + 1) % 2 - 1)
-        mask[..., channel][dx + dy < radius] = 1
-
-    green, other = rng.uniform(0.2, 0.28), rng.uniform(0.3, 0.4)
-    for cx, cy in ((0.5, 0.5), (1.5, 0.5), (0.5, 1.5), (1.5, 1.5)):
-        diamond(1, cx, cy, green)
-    for channel, place in ((0, ((0, 0), (1, 1))), (2, ((1, 0), (0, 1)))):
-        for cx, cy in place:
-            diamond(channel, cx, cy, other)
+    small = rng.uniform(0.2, 0.28)
+    large = rng.uniform(0.3, 0.4)
+    for centre in ((0.5, 0.5), (1.5, 0.5), (0.5, 1.5), (1.5, 1.5)):
+        _light_diamond(mask, _GREEN, centre, small)
+    for centre in ((0, 0), (1, 1)):
+        _light_diamond(mask, _RED, centre, large)
+    for centre in ((1, 0), (0, 1)):
+        _light_diamond(mask, _BLUE, centre, large)
     return mask
 
 
-def _led_wall(rng: np.random.Generator) -> Mask:
+def _led_wall(rng: np.random.Generator) -> _Mask:
     """Round lamps on black; the three colours sit in one package."""
     y, x = np.mgrid[0:_TEXELS, 0:_TEXELS].astype(np.float32) / _TEXELS - 0.5
     spread = rng.uniform(0.0, 0.12)
-    centres = ((-spread, 0.0), (0.0, spread), (spread, 0.0))
     radius = rng.uniform(0.2, 0.4)
-    return np.stack(
-        [((x - cx) ** 2 + (y - cy) ** 2 < radius**2).astype(np.float32) for cx, cy in centres],
-        axis=2,
-    )
+    lamps = []
+    for centre_x, centre_y in ((-spread, 0.0), (0.0, spread), (spread, 0.0)):
+        inside = (x - centre_x) ** 2 + (y - centre_y) ** 2 < radius**2
+        lamps.append(inside.astype(np.float32))
+    return np.stack(lamps, axis=2)
 
 
-def _paper_white(rng: np.random.Generator) -> Mask:
+def _paper_white(rng: np.random.Generator) -> _Mask:
     """E-ink and monochrome panels: whole pixels with a thin dark grid."""
     mask = np.zeros((_TEXELS, _TEXELS, 3), np.float32)
     gap = rng.uniform(0.03, 0.12)
     for channel in range(3):
-        _box(mask, channel, gap, 1 - gap, gap, 1 - gap)
+        _light_box(mask, channel, (gap, 1 - gap), (gap, 1 - gap))
     return mask
 
 
-LAYOUTS: tuple[tuple[Callable[[np.random.Generator], Mask], float], ...] = (
+# How subpixels are laid out, and how often each layout is drawn.
+_LAYOUTS: tuple[tuple[Callable[[np.random.Generator], _Mask], float], ...] = (
     (_stripes, 0.4),
     (_chevrons, 0.15),
     (_vertical, 0.1),
@@ -114,92 +247,24 @@ LAYOUTS: tuple[tuple[Callable[[np.random.Generator], Mask], float], ...] = (
 )
 
 
-def _draw_mask(rng: np.random.Generator, footprint: float) -> tuple[Mask, int]:
-    """A subpixel texture of mean 1 in each channel, blurred by `footprint` screen pixels; and its
-    period in pixels.
-    """
-    weights = [weight for _, weight in LAYOUTS]
-    mask = LAYOUTS[int(rng.choice(len(LAYOUTS), p=weights))][0](rng)
-    # light that spreads in the panel's glass and fills the black matrix
-    glow = rng.uniform(0.0, 0.5)
-    mask = glow * mask.mean(axis=(0, 1)) + (1 - glow) * mask
+def _light_box(
+    mask: _Mask, channel: int, columns: tuple[float, float], rows: tuple[float, float]
+) -> None:
+    """Light one rectangular subpixel, given from where to where, in parts of the mask's side."""
     side = mask.shape[0]
-    blurred = np.tile(mask, (3, 3, 1))
-    blurred = cv2.GaussianBlur(blurred, (0, 0), max(footprint * _TEXELS, 0.3))[
-        side : 2 * side, side : 2 * side
-    ]
-    return blurred / blurred.mean(axis=(0, 1)), side // _TEXELS
+    left, right = (round(x * side) for x in columns)
+    top, bottom = (round(y * side) for y in rows)
+    mask[top:bottom, left:right, channel] = 1
 
 
-def _draw_ratio(rng: np.random.Generator) -> float:
-    """Camera pixels per screen pixel: near a whole-number ratio for two in three, anything from 0.3
-    to 3 else.
+def _light_diamond(mask: _Mask, channel: int, centre: tuple[float, float], radius: float) -> None:
+    """Light one subpixel that stands on its corner, in screen pixels, on a mask of two by two.
+
+    The distance is taken around the mask's edges, where the next repetition begins.
     """
-    if rng.random() < 0.65:
-        return float(rng.choice(_RATIOS)) * float(
-            np.exp(rng.normal(0, rng.choice([0.01, 0.04, 0.1])))
-        )
-    return float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
-
-
-def _coordinates(
-    side: int, oversampling: int, ratio: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Screen pixel under each camera sample: u, v of shape (side * oversampling,) * 2, from the
-    crop's centre.
-    """
-    axis = (np.arange(side * oversampling, dtype=np.float32) + 0.5) / oversampling - side / 2
-    x, y = axis[None, :], axis[:, None]
-    far = (x**2 + y**2) / (side**2 / 2)
-    lens = 1 + rng.normal(0, 0.012) * far
-    x, y = x * lens, y * lens
-    tilt = rng.normal(0, 0.06, 2) / side  # perspective: a few per cent of scale across the patch
-    depth = 1 + tilt[0] * x + tilt[1] * y
-    angle = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.75 else rng.uniform(-45, 45))
-    cos, sin = np.cos(angle), np.sin(angle)
-    u, v = (cos * x - sin * y) / depth / ratio, (sin * x + cos * y) / depth / ratio
-    if rng.random() < 0.3:  # curved monitors, bent tubes
-        u = u + rng.normal(0, 0.02) * v**2 * ratio / side
-    shift = rng.uniform(0, 1, 2)
-    return (u + shift[0]).astype(np.float32), (v + shift[1]).astype(np.float32)
-
-
-def photograph_screen(
-    scene: Picture, size: int, rng: np.random.Generator
-) -> tuple[Light, Light, Development]:
-    """Photograph `scene` shown on a screen.
-
-    Returns the light on the sensor with and without the screen's subpixel structure, each (S, S, 3)
-    linear with S >= size, and the drawn settings under which `capture.develop` turns both into
-    pictures.
-    """
-    development = draw_development(rng)
-    shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
-    oversampling = 2 if shrink > 0.75 else 1
-    ratio = _draw_ratio(rng)
-    mask, period = _draw_mask(rng, 0.35 / (oversampling * ratio))
-    u, v = _coordinates(side, oversampling, ratio, rng)
-    screen = to_linear(crop_scene(scene, max(32, int(side / ratio * 1.1)), rng))
-    centre = screen.shape[0] / 2
-    looks = cv2.INTER_NEAREST if ratio > 1.2 else cv2.INTER_LINEAR
-    plain = cv2.remap(
-        screen, u + centre - 0.5, v + centre - 0.5, looks, borderMode=cv2.BORDER_REFLECT_101
-    )
-    cells = period * _TEXELS
-    column = (u * _TEXELS).astype(np.int32) % cells
-    row = (v * _TEXELS).astype(np.int32) % cells
-    lit = plain * mask.reshape(-1, 3)[row * cells + column]
-    ambient = rng.uniform(0, 0.02)  # the room's light on the glass
-    exposure = rng.uniform(0.6, 1.0)
-    blur = rng.uniform(0.2, 0.65) * oversampling  # optics and anti-aliasing filter
-
-    def gather(light: Light) -> Light:
-        light = cv2.GaussianBlur(exposure * light + ambient, (0, 0), blur)
-        return (
-            cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
-            if oversampling > 1
-            else light
-        )
-
-    return gather(lit), gather(plain), development
+    side = mask.shape[0]
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / _TEXELS
+    centre_x, centre_y = centre
+    dx = np.abs((x - centre_x + 1) % 2 - 1)
+    dy = np.abs((y - centre_y + 1) % 2 - 1)
+    mask[..., channel][dx + dy < radius] = 1

@@ -21,10 +21,12 @@ from demoire.cleaning.grid import Grid
 from demoire.measure.detection import calibration_error, detector_figures, reliability
 from demoire.models.detector import Calibration, Detector, image_score
 from demoire.moire import CELL, KINDS
-from demoire.simulate.pairs import Scene, read_scene
+from demoire.simulate.arrays import Scene
+from demoire.simulate.pairs import read_scene
 from demoire.simulate.processing import MARGIN, process
+from demoire.simulate.scenes.drawings import draw_scene
 from demoire.training.config import DataConfig
-from demoire.training.data import PairSource, draw_scene
+from demoire.training.data import LOOKALIKE_SHARE, PairSource
 from demoire.training.field import FieldPart
 from demoire.training.scene_store import images_of_split
 
@@ -87,7 +89,11 @@ def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> Clea
             )
     count = config.validation_per_kind if config.drawn_clean else 0
     drawn = (
-        draw_scene(_DRAWN_SIDE, True, np.random.default_rng([config.seed, 2, n]))
+        draw_scene(
+            np.random.default_rng([config.seed, 2, n]),
+            _DRAWN_SIDE,
+            lookalike_share=LOOKALIKE_SHARE,
+        ).scene
         for n in range(count)
     )
     return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))

@@ -19,8 +19,8 @@ from pydantic import (
 from demoire.models.detector import DetectorConfig
 from demoire.models.restorer import ARCHITECTURES, RestorerConfig
 from demoire.models.unet import UNetConfig
-from demoire.moire import CELL
-from demoire.simulate import VISIBLE, Kind
+from demoire.moire import CELL, MoireKind
+from demoire.simulate.simulator import VISIBLE
 
 Task = Literal["restorer", "detector"]
 # What a tile of field pictures is made of; see demoire.training.field_tiles.
@@ -36,7 +36,7 @@ class DataConfig(_Section):
 
     size: PositiveInt = 256  # side of a crop, px
     batch: PositiveInt = 8
-    mix: dict[Kind, NonNegativeFloat] = {
+    mix: dict[MoireKind, NonNegativeFloat] = {
         "screen": 0.45,
         "halftone": 0.3,
         "texture": 0.15,
@@ -120,7 +120,7 @@ class Stage(_Section):
     after: PositiveInt  # steps
     size: PositiveInt | None = None
     batch: PositiveInt | None = None
-    mix: dict[Kind, NonNegativeFloat] | None = None
+    mix: dict[MoireKind, NonNegativeFloat] | None = None
 
 
 class OptimizerConfig(_Section):
@@ -268,7 +268,7 @@ class TrainConfig(_Section):
     def largest(self) -> DataConfig:
         """Data that serve every stage: the largest crops, and each kind's largest share."""
         stages = [data for _, _, data in self.stages()]
-        mix: dict[Kind, float] = {}
+        mix: dict[MoireKind, float] = {}
         for data in stages:
             for kind, share in data.mix.items():
                 mix[kind] = max(share, mix.get(kind, 0.0))

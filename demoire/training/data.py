@@ -24,9 +24,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, simulate, simulate_exposed
-from demoire.simulate.pairs import Scene
-from demoire.splits import Split
+from demoire.moire import KINDS, MoireKind
+from demoire.simulate.arrays import Scene
+from demoire.simulate.scenes.drawings import draw_scene
+from demoire.simulate.simulator import simulate, simulate_exposed
+from demoire.simulate.splits import Split
 from demoire.training.config import DataConfig, Task, TrainConfig
 from demoire.training.field import FieldFolder
 from demoire.training.field_tiles import FieldTiles
@@ -36,7 +38,7 @@ from demoire.training.stopping import leave_signals_to_the_training
 
 _TRIES = 20
 _DRAWING_SEED = 4
-_LEAST_DRAWN = 256  # px: drawings need room for their parts
+LOOKALIKE_SHARE = 0.7  # of drawn scenes that are to pass for moiré
 # A scene is cut to at most so many crop sides before it is simulated: more would only cost time.
 _SCENE_SIDES = 3
 
@@ -48,27 +50,6 @@ class Sample:
     moire: Tensor  # (3, S, S) or (N, 3, S, S) uint8 sRGB
     clean: Tensor  # the same
     kind: Tensor  # () or (N,) int64, index into KINDS
-
-
-def draw_scene(side: int, lookalikes: bool, rng: np.random.Generator) -> Scene:
-    """Draw a clean scene.
-
-    Args:
-        side: px; at least 256 are drawn.
-        lookalikes: Draw mostly what could be taken for moiré.
-        rng: Decides everything else.
-
-    Returns:
-        (side, side, 3) uint8 sRGB.
-    """
-    from demoire.simulate.scenes.lookalikes import LOOKALIKES
-    from demoire.simulate.scenes.pages import SCENES
-
-    drawings = LOOKALIKES if lookalikes and rng.random() < 0.7 else SCENES
-    names = sorted(drawings)
-    side = max(side, _LEAST_DRAWN)
-    name = names[int(rng.integers(len(names)))]
-    return drawings[name](rng, side, side)
 
 
 def _window(scene: Scene, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
@@ -169,7 +150,7 @@ class PairSource:
         other._config = config
         return other
 
-    def pair(self, kind: Kind, rng: np.random.Generator) -> MadePair:
+    def pair(self, kind: MoireKind, rng: np.random.Generator) -> MadePair:
         """Input and truth, (size, size, 3) uint8 sRGB, and the strength of the pattern in 1/255."""
         if kind == "none":
             share = rng.random()
@@ -183,13 +164,13 @@ class PairSource:
             return self.simulated(kind, rng)
         return self._from_shards(self._shards, kind, rng)
 
-    def simulated(self, kind: Kind, rng: np.random.Generator) -> MadePair:
+    def simulated(self, kind: MoireKind, rng: np.random.Generator) -> MadePair:
         """As `pair`, and always simulated anew."""
         make = simulate_exposed if self._config.exposed_twins else simulate
         made = make(kind, self.scene(kind, rng), self._config.size, rng)
         return made.moire, made.clean, made.strength
 
-    def scene(self, kind: Kind, rng: np.random.Generator) -> Scene:
+    def scene(self, kind: MoireKind, rng: np.random.Generator) -> Scene:
         """A clean scene (h, w, 3) uint8 sRGB, ready to simulate a pair of this kind."""
         config = self._config
         drawn = config.drawn_clean if kind == "none" else config.drawn
@@ -198,7 +179,8 @@ class PairSource:
         # Clean drawings keep their size: made smaller, a look-alike's lines could beat and be moiré
         # in earnest.
         side = config.size if kind == "none" else int(config.size * rng.uniform(1.2, 2.0))
-        return draw_scene(side, kind == "none", rng)
+        lookalike_share = LOOKALIKE_SHARE if kind == "none" else 0.0
+        return draw_scene(rng, side, lookalike_share=lookalike_share).scene
 
     def _original(self, rng: np.random.Generator) -> Scene:
         """A crop at 1:1, with the blocks and the sharpening that resizing would take away."""
@@ -209,7 +191,7 @@ class PairSource:
         crop = cv2.copyMakeBorder(crop, 0, below, 0, right, cv2.BORDER_REFLECT)
         return np.ascontiguousarray(_Turn.draw(rng).of(crop, self._config))
 
-    def _from_shards(self, shards: Shards, kind: Kind, rng: np.random.Generator) -> MadePair:
+    def _from_shards(self, shards: Shards, kind: MoireKind, rng: np.random.Generator) -> MadePair:
         stored = shards.draw(kind, rng)
         size = self._config.size
         window = _window(stored.moire, size, size, rng)
@@ -259,7 +241,7 @@ class Samples(Dataset[Sample]):
         shown = _tensor(tile, curves)
         return Sample(shown, shown, torch.tensor(KINDS.index(kind)))
 
-    def of_kind(self, kind: Kind, rng: np.random.Generator) -> Sample:
+    def of_kind(self, kind: MoireKind, rng: np.random.Generator) -> Sample:
         """One sample made as this kind."""
         for _ in range(_TRIES):
             moire, clean, strength = self._source.pair(kind, rng)
@@ -271,7 +253,7 @@ class Samples(Dataset[Sample]):
             # is not even read.
             alone = kind == "none" or self._task == "detector"
             twin = shown if alone else _tensor(clean, curves)
-            seen: Kind = "none" if strength < self._config.invisible else kind
+            seen: MoireKind = "none" if strength < self._config.invisible else kind
             return Sample(shown, twin, torch.tensor(KINDS.index(seen)))
         return self.of_kind("none", rng)
 
@@ -286,7 +268,8 @@ def field_tiles(field: FieldFolder, images: Path, config: TrainConfig) -> FieldT
     drawn = []
     for _ in range(config.field.drawn):
         side = int(rng.integers(300, 600))
-        drawn.append(draw_scene(side, bool(rng.random() < 0.5), rng))
+        lookalike_share = LOOKALIKE_SHARE if rng.random() < 0.5 else 0.0
+        drawn.append(draw_scene(rng, side, lookalike_share=lookalike_share).scene)
     others = images_of_split(images, "train")
     return FieldTiles(field.part("train"), others, drawn, config.field, config.data.size)
 

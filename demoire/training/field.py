@@ -38,8 +38,9 @@ import numpy as np
 from demoire.errors import UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.measure.restoration import truth_in_tone
-from demoire.simulate.pairs import Scene, read_scene
-from demoire.splits import Split
+from demoire.simulate.arrays import Scene
+from demoire.simulate.pairs import read_scene
+from demoire.simulate.splits import Split
 
 Group = Literal["clean", "clean_hard", "screens", "halftone", "texture", "real_pairs", "noise"]
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
-from demoire.simulate.pairs import Scene, read_scene
+from demoire.simulate.arrays import Scene
+from demoire.simulate.pairs import read_scene
 from demoire.simulate.processing import MARGIN, ProcessingShares, draw_scale, process, source_side
 from demoire.training.config import FieldConfig, FieldTile
 from demoire.training.field import FieldPart, read_pair

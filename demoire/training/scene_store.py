@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from demoire.errors import UsageError
-from demoire.simulate.pairs import Scene, clean_images, read_scene
-from demoire.splits import Split, split_of
+from demoire.simulate.arrays import Scene
+from demoire.simulate.pairs import clean_images, read_scene
+from demoire.simulate.splits import Split, split_of
 
 
 def images_of_split(folder: Path, split: Split) -> list[Path]:

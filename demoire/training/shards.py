@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
 from demoire.files import whole_file
-from demoire.simulate import KINDS, Kind
+from demoire.moire import KINDS, MoireKind
 
 PAIRS_PER_SHARD = 256
 
@@ -49,8 +49,8 @@ class _ShardWriter(Dataset[int]):
     def __init__(
         self,
         out: Path,
-        make: Callable[[Kind, np.random.Generator], MadePair],
-        mix: Mapping[Kind, float],
+        make: Callable[[MoireKind, np.random.Generator], MadePair],
+        mix: Mapping[MoireKind, float],
         seed: int,
     ) -> None:
         self._out = out
@@ -61,7 +61,7 @@ class _ShardWriter(Dataset[int]):
     def __getitem__(self, number: int) -> int:
         moire_pictures: list[NDArray[np.uint8]] = []
         clean_pictures: list[NDArray[np.uint8]] = []
-        rows: list[tuple[Kind, str]] = []
+        rows: list[tuple[MoireKind, str]] = []
         for position, kind in enumerate(self._kinds):
             index = number * PAIRS_PER_SHARD + position
             moire, clean, strength = self._make(kind, np.random.default_rng([self._seed, index]))
@@ -79,7 +79,7 @@ class _ShardWriter(Dataset[int]):
         return number
 
 
-def _kinds_of_a_shard(mix: Mapping[Kind, float]) -> list[Kind]:
+def _kinds_of_a_shard(mix: Mapping[MoireKind, float]) -> list[MoireKind]:
     """The kind of each pair of a shard: of each kind its share, one kind after the other."""
     shares = np.cumsum([mix.get(kind, 0.0) for kind in KINDS])
     positions = (np.arange(PAIRS_PER_SHARD) + 0.5) / PAIRS_PER_SHARD
@@ -99,8 +99,8 @@ def missing_shards(folder: Path, count: int) -> list[int]:
 def make_shards(
     out: Path,
     count: int,
-    make: Callable[[Kind, np.random.Generator], MadePair],
-    mix: Mapping[Kind, float],
+    make: Callable[[MoireKind, np.random.Generator], MadePair],
+    mix: Mapping[MoireKind, float],
     *,
     seed: int,
     workers: int,
@@ -160,7 +160,7 @@ class Shards:
             UsageError: There are no shards, or their pairs are smaller than `size`.
         """
         self._folder = folder
-        self._entries: dict[Kind, list[_Entry]] = {kind: [] for kind in KINDS}
+        self._entries: dict[MoireKind, list[_Entry]] = {kind: [] for kind in KINDS}
         files = sorted(folder.glob("rows-*.csv"))
         if not files:
             raise UsageError(f"{folder} holds no shards; let 'demoire train --shards' make them.")
@@ -168,14 +168,14 @@ class Shards:
             with rows.open(newline="") as file:
                 for position, (kind, strength) in enumerate(csv.reader(file)):
                     entry = _Entry(rows, position, float(strength))
-                    self._entries[cast(Kind, kind)].append(entry)
+                    self._entries[cast(MoireKind, kind)].append(entry)
         stored = np.load(_array_file(files[0], "moire"), mmap_mode="r").shape[1]
         if stored < size:
             raise UsageError(
                 f"The shards in {folder} are of {stored} px and data.size is {size}: lower it."
             )
 
-    def draw(self, kind: Kind, rng: np.random.Generator) -> ShardPair:
+    def draw(self, kind: MoireKind, rng: np.random.Generator) -> ShardPair:
         """One pair of this kind at random.
 
         Raises:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from demoire.models.detector import Detector
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.restorer import Restorer, build_restorer
-from demoire.simulate import KINDS
+from demoire.moire import KINDS
 from demoire.training.adversarial import Adversary
 from demoire.training.calibration import (
     calibrate,

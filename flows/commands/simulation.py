@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from demoire.errors import UsageError
-from demoire.splits import Split
+from demoire.simulate.splits import Split
 from flows import console
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
@@ -58,13 +58,14 @@ def simulate(
     has contrasts, colour wavelengths and spectra of each kind, of clean pictures and of the real
     ones, FILE-spectra.png shows the spectra.
     """
-    from demoire.simulate.pairs import write_pairs
+    from demoire.simulate.pairs import PairSet, write_pairs
 
     images = _folder_of_scenes(clean)
     if real is not None and sheet is None:
         raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
     with console.progress_bar("simulating", total=count) as bar:
-        write_pairs(images, out, kind, count, seed, size=size, split=split, on_progress=bar)
+        pairs = PairSet(kind, count, seed, size=size, split=split)
+        write_pairs(images, out, pairs, on_progress=bar)
     if sheet is not None:
         _draw_sheet(images, sheet, real, seed)
     typer.echo(f"{count} pairs of kind {kind} are in {out}")

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demoire.errors import UsageError
-from demoire.simulate import Kind, simulate
-from demoire.simulate.scenes.pages import SCENES
+from demoire.moire import MoireKind
+from demoire.simulate.scenes.drawings import SCENES
+from demoire.simulate.simulator import simulate
 
-_MOIRE: tuple[Kind, ...] = ("screen", "halftone")  # textures take minutes to draw at this size
+_MOIRE: tuple[MoireKind, ...] = ("screen", "halftone")  # textures take minutes to draw at this size
 _QUALITY = 90  # of the JPEG files
 
 
@@ -54,7 +55,7 @@ def draw_pictures(extent: Extent) -> list[bytes]:
 
 
 def _with_moire(
-    scene_name: str, kind: Kind, extent: Extent, rng: np.random.Generator
+    scene_name: str, kind: MoireKind, extent: Extent, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """A picture of a scene with moiré.
 

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
-from demoire.simulate import Kind, simulate
+from demoire.moire import MoireKind
+from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
-from demoire.simulate.scenes.pages import SCENES
+from demoire.simulate.simulator import simulate
 
 Pixels8 = NDArray[np.uint8]  # (H, W, 3) sRGB
 
@@ -26,7 +27,7 @@ MODIFIED = (2006, 1, 1, 0, 0, 0)  # year to second of every file, UTC
 
 _SIDES = (400, 448, 512, 640, 768)  # px, of pictures with moiré
 _SUFFIXES = (".jpg", ".jpg", ".jpg", ".png", ".tif", ".webp", ".bmp")
-_MOIRE: tuple[Kind, ...] = ("screen", "halftone", "screen", "halftone", "texture")
+_MOIRE: tuple[MoireKind, ...] = ("screen", "halftone", "screen", "halftone", "texture")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _draw_clean(rng: np.random.Generator) -> tuple[str, Pixels8]:
     return name, drawings[name](rng, int(height), int(width))
 
 
-def _draw_moire(rng: np.random.Generator, kind: Kind) -> tuple[str, Pixels8, Pixels8]:
+def _draw_moire(rng: np.random.Generator, kind: MoireKind) -> tuple[str, Pixels8, Pixels8]:
     """A scene's name, the picture of it with moiré, and its clean twin."""
     name = sorted(SCENES)[int(rng.integers(len(SCENES)))]
     side = int(rng.choice(_SIDES))

@@ -21,8 +21,8 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.threads import use_threads
 from demoire.models.weights import find_weights
-from demoire.simulate import KINDS
-from demoire.simulate.pairs import LABELS, clean_images, write_pairs
+from demoire.moire import KINDS
+from demoire.simulate.pairs import LABELS, PairSet, clean_images, write_pairs
 from demoire.training.checkpoint import check_out
 from demoire.training.config_files import load_config
 from demoire.training.field import FieldFolder
@@ -162,7 +162,8 @@ def simulate_pairs(job: TrainJob) -> Path:
     for old in (*folder.glob(f"*_{SEED}_*.png"), folder / LABELS):
         old.unlink(missing_ok=True)
     for kind in KINDS:
-        write_pairs(job.images, folder, kind, job.pairs, SEED, size=_SIZE, split="test")
+        pairs = PairSet(kind, job.pairs, SEED, size=_SIZE, split="test")
+        write_pairs(job.images, folder, pairs)
     return folder
 
 

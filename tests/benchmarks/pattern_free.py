@@ -17,9 +17,10 @@ import numpy as np
 
 from demoire.measure.blur import oracle_blur
 from demoire.measure.likeness import psnr
-from demoire.simulate import KINDS, draw_capture
+from demoire.moire import KINDS
 from demoire.simulate.capture import develop
 from demoire.simulate.pairs import clean_images, pair_scene
+from demoire.simulate.simulator import draw_capture
 
 SIZE, SEED = 512, 1
 
@@ -32,7 +33,7 @@ def main(clean: Path, count: int) -> None:
         rows = []
         for index in range(count):
             rng = np.random.default_rng([SEED, index])
-            _, scene = pair_scene(files, kind, SIZE, rng)
+            scene = pair_scene(files, kind, SIZE, rng).scene
             capture = draw_capture(kind, scene, SIZE, rng)
             light, development = capture.without, capture.development
             free, _ = develop(light, light, SIZE, development, copy.deepcopy(rng))

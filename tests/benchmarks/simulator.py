@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from demoire.simulate import KINDS, simulate
+from demoire.moire import KINDS
+from demoire.simulate.simulator import simulate
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource
 

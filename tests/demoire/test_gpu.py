@@ -17,8 +17,8 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.grid import Grid, plan_tiles
 from demoire.models.networks import load_restorer
-from demoire.simulate import simulate
-from demoire.simulate.scenes.pages import SCENES
+from demoire.simulate.scenes.drawings import SCENES
+from demoire.simulate.simulator import simulate
 from demoire.training.config_files import load_config, with_values
 from demoire.training.loop import train
 

@@ -4,89 +4,130 @@ Pictures are float32 (h, w, 3), 0..255 sRGB, until they are done; planes are flo
 of noise of 512 px costs some 4 ms, one of stripes some 10 ms.
 """
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
-Scene = NDArray[np.uint8]
-Plane = NDArray[np.floating[Any]]  # float32 in truth; numpy's types widen what they cannot follow
-Drawing = Callable[[np.random.Generator, int, int], Scene]
-Colour = tuple[int, int, int]
-Face = ImageFont.FreeTypeFont | ImageFont.ImageFont
+from demoire.simulate.arrays import Plane, Scene
 
-_APERTURE = 1.25  # px; with three looks a third of a pixel apart it leaves 2 % of what would alias
+Colour: TypeAlias = tuple[int, int, int]
+Face: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+# Faces that matplotlib brings; the empty name is Pillow's own.
+FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Bold.ttf", "STIXGeneral.ttf", "")
+CODE_FACE = "DejaVuSansMono.ttf"
+
+# px, and px away from a pixel's centre: three looks through this aperture, a third of a pixel
+# apart, leave 2 % of what would alias.
+_APERTURE = 1.25
 _LOOKS = (-1 / 3, 0.0, 1 / 3)
+
 _WORDS = """
-    archive beat box cloth copy dot film frame grain grid harbour ink lamp ledger lens letter light line map meadow
-    morning north page paper plate press river screen sheet street tone tower window winter census and of the in to
+    archive beat box cloth copy dot film frame grain grid harbour ink lamp ledger lens letter light
+    line map meadow morning north page paper plate press river screen sheet street tone tower window
+    winter census and of the in to
 """.split()  # noqa: SIM905
 
 
-def noise(rng: np.random.Generator, height: int, width: int, cells: float) -> Plane:
-    """A smooth random surface, mostly 0..1, with about `cells` bumps along the longer side."""
+class Area(NamedTuple):
+    """A rectangle to draw in, px, as Pillow takes them."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """From left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """From top to bottom."""
+        return self.bottom - self.top
+
+    def below(self, top: int) -> "Area":
+        """What is left of the area from this height on."""
+        return self._replace(top=top)
+
+
+def noise(rng: np.random.Generator, height: int, width: int, bumps: float) -> Plane:
+    """A smooth random surface, mostly 0..1, with about `bumps` bumps along the longer side."""
     longer = max(height, width)
-    coarse = rng.random(
-        (int(cells * height / longer) + 3, int(cells * width / longer) + 3), dtype=np.float32
-    )
+    rows = int(bumps * height / longer) + 3
+    columns = int(bumps * width / longer) + 3
+    coarse = rng.random((rows, columns), dtype=np.float32)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def fractal(
-    rng: np.random.Generator, height: int, width: int, roughness: float = 0.55, cells: float = 3.0
+    rng: np.random.Generator, height: int, width: int, roughness: float = 0.55, bumps: float = 3.0
 ) -> Plane:
-    """Noise of all octaves from `cells` bumps up to the pixel, exactly 0..1.
+    """Noise of all octaves from `bumps` bumps up to the pixel, exactly 0..1.
 
     Amplitude falls by `roughness` with each octave: 0.5 gives the 1/f of photographs, more is
     rougher.
     """
-    octaves = max(1, round(np.log2(max(height, width) / cells)))
-    rows, columns = -(-height // 2**octaves) + 1, -(-width // 2**octaves) + 1
-    plane, amplitude = rng.random((rows, columns), dtype=np.float32), 1.0
+    octaves = max(1, round(np.log2(max(height, width) / bumps)))
+    rows = -(-height // 2**octaves) + 1
+    columns = -(-width // 2**octaves) + 1
+    plane = rng.random((rows, columns), dtype=np.float32)
+    amplitude = 1.0
     for _ in range(octaves):
         amplitude *= roughness
-        rows, columns = 2 * rows, 2 * columns
+        rows *= 2
+        columns *= 2
         plane = cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_CUBIC)
         plane += np.float32(amplitude) * rng.random((rows, columns), dtype=np.float32)
     plane = plane[-height:, -width:]
-    low, high = float(plane.min()), float(plane.max())
+    low = float(plane.min())
+    high = float(plane.max())
     return (plane - low) / np.float32(max(high - low, 1e-6))
 
 
 def axes(height: int, width: int, angle: float = 0.0) -> tuple[Plane, Plane]:
     """Coordinates in px along and across a direction, each (height, width)."""
-    x, y = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    x = np.arange(width, dtype=np.float32)[None, :]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    cos = np.float32(np.cos(angle))
+    sin = np.float32(np.sin(angle))
     return cos * x + sin * y, cos * y - sin * x
 
 
-def _covered(place: Plane, period: float, width: Plane | float) -> Plane:
-    """How much of the way from 0 to `place` lies on stripes that begin at whole multiples of the
-    period.
-    """
-    turns = np.floor(place / np.float32(period))
-    return width * turns + np.minimum(place - turns * np.float32(period), width)
+def stripes(across: Plane, period: float, width: Plane | float) -> Plane:
+    """Stripes as a sharp lens shows them.
 
+    They are integrated exactly over a small aperture, so that hardly any of their harmonics alias.
 
-def stripes(place: Plane, period: float, width: Plane | float) -> Plane:
-    """Stripes of `width` px every `period` px (at least 3), as a sharp lens shows them: 0..1 of
-    each pixel is covered.
+    Args:
+        across: The coordinate across the stripes in px. It may be bent, as long as it advances by
+            about 1 a pixel.
+        period: px from stripe to stripe, at least 3.
+        width: px of each stripe.
 
-    place: the coordinate across the stripes in px, bent as one likes as long as it advances by
-    about 1 a pixel. The stripes are integrated exactly over a small aperture, so that hardly any of
-    their harmonics alias.
+    Returns:
+        How much of each pixel is covered, 0..1.
     """
     half = np.float32(_APERTURE / 2)
-    total = np.zeros(np.broadcast_shapes(place.shape, np.shape(width)), np.float32)
+    total = np.zeros(np.broadcast_shapes(across.shape, np.shape(width)), np.float32)
     for look in _LOOKS:
-        at = place + np.float32(look)
-        total += _covered(at + half, period, width) - _covered(at - half, period, width)
+        centre = across + np.float32(look)
+        total += _covered(centre + half, period, width) - _covered(centre - half, period, width)
     return total / np.float32(_APERTURE * len(_LOOKS))
+
+
+def _covered(across: Plane, period: float, width: Plane | float) -> Plane:
+    """How much of the way from 0 to `across` lies on stripes.
+
+    A stripe begins at every whole multiple of the period.
+    """
+    turns = np.floor(across / np.float32(period))
+    return width * turns + np.minimum(across - turns * np.float32(period), width)
 
 
 def colour(
@@ -97,7 +138,7 @@ def colour(
     return (free.mean() + vivid * (free - free.mean())).astype(np.float32)
 
 
-def blend(under: Plane, over: Plane, share: Plane) -> Plane:
+def lay_over(under: Plane, over: Plane, share: Plane) -> Plane:
     """Lay one picture (or colour) over another where share (h, w) is 1."""
     return under + (over - under) * share[..., None]
 
@@ -105,13 +146,15 @@ def blend(under: Plane, over: Plane, share: Plane) -> Plane:
 def tinted(rng: np.random.Generator, share: Plane, contrast: float = 1.0) -> Scene:
     """Two colours mixed by share 0..1, in uneven light."""
     height, width = share.shape
-    dark, bright = colour(rng, 0, 130), colour(rng, 120, 255)
+    dark = colour(rng, 0, 130)
+    bright = colour(rng, 120, 255)
     light = 0.7 + 0.5 * noise(rng, height, width, 2)
     mixed = dark + (bright - dark) * (0.5 + contrast * (share[..., None] - 0.5))
     return to_bytes(mixed * light[..., None])
 
 
 def to_bytes(picture: Plane) -> Scene:
+    """Round a finished picture, 0..255, to bytes."""
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -122,30 +165,33 @@ def pixels(value: Plane) -> Colour:
 
 
 def words(rng: np.random.Generator, count: int) -> str:
-    return " ".join(_WORDS[place] for place in rng.integers(len(_WORDS), size=count))
-
-
-# "": Pillow's own
-FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Bold.ttf", "STIXGeneral.ttf", "")
-CODE_FACE = "DejaVuSansMono.ttf"
+    """Random words, with a space between each two."""
+    return " ".join(_WORDS[number] for number in rng.integers(len(_WORDS), size=count))
 
 
 @cache
 def font(face: str, size: int) -> Face:
-    """A face of matplotlib's or Pillow's at `size` px; loading one anew for every line would cost
-    more than drawing.
+    """A face of matplotlib's or Pillow's at `size` px.
+
+    Kept once loaded: loading one for every line would cost more than drawing.
     """
     if not face:
         return ImageFont.load_default(size)
-    import matplotlib
+    import matplotlib  # which is heavy, and has the data folder
 
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / face), size)
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(str(folder / face), size)
 
 
 def fit_line(draw: ImageDraw.ImageDraw, rng: np.random.Generator, face: Face, room: float) -> str:
     """As many random words as this face sets in `room` px; at least one letter."""
     line = words(rng, max(1, int(room / 24)))
-    while (length := draw.textlength(line, font=face)) > room and len(line) > 1:
+    length = draw.textlength(line, font=face)
+    while length > room and len(line) > 1:
         shorter = line[: max(1, int(len(line) * room / length))]
-        line = shorter.rsplit(" ", 1)[0] if len(shorter) < len(line) else line[:-1]
+        if len(shorter) < len(line):
+            line = shorter.rsplit(" ", 1)[0]
+        else:
+            line = line[:-1]
+        length = draw.textlength(line, font=face)
     return line

@@ -7,21 +7,21 @@ each pixel (`canvas.stripes`), for a look-alike that aliases would be moiré. Ev
 (rng, height, width) and gives (height, width, 3) uint8 sRGB; 10 to 60 ms at 512 px.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from demoire.simulate.arrays import Plane, Scene
 from demoire.simulate.scenes.canvas import (
     FACES,
-    Drawing,
-    Plane,
-    Scene,
     axes,
-    blend,
     colour,
     fit_line,
     font,
     fractal,
+    lay_over,
     noise,
     pixels,
     stripes,
@@ -152,7 +152,7 @@ def contour_map(rng: np.random.Generator, height: int, width: int) -> Scene:
     tint = colour(rng, 190, 250) + (ground[..., None] - 0.5) * rng.uniform(-60, 60, 3).astype(
         np.float32
     )
-    picture = to_bytes(blend(tint, colour(rng, 20, 130), ink))
+    picture = to_bytes(lay_over(tint, colour(rng, 20, 130), ink))
     for _ in range(int(rng.integers(0, 4))):
         y = rng.uniform(0, height) + 0.3 * height * (noise(rng, 1, width, 3)[0] - 0.5)
         road = np.stack([np.arange(width), y], 1)[:: max(1, width // 40)]
@@ -174,7 +174,7 @@ def grille(rng: np.random.Generator, height: int, width: int) -> Scene:
     period = rng.uniform(6, 40)
     place = _bent(rng, height, width, rng.choice([0.0, 0.05]))
     bars = stripes(place, period, period * rng.uniform(0.2, 0.6))
-    return to_bytes(blend(behind, colour(rng, 10, 200, 0.3), bars))
+    return to_bytes(lay_over(behind, colour(rng, 10, 200, 0.3), bars))
 
 
 def fence(rng: np.random.Generator, height: int, width: int) -> Scene:
@@ -189,7 +189,7 @@ def fence(rng: np.random.Generator, height: int, width: int) -> Scene:
     wires = [
         stripes(axes(height, width, turn + side * half)[0] + sag, period, wire) for side in (-1, 1)
     ]
-    return to_bytes(blend(behind, colour(rng, 10, 200, 0.3), np.maximum(*wires)))
+    return to_bytes(lay_over(behind, colour(rng, 10, 200, 0.3), np.maximum(*wires)))
 
 
 def brick(rng: np.random.Generator, height: int, width: int) -> Scene:
@@ -206,7 +206,7 @@ def brick(rng: np.random.Generator, height: int, width: int) -> Scene:
     wall = (
         np.array((168, 88, 66), np.float32) + 2 * rng.normal(0, 12, 3).astype(np.float32)
     ) * rough[..., None]
-    return to_bytes(blend(wall, colour(rng, 130, 220, 0.2), mortar))
+    return to_bytes(lay_over(wall, colour(rng, 130, 220, 0.2), mortar))
 
 
 def small_text(rng: np.random.Generator, height: int, width: int) -> Scene:
@@ -287,7 +287,7 @@ def perforated_sheet(rng: np.random.Generator, height: int, width: int) -> Scene
     return tinted(rng, share, rng.uniform(0.4, 1))
 
 
-LOOKALIKES: dict[str, Drawing] = {
+LOOKALIKES: dict[str, Callable[[np.random.Generator, int, int], Scene]] = {
     "blinds": blinds,
     "corduroy": corduroy,
     "woven_cloth": woven_cloth,

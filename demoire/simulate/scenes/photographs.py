@@ -10,13 +10,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from demoire.simulate.arrays import Plane, Scene
 from demoire.simulate.scenes.canvas import (
-    Plane,
-    Scene,
     axes,
-    blend,
     colour,
     fractal,
+    lay_over,
     noise,
     pixels,
     to_bytes,
@@ -71,7 +70,7 @@ def _sky(rng: np.random.Generator, height: int, width: int) -> tuple[Plane, Plan
     if rng.random() < 0.75:
         clouds = cv2.resize(fractal(rng, height, max(8, width // 3), 0.52), (width, height))
         share = np.clip((clouds - rng.uniform(0.35, 0.6)) * rng.uniform(1.5, 4), 0, 0.85)
-        picture = blend(
+        picture = lay_over(
             picture, (235 + 60 * (clouds[..., None] - 0.7)) * (0.4 + 0.6 * low / 255), share
         )
     return picture, low
@@ -129,11 +128,11 @@ def _landscape(rng: np.random.Generator, height: int, width: int) -> Plane:
         ]
         ground = shade + (lit - shade) * tone
         ground = haze + (ground - haze) * np.float32(0.35 + 0.65 * near)
-        picture = blend(picture, ground, np.clip(rows - ridge[None, :], 0, 1))
+        picture = lay_over(picture, ground, np.clip(rows - ridge[None, :], 0, 1))
         if rng.random() < 0.5:
             trees = _spruces(rng, ridge, height, rng.uniform(0.015, 0.06) * height * near)
             dark = haze + (_jitter(rng, (30, 44, 30), 8) - haze) * np.float32(0.3 + 0.7 * near)
-            picture = blend(picture, dark * (0.6 + 0.8 * relief[..., None]), trees)
+            picture = lay_over(picture, dark * (0.6 + 0.8 * relief[..., None]), trees)
     if rng.random() < 0.3:
         picture = _water(rng, picture, int(height * rng.uniform(0.6, 0.8)))
     return picture
@@ -145,7 +144,7 @@ def _out_of_focus(rng: np.random.Generator, height: int, width: int, shades: lis
     rows, columns = -(-height // small), -(-width // small)
     picture = np.broadcast_to(shades[0], (rows, columns, 3))
     for shade in shades[1:]:
-        picture = blend(
+        picture = lay_over(
             picture, shade, np.clip(2.5 * fractal(rng, rows, columns, 0.45) - 0.8, 0, 1)
         )
     picture = np.ascontiguousarray(picture, np.float32)
@@ -161,7 +160,7 @@ def _out_of_focus(rng: np.random.Generator, height: int, width: int, shades: lis
             -1,
             cv2.LINE_AA,
         )
-        picture = blend(picture, np.full(3, 245, np.float32), disc.astype(np.float32) / 255)
+        picture = lay_over(picture, np.full(3, 245, np.float32), disc.astype(np.float32) / 255)
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 3))
     return cv2.resize(picture, (columns * small, rows * small), interpolation=cv2.INTER_CUBIC)[
         :height, :width
@@ -189,8 +188,8 @@ def _ball(
     gleam = 170 * np.float32(rng.uniform(0, 1)) * (light**24)[..., None]
     mottled = skin * (0.8 + 0.4 * fractal(rng, bottom - top, right - left, 0.6)[..., None])
     edge = np.clip((1 - np.sqrt(far)) * radius + 0.5, 0, 1)
-    picture[top:bottom, left:right] = blend(
-        blend(part, part * 0.35, shadow), mottled * tone + gleam, edge
+    picture[top:bottom, left:right] = lay_over(
+        lay_over(part, part * 0.35, shadow), mottled * tone + gleam, edge
     )
 
 
@@ -204,7 +203,7 @@ def _still_life(rng: np.random.Generator, height: int, width: int) -> Plane:
     rows = np.arange(height, dtype=np.float32)[:, None]
     depth = (0.75 + 0.4 * (rows - edge) / height)[..., None]
     table = brown * (0.7 + 0.6 * wood) * depth
-    picture = blend(
+    picture = lay_over(
         picture,
         table,
         np.broadcast_to(np.clip((rows - edge) / rng.uniform(1, 8), 0, 1), (height, width)),
@@ -301,7 +300,7 @@ def _facade(rng: np.random.Generator, height: int, width: int) -> Plane:
         0.62,
         1,
     )
-    return blend(sky, wall * sunny[..., None], share)
+    return lay_over(sky, wall * sunny[..., None], share)
 
 
 _SUBJECTS: tuple[tuple[Callable[[np.random.Generator, int, int], Plane], float], ...] = (

@@ -9,7 +9,6 @@ import torch
 from demoire.models.cost import network_cost
 from demoire.models.detector import Calibration, Detector, DetectorConfig, fused, image_score
 from demoire.moire import CELL, KINDS
-from demoire.simulate import KINDS as SIMULATED_KINDS
 
 TINY = DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8)
 
@@ -20,10 +19,6 @@ def _cells(*moire: float, kind: str = "screen") -> np.ndarray:
     probabilities[:, 0] = 1 - np.array(moire)
     probabilities[:, KINDS.index(kind)] = moire
     return probabilities
-
-
-def test_kinds_are_those_that_are_simulated() -> None:
-    assert KINDS == SIMULATED_KINDS
 
 
 def test_a_cell_gives_a_logit_for_each_kind_and_small_pictures_work_too() -> None:

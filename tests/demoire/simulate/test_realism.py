@@ -5,17 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from demoire.errors import UsageError
+from demoire.simulate.arrays import SrgbPixels
 from demoire.simulate.realism import BANDS, WAVELENGTHS, draw_spectra, measure, write_json
-
-Picture = NDArray[np.uint8]
 
 
 def waves(
     period: float, amplitude: tuple[float, float, float], side: int = 256, seed: int = 0
-) -> Picture:
+) -> SrgbPixels:
     """(side, side, 3): upright waves of this period (px) and amplitude for each colour, on grey
     with a little grain.
     """

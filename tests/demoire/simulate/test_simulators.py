@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind, halftone, simulate, simulate_exposed
+from demoire.moire import KINDS, MoireKind
+from demoire.simulate import halftone
+from demoire.simulate.simulator import simulate, simulate_exposed
 
 MOIRE_KINDS = tuple(kind for kind in KINDS if kind != "none")
 
@@ -35,7 +37,7 @@ def _spectrum_above(picture: np.ndarray, cycles: float) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_seed_gives_the_same_pair(kind: Kind, landscape: np.ndarray) -> None:
+def test_same_seed_gives_the_same_pair(kind: MoireKind, landscape: np.ndarray) -> None:
     first = simulate(kind, landscape, 128, np.random.default_rng(5))
     again = simulate(kind, landscape, 128, np.random.default_rng(5))
     other = simulate(kind, landscape, 128, np.random.default_rng(6))
@@ -44,56 +46,50 @@ def test_same_seed_gives_the_same_pair(kind: Kind, landscape: np.ndarray) -> Non
 
 
 @pytest.mark.parametrize("kind", MOIRE_KINDS)
-def test_tone_and_place_agree_between_input_and_target(kind: Kind, landscape: np.ndarray) -> None:
-    """Averaged over 32 px the two pictures are alike: what differs is the pattern, not the exposure
-    or the framing.
+def test_tone_and_place_agree_between_input_and_target(
+    kind: MoireKind, landscape: np.ndarray
+) -> None:
+    """Averaged over 32 px the two pictures are alike.
+
+    What differs is the pattern, not the exposure or the framing.
     """
     differences = []
     for seed in range(24):
         pair = simulate(kind, landscape, 128, np.random.default_rng(seed))
-        wide = [
-            cv2.resize(p, (4, 4), interpolation=cv2.INTER_AREA).astype(float)
-            for p in (pair.moire, pair.clean)
-        ]
-        differences.append(np.abs(wide[0] - wide[1]).mean())
+        moire = cv2.resize(pair.moire, (4, 4), interpolation=cv2.INTER_AREA).astype(float)
+        clean = cv2.resize(pair.clean, (4, 4), interpolation=cv2.INTER_AREA).astype(float)
+        differences.append(np.abs(moire - clean).mean())
     assert np.median(differences) < 4
 
 
 def test_a_coarse_print_shows_no_finer_picture_than_it_was_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of stripes of 4 px under a screen of 8 px, 1.25 samples to a period leave little in the
-    target too.
-    """
-    stripes = (
-        np.where(np.arange(256) % 4 < 2, 88, 168)
-        .astype(np.uint8)[None, :, None]
-        .repeat(256, 0)
-        .repeat(3, 2)
-    )
+    """Of stripes of 4 px under a screen of 8 px, 1.25 samples to a period leave little."""
+    row = np.where(np.arange(256) % 4 < 2, 88, 168).astype(np.uint8)
+    stripes = row[None, :, None].repeat(256, 0).repeat(3, 2)
     flat = np.full_like(stripes, 128)
     draw_print = halftone._draw_print
 
     def contrast(quality: float) -> float:
         def coarse(oversampling: int, rng: np.random.Generator) -> halftone.Print:
-            return replace(
-                draw_print(oversampling, rng), period=8.0 * oversampling, quality=quality
-            )
+            drawn = draw_print(oversampling, rng)
+            return replace(drawn, period=8.0 * oversampling, quality=quality)
 
         monkeypatch.setattr(halftone, "_draw_print", coarse)
-        found = []
+        contrasts = []
         for seed in range(12):
             _, striped, _ = halftone.scan_print(stripes, 128, np.random.default_rng(seed))
             _, plain, _ = halftone.scan_print(flat, 128, np.random.default_rng(seed))
-            found.append((striped - plain).mean(axis=(0, 2))[32:-32].std())
-        return float(np.mean(found))
+            contrasts.append((striped - plain).mean(axis=(0, 2))[32:-32].std())
+        return float(np.mean(contrasts))
 
     assert contrast(1.25) < 0.4 * contrast(np.inf)
     assert contrast(np.inf) > 0.03
 
 
 @pytest.mark.parametrize("kind", MOIRE_KINDS)
-def test_moire_adds_what_the_target_does_not_have(kind: Kind, landscape: np.ndarray) -> None:
+def test_moire_adds_what_the_target_does_not_have(kind: MoireKind, landscape: np.ndarray) -> None:
     pairs = [simulate(kind, landscape, 128, np.random.default_rng(seed)) for seed in range(32)]
     visible = [pair for pair in pairs if pair.strength > 5]
     assert len(visible) >= 8
@@ -104,17 +100,12 @@ def test_moire_adds_what_the_target_does_not_have(kind: Kind, landscape: np.ndar
 
 
 def test_halftone_keeps_the_local_mean(landscape: np.ndarray) -> None:
-    """Yule and Nielsen: the target is the mean of the dots, so a perfect descreening shifts no
-    colour.
-    """
+    """The target is the mean of the dots, so that a perfect descreening shifts no colour."""
     shifts = []
     for seed in range(30):
         pair = simulate("halftone", landscape, 128, np.random.default_rng(seed))
-        shifts.append(
-            np.abs(
-                pair.moire.astype(float).mean((0, 1)) - pair.clean.astype(float).mean((0, 1))
-            ).max()
-        )
+        shift = pair.moire.astype(float).mean((0, 1)) - pair.clean.astype(float).mean((0, 1))
+        shifts.append(np.abs(shift).max())
     assert np.median(shifts) < 3
 
 
@@ -128,10 +119,25 @@ def test_the_target_of_a_texture_shows_no_weave_that_a_colour_sensor_cannot_carr
     assert max(left) < 0.5
 
 
-def test_clean_kind_has_nothing_to_restore(landscape: np.ndarray) -> None:
-    pair = simulate("none", landscape, 128, np.random.default_rng(3))
-    assert np.array_equal(pair.moire, pair.clean)
-    assert pair.strength == 0
+def test_a_clean_pair_holds_no_pattern() -> None:
+    """On a plain scene moiré is one sharp peak of the spectrum, and what cameras add is not."""
+    plain = np.full((300, 300, 3), (120, 140, 110), np.uint8)
+    assert _sharpest_peak("none", plain) < 25
+    assert _sharpest_peak("texture", plain) > 50
+
+
+def _sharpest_peak(kind: MoireKind, scene: np.ndarray) -> float:
+    """The median, over some pairs, of the highest power over the mean power."""
+    peaks = []
+    for seed in range(24):
+        picture = simulate(kind, scene, 128, np.random.default_rng(seed)).moire
+        grey = picture.astype(np.float32).mean(axis=2)
+        window = np.outer(np.hanning(128), np.hanning(128))
+        power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
+        power[[0, 1, 2, -1, -2]] = 0  # the slow fall of light towards the corners
+        power[:, [0, 1, 2, -1, -2]] = 0
+        peaks.append(power.max() / max(power.mean(), 1e-9))
+    return float(np.median(peaks))
 
 
 @given(
@@ -142,7 +148,7 @@ def test_clean_kind_has_nothing_to_restore(landscape: np.ndarray) -> None:
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_scene_and_size(kind: Kind, height: int, width: int, size: int, seed: int) -> None:
+def test_any_scene_and_size(kind: MoireKind, height: int, width: int, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scene = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     pair = simulate(kind, scene, size, rng)
@@ -158,7 +164,7 @@ def test_unknown_kind_names_the_known_ones(landscape: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("kind", MOIRE_KINDS)
-def test_an_exposed_twin_has_its_cameras_noise(kind: Kind, landscape: np.ndarray) -> None:
+def test_an_exposed_twin_has_its_cameras_noise(kind: MoireKind, landscape: np.ndarray) -> None:
     exposed = simulate_exposed(kind, landscape, 128, np.random.default_rng(5))
     target = simulate(kind, landscape, 128, np.random.default_rng(5))
     assert np.array_equal(exposed.moire, target.moire)

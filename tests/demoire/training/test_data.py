@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from demoire.errors import UsageError
-from demoire.simulate import KINDS, Kind
-from demoire.splits import split_of
+from demoire.moire import KINDS, MoireKind
+from demoire.simulate.splits import split_of
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, Sample, Samples, batches, validation_set
 from demoire.training.scene_store import SceneStore, images_of_split
@@ -20,7 +20,7 @@ from demoire.training.shards import MadePair, make_shards
 SMALL = DataConfig(
     size=64, batch=3, workers=0, validation_per_kind=2, drawn=0.0, drawn_clean=0.0, seed=4
 )
-EVENLY: dict[Kind, float] = dict.fromkeys(KINDS, 1.0)
+EVENLY: dict[MoireKind, float] = dict.fromkeys(KINDS, 1.0)
 
 
 def _samples(folder: Path, task: str = "restorer", config: DataConfig = SMALL) -> Samples:
@@ -174,7 +174,7 @@ def test_shards_hold_the_shares_of_the_mix(scene_folder: Path, tmp_path: Path) -
 
 
 def test_a_shard_that_is_there_is_not_made_again(shards: Path) -> None:
-    def never(kind: Kind, rng: np.random.Generator) -> MadePair:
+    def never(kind: MoireKind, rng: np.random.Generator) -> MadePair:
         raise AssertionError("made again")
 
     assert list(make_shards(shards, 1, never, EVENLY, seed=1, workers=0)) == []
@@ -182,7 +182,7 @@ def test_a_shard_that_is_there_is_not_made_again(shards: Path) -> None:
 
 def test_workers_make_the_same_shards(scene_folder: Path, tmp_path: Path) -> None:
     source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}))
-    clean: dict[Kind, float] = {"none": 1.0}
+    clean: dict[MoireKind, float] = {"none": 1.0}
     for folder, workers in (("alone", 0), ("helped", 2)):
         assert sorted(
             make_shards(tmp_path / folder, 2, source.simulated, clean, seed=1, workers=workers)

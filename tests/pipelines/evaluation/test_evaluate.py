@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from demoire.simulate.pairs import write_pairs
+from demoire.simulate.pairs import PairSet, write_pairs
 from pipelines.evaluation.evaluate import evaluate_pairs
 from pipelines.evaluation.figures import StrengthClass
 from tests.pipelines.evaluation.conftest import LIFT, MakeCleaner, Ranked, scene, write
@@ -182,7 +182,7 @@ def test_what_demoire_simulate_writes_is_grouped_by_kind(
     tmp_path: Path, make_cleaner: MakeCleaner
 ) -> None:
     for kind in ("screen", "halftone", "none"):
-        write_pairs(None, tmp_path, kind, 2, seed=1, size=256)  # type: ignore[arg-type]
+        write_pairs(None, tmp_path, PairSet(kind, 2, seed=1, size=256))  # type: ignore[arg-type]
 
     evaluation = evaluate_pairs(tmp_path, make_cleaner("never"))
 

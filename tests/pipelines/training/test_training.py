@@ -14,7 +14,7 @@ from demoire.errors import UsageError
 from demoire.models.detector import Detector, DetectorConfig
 from demoire.models.networks import save_detector
 from demoire.models.weights import find_weights
-from demoire.simulate.pairs import write_pairs
+from demoire.simulate.pairs import PairSet, write_pairs
 from pipelines.training.job import (
     Trained,
     TrainJob,
@@ -30,7 +30,7 @@ from pipelines.training.registry import Registry
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty drawn pictures without moiré, of which two fall to the test split."""
     folder = tmp_path_factory.mktemp("images")
-    write_pairs(None, folder, "none", 20, seed=0, size=128)
+    write_pairs(None, folder, PairSet("none", 20, seed=0, size=128))
     return folder
 
 
@@ -142,7 +142,7 @@ def test_without_a_name_training_is_all_there_is(job: TrainJob) -> None:
 
 def test_what_would_fail_after_the_night_fails_before_it(job: TrainJob, tmp_path: Path) -> None:
     few = tmp_path / "few"
-    write_pairs(None, few, "none", 1, seed=0, size=128)
+    write_pairs(None, few, PairSet("none", 1, seed=0, size=128))
     for wrong, says in (
         (replace(job, register="detector"), "weights that are shipped"),
         (replace(job, registry="s3://key:secret@models"), "carries credentials"),

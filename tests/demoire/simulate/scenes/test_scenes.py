@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from demoire.simulate.scenes.canvas import axes, stripes
+from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
-from demoire.simulate.scenes.pages import SCENES
 
 DRAWINGS = SCENES | LOOKALIKES
 

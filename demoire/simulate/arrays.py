@@ -1,0 +1,18 @@
+"""The kinds of arrays that the simulators pass on."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+SrgbPixels: TypeAlias = NDArray[np.uint8]
+"""(H, W, 3) sRGB."""
+
+Scene: TypeAlias = SrgbPixels
+"""What a simulated camera or scanner looks at: a picture without moiré."""
+
+Light: TypeAlias = NDArray[np.float32]
+"""(H, W, 3) RGB, 0..1 unless it clips. It is linear, but for the scanner's (see `halftone`)."""
+
+Plane: TypeAlias = NDArray[np.floating[Any]]
+"""(H, W), float32 in truth: numpy's types widen what they cannot follow."""

@@ -1,0 +1,136 @@
+"""The one call that makes a pair: `simulate`.
+
+A pair depends on the scene, the size and the generator alone, so any pair can be made again. The
+kinds are those that the detector tells apart.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from demoire.errors import UsageError
+from demoire.moire import MoireKind
+from demoire.simulate.arrays import Light, Scene, SrgbPixels
+from demoire.simulate.capture import (
+    Development,
+    crop_scene,
+    develop,
+    draw_development,
+    expose,
+    pattern_strength,
+    to_linear,
+)
+from demoire.simulate.halftone import scan_print
+from demoire.simulate.screen import photograph_screen
+from demoire.simulate.texture import photograph_texture
+
+# The strength from which a pattern is plain to see at 1:1. Fainter ones drown in noise and
+# compression.
+VISIBLE = 2.0
+
+_TRIES = 20  # draws of a camera and a screen, of which one should show its moiré
+_UNTOUCHED_SHARE = 0.4  # of clean pictures that are the scene itself
+_SCANNED_SHARE = 0.4  # of the others
+
+_Simulator: TypeAlias = Callable[
+    [Scene, int, np.random.Generator], tuple[Light, Light, Development]
+]
+
+_SIMULATORS: dict[str, _Simulator] = {
+    "screen": photograph_screen,
+    "halftone": scan_print,
+    "texture": photograph_texture,
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture with moiré and its exact twin without; for the kind "none" the two are the same."""
+
+    moire: SrgbPixels  # (size, size, 3)
+    clean: SrgbPixels  # (size, size, 3)
+    kind: MoireKind
+    strength: float  # RMS of what the pattern alone changes, in 1/255 sRGB; see VISIBLE
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Light on a sensor with the pattern and without it, before its development."""
+
+    with_moire: Light  # (S, S, 3)
+    without: Light  # (S, S, 3)
+    development: Development
+    strength: float  # as in `Pair`
+
+
+def simulate(kind: MoireKind, scene: Scene, size: int, rng: np.random.Generator) -> Pair:
+    """Make one pair of `size` x `size` px out of a clean scene.
+
+    A pair of a kind with moiré shows it: see `draw_capture`.
+
+    Args:
+        kind: What kind of moiré the pair is to have.
+        scene: (h, w, 3), at least 32 px on each side.
+        size: px, even, at least 32.
+        rng: Decides everything else.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    if kind == "none":
+        clean = _take_clean(scene, size, rng)
+        return Pair(clean, clean, kind, strength=0.0)
+    capture = draw_capture(kind, scene, size, rng)
+    moire, clean = develop(capture.with_moire, capture.without, size, capture.development, rng)
+    return Pair(moire, clean, kind, capture.strength)
+
+
+def simulate_exposed(kind: MoireKind, scene: Scene, size: int, rng: np.random.Generator) -> Pair:
+    """As `simulate`, but the twin without the pattern is what the same camera makes of the scene.
+
+    It has its own noise and JPEG, as every picture has. A detector that compared moiré with the
+    restorer's noiseless targets would learn that noise is moiré.
+    """
+    if kind == "none":
+        return simulate(kind, scene, size, rng)
+    capture = draw_capture(kind, scene, size, rng)
+    moire, _ = develop(capture.with_moire, capture.without, size, capture.development, rng)
+    clean = expose(capture.without, size, capture.development, rng)
+    return Pair(moire, clean, kind, capture.strength)
+
+
+def draw_capture(kind: MoireKind, scene: Scene, size: int, rng: np.random.Generator) -> Capture:
+    """What `simulate` develops.
+
+    Cameras and screens are drawn again until the pattern's strength is VISIBLE, twenty times at
+    most: on a black scene nothing ever shows.
+
+    Raises:
+        UsageError: Moiré of this kind cannot be simulated.
+    """
+    if kind not in _SIMULATORS:
+        raise UsageError(
+            f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}."
+        )
+    simulator = _SIMULATORS[kind]
+    for _ in range(_TRIES):
+        with_moire, without, development = simulator(scene, size, rng)
+        strength = pattern_strength(with_moire, without, size, development)
+        if strength >= VISIBLE:
+            break
+    return Capture(with_moire, without, development, strength)
+
+
+def _take_clean(scene: Scene, size: int, rng: np.random.Generator) -> SrgbPixels:
+    """A clean picture as archives hold them.
+
+    It is the scene as it is, or what the cameras and scanners that moiré goes through make of it.
+    """
+    crop = crop_scene(scene, size, rng)
+    if rng.random() < _UNTOUCHED_SHARE:
+        return crop
+    is_scanned = rng.random() < _SCANNED_SHARE
+    development = draw_development(rng, scanner=bool(is_scanned))
+    return expose(to_linear(crop), size, development, rng)
