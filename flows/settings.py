@@ -26,7 +26,7 @@ from demoire.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pipelines.job import CleanJob
 
-_NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "weights", "registry"}
+_NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "merge", "weights", "registry"}
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,11 @@ class CleanSettings(BaseModel):
         Flag("Only about this many images, drawn evenly.", default=""),
     ] = None
 
+    merge: Annotated[
+        bool,
+        Flag("Accept a DST that holds other things; none is ever replaced.", default=""),
+    ] = False
+
     @property
     def changes_cleaning(self) -> bool:
         """Whether anything is set that decides how an image comes out."""
@@ -151,6 +156,7 @@ class CleanSettings(BaseModel):
             workers=self.workers,
             ray_address=self.ray_address,
             sample=self.sample,
+            merge=self.merge,
         )
 
     def _named_weights(self) -> dict[str, str]:

@@ -44,6 +44,12 @@ def sources_table(plan_id: str) -> str:
     return f"{MANIFEST}/{plan_id}.sources.parquet"
 
 
+def plan_id_of(name: str) -> str | None:
+    """The plan of a table of sources, by its name; None for other names in the folder."""
+    suffix = ".sources.parquet"
+    return name.removesuffix(suffix) if name.endswith(suffix) else None
+
+
 def attempt_note(unit_id: str, number: int) -> str:
     """Path of the note that a unit was begun for the n-th time."""
     return f"{ATTEMPT_NOTES}/{unit_id}.{number}.json"

@@ -113,7 +113,7 @@ def plan_units(launch: Launch) -> str:
         latest = destination.manifests.find_latest()
         if latest is not None and _fits(latest, scope):
             return latest.id
-    return make_plan(destination, scope, launch.progress).id
+    return make_plan(destination, scope, launch.progress, merge=job.merge).id
 
 
 def publish_sources(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> PublishedSources:

@@ -31,7 +31,7 @@ _CLEANING = (
 _WHAT = ("what", "how much")
 
 
-@takes_settings("sample", "device", "workers", "config", *_CLEANING, "ray_address")
+@takes_settings("sample", "merge", "device", "workers", "config", *_CLEANING, "ray_address")
 def clean(
     src: options.Src,
     dst: options.Dst,
@@ -70,7 +70,7 @@ def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
 
-@takes_settings("sample", "device", "config", *_CLEANING)
+@takes_settings("sample", "merge", "device", "config", *_CLEANING)
 def plan(
     src: options.Src,
     dst: options.Dst,

@@ -219,6 +219,13 @@ class Manifests:
             )
         return plan
 
+    def all(self) -> Iterator[Plan]:
+        """Every plan that was ever written under DST, in no order."""
+        for entry in self._place.list(layout.MANIFEST):
+            plan_id = layout.plan_id_of(entry.name)
+            if plan_id is not None:
+                yield self.load(plan_id)
+
     def load(self, plan_id: str) -> Plan:
         """A plan by its id, read once and kept."""
         if plan_id not in self._loaded:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from demoire.progress import Progress, in_silence
 from pipelines.destination.destination import Destination
+from pipelines.destination.foreign import check_free
 from pipelines.destination.manifest import Plan, PlanScope, SourcePlan
 from pipelines.layout import image_id
 from pipelines.plan.units import plan_members
@@ -32,7 +33,13 @@ from pipelines.sources.members import DamagedArchiveError
 _INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)
 
 
-def make_plan(destination: Destination, scope: PlanScope, progress: Progress = in_silence) -> Plan:
+def make_plan(
+    destination: Destination,
+    scope: PlanScope,
+    progress: Progress = in_silence,
+    *,
+    merge: bool = False,
+) -> Plan:
     """Discover, index and write the manifest; it becomes the latest plan.
 
     The same collection and configuration give the same plan.
@@ -42,12 +49,14 @@ def make_plan(destination: Destination, scope: PlanScope, progress: Progress = i
         scope: What to plan. With `sample` set only so many images, chosen evenly over all of them
             (by digest: the same ones each time), and only the sources that hold them.
         progress: Called as ("plan", sources indexed, sources).
+        merge: Whether DST may hold what this program did not write. It is never replaced.
 
     Raises:
-        UsageError: SRC holds nothing.
+        UsageError: SRC holds nothing, or DST holds something of somebody else's.
         SourceChangedError: A source changed between being listed and being indexed.
     """
     sources = discover(scope.src)
+    check_free(destination, sources, merge=merge)
     indexed = _indexed(sources, progress)
     if scope.sample is not None:
         indexed = iter(_sampled(indexed, scope.sample))

@@ -1,0 +1,75 @@
+"""What lies under DST and was not written by this program: it is never overwritten.
+
+A first run goes into an empty DST, unless it is told to put the mirrors beside what is there. A
+source that DST has never seen needs its place there to be free, in a first run and in any later
+one. Costs one small request, and one more for each new source.
+"""
+
+from collections.abc import Sequence
+
+from demoire.errors import UsageError
+from pipelines import layout
+from pipelines.destination.destination import Destination
+from pipelines.records import Source
+from pipelines.sources.members import archive_kind
+from pipelines.storage.place import Place
+
+
+def check_free(destination: Destination, sources: Sequence[Source], *, merge: bool) -> None:
+    """Check that the mirrors of these sources replace nothing of anybody's.
+
+    Args:
+        destination: Where the mirrors go.
+        sources: What is to be cleaned.
+        merge: Whether a DST that holds other things will do for a first run.
+
+    Raises:
+        UsageError: DST holds something that this program did not write there.
+    """
+    place = destination.place
+    if not merge and not _has_bookkeeping(place):
+        stranger = _first_object(place)
+        if stranger is not None:
+            raise UsageError(
+                f"DST {place.full()} is not empty (it holds {stranger}), and this program did not "
+                "make it: choose an empty DST, or add --merge to put the mirrors beside what is "
+                "there. Several sources are given as one quoted glob."
+            )
+    for source in sources:
+        occupied = _occupied(place, source)
+        if occupied is not None and not _is_known(destination, source):
+            raise UsageError(
+                f"{place.full(occupied)} lies where the mirror of {source.path or 'SRC'} would go, "
+                "and this program did not write it: move it away, or choose another DST."
+            )
+
+
+def _has_bookkeeping(place: Place) -> bool:
+    return next(place.list(layout.BOOKKEEPING), None) is not None
+
+
+def _first_object(place: Place) -> str | None:
+    """The first thing that lies there, as a path."""
+    entry = next(place.list(), None)
+    return None if entry is None else entry.path
+
+
+def _occupied(place: Place, source: Source) -> str | None:
+    """What lies where a source's mirror goes; None if that is free."""
+    if source.kind != "folder":
+        return source.path if place.exists(source.path) else None
+    for entry in place.list(source.path, recursive=False):
+        # Archives beside loose files are mirrors of other sources.
+        if entry.kind == "file" and archive_kind(entry.name) is None:
+            return entry.path
+    return None
+
+
+def _is_known(destination: Destination, source: Source) -> bool:
+    """Whether an earlier run under DST has planned this source, so that its mirror is ours.
+
+    A run that died may have left a mirror without a marker; but it had planned the source before.
+    """
+    if destination.markers.read(source.id) is not None:
+        return True
+    return any(source.id in plan.source_ids for plan in destination.manifests.all())
