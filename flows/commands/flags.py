@@ -69,11 +69,11 @@ def _option(name: str) -> Parameter:
     if name == _FILE:
         annotation: Any = options.Config
     else:
-        annotation = flag_annotation(CleanSettings.model_fields[name])
+        annotation = flag_annotation(name, CleanSettings.model_fields[name])
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def flag_annotation(field: FieldInfo) -> Any:
+def flag_annotation(name: str, field: FieldInfo) -> Any:
     """The annotation by which typer makes an option of a setting."""
     (flag,) = [item for item in field.metadata if isinstance(item, Flag)]
     lowest = None
@@ -83,7 +83,10 @@ def flag_annotation(field: FieldInfo) -> Any:
             lowest = item.ge
         if isinstance(item, annotated_types.Le):
             highest = item.le
+    # Without a name of its own typer would give a switch a second one, --no-NAME.
+    names = [f"--{name.replace('_', '-')}"] if field.annotation is bool else []
     option = typer.Option(
+        *names,
         help=flag.help,
         metavar=flag.metavar,
         min=lowest,  # type: ignore[arg-type]
