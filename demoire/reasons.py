@@ -1,7 +1,7 @@
 """Why an image was quarantined, or copied although it may hold moiré: told once, for all who ask.
 
-The report page, the table in docs/nothing-lost.md and `demoire retry` read the meaning and the remedy
-from here. The values are promises: they stand in the report's column `reason`.
+The report page, the table in docs/nothing-lost.md and `demoire retry` read the meaning and the
+remedy from here. The values are promises: they stand in the report's column `reason`.
 """
 
 from enum import StrEnum

@@ -121,7 +121,9 @@ def _without_debug(words: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _known_cause(error: BaseException) -> errors.DemoireError | None:
-    """The error for the user inside one that Ray or Prefect wrapped on its way between processes."""
+    """The error for the user inside one that Ray or Prefect wrapped on its way between
+    processes.
+    """
     seen: set[int] = set()
     current: Any = error
     while current is not None and id(current) not in seen:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pipelines import layout
 from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import Ledger
-from pipelines.destination.manifest import Plan
+from pipelines.destination.plans import Plan
 from pipelines.plan.units import lineage
 from pipelines.storage.place import Entry, Place
 

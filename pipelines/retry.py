@@ -9,7 +9,7 @@ from demoire.errors import SourceChangedError, UsageError
 from demoire.progress import Progress, in_silence
 from demoire.reasons import Reason
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan
+from pipelines.destination.plans import Plan
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch, new_run_id
 from pipelines.layout import position_of

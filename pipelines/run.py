@@ -20,7 +20,7 @@ from demoire.progress import Progress, in_silence
 from pipelines import layout
 from pipelines.clean.cluster import ray_session
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan, PlanScope
+from pipelines.destination.plans import Plan, PlanScope
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch
 from pipelines.plan.plan import make_plan

@@ -17,7 +17,7 @@ from pipelines.clean.actor import WaveOrder
 from pipelines.clean.cluster import ray_session
 from pipelines.clean.wave import WAVE_UNITS, WaveResult, clean_wave
 from pipelines.clean.worker_weights import keep_weights
-from pipelines.destination.manifest import Plan
+from pipelines.destination.plans import Plan
 from pipelines.launch import Launch
 from pipelines.names import shown
 from pipelines.plan.units import parts_of

@@ -49,7 +49,7 @@ _CODING_LOSS = 0.12  # mean, of full scale
 
 _START = (
     "import sys; sys.path[:] = {path!r}; "
-    "from demoire.imaging.guard import serve; serve({descriptor})"
+    "from demoire.imaging.guard import serve_decoding; serve_decoding({descriptor})"
 )
 
 
@@ -240,7 +240,7 @@ def _receive(pipe: Connection) -> Raster | ImageError:
 # In the child
 
 
-def serve(descriptor: int) -> None:
+def serve_decoding(descriptor: int) -> None:
     """Decode what comes down the pipe until it is closed: the main function of a child."""
     quiet_decoders()
     pipe = Connection(descriptor)

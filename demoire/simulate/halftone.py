@@ -84,7 +84,8 @@ def scan_print(
     development = draw_development(rng, scanner=True)
     shrink = draw_shrink(rng)
     side = 2 * round(size / shrink / 2)
-    # What is shrunk afterwards needs no further samples to be free of the simulation's own aliasing.
+    # What is shrunk afterwards needs no further samples to be free of the simulation's own
+    # aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     fine_side = side * oversampling
     process = _draw_print(oversampling, rng)
@@ -317,7 +318,9 @@ def _show_through(scene: Scene, side: int, rng: np.random.Generator) -> Plane:
 
 
 def _draw_lettering(side: int, oversampling: int, rng: np.random.Generator) -> Plane:
-    """Solid black lettering, coverage 0..1: it is printed without a screen and has to stay sharp."""
+    """Solid black lettering, coverage 0..1: it is printed without a screen and has to stay
+    sharp.
+    """
     canvas = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(canvas)
     height = int(rng.integers(10, 34)) * oversampling

@@ -61,7 +61,8 @@ def photograph_screen(
     development = draw_development(rng)
     shrink = draw_shrink(rng)
     side = 2 * round(size / shrink / 2)
-    # What is shrunk afterwards needs no further samples to be free of the simulation's own aliasing.
+    # What is shrunk afterwards needs no further samples to be free of the simulation's own
+    # aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     ratio = _draw_ratio(rng)
     panel = _draw_panel(rng, 0.35 / (oversampling * ratio))

@@ -125,7 +125,9 @@ def _sampled(weave: Weave, harmonics: NDArray[np.float64], aperture: float) -> P
 
 
 def _resolved(weave: Weave, harmonics: NDArray[np.float64], aperture: float) -> Plane:
-    """The harmonics that pixels can carry, as the same aperture behind an ideal filter shows them."""
+    """The harmonics that pixels can carry, as the same aperture behind an ideal filter shows
+    them.
+    """
     total = np.zeros_like(weave.phase)
     for order, amplitude in enumerate(harmonics, start=1):
         frequency = order * weave.frequency

@@ -59,7 +59,8 @@ class Adversary:
 
     def __init__(self, config: DiscriminatorConfig, device: str) -> None:
         self._warmup_steps = config.warmup_steps
-        # In evaluation mode except in `step`: in training mode every call changes the norms a little.
+        # In evaluation mode except in `step`: in training mode every call changes the norms a
+        # little.
         self._network = Discriminator(config.widths).to(device).eval()
         # Rate and betas of Isola et al., 2017, section 3.3: a momentum of 0.9 makes the two chase
         # each other.

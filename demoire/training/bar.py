@@ -9,7 +9,7 @@ from rich.progress import Progress as RichProgress
 
 
 @contextmanager
-def progress_bar(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
+def training_bar(name: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
     """Give a function to call after each step, with what to show beside the bar."""
     if not sys.stderr.isatty():
         yield lambda text: None

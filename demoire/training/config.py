@@ -114,7 +114,7 @@ class FieldConfig(_Section):
         return self
 
 
-class Stage(_Section):
+class CurriculumStage(_Section):
     """A later part of training: what changes about the data from a step on; the rest stays."""
 
     after: PositiveInt  # steps
@@ -211,7 +211,7 @@ class TrainConfig(_Section):
     data: DataConfig = DataConfig()
     field: FieldConfig = FieldConfig()
     # `data` is what it begins with, and what validation pairs are made by
-    curriculum: tuple[Stage, ...] = ()
+    curriculum: tuple[CurriculumStage, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()

@@ -19,7 +19,8 @@ _NOT_DRAWN = {"step", "seconds"}
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write one line a record, in one step.
 
-    Columns stand in the order in which they first occur, and stay empty where a record has no value.
+    Columns stand in the order in which they first occur, and stay empty where a record has no
+    value.
     """
     with (
         whole_file(path) as unfinished,

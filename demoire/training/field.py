@@ -21,8 +21,8 @@ every source:
     no_clean_pictures = ["clean/camera_one_013.png"]
 
 Pictures of one source share a camera, a screen or a press, so a source that was in two parts would
-make the figures better than they are. What is unused belongs to no part, whoever made it: a picture that is not
-what its folder says. Whatever is not in order is refused with the file's name.
+make the figures better than they are. What is unused belongs to no part, whoever made it: a picture
+that is not what its folder says. Whatever is not in order is refused with the file's name.
 """
 
 import tomllib

@@ -8,7 +8,7 @@ by the same rules.
 A tile takes 2 ms as stored and 10 to 15 processed, on one core.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from demoire.simulate.pairs import read_scene
 from demoire.simulate.processing import MARGIN, ProcessingShares, draw_scale, process, source_side
 from demoire.training.config import FieldConfig, FieldTile
 from demoire.training.field import FieldPart, read_pair
-from demoire.training.patterns import lay_over, take_pattern
+from demoire.training.patterns import lay_pattern_over, take_pattern
 
 LabelledTile = tuple[Scene, MoireKind]
 _T = TypeVar("_T")
@@ -68,10 +68,8 @@ class FieldTiles:
         self._size = size
         clean = part.of("clean", "clean_hard")
         self._clean = [read_scene(picture.path) for picture in clean]
-        areas = np.array([min(scene.shape[0] * scene.shape[1], _LARGE) for scene in self._clean])
-        emphasis = np.array([config.emphasis.get(picture.source, 1.0) for picture in clean])
-        weights = np.sqrt(areas) * emphasis
-        self._weights = weights / weights.sum()
+        emphasis = [config.emphasis.get(picture.source, 1.0) for picture in clean]
+        self._weights = _shares_of_scenes(self._clean, emphasis)
         self._others = [read_scene(path) for path in others]
         self._drawn = drawn
         self._screens = [read_scene(picture.path) for picture in part.of("screens")]
@@ -92,7 +90,7 @@ class FieldTiles:
             "halftone": self._halftone_tile,
         }
         possible = self._possible()
-        shares = np.array([config.mix.get(n, 0.0) * (n in possible) for n in self._makers])
+        shares = _shares_of_kinds(config, self._makers, possible)
         if not shares.sum() > 0:
             raise UsageError("The training part has no picture of any kind that field.mix draws.")
         self._shares = shares / shares.sum()
@@ -133,18 +131,18 @@ class FieldTiles:
     # Without moiré
 
     def _stored(self, rng: np.random.Generator) -> LabelledTile:
-        return self._as_stored(self._field_scene(rng), rng), KINDS[0]
+        return _as_stored(self._field_scene(rng), self._size, rng), KINDS[0]
 
     def _processed(self, rng: np.random.Generator) -> LabelledTile:
-        return self._through_processing(self._any_scene(rng), rng), KINDS[0]
+        return _through_processing(self._any_scene(rng), self._size, rng), KINDS[0]
 
     def _drawn_tile(self, rng: np.random.Generator) -> LabelledTile:
         noisy = ProcessingShares(sensor=0.5, noise=0.3)
-        return self._through_processing(_one_of(self._drawn, rng), rng, noisy), KINDS[0]
+        return _through_processing(_one_of(self._drawn, rng), self._size, rng, noisy), KINDS[0]
 
     def _shown_tile(self, rng: np.random.Generator) -> LabelledTile:
         """What a screen showed that was photographed."""
-        return self._through_processing(_one_of(self._shown, rng), rng), KINDS[0]
+        return _through_processing(_one_of(self._shown, rng), self._size, rng), KINDS[0]
 
     def _twin(self, rng: np.random.Generator) -> LabelledTile | None:
         twins = self._laid_over(rng)
@@ -156,47 +154,36 @@ class FieldTiles:
         """Of pairs, only where the pattern can be seen: black and blurred places have none."""
         number = int(rng.integers(len(self._screens) + len(self._photographs)))
         if number >= len(self._photographs):
-            return self._with_moire(self._screens[number - len(self._photographs)], rng), "screen"
-        photograph, pattern = self._photographs[number], self._patterns[number]
-        side = min(round(self._size * 1.2), *photograph.shape[:2])
-        top = int(rng.integers(photograph.shape[0] - side + 1))
-        left = int(rng.integers(photograph.shape[1] - side + 1))
-        place = slice(top, top + side), slice(left, left + side)
-        if pattern.strength(place) < _SEEN:
+            return _with_moire(
+                self._screens[number - len(self._photographs)], self._size, rng
+            ), "screen"
+        photograph = self._photographs[number]
+        window = _random_window(photograph, round(self._size * 1.2), rng)
+        if self._patterns[number].strength(window) < _SEEN:
             return None
-        return self._with_moire(photograph[place], rng), "screen"
+        return _with_moire(photograph[window], self._size, rng), "screen"
 
     def _halftone_tile(self, rng: np.random.Generator) -> LabelledTile:
-        return self._with_moire(_one_of(self._halftone, rng), rng), "halftone"
+        return _with_moire(_one_of(self._halftone, rng), self._size, rng), "halftone"
 
     def _layer(self, rng: np.random.Generator) -> LabelledTile | None:
         twins = self._laid_over(rng)
         if twins is None:
             return None
-        laid, clean = (twin.astype(np.float32) for twin in twins)
-        # Gravel and noise hide what is plain to see on a wall.
-        busy = _rms(clean - cv2.GaussianBlur(clean, (0, 0), _FINE))
-        is_visible = _rms(laid - clean) >= max(_VISIBLE, _HIDDEN * busy)
-        return (twins[0], "screen") if is_visible else None
+        laid, clean = twins
+        return (laid, "screen") if _is_visible(laid, clean) else None
 
     def _laid_over(self, rng: np.random.Generator) -> tuple[Scene, Scene] | None:
         """A tile with a real pattern and its twin, after the same processing."""
         scene = self._any_scene(rng)
-        crop = _cut(scene, source_side(self._size, self._scale(scene, 0.6, 1.4, rng)), rng)
+        crop = _cut(
+            scene, source_side(self._size, _draw_scale(scene, self._size, 0.6, 1.4, rng)), rng
+        )
         strength = float(np.exp(rng.uniform(*np.log(_STRENGTHS))))
-        laid = lay_over(crop, _one_of(self._layers, rng), strength, rng)
+        laid = lay_pattern_over(crop, _one_of(self._layers, rng), strength, rng)
         if laid is None:
             return None
-        seed = int(rng.integers(2**31))
-        one, other = (
-            process(side, self._size, np.random.default_rng(seed), _LAID) for side in (laid, crop)
-        )
-        return one, other
-
-    def _with_moire(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        if rng.random() < 0.4:
-            return self._as_stored(scene, rng)
-        return self._through_processing(scene, rng, _GENTLE, (0.75, 1.3))
+        return _processed_alike(laid, crop, self._size, rng)
 
     # All
 
@@ -210,25 +197,79 @@ class FieldTiles:
         pictures = self._others if share < 0.92 and self._others else self._drawn
         return _one_of(pictures, rng) if pictures else self._field_scene(rng)
 
-    def _as_stored(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        return _turned(_cut(scene, self._size, rng), rng)
 
-    def _through_processing(
-        self,
-        scene: Scene,
-        rng: np.random.Generator,
-        shares: ProcessingShares | None = None,
-        scales: tuple[float, float] = (0.5, 1.5),
-    ) -> Scene:
-        side = source_side(self._size, self._scale(scene, *scales, rng))
-        return _turned(process(_cut(scene, side, rng), self._size, rng, shares), rng)
+def _with_moire(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
+    """A tile of a scene that has moiré: as it is stored, or gently processed."""
+    if rng.random() < 0.4:
+        return _as_stored(scene, size, rng)
+    return _through_processing(scene, size, rng, _GENTLE, (0.75, 1.3))
 
-    def _scale(
-        self, scene: Scene, lowest: float, highest: float, rng: np.random.Generator
-    ) -> float:
-        """Not so small that the scene would have to be mirrored to fill the tile."""
-        fills = (self._size + MARGIN) / min(scene.shape[:2])
-        return draw_scale(rng, max(lowest, min(1.0, fills)), highest)
+
+def _as_stored(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
+    return _turned(_cut(scene, size, rng), rng)
+
+
+def _through_processing(
+    scene: Scene,
+    size: int,
+    rng: np.random.Generator,
+    shares: ProcessingShares | None = None,
+    scales: tuple[float, float] = (0.5, 1.5),
+) -> Scene:
+    """A tile of a scene that went through cameras, editors and web services once more."""
+    side = source_side(size, _draw_scale(scene, size, *scales, rng))
+    return _turned(process(_cut(scene, side, rng), size, rng, shares), rng)
+
+
+def _draw_scale(
+    scene: Scene, size: int, lowest: float, highest: float, rng: np.random.Generator
+) -> float:
+    """Not so small that the scene would have to be mirrored to fill the tile."""
+    fills = (size + MARGIN) / min(scene.shape[:2])
+    return draw_scale(rng, max(lowest, min(1.0, fills)), highest)
+
+
+def _shares_of_scenes(scenes: Sequence[Scene], emphasis: Sequence[float]) -> NDArray[np.float64]:
+    """How often each scene is drawn: by the root of its area, times its emphasis."""
+    areas = np.array([min(scene.shape[0] * scene.shape[1], _LARGE) for scene in scenes])
+    weights = np.sqrt(areas) * np.array(emphasis)
+    return weights / weights.sum()
+
+
+def _shares_of_kinds(
+    config: FieldConfig, kinds: Iterable[FieldTile], possible: set[FieldTile]
+) -> NDArray[np.float64]:
+    """How often each kind of tile is drawn, of any sum: never what there is no picture for."""
+    shares = []
+    for kind in kinds:
+        shares.append(config.mix.get(kind, 0.0) if kind in possible else 0.0)
+    return np.array(shares)
+
+
+def _processed_alike(
+    one: Scene, other: Scene, size: int, rng: np.random.Generator
+) -> tuple[Scene, Scene]:
+    """Two pictures after the very same processing: the same noise, the same compression."""
+    seed = int(rng.integers(2**31))
+    processed_one = process(one, size, np.random.default_rng(seed), _LAID)
+    processed_other = process(other, size, np.random.default_rng(seed), _LAID)
+    return processed_one, processed_other
+
+
+def _random_window(picture: Scene, side: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a square of this side, or as large as the picture has room for."""
+    side = min(side, *picture.shape[:2])
+    top = int(rng.integers(picture.shape[0] - side + 1))
+    left = int(rng.integers(picture.shape[1] - side + 1))
+    return slice(top, top + side), slice(left, left + side)
+
+
+def _is_visible(laid: Scene, clean: Scene) -> bool:
+    """Whether a pattern can be seen: gravel and noise hide what is plain to see on a wall."""
+    without = clean.astype(np.float32)
+    busy = _rms(without - cv2.GaussianBlur(without, (0, 0), _FINE))
+    strength = _rms(laid.astype(np.float32) - without)
+    return strength >= max(_VISIBLE, _HIDDEN * busy)
 
 
 def _rms(difference: NDArray[np.floating]) -> float:

@@ -27,7 +27,7 @@ import torch
 from demoire.errors import UsageError
 from demoire.files import write_whole
 from demoire.models.precision import without_tf32
-from demoire.training.bar import progress_bar
+from demoire.training.bar import training_bar
 from demoire.training.checkpoint import TrainingRun, check_out, save_checkpoint
 from demoire.training.config import TrainConfig
 from demoire.training.curves import draw_png, write_csv, write_events
@@ -149,7 +149,7 @@ def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:
     if not missing_shards(shards, data.shards):
         return  # before the scenes are decoded
     source = PairSource(images, "train", data)
-    with progress_bar("simulating", data.shards) as show:
+    with training_bar("simulating", data.shards) as show:
         made = make_shards(
             shards, data.shards, source.simulated, data.mix, seed=data.seed, workers=data.workers
         )
@@ -177,7 +177,7 @@ def _do_steps(run: TrainingRun, session: _Session) -> bool:
     recent: list[dict[str, float]] = []
     with (
         stop_on_signal() as stop_asked,
-        progress_bar(session.title, config.steps, run.step) as show,
+        training_bar(session.title, config.steps, run.step) as show,
     ):
         for batch in _batches(session, run.step):
             losses = train_step(run, session.task, batch, config)

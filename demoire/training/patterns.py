@@ -21,8 +21,8 @@ _Picture = NDArray[np.uint8]
 _Float = NDArray[np.floating]
 
 _WIDEST = 40.0  # px, sigma: wider bands cannot be told from uneven light
-# Change of the truth a pixel, by Sobel's operator: from half of it on a pattern counts less, from 1.5
-# times it on not at all.
+# Change of the truth a pixel, by Sobel's operator: from half of it on a pattern counts less, from
+# 1.5 times it on not at all.
 _STEEP = 0.12
 _REACH = 7  # px around an edge that do not count
 _DARK, _BRIGHT = 0.06, 0.98  # 0..1: black shows no pattern, and clipped white shows half of one
@@ -81,7 +81,7 @@ def _is_between(light: _Float) -> _Float:
     return np.clip((light - _DARK) / 0.1, 0, 1) * np.clip((_BRIGHT - light) / 0.04, 0, 1)
 
 
-def lay_over(
+def lay_pattern_over(
     clean: _Picture, layer: PatternLayer, strength: float, rng: np.random.Generator
 ) -> _Picture | None:
     """A clean picture with a piece of the pattern over it.

@@ -48,13 +48,21 @@ class TrainingTask(Protocol):
 
     adversary: Adversary | None  # what has to be stepped after the network, and saved with it
 
-    def network(self) -> nn.Module: ...
+    def network(self) -> nn.Module:
+        """A new network, with random weights."""
+        ...
 
-    def loss(self, network: nn.Module, batch: Sample) -> Tensor: ...
+    def loss(self, network: nn.Module, batch: Sample) -> Tensor:
+        """The loss of a batch, a scalar to take the gradient of."""
+        ...
 
-    def validate(self, network: nn.Module) -> Validation: ...
+    def validate(self, network: nn.Module) -> Validation:
+        """How good the network is on validation data."""
+        ...
 
-    def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None: ...
+    def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Write the network's weights to a file, in one step."""
+        ...
 
 
 def to_input(pictures: Tensor, device: str) -> Tensor:
@@ -102,11 +110,14 @@ class RestorerTask:
         self.adversary = Adversary(config.discriminator, config.device) if wanted else None
 
     def network(self) -> Restorer:
+        """A restorer of the configured architecture."""
         return build_restorer(self._config.restorer)
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
-        device, config = self._config.device, self._config.restorer_loss
-        moire, clean = to_input(batch.moire, device), to_input(batch.clean, device)
+        """The restorer's loss, with the discriminator's part where there is one."""
+        config = self._config.restorer_loss
+        moire = to_input(batch.moire, self._config.device)
+        clean = to_input(batch.clean, self._config.device)
         restored = _outputs(network, moire, self._config)
         loss = restorer_loss(restored, clean, config)
         if self.adversary is not None:
@@ -143,6 +154,7 @@ class RestorerTask:
         )
 
     def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Write the weights to a file, in one step."""
         assert isinstance(network, Restorer)
         save_restorer(network, path, metadata)
 
@@ -162,9 +174,11 @@ class DetectorTask:
         self._clean = clean
 
     def network(self) -> Detector:
+        """A detector of the configured structure."""
         return Detector(self._config.detector)
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
+        """Cross entropy of the batch's kinds."""
         device = self._config.device
         logits = _outputs(network, to_input(batch.moire, device), self._config)
         return detector_loss(logits, batch.kind.to(device), self._config.detector_loss)
@@ -186,6 +200,7 @@ class DetectorTask:
         return Validation(float(figures["partial_auc"]), curve, facts)
 
     def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Write the weights to a file, in one step."""
         assert isinstance(network, Detector)
         save_detector(network, path, metadata)
 

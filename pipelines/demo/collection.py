@@ -17,7 +17,7 @@ import numpy as np
 from demoire.errors import UsageError
 from demoire.progress import Progress, in_silence
 from pipelines.demo.containers import write_container
-from pipelines.demo.drawing import CONTAINERS, DrawnFile, Truth, draw_container
+from pipelines.demo.drawing import CONTAINERS, DrawnFile, KnownTruth, draw_container
 
 PICTURES_EACH = 16  # in a container
 
@@ -36,10 +36,10 @@ class Collection:
     images: int  # members that look like images, the two broken ones included
     with_moire: int
 
-    def twins(self) -> list[Truth]:
+    def twins(self) -> list[KnownTruth]:
         """Every picture with moiré, with the name of its clean twin."""
         facts = json.loads((self.truth / _TRUTH_FILE).read_text(encoding="utf-8"))
-        return [Truth(**row) for row in facts["twins"]]
+        return [KnownTruth(**row) for row in facts["twins"]]
 
 
 def draw_collection(
@@ -114,7 +114,7 @@ class _Drawing:
     progress: Progress
     pictures_each: int
     images: int = 0
-    twins: list[Truth] = field(default_factory=list)
+    twins: list[KnownTruth] = field(default_factory=list)
     _files: int = 0
 
     def draw(self) -> None:

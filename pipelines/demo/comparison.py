@@ -11,14 +11,14 @@ from demoire.errors import UsageError
 from demoire.measure.likeness import psnr
 from pipelines.demo.collection import Collection
 from pipelines.demo.containers import read_member
-from pipelines.demo.drawing import Pixels8, Truth
+from pipelines.demo.drawing import KnownTruth, Pixels8
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One picture of the collection against its clean twin."""
 
-    twin: Truth
+    twin: KnownTruth
     psnr_before: float  # dB
     psnr_after: float  # dB
 
@@ -56,7 +56,7 @@ def compare_with_truth(collection: Collection, cleaned: Path) -> list[Comparison
     return comparisons
 
 
-def read_pictures(collection: Collection, cleaned: Path, twin: Truth) -> ComparedPictures:
+def read_pictures(collection: Collection, cleaned: Path, twin: KnownTruth) -> ComparedPictures:
     """Decode a picture with moiré, what became of it, and its clean twin.
 
     Raises:

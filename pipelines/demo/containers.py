@@ -1,4 +1,6 @@
-"""Writing and reading the archives of the sample collection, with dates that are always the same."""
+"""Writing and reading the archives of the sample collection, with dates that are always the
+same.
+"""
 
 import io
 import os

@@ -31,7 +31,7 @@ _MOIRE: tuple[MoireKind, ...] = ("screen", "halftone", "screen", "halftone", "te
 
 
 @dataclass(frozen=True)
-class Truth:
+class KnownTruth:
     """Where one picture with moiré is, and where its clean twin."""
 
     source: str  # archive or folder, relative to the collection
@@ -46,7 +46,7 @@ class DrawnFile:
 
     name: str
     content: bytes
-    truth: Truth | None = None  # of a picture with moiré
+    truth: KnownTruth | None = None  # of a picture with moiré
 
     @property
     def is_named_as_image(self) -> bool:
@@ -81,7 +81,7 @@ def draw_container(
         twin = f"{Path(container).stem}-{number:03d}.png"
         content = _encode(picture, suffix, rng)
         Image.fromarray(clean).save(truth_folder / twin)
-        yield DrawnFile(name, content, Truth(container, name, twin, kind))
+        yield DrawnFile(name, content, KnownTruth(container, name, twin, kind))
     yield DrawnFile("catalogue.xml", b"<catalogue><box>drawn</box></catalogue>\n")
     if container == "box-1.tar":
         whole = _encode(SCENES["photograph"](rng, 512, 512), ".jpg", rng)

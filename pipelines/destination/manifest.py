@@ -9,7 +9,7 @@ memory holds one batch and a row a source.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,145 +19,25 @@ from pydantic import ConfigDict, TypeAdapter
 
 from demoire.errors import UsageError
 from pipelines import layout
+from pipelines.destination.plan_rows import (
+    SOURCES,
+    UNITS,
+    members_of,
+    source_plan_of,
+    source_row,
+    unit_row,
+)
+from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.stored_json import check_json, read_json
-from pipelines.records import Member, Source, Unit
+from pipelines.records import Unit
 from pipelines.storage.local import local_temporary
 from pipelines.storage.place import Place
 
 _UNITS_A_BATCH = 64
 
-_MEMBER = pa.struct(
-    [
-        ("position", pa.int64()),
-        ("name", pa.binary()),
-        ("kind", pa.string()),
-        ("offset", pa.int64()),
-        ("length", pa.int64()),
-        ("size", pa.int64()),
-        ("compression", pa.string()),
-        ("version", pa.string()),
-        ("megapixels", pa.float64()),
-    ]
-)
-
-_UNITS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("source", pa.int64()),
-        ("generation", pa.int64()),
-        ("members", pa.list_(_MEMBER)),
-    ]
-)
-
-_SOURCES = pa.schema(
-    [
-        ("uri", pa.binary()),
-        ("path", pa.binary()),
-        ("kind", pa.string()),
-        ("version", pa.string()),
-        ("size", pa.int64()),
-        ("images", pa.int64()),
-        ("unsafe", pa.int64()),
-        ("others", pa.int64()),
-        ("units", pa.int64()),
-        ("megapixels", pa.float64()),
-        ("bytes", pa.int64()),
-        ("reads", pa.int64()),
-        ("damaged", pa.string()),
-        ("unsafe_members", pa.list_(_MEMBER)),  # null in plans of versions before 0.2
-    ]
-)
-
 
 class NoPlanError(UsageError):
     """Nothing was planned under DST yet. Exit status 2."""
-
-
-@dataclass(frozen=True)
-class SourcePlan:
-    """What is planned for one source. Its report has `rows` rows."""
-
-    source: Source
-    images: int  # in units, to be cleaned or copied
-    unsafe: int  # image-named, but quarantined as unsafe_name without being read
-    others: int  # mirrored untouched, without a row
-    units: int
-    megapixels: float  # of the images, estimated
-    bytes: int  # of the images, as stored
-    reads: int  # ranged reads that fetch them
-    # Why the archive cannot be indexed: it is copied as it is, and has one row.
-    damaged: str | None = None
-    unsafe_members: tuple[Member, ...] = ()  # those counted by `unsafe`, for their rows
-
-    @property
-    def knows_unsafe(self) -> bool:
-        """Whether the unsafe members are at hand; before version 0.2 they were only counted."""
-        return len(self.unsafe_members) == self.unsafe
-
-    @property
-    def rows(self) -> int:
-        """Rows that its report has to have."""
-        if self.damaged is not None:
-            return self.images + self.unsafe + 1
-        return self.images + self.unsafe
-
-
-@dataclass(frozen=True)
-class PlanScope:
-    """What a plan is made for. Generation 0 is a run over everything; retries have higher ones."""
-
-    src: str
-    fingerprint: str  # of the configuration
-    sample: int | None = None  # so many images only
-    generation: int = 0
-
-
-@dataclass(frozen=True)
-class Plan(PlanScope):
-    """A plan with its sources; the units are read by `Manifests.units`."""
-
-    id: str = field(kw_only=True)
-    sources: tuple[SourcePlan, ...] = field(kw_only=True)
-
-    @property
-    def scope(self) -> PlanScope:
-        """What the plan is made for, without the sources: small enough to travel with each task."""
-        return PlanScope(self.src, self.fingerprint, self.sample, self.generation)
-
-    @property
-    def source_ids(self) -> set[str]:
-        """The ids of all its sources."""
-        return {planned.source.id for planned in self.sources}
-
-    @property
-    def images(self) -> int:
-        """Images to be cleaned or copied."""
-        return sum(planned.images for planned in self.sources)
-
-    @property
-    def rows(self) -> int:
-        """Rows that the reports have to have."""
-        return sum(planned.rows for planned in self.sources)
-
-    @property
-    def others(self) -> int:
-        """Members that are mirrored untouched."""
-        return sum(planned.others for planned in self.sources)
-
-    @property
-    def units(self) -> int:
-        """Units of work."""
-        return sum(planned.units for planned in self.sources)
-
-    @property
-    def megapixels(self) -> float:
-        """Megapixels of the images, estimated."""
-        return sum(planned.megapixels for planned in self.sources)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the images, as the sources store them."""
-        return sum(planned.bytes for planned in self.sources)
 
 
 @dataclass(frozen=True)
@@ -238,7 +118,7 @@ class Manifests:
             for batch in pq.ParquetFile(file).iter_batches(_UNITS_A_BATCH):
                 for row in batch.to_pylist():
                     source = plan.sources[row["source"]].source
-                    members = _members(row["members"])
+                    members = members_of(row["members"])
                     yield Unit(row["id"], source, members, row["generation"])
 
     def write(self, scope: PlanScope, planned: Iterable[tuple[SourcePlan, Sequence[Unit]]]) -> Plan:
@@ -255,16 +135,16 @@ class Manifests:
         digest = _PlanDigest(scope)
         sources: list[SourcePlan] = []
         with local_temporary() as units_file, local_temporary() as sources_file:
-            with pq.ParquetWriter(units_file, _UNITS, compression="zstd") as writer:
+            with pq.ParquetWriter(units_file, UNITS, compression="zstd") as writer:
                 rows: list[dict[str, Any]] = []
                 for source_plan, units in planned:
                     digest.add(source_plan, units)
-                    rows += [_unit_row(unit, len(sources)) for unit in units]
+                    rows += [unit_row(unit, len(sources)) for unit in units]
                     sources.append(source_plan)
                     if len(rows) >= _UNITS_A_BATCH:
-                        writer.write_table(pa.Table.from_pylist(rows, _UNITS))
+                        writer.write_table(pa.Table.from_pylist(rows, UNITS))
                         rows = []
-                writer.write_table(pa.Table.from_pylist(rows, _UNITS))
+                writer.write_table(pa.Table.from_pylist(rows, UNITS))
             plan = Plan(**asdict(scope), id=digest.id, sources=tuple(sources))
             _write_sources(sources_file, plan)
             self._place.put_file(units_file, layout.units_table(plan.id))
@@ -279,10 +159,10 @@ class Manifests:
     def _read(self, plan_id: str) -> Plan:
         path = layout.sources_table(plan_id)
         with self._place.open(path) as file:
-            table = pq.read_table(file, schema=_SOURCES)
+            table = pq.read_table(file, schema=SOURCES)
             metadata = pq.read_schema(file).metadata
         facts = check_json(metadata[b"demoire.plan"], self._place.full(path), _FACTS_FORM)
-        sources = tuple(_source_plan(row) for row in table.to_pylist())
+        sources = tuple(source_plan_of(row) for row in table.to_pylist())
         return Plan(**asdict(facts), sources=sources)
 
 
@@ -310,7 +190,7 @@ class _PlanDigest:
 
 
 def _write_sources(file: Path, plan: Plan) -> None:
-    rows = [_source_row(planned) for planned in plan.sources]
+    rows = [source_row(planned) for planned in plan.sources]
     facts = {
         "id": plan.id,
         "src": plan.src,
@@ -318,72 +198,5 @@ def _write_sources(file: Path, plan: Plan) -> None:
         "sample": plan.sample,
         "generation": plan.generation,
     }
-    schema = _SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
+    schema = SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")
-
-
-def _source_row(planned: SourcePlan) -> dict[str, Any]:
-    source = planned.source
-    return {
-        "uri": _to_bytes(source.uri),
-        "path": _to_bytes(source.path),
-        "kind": source.kind,
-        "version": source.version,
-        "size": source.size,
-        "images": planned.images,
-        "unsafe": planned.unsafe,
-        "others": planned.others,
-        "units": planned.units,
-        "megapixels": planned.megapixels,
-        "bytes": planned.bytes,
-        "reads": planned.reads,
-        "damaged": planned.damaged,
-        "unsafe_members": [_member_row(member) for member in planned.unsafe_members],
-    }
-
-
-def _source_plan(row: dict[str, Any]) -> SourcePlan:
-    source = Source(
-        uri=_to_text(row["uri"]),
-        path=_to_text(row["path"]),
-        kind=row["kind"],
-        version=row["version"],
-        size=row["size"],
-    )
-    return SourcePlan(
-        source=source,
-        images=row["images"],
-        unsafe=row["unsafe"],
-        others=row["others"],
-        units=row["units"],
-        megapixels=row["megapixels"],
-        bytes=row["bytes"],
-        reads=row["reads"],
-        damaged=row["damaged"],
-        unsafe_members=_members(row["unsafe_members"] or []),
-    )
-
-
-def _unit_row(unit: Unit, source: int) -> dict[str, Any]:
-    return {
-        "id": unit.id,
-        "source": source,
-        "generation": unit.generation,
-        "members": [_member_row(member) for member in unit.members],
-    }
-
-
-def _member_row(member: Member) -> dict[str, Any]:
-    return {**vars(member), "name": _to_bytes(member.name)}
-
-
-def _members(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
-    return tuple(Member(**{**row, "name": _to_text(row["name"])}) for row in rows)
-
-
-def _to_bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _to_text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

@@ -15,7 +15,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, TypeAdapter
 
 from pipelines import layout
-from pipelines.destination.manifest import Plan, SourcePlan
+from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.destination.stored_json import read_json
 from pipelines.records import Source
 from pipelines.sources.members import archive_kind

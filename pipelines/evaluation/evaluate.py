@@ -34,7 +34,7 @@ from pipelines.evaluation.folder import (
     read_bytes,
     read_folder,
     read_picture,
-    unreadable,
+    unreadable_picture,
 )
 from pipelines.evaluation.labels import UNNAMED, TrueLabel, read_labels
 
@@ -125,7 +125,7 @@ def _judge(
         try:
             detection = cleaner.detect(read_bytes(path))
         except ImageError as error:
-            raise unreadable(path, error) from error
+            raise unreadable_picture(path, error) from error
         score = detection.moire
         judged_kind = detection.kind
     return JudgedImage(

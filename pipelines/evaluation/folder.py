@@ -102,7 +102,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_picture(path, error) from error
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -114,10 +114,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     try:
         return decode_rgb(read_bytes(path))
     except ImageError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_picture(path, error) from error
 
 
-def unreadable(path: Path, error: ImageError | OSError) -> UsageError:
+def unreadable_picture(path: Path, error: ImageError | OSError) -> UsageError:
     """Say that a file of the folder cannot be used, and what to do about it."""
     why = error.reason.replace("_", " ") if isinstance(error, ImageError) else "no access"
     return UsageError(
@@ -175,7 +175,7 @@ def _size(path: Path) -> str:
     try:
         facts = probe(path.read_bytes())
     except (ImageError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable_picture(path, error) from error
     return f"{facts.width} x {facts.height} px"
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.destination.manifest import Plan
+from pipelines.destination.plans import Plan
 from pipelines.sources.coalesce import COALESCE_LIMIT
 
 _WRITES_A_UNIT = 4  # attempt, segment, rows, marker

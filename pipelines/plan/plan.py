@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from demoire.progress import Progress, in_silence
 from pipelines.destination.destination import Destination
 from pipelines.destination.foreign import check_free
-from pipelines.destination.manifest import Plan, PlanScope, SourcePlan
+from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.layout import image_id
 from pipelines.plan.units import plan_members
 from pipelines.records import Member, Source, Unit

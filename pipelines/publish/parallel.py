@@ -19,7 +19,7 @@ from pipelines.clean.cluster import (
     storage_environment,
 )
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan, PlanScope, SourcePlan
+from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.publish.publish import publish_retry, publish_source
 from pipelines.records import Unit
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from demoire.errors import ProofError
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan, SourcePlan
 from pipelines.destination.markers import Published
+from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.names import shown
 from pipelines.rows import source_name
 

@@ -17,8 +17,8 @@ from demoire.errors import DemoireError
 from demoire.reasons import Reason
 from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import Commit, Ledger
-from pipelines.destination.manifest import PlanScope, SourcePlan
 from pipelines.destination.markers import Published
+from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.names import shown
 from pipelines.plan.units import halves, make_unit
 from pipelines.publish.mirror import (

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from pipelines.destination.manifest import Manifests, SourcePlan
+from pipelines.destination.manifest import Manifests
+from pipelines.destination.plans import SourcePlan
 from pipelines.layout import REPORT
 from pipelines.report.summary import (
     BINS,

@@ -9,7 +9,8 @@ and one that had only to be registered measures anew and registers.
 Each step is a function of small values, as in `pipelines.run`: `step` wraps every call, so that a
 scheduler can make a task of each. OUT gets, beside what training leaves there:
 
-    OUT/pairs            the pairs            OUT/evaluation.json, evaluation.html   what the weights reach on them
+    OUT/pairs                               the pairs
+    OUT/evaluation.json, evaluation.html    what the weights reach on them
 """
 
 import json

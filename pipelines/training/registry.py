@@ -1,6 +1,6 @@
 """The registry of weights: a folder or bucket with every version of what was trained, under names.
 
-    REGISTRY/NAME/000001.json           a version: its digest, structure, training configuration and figures
+    REGISTRY/NAME/000001.json           a version: digest, structure, configuration and figures
     REGISTRY/NAME/DIGEST.safetensors    the weights, named by their sha256
 
 A version exists once its JSON does, and that is created exclusively, after the weights: a reader

@@ -11,7 +11,7 @@ import pytest
 
 from demoire.errors import UsageError
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan, PlanScope
+from pipelines.destination.plans import Plan, PlanScope
 from pipelines.gc import gc
 from pipelines.plan.plan import make_plan
 from pipelines.plan.units import halves, parts_of

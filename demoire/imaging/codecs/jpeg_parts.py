@@ -50,10 +50,12 @@ class Frame:
 
     @property
     def components(self) -> int:
+        """How many there are: 1 grey, 3 colour, 4 CMYK."""
         return self.payload[5]
 
     @property
     def component_ids(self) -> bytes:
+        """The id of each component, a byte each."""
         return self.payload[6:15:3]
 
     @property

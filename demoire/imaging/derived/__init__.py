@@ -4,7 +4,7 @@ A cleaned file keeps every byte that it does not understand. That is right for a
 derived from the pixels or points at where they lie. For each kind there is one rule:
 
     kind                                        rule
-    thumbnail in Exif IFD1, JFIF, JFXX          made anew from the cleaned picture, same size and format
+    thumbnail in Exif IFD1, JFIF, JFXX          made anew, in the same size and format
     thumbnail in Photoshop's resources          made anew, the same way
     preview behind the picture (MPF)            made anew, the same way
     gain map, depth map behind the picture      kept; the index (MPF) finds it where it lies now

@@ -97,7 +97,10 @@ def _water(rng: np.random.Generator, picture: Plane, shore: int) -> Plane:
     ripples = cv2.resize(fractal(rng, depth, max(8, width // 6), 0.7), (width, depth)) - 0.5
     reach = 4 + 0.12 * y
     mirror = cv2.remap(
-        picture, x + ripples * reach, np.clip(shore - 1 - y + 2 * ripples * reach, 0, shore - 1), cv2.INTER_LINEAR,
+        picture,
+        x + ripples * reach,
+        np.clip(shore - 1 - y + 2 * ripples * reach, 0, shore - 1),
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )  # fmt: skip
     mirror = 0.8 * mirror + 6 + 30 * ripples[..., None]
@@ -221,8 +224,11 @@ def _still_life(rng: np.random.Generator, height: int, width: int) -> Plane:
 def _strew_leaves(rng: np.random.Generator, picture: Scene, count: int, length: float) -> None:
     """Leaves with a midrib, the later above the earlier."""
     turn = np.linspace(0, np.pi, 10)
-    blade = np.concatenate([np.stack([t := np.cos(turn), np.sin(turn) * (1 - 0.35 * t)], 1),
-                            np.stack([t[::-1], -np.sin(turn)[::-1] * (1 - 0.35 * t[::-1])], 1)])  # fmt: skip
+    along = np.cos(turn)
+    across = np.sin(turn) * (1 - 0.35 * along)
+    upper = np.stack([along, across], 1)
+    lower = np.stack([along[::-1], -np.sin(turn)[::-1] * (1 - 0.35 * along[::-1])], 1)
+    blade = np.concatenate([upper, lower])
     kinds = rng.choice(len(_LEAVES), 2)
     for number in range(count):
         shade = _jitter(rng, _LEAVES[int(rng.choice(kinds))], 16) * (0.45 + 0.75 * number / count)

@@ -6,9 +6,11 @@ OUT/search.db, and trial `n` depends on the seed, on `n` and on the trials befor
 that was cut goes on with the same command as if there had been no cut; the trial that was running
 goes on from its last checkpoint.
 
-    OUT/best.toml     the best one, for `demoire train`     OUT/trials/NNN    each trial's run
-    OUT/trials.csv    all of them                           OUT/search.db     where the same command goes on
+    OUT/best.toml     the best one, for `demoire train`
+    OUT/trials.csv    all of them
     OUT/search.png    scores over cost and values
+    OUT/trials/NNN    each trial's run
+    OUT/search.db     where the same command goes on
 
 A trial costs what a training of as many steps costs; with shards the pairs are simulated but once.
 """
@@ -36,7 +38,7 @@ from demoire.training.config import SearchOptions, SearchRange, Task, TrainConfi
 from demoire.training.config_files import to_toml, with_values
 from demoire.training.loop import TrainResult, train
 from demoire.training.scene_store import images_of_split
-from demoire.training.search.trials import State, Trial, best_of, draw_trials, write_trials
+from demoire.training.search.trials import Trial, TrialState, best_of, draw_trials, write_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -287,7 +289,7 @@ def _tried(job: _Job, study: "optuna.Study") -> tuple[Trial, ...]:
 
 def _trial(trial: "optuna.trial.FrozenTrial", space: Space) -> Trial:
     why = trial.user_attrs.get("why", "")
-    states: dict[str, State] = {
+    states: dict[str, TrialState] = {
         "COMPLETE": "done",
         "PRUNED": "refused" if why else "pruned",
         "FAIL": "failed",

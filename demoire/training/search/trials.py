@@ -12,7 +12,7 @@ from demoire.plots import Chart
 from demoire.training.config import SearchOptions, SearchRange
 from demoire.training.curves import write_csv
 
-State = Literal[
+TrialState = Literal[
     "done",
     "pruned",  # given up, since it was behind the others
     "refused",  # above the cost that was allowed, and not trained
@@ -26,7 +26,7 @@ class Trial:
     """One trial of a search."""
 
     number: int  # from 0; its run is in OUT/trials/NNN
-    state: State
+    state: TrialState
     score: float | None  # of its best validation, the larger the better; None without any
     kmac: float | None  # per pixel; None where its structure was not sound
     values: dict[str, Any] = field(default_factory=dict)  # by dotted path
@@ -95,7 +95,9 @@ def draw_trials(trials: Sequence[Trial], space: Mapping[str, SearchOptions], pat
 
 
 def _draw_trial(axis: Any, x: Any, trial: Trial, *, is_best: bool, floor: float) -> None:
-    """Draw one trial as a point: red for the best, blue for the others that were done, else grey."""
+    """Draw one trial as a point: red for the best, blue for the others that were done, else
+    grey.
+    """
     score = trial.score
     assert score is not None
     colour = "darkgrey"

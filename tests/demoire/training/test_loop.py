@@ -28,11 +28,11 @@ from demoire.models.unet import UNetConfig
 from demoire.models.weights import find_weights
 from demoire.training import curves
 from demoire.training.config import (
+    CurriculumStage,
     DiscriminatorConfig,
     FieldConfig,
     OptimizerConfig,
     RestorerLossConfig,
-    Stage,
     TrainConfig,
 )
 from demoire.training.config_files import load_config
@@ -121,7 +121,10 @@ ADVERSARIAL: dict[str, object] = {
 }
 
 
-CURRICULUM = (Stage(after=2, size=96, batch=1), Stage(after=4, mix={"halftone": 1.0}))
+CURRICULUM = (
+    CurriculumStage(after=2, size=96, batch=1),
+    CurriculumStage(after=4, mix={"halftone": 1.0}),
+)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from demoire.training.patterns import lay_over, take_pattern
+from demoire.training.patterns import lay_pattern_over, take_pattern
 
 
 def _scene(seed: int) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_a_laid_pattern_has_the_strength_asked_for() -> None:
     clean = np.full((128, 128, 3), 128, np.uint8)
     strengths = []
     for seed in range(6):
-        laid = lay_over(clean, pattern, 8.0, np.random.default_rng(seed))
+        laid = lay_pattern_over(clean, pattern, 8.0, np.random.default_rng(seed))
         assert laid is not None
         strengths.append(_rms(laid, clean))
     assert 5 < min(strengths) < max(strengths) < 11
@@ -64,4 +64,4 @@ def test_no_pattern_is_laid_over_nothing() -> None:
     shown = np.full((200, 200, 3), 128, np.uint8)
     pattern = take_pattern(shown, shown)
     clean = np.full((128, 128, 3), 128, np.uint8)
-    assert lay_over(clean, pattern, 8.0, np.random.default_rng(0)) is None
+    assert lay_pattern_over(clean, pattern, 8.0, np.random.default_rng(0)) is None

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan
+from pipelines.destination.plans import Plan
 from pipelines.layout import position_of
 from pipelines.plan.plan import make_retry_plan
 from pipelines.plan.units import parts_of

@@ -12,8 +12,9 @@ import pytest
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import UsageError
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import NoPlanError, PlanScope, SourcePlan
+from pipelines.destination.manifest import NoPlanError
 from pipelines.destination.markers import Published
+from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.job import CleanJob, RunSummary
 from pipelines.plan.units import make_unit
 from pipelines.records import Member, Source

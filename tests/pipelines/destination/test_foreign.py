@@ -7,7 +7,7 @@ import pytest
 from demoire.errors import UsageError
 from flows.cli import main
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan, PlanScope
+from pipelines.destination.plans import Plan, PlanScope
 from pipelines.plan.plan import make_plan
 from tests.pipelines.conftest import draw, tree, write_tar
 

@@ -31,7 +31,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import ATTEMPTS_IN_ALL, COMMIT_FORM, Commit
-from pipelines.destination.manifest import Plan, PlanScope
+from pipelines.destination.plans import Plan, PlanScope
 from pipelines.destination.stored_json import check_json
 from pipelines.layout import ATTEMPT_NOTES, BOOKKEEPING, position_of
 from pipelines.plan.plan import make_plan

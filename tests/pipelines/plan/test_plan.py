@@ -19,7 +19,8 @@ from PIL import Image
 
 from demoire.errors import UsageError
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import NoPlanError, Plan, PlanScope, SourcePlan
+from pipelines.destination.manifest import NoPlanError
+from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.plan.estimate import estimate
 from pipelines.plan.plan import make_plan, make_retry_plan
 from pipelines.plan.units import UNIT_BYTES, UNIT_IMAGES, UNIT_MEGAPIXELS, make_unit, plan_members

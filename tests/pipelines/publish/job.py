@@ -8,8 +8,8 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import ImageError
 from pipelines.clean.actor import Fetched, clean_unit
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import Plan, PlanScope, SourcePlan
 from pipelines.destination.markers import Published
+from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.plan.plan import make_plan
 from pipelines.publish.proof import Proof, prove
 from pipelines.publish.publish import publish_source

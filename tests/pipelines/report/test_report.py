@@ -8,7 +8,7 @@ import pytest
 
 from demoire.errors import StorageError, UnusablePlaceError, UsageError
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import PlanScope
+from pipelines.destination.plans import PlanScope
 from pipelines.plan.plan import make_plan
 from pipelines.report.build import build_report
 from pipelines.report.summarise import summarise

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.destination.destination import Destination
-from pipelines.destination.manifest import PlanScope
+from pipelines.destination.plans import PlanScope
 from pipelines.plan.plan import make_plan
 from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError

@@ -1,0 +1,123 @@
+"""Plans and their sources as rows of Parquet, and back.
+
+Names are binary, because a name need not be UTF-8.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.destination.plans import SourcePlan
+from pipelines.records import Member, Source, Unit
+
+_MEMBER = pa.struct(
+    [
+        ("position", pa.int64()),
+        ("name", pa.binary()),
+        ("kind", pa.string()),
+        ("offset", pa.int64()),
+        ("length", pa.int64()),
+        ("size", pa.int64()),
+        ("compression", pa.string()),
+        ("version", pa.string()),
+        ("megapixels", pa.float64()),
+    ]
+)
+
+
+UNITS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.int64()),
+        ("generation", pa.int64()),
+        ("members", pa.list_(_MEMBER)),
+    ]
+)
+
+
+SOURCES = pa.schema(
+    [
+        ("uri", pa.binary()),
+        ("path", pa.binary()),
+        ("kind", pa.string()),
+        ("version", pa.string()),
+        ("size", pa.int64()),
+        ("images", pa.int64()),
+        ("unsafe", pa.int64()),
+        ("others", pa.int64()),
+        ("units", pa.int64()),
+        ("megapixels", pa.float64()),
+        ("bytes", pa.int64()),
+        ("reads", pa.int64()),
+        ("damaged", pa.string()),
+        ("unsafe_members", pa.list_(_MEMBER)),  # null in plans of versions before 0.2
+    ]
+)
+
+
+def source_row(planned: SourcePlan) -> dict[str, Any]:
+    source = planned.source
+    return {
+        "uri": _to_bytes(source.uri),
+        "path": _to_bytes(source.path),
+        "kind": source.kind,
+        "version": source.version,
+        "size": source.size,
+        "images": planned.images,
+        "unsafe": planned.unsafe,
+        "others": planned.others,
+        "units": planned.units,
+        "megapixels": planned.megapixels,
+        "bytes": planned.bytes,
+        "reads": planned.reads,
+        "damaged": planned.damaged,
+        "unsafe_members": [_member_row(member) for member in planned.unsafe_members],
+    }
+
+
+def source_plan_of(row: dict[str, Any]) -> SourcePlan:
+    source = Source(
+        uri=_to_text(row["uri"]),
+        path=_to_text(row["path"]),
+        kind=row["kind"],
+        version=row["version"],
+        size=row["size"],
+    )
+    return SourcePlan(
+        source=source,
+        images=row["images"],
+        unsafe=row["unsafe"],
+        others=row["others"],
+        units=row["units"],
+        megapixels=row["megapixels"],
+        bytes=row["bytes"],
+        reads=row["reads"],
+        damaged=row["damaged"],
+        unsafe_members=members_of(row["unsafe_members"] or []),
+    )
+
+
+def unit_row(unit: Unit, source: int) -> dict[str, Any]:
+    return {
+        "id": unit.id,
+        "source": source,
+        "generation": unit.generation,
+        "members": [_member_row(member) for member in unit.members],
+    }
+
+
+def _member_row(member: Member) -> dict[str, Any]:
+    return {**vars(member), "name": _to_bytes(member.name)}
+
+
+def members_of(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
+    return tuple(Member(**{**row, "name": _to_text(row["name"])}) for row in rows)
+
+
+def _to_bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _to_text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
