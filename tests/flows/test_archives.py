@@ -174,7 +174,7 @@ def _nothing_planned(box: Path, tmp_path: Path) -> list[str]:
 
 
 def _other_scheme(box: Path, tmp_path: Path) -> list[str]:
-    return ["clean", "ftp://archive/box", str(tmp_path / "dst")]
+    return ["clean", "gopher://archive/box", str(tmp_path / "dst")]
 
 
 def _key_in_url(box: Path, tmp_path: Path) -> list[str]:

@@ -240,7 +240,7 @@ def test_a_name_that_cannot_be_had_is_said_before_anything_is_trained(
 def test_simulated_moire_is_compared_with_real(
     pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.commands.training._COMPARED", 6)
+    monkeypatch.setattr("flows.commands.simulation._COMPARED", 6)
     words = ["simulate", "drawn", str(tmp_path), "--kind", "none", "--count", "1", "--size", "64"]
     assert main([*words, "--sheet", str(tmp_path / "sheet.png"), "--real", str(pairs)]) == 0
     found = json.loads((tmp_path / "sheet.json").read_text())
