@@ -22,7 +22,7 @@ from demoire.simulate.arrays import Scene
 from demoire.simulate.pairs import read_scene
 from demoire.simulate.processing import MARGIN, ProcessingShares, draw_scale, process, source_side
 from demoire.training.config import FieldConfig, FieldTile
-from demoire.training.field import FieldPart, read_pair
+from demoire.training.field import FieldPart, Group, read_pair
 from demoire.training.patterns import lay_pattern_over, take_pattern
 
 LabelledTile = tuple[Scene, MoireKind]
@@ -72,8 +72,8 @@ class FieldTiles:
         self._weights = _shares_of_scenes(self._clean, emphasis)
         self._others = [read_scene(path) for path in others]
         self._drawn = drawn
-        self._screens = [read_scene(picture.path) for picture in part.of("screens")]
-        self._halftone = [read_scene(picture.path) for picture in part.of("halftone")]
+        self._screens = _scenes_of(part, "screens")
+        self._halftone = _scenes_of(part, "halftone")
         pairs = [read_pair(pair) for pair in part.pairs]
         self._photographs = [photograph for photograph, _ in pairs]
         self._shown = [shown for _, shown in pairs]
@@ -89,11 +89,7 @@ class FieldTiles:
             "layer": self._layer,
             "halftone": self._halftone_tile,
         }
-        possible = self._possible()
-        shares = _shares_of_kinds(config, self._makers, possible)
-        if not shares.sum() > 0:
-            raise UsageError("The training part has no picture of any kind that field.mix draws.")
-        self._shares = shares / shares.sum()
+        self._shares = _shares_of_kinds(config, self._makers, self._possible())
 
     def draw(self, rng: np.random.Generator) -> LabelledTile:
         """(size, size, 3) uint8 sRGB, and its kind; of the pool, where there is one."""
@@ -229,6 +225,10 @@ def _draw_scale(
     return draw_scale(rng, max(lowest, min(1.0, fills)), highest)
 
 
+def _scenes_of(part: FieldPart, group: Group) -> list[Scene]:
+    return [read_scene(picture.path) for picture in part.of(group)]
+
+
 def _shares_of_scenes(scenes: Sequence[Scene], emphasis: Sequence[float]) -> NDArray[np.float64]:
     """How often each scene is drawn: by the root of its area, times its emphasis."""
     areas = np.array([min(scene.shape[0] * scene.shape[1], _LARGE) for scene in scenes])
@@ -239,11 +239,17 @@ def _shares_of_scenes(scenes: Sequence[Scene], emphasis: Sequence[float]) -> NDA
 def _shares_of_kinds(
     config: FieldConfig, kinds: Iterable[FieldTile], possible: set[FieldTile]
 ) -> NDArray[np.float64]:
-    """How often each kind of tile is drawn, of any sum: never what there is no picture for."""
+    """How often each kind of tile is drawn: never what there is no picture for.
+
+    Raises:
+        UsageError: There is no picture for any of them.
+    """
     shares = []
     for kind in kinds:
         shares.append(config.mix.get(kind, 0.0) if kind in possible else 0.0)
-    return np.array(shares)
+    if not sum(shares) > 0:
+        raise UsageError("The training part has no picture of any kind that field.mix draws.")
+    return np.array(shares) / sum(shares)
 
 
 def _processed_alike(
