@@ -8,10 +8,15 @@ so these names are promises. All paths are relative to DST.
     segments/<unit>.<n>-<token>.bin, rows/<unit>.<n>-<token>.parquet what an attempt gave
     commits/<unit>.json                                              a unit is committed
     published/<source>.json                                          a source is published
-    report/<source>.parquet, report/previews/<source>.parquet        its rows and pictures
-    report/index.html, report/summary.json                           the report
+    report/<source>.parquet                                          its rows
+    page/previews/<source>.parquet                                   its pictures before and after
+    page/index.html, page/summary.json                               the report
     runs/<run>.json                                                  what a finished run came to
     weights/<digest><suffix>                                         weights that are not shipped
+
+Nothing but the tables may lie in report/: pandas, pyarrow, DuckDB and Polars open the folder as one
+data set, and Polars takes every file in it, whatever its name begins with, for a part of that set.
+Version 0.1 kept the page, its summary and previews/ there (see `pipelines.report.earlier`).
 """
 
 BOOKKEEPING = "_demoire"
@@ -26,9 +31,15 @@ COMMIT_MARKERS = f"{BOOKKEEPING}/commits"
 
 PUBLISHED = f"{BOOKKEEPING}/published"
 REPORT = f"{BOOKKEEPING}/report"
-PREVIEWS = f"{REPORT}/previews"
-PAGE = f"{REPORT}/index.html"
-SUMMARY = f"{REPORT}/summary.json"
+
+PAGE_FOLDER = f"{BOOKKEEPING}/page"
+PREVIEWS = f"{PAGE_FOLDER}/previews"
+PAGE = f"{PAGE_FOLDER}/index.html"
+SUMMARY = f"{PAGE_FOLDER}/summary.json"
+
+EARLIER_PREVIEWS = f"{REPORT}/previews"
+EARLIER_PAGE = f"{REPORT}/index.html"
+EARLIER_SUMMARY = f"{REPORT}/summary.json"
 
 RUNS = f"{BOOKKEEPING}/runs"
 WEIGHTS = f"{BOOKKEEPING}/weights"
@@ -89,6 +100,11 @@ def report_table(source_id: str) -> str:
 def previews_table(source_id: str) -> str:
     """Path of a source's pictures before and after."""
     return f"{PREVIEWS}/{source_id}.parquet"
+
+
+def earlier_previews_table(source_id: str) -> str:
+    """Path where version 0.1 kept a source's pictures before and after."""
+    return f"{EARLIER_PREVIEWS}/{source_id}.parquet"
 
 
 def source_id_of(name: str) -> str:

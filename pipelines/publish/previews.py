@@ -64,6 +64,7 @@ def write_previews(place: Place, source: Source, previews: Sequence[Preview]) ->
     path = layout.previews_table(source.id)
     if not previews:
         place.delete(path)
+        place.delete(layout.earlier_previews_table(source.id))
         return
     best = heapq.nsmallest(SHOWN, previews, key=lambda preview: preview.psnr_vs_input)
     with local_temporary() as local:
@@ -72,12 +73,12 @@ def write_previews(place: Place, source: Source, previews: Sequence[Preview]) ->
 
 
 def read_previews(place: Place, source: Source) -> list[Preview]:
-    """The source's pictures as an earlier publication left them."""
-    path = layout.previews_table(source.id)
-    if not place.exists(path):
-        return []
-    with place.open(path) as file:
-        return [Preview(**row) for row in pq.read_table(file).to_pylist()]
+    """The source's pictures as an earlier publication left them, maybe one of version 0.1."""
+    for path in (layout.previews_table(source.id), layout.earlier_previews_table(source.id)):
+        if place.exists(path):
+            with place.open(path) as file:
+                return [Preview(**row) for row in pq.read_table(file).to_pylist()]
+    return []
 
 
 def _tell_missing(source: Source, member: Member, error: Exception) -> None:

@@ -1,9 +1,9 @@
 """The report of a run: a page for people and a JSON file for programs.
 
 `build_report` can be called at any time, by the run or by `demoire report`. It reads only what
-publishing left under DST/_demoire/report, and writes `index.html` and `summary.json` there, each in
-one step. It costs one pass over the report tables (about two seconds a million images) and at most
-forty small pictures.
+publishing left under DST/_demoire, and writes `index.html` and `summary.json` into its folder
+`page`, each in one step. It costs one pass over the report tables (about two seconds a million
+images) and at most forty small pictures.
 """
 
 import json
@@ -15,6 +15,7 @@ from demoire.wording import figure, share
 from pipelines.layout import PAGE, SUMMARY
 from pipelines.names import shown
 from pipelines.report.charts import Histogram, histogram
+from pipelines.report.earlier import move_earlier_previews, remove_earlier_page
 from pipelines.report.pages import render
 from pipelines.report.previews import most_changed_previews
 from pipelines.report.summarise import summarise
@@ -57,6 +58,7 @@ def build_report(dst: str) -> str:
     """
     place = open_place(dst)
     summary = summarise(place)
+    move_earlier_previews(place)
     page = render(
         "report.html.j2",
         dst=place.full(),
@@ -70,6 +72,7 @@ def build_report(dst: str) -> str:
     )
     place.write(SUMMARY, json.dumps(_as_json(summary), indent=2).encode())
     place.write(PAGE, page)
+    remove_earlier_page(place)
     return place.full(PAGE)
 
 

@@ -1,7 +1,7 @@
 """The small before/after pictures that publishing left, as the report chooses among them.
 
-Publishing a source keeps at most twenty pairs of it in `report/previews/<source>.parquet`; the
-report shows the twenty most changed of all. To choose them it reads only the column of figures, so
+Publishing a source keeps at most twenty pairs of it in `page/previews/<source>.parquet`; the report
+shows the twenty most changed of all. To choose them it reads only the column of figures, so
 a report over ten thousand sources reads a few megabytes of pictures at most.
 """
 

@@ -94,7 +94,8 @@ def _columns() -> str:
         nullable = ", or null" if field.nullable else ""
         rows.append((f"`{field.name}`", f"{field.type}{nullable}", MEANINGS[field.name]))
     table = _table(("column", "type", "meaning"), rows)
-    return f"## Columns of the report\n\nParquet, one row an image, in this order.\n\n{table}"
+    about = "`DST/_demoire/report`: Parquet, one file a source, one row an image, nothing else beside them."
+    return f"## Columns of the report\n\n{about}\n\n{table}"
 
 
 def _reasons() -> str:

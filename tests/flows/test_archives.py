@@ -45,7 +45,7 @@ def test_clean_again_says_the_same_and_changes_nothing(
         1,
         1,
     ]
-    assert summary["report"] == str(cleaned / "_demoire/report/index.html")
+    assert summary["report"] == str(cleaned / "_demoire/page/index.html")
     assert _times(cleaned) == before
 
 
@@ -71,7 +71,7 @@ def test_status_says_done_of_planned_and_why_what_is_in_quarantine(
 
 
 def test_report_builds_the_page_again(cleaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = cleaned / "_demoire/report/index.html"
+    page = cleaned / "_demoire/page/index.html"
     page.unlink()
     assert main(["report", str(cleaned)]) == 0
     assert capsys.readouterr().out.strip() == str(page)

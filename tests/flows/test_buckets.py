@@ -50,7 +50,7 @@ def test_a_bucket_is_cleaned_into_another_bucket(
     url, folder = endpoint
     _log_in(monkeypatch, url)
     assert main(["clean", "s3://incoming", "s3://clean/mirror", "--config", str(tiny_toml)]) == 0
-    assert "report: s3://clean/mirror/_demoire/report/index.html" in capsys.readouterr().out
+    assert "report: s3://clean/mirror/_demoire/page/index.html" in capsys.readouterr().out
     before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/mirror/1890s/box.tar")
     assert list(before) == list(after)
     assert [name for name in before if after[name] != before[name]] == [

@@ -57,5 +57,5 @@ def test_the_command_finds_the_demo_done_and_shows_its_closing_table(
     assert main(["demo", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"images\s+│\s+66 │", shown)
-    assert f"report: {out}/clean/_demoire/report/index.html" in shown
+    assert f"report: {out}/clean/_demoire/page/index.html" in shown
     assert main(["demo", "--out", str(out), "--seed", "2"]) == 2

@@ -70,7 +70,7 @@ def test_a_scheduled_run_cleans_a_bucket(
             words, stdout=out, stderr=out, env=environment, start_new_session=True
         )
     try:
-        page = folder / "clean/_demoire/report/index.html"
+        page = folder / "clean/_demoire/page/index.html"
         end = time.monotonic() + PATIENCE
         while not page.exists():
             assert serving.poll() is None, log.read_text()

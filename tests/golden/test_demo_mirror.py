@@ -49,7 +49,7 @@ def test_the_mirror_holds_the_names_it_always_held_in_their_order(demo: Path) ->
 def test_only_the_pictures_that_the_summary_calls_cleaned_have_other_bytes(demo: Path) -> None:
     before = {content.name: content.digest for content in contents(demo / COLLECTION)}
     after = {content.name: content.digest for content in contents(demo / MIRROR)}
-    summary_file = demo / MIRROR / "_demoire" / "report" / "summary.json"
+    summary_file = demo / MIRROR / "_demoire" / "page" / "summary.json"
     summary = json.loads(summary_file.read_text(encoding="utf-8"))
 
     changed = [name for name in before if before[name] != after[name]]

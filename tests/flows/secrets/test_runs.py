@@ -129,7 +129,7 @@ def test_workers_whose_keys_are_refused_tell_none(
         ("status s3://clean/by-environment --json", '"quarantine"'),
         (
             "report s3://clean/by-environment",
-            "s3://clean/by-environment/_demoire/report/index.html",
+            "s3://clean/by-environment/_demoire/page/index.html",
         ),
         ("plan s3://incoming s3://clean/by-environment --json --config FILE", '"plan"'),
         ("doctor s3://incoming s3://clean --write", "can be written"),

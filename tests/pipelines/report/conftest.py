@@ -119,7 +119,7 @@ def stripes(seed: int, strength: float, side: int = 640) -> bytes:
 
 def publish_previews(dst: Path, name: str, previews: list[tuple[str, str, float]]) -> None:
     """Previews as publishing keeps them: (source, member, PSNR against the input)."""
-    folder = dst / "_demoire/report/previews"
+    folder = dst / "_demoire/page/previews"
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, (source, member, psnr) in enumerate(previews):

@@ -28,7 +28,7 @@ from tests.pipelines.report.conftest import (
 
 def summary_of(dst: Path) -> dict:
     build_report(str(dst))
-    return json.loads((dst / "_demoire/report/summary.json").read_text())
+    return json.loads((dst / "_demoire/page/summary.json").read_text())
 
 
 def test_the_summary_adds_up_what_the_tables_say(dst: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_histogram_has_every_judged_image_once(dst: Path) -> None:
 
 def test_the_page_is_where_it_says_and_building_it_again_changes_nothing(dst: Path) -> None:
     page = Path(build_report(str(dst)))
-    assert page == dst / "_demoire/report/index.html"
+    assert page == dst / "_demoire/page/index.html"
     first = page.read_bytes()
     build_report(str(dst))
     assert page.read_bytes() == first
@@ -123,7 +123,7 @@ def test_the_count_is_proved_against_the_plan(planned: tuple[Path, str]) -> None
     )
     summary = summary_of(dst)
     assert (summary["planned"], summary["proved"]) == (3, True)
-    page = (dst / "_demoire/report/index.html").read_text()
+    page = (dst / "_demoire/page/index.html").read_text()
     assert "Nothing was lost." in page
     assert "3 planned = 1 cleaned + 1 copied + 1 quarantined" in page
 
@@ -132,7 +132,7 @@ def test_a_missing_image_is_said_aloud(planned: tuple[Path, str]) -> None:
     dst, source_id = planned
     publish(dst, source_id, [row("src", "a.png"), cleaned("src", "b.png")])
     assert summary_of(dst)["proved"] is False
-    page = (dst / "_demoire/report/index.html").read_text()
+    page = (dst / "_demoire/page/index.html").read_text()
     assert "The count does not come out." in page
     assert "3 planned ≠ 1 cleaned + 1 copied + 0 quarantined" in page
 
@@ -162,7 +162,7 @@ def test_a_store_that_refuses_is_not_taken_for_the_lack_of_a_plan(dst: Path) -> 
 
 def test_without_a_plan_nothing_is_proved_nor_refuted(dst: Path) -> None:
     assert summary_of(dst)["proved"] is None
-    page = (dst / "_demoire/report/index.html").read_text()
+    page = (dst / "_demoire/page/index.html").read_text()
     assert "There is no plan here to prove that against." in page
 
 
