@@ -56,7 +56,7 @@ def _parameter(parameter: Any, context: typer.Context) -> tuple[str, str, str]:
     if parameter.param_type_name == "argument":
         name = parameter.metavar or parameter.human_readable_name
         return f"`{name}`", _default(parameter), parameter.help
-    names = ", ".join(f"`{option}`" for option in parameter.opts)
+    names = ", ".join(f"`{option}`" for option in (*parameter.opts, *parameter.secondary_opts))
     if not parameter.is_flag:
         names += f" {_code(parameter.display_type_rich(context))}"
     return names, _default(parameter), parameter.help
