@@ -47,8 +47,9 @@ _MODULE = re.compile(r"encoder\.encoder_1\.sam_blocks\.(\d+)\.")
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ESDNetConfig:
-    """The structure of an ESDNet: by default the published one, with `modules=2` its large
-    variant.
+    """The structure of an ESDNet.
+
+    The default is the published one, `modules=2` its large variant.
     """
 
     encoder_width: PositiveInt = 48  # channels at 1/2; twice and four times as many at 1/4 and 1/8

@@ -74,9 +74,7 @@ class ResidualBlock(nn.Module):
 
 
 def start_small(layer: nn.Conv2d | nn.Linear) -> None:
-    """Scale a fresh layer down to a tenth, in place: what it adds to its input is little at
-    first.
-    """
+    """Scale a fresh layer down to a tenth, in place, so that it adds little at first."""
     with torch.no_grad():
         layer.weight.mul_(0.1)
         if layer.bias is not None:
@@ -105,8 +103,9 @@ def up_layers(widths: Sequence[int]) -> nn.ModuleList:
 
 
 class UShaped(Protocol):
-    """A network that goes down to coarse scales and comes back; all lists go from fine to
-    coarse.
+    """A network that goes down to coarse scales and comes back.
+
+    All lists go from fine to coarse.
     """
 
     encoders: nn.ModuleList

@@ -186,7 +186,8 @@ def crop_scene(
     if extent == side:
         return crop
     interpolation = cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC
-    return cv2.resize(crop, (side, side), interpolation=interpolation)
+    picture: SrgbPixels = cv2.resize(crop, (side, side), interpolation=interpolation)
+    return picture
 
 
 def _draw_mosaic(rng: np.random.Generator, *, scanner: bool) -> int | None:
@@ -256,12 +257,14 @@ def _demosaic(raw: Plane, development: Development) -> Light:
     method = "_EA" if development.edge_aware else ""
     code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
     bits = np.clip(raw * _RAW_WHITE + 0.5, 0, 65535).astype(np.uint16)
-    return cv2.demosaicing(bits, code).astype(np.float32) / _RAW_WHITE
+    light: Light = cv2.demosaicing(bits, code).astype(np.float32) / _RAW_WHITE
+    return light
 
 
 def _smooth_chroma(light: Light, sigma: float) -> Light:
     luma = ((light[..., 0] + light[..., 1] + light[..., 2]) / 3)[..., None]
-    return luma + cv2.GaussianBlur(light - luma, (0, 0), sigma)
+    smooth: Light = luma + cv2.GaussianBlur(light - luma, (0, 0), sigma)
+    return smooth
 
 
 def _finish(light: Light, development: Development, size: int, resampling: int) -> Light:
@@ -286,7 +289,8 @@ def _finish(light: Light, development: Development, size: int, resampling: int) 
 
 
 def _to_bytes(picture: Light) -> SrgbPixels:
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    bits: SrgbPixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    return bits
 
 
 def _compress(picture: SrgbPixels, development: Development) -> SrgbPixels:

@@ -84,8 +84,7 @@ def scan_print(
     development = draw_development(rng, scanner=True)
     shrink = draw_shrink(rng)
     side = 2 * round(size / shrink / 2)
-    # What is shrunk afterwards needs no further samples to be free of the simulation's own
-    # aliasing.
+    # What is shrunk afterwards needs no further samples against the simulation's own aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     fine_side = side * oversampling
     process = _draw_print(oversampling, rng)
@@ -137,7 +136,8 @@ def _as_supplied(scene: Scene, side: int, process: Print) -> SrgbPixels:
     """The picture with the samples that prepress gives it, on a (side, side) grid."""
     samples = round(min(scene.shape[0], side * process.quality / process.period))
     fewer = cv2.resize(scene, (samples, samples), interpolation=cv2.INTER_AREA)
-    return cv2.resize(fewer, (side, side), interpolation=cv2.INTER_CUBIC)
+    picture: SrgbPixels = cv2.resize(fewer, (side, side), interpolation=cv2.INTER_CUBIC)
+    return picture
 
 
 def _print_inks(
@@ -193,7 +193,8 @@ def _shifted(plane: Plane, shift: NDArray[np.float64]) -> Plane:
     dx, dy = shift
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     height, width = plane.shape
-    return cv2.warpAffine(plane, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    shifted: Plane = cv2.warpAffine(plane, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return shifted
 
 
 def _inked(amount: Plane, threshold: Plane, softness: float) -> tuple[Plane, Plane]:
@@ -306,7 +307,8 @@ def _paper(side: int, rng: np.random.Generator) -> _Planes:
     _, deviation = cv2.meanStdDev(grain)
     strength = rng.uniform(0, 0.02) / max(float(deviation[0, 0]), 1e-6)
     sheet = 1 + np.float32(strength) * grain
-    return np.clip(tint, 0, 1).astype(np.float32)[:, None, None] * sheet
+    planes: _Planes = np.clip(tint, 0, 1).astype(np.float32)[:, None, None] * sheet
+    return planes
 
 
 def _show_through(scene: Scene, side: int, rng: np.random.Generator) -> Plane:
@@ -314,12 +316,14 @@ def _show_through(scene: Scene, side: int, rng: np.random.Generator) -> Plane:
     turned = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)[::-1, ::-1]
     back = cv2.resize(turned, (side, side)).astype(np.float32) / 255
     strength = np.float32(rng.uniform(0.02, 0.1))
-    return 1 - strength * (1 - cv2.GaussianBlur(back, (0, 0), side / 80))
+    plane: Plane = 1 - strength * (1 - cv2.GaussianBlur(back, (0, 0), side / 80))
+    return plane
 
 
 def _draw_lettering(side: int, oversampling: int, rng: np.random.Generator) -> Plane:
-    """Solid black lettering, coverage 0..1: it is printed without a screen and has to stay
-    sharp.
+    """Solid black lettering, coverage 0..1.
+
+    It is printed without a screen, and has to stay sharp.
     """
     canvas = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(canvas)
@@ -331,12 +335,14 @@ def _draw_lettering(side: int, oversampling: int, rng: np.random.Generator) -> P
         text = "".join(chr(code) for code in codes)
         left = int(rng.integers(-20, 40))
         draw.text((left, top + int(line * height * 1.3)), text, fill=255, font=font)
-    return np.divide(np.asarray(canvas), 255, dtype=np.float32)
+    plane: Plane = np.divide(np.asarray(canvas), 255, dtype=np.float32)
+    return plane
 
 
 def _scanned(planes: _Planes, side: int, blur: float) -> Light:
     """The sheet through the scanner's lens, (side, side, 3)."""
-    light = cv2.GaussianBlur(cv2.merge(tuple(planes)), (0, 0), blur)
+    light: Light = cv2.GaussianBlur(cv2.merge(tuple(planes)), (0, 0), blur)
     if len(light) == side:
         return light
-    return cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+    shrunk: Light = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+    return shrunk

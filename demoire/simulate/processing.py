@@ -11,13 +11,15 @@ A tile of 256 px takes about 6 ms on one core.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_Picture = NDArray[np.uint8]  # (H, W, 3) sRGB
-_Float = NDArray[np.floating]  # the same as 0..1
+from demoire.simulate.arrays import SrgbPixels
+
+_Float: TypeAlias = NDArray[np.floating[Any]]  # (H, W, 3) sRGB 0..1
 
 MARGIN = 16  # px more than the result that `process` wants: the cut decides where JPEG's blocks lie
 
@@ -41,29 +43,31 @@ class ProcessingShares:
 
 
 def draw_scale(rng: np.random.Generator, lowest: float = 0.5, highest: float = 1.5) -> float:
-    """By how much a picture is resized: not at all in half of all cases, else between the two, as
-    often up as down."""
+    """By how much a picture is resized.
+
+    Half of all are not resized; the others by something between the two, as often up as down.
+    """
     if rng.random() < 0.5:
         return 1.0
     return float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
 
 
 def source_side(size: int, scale: float) -> int:
-    """The side of the square crop, px, of which `process` makes a picture of `size` px at this
-    scale."""
+    """Side of the square crop, px, that `process` makes a picture of `size` px of at a scale."""
     return round((size + MARGIN) / scale)
 
 
 def process(
-    crop: _Picture, size: int, rng: np.random.Generator, shares: ProcessingShares | None = None
-) -> _Picture:
+    crop: SrgbPixels, size: int, rng: np.random.Generator, shares: ProcessingShares | None = None
+) -> SrgbPixels:
     """Take a crop through drawn steps of a camera, an editor and a web service.
 
     Args:
         crop: (S, S, 3) uint8 sRGB; S by `source_side`.
         size: side of the result, px.
         rng: decides everything. Crops of the same size and generators of the same state are treated
-        alike. shares: how often each step is taken.
+            alike.
+        shares: how often each step is taken.
 
     Returns:
         (size, size, 3) uint8 sRGB.
@@ -88,8 +92,9 @@ def process(
     return np.ascontiguousarray(picture[top : top + size, left : left + size])
 
 
-def _to_bytes(light: _Float) -> _Picture:
-    return np.clip(light * 255 + 0.5, 0, 255).astype(np.uint8)
+def _to_bytes(light: _Float) -> SrgbPixels:
+    picture: SrgbPixels = np.clip(light * 255 + 0.5, 0, 255).astype(np.uint8)
+    return picture
 
 
 def _capture(light: _Float, rng: np.random.Generator, shares: ProcessingShares) -> _Float:
@@ -97,12 +102,13 @@ def _capture(light: _Float, rng: np.random.Generator, shares: ProcessingShares) 
     if step < shares.sensor:
         return _sensor(light, rng)
     if step < shares.sensor + shares.noise:
-        kinds: tuple[Callable[[_Float, np.random.Generator], _Float], ...] = (
+        noises: tuple[Callable[[_Float, np.random.Generator], _Float], ...] = (
             _white,
             _grain,
             _scanner,
         )
-        return kinds[int(rng.integers(len(kinds)))](light, rng)
+        add_noise = noises[int(rng.integers(len(noises)))]
+        return add_noise(light, rng)
     return light
 
 
@@ -122,15 +128,17 @@ def _sensor(light: _Float, rng: np.random.Generator) -> _Float:
         light = cv2.GaussianBlur(light, (0, 0), softness)
     layout = _LAYOUTS[int(rng.integers(4))]
     raw = np.empty(light.shape[:2], np.float32)
-    for place, channel in enumerate(_MOSAICS[layout]):
-        row, column = divmod(place, 2)
+    for number, channel in enumerate(_MOSAICS[layout]):
+        row, column = divmod(number, 2)
         raw[row::2, column::2] = light[row::2, column::2, channel]
-    read, shot = _sigma(rng, 10.0), _sigma(rng, 8.0)
+    read = _sigma(rng, 10.0)
+    shot = _sigma(rng, 8.0)
     spread = np.sqrt(read**2 + shot**2 * np.clip(raw, 0, 1))
     raw += spread * _normal(raw.shape, rng)
     method = _METHODS[int(rng.integers(3))]
     code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
-    return cv2.demosaicing(_to_bytes(raw), code).astype(np.float32) / 255
+    colours: _Float = cv2.demosaicing(_to_bytes(raw), code).astype(np.float32) / 255
+    return colours
 
 
 def _white(light: _Float, rng: np.random.Generator) -> _Float:
@@ -138,47 +146,52 @@ def _white(light: _Float, rng: np.random.Generator) -> _Float:
 
 
 def _grain(light: _Float, rng: np.random.Generator) -> _Float:
-    """Film grain: the same in all colours but for a little, as coarse as a few pixels, strongest in
-    middle tones."""
+    """Film grain: nearly grey, a few pixels coarse, strongest in middle tones."""
     shape = light.shape
     noise = _normal((*shape[:2], 1), rng) + np.float32(rng.uniform(0, 0.5)) * _normal(shape, rng)
     noise = cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(0.4, 1.8)))
     noise /= noise.std() + 1e-6
     amount = np.float32(_sigma(rng, 20.0))
-    return light + amount * noise * (0.4 + 2.4 * light * (1 - light))
+    grainy: _Float = light + amount * noise * (0.4 + 2.4 * light * (1 - light))
+    return grainy
 
 
 def _scanner(light: _Float, rng: np.random.Generator) -> _Float:
-    """A line sensor: each column has its own gain a little, and rows vary with the lamp."""
+    """A line sensor: each column has a gain of its own, and rows vary with the lamp."""
     columns = 1 + np.float32(_sigma(rng, 3.0)) * _normal((1, light.shape[1], 1), rng)
     rows = 1 + np.float32(_sigma(rng, 1.5)) * _normal((light.shape[0], 1, 1), rng)
-    return light * columns * rows + np.float32(_sigma(rng, 6.0)) * _normal(light.shape, rng)
+    uneven = light * columns * rows
+    noisy: _Float = uneven + np.float32(_sigma(rng, 6.0)) * _normal(light.shape, rng)
+    return noisy
 
 
 def _denoise(light: _Float, rng: np.random.Generator) -> _Float:
     """Smoothed colour, a median, a bilateral filter or a weak blur: what cameras and editors do."""
     method = int(rng.integers(4))
+    smooth: _Float
     if method == 0:
         luma = light.mean(axis=2, keepdims=True)
-        return luma + cv2.GaussianBlur(light - luma, (0, 0), float(rng.uniform(0.6, 2.5)))
-    if method == 1:
-        return cv2.medianBlur(_to_bytes(light), 3).astype(np.float32) / 255
-    if method == 2:
-        return cv2.bilateralFilter(
-            light, 5, float(rng.uniform(0.02, 0.12)), float(rng.uniform(1, 3))
-        )
-    return cv2.GaussianBlur(light, (0, 0), float(rng.uniform(0.4, 0.9)))
+        smooth = luma + cv2.GaussianBlur(light - luma, (0, 0), float(rng.uniform(0.6, 2.5)))
+    elif method == 1:
+        smooth = cv2.medianBlur(_to_bytes(light), 3).astype(np.float32) / 255
+    elif method == 2:
+        tolerance = float(rng.uniform(0.02, 0.12))
+        smooth = cv2.bilateralFilter(light, 5, tolerance, float(rng.uniform(1, 3)))
+    else:
+        smooth = cv2.GaussianBlur(light, (0, 0), float(rng.uniform(0.4, 0.9)))
+    return smooth
 
 
 def _sharpen(light: _Float, rng: np.random.Generator) -> _Float:
-    """An unsharp mask; in half of all cases without halo, kept within the values around each
-    pixel."""
-    sigma, amount = float(rng.uniform(0.5, 2.0)), np.float32(rng.uniform(0.2, 2.0))
-    sharp = light + amount * (light - cv2.GaussianBlur(light, (0, 0), sigma))
+    """An unsharp mask; for half of all without halo, kept within the values around each pixel."""
+    sigma = float(rng.uniform(0.5, 2.0))
+    amount = np.float32(rng.uniform(0.2, 2.0))
+    sharp: _Float = light + amount * (light - cv2.GaussianBlur(light, (0, 0), sigma))
     if rng.random() < 0.5:
         return sharp
     around = np.ones((3, 3), np.uint8)
-    return np.clip(sharp, cv2.erode(light, around), cv2.dilate(light, around))
+    kept: _Float = np.clip(sharp, cv2.erode(light, around), cv2.dilate(light, around))
+    return kept
 
 
 def _resize(light: _Float, side: int, rng: np.random.Generator) -> _Float:
@@ -189,10 +202,11 @@ def _resize(light: _Float, side: int, rng: np.random.Generator) -> _Float:
     if shrinks and method != cv2.INTER_AREA:
         # Libraries that resize well blur by the scale first; OpenCV leaves that to its caller.
         light = cv2.GaussianBlur(light, (0, 0), 0.4 * light.shape[0] / side)
-    return cv2.resize(light, (side, side), interpolation=method)
+    resized: _Float = cv2.resize(light, (side, side), interpolation=method)
+    return resized
 
 
-def _compress(picture: _Picture, rng: np.random.Generator) -> _Picture:
+def _compress(picture: SrgbPixels, rng: np.random.Generator) -> SrgbPixels:
     """JPEG, in one of three cases twice on different grids."""
     times = 1 + int(rng.random() < 0.33)
     for _ in range(times):

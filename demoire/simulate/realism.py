@@ -135,7 +135,8 @@ def _an_octave(power: NDArray[np.float64]) -> NDArray[np.float64]:
     # An octave is a ring of the area 2 pi f^2 ln 2 around the frequency f, and f^2 is the product
     # of the ring's limits.
     area = np.pi * _LIMITS[:-1] * _LIMITS[1:] * 2 * np.log(2)
-    return total / count * area * power.size
+    result: NDArray[np.float64] = total / count * area * power.size
+    return result
 
 
 def _contrast(energy: NDArray[np.float64]) -> tuple[float, ...]:

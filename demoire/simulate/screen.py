@@ -61,8 +61,7 @@ def photograph_screen(
     development = draw_development(rng)
     shrink = draw_shrink(rng)
     side = 2 * round(size / shrink / 2)
-    # What is shrunk afterwards needs no further samples to be free of the simulation's own
-    # aliasing.
+    # What is shrunk afterwards needs no further samples against the simulation's own aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     ratio = _draw_ratio(rng)
     panel = _draw_panel(rng, 0.35 / (oversampling * ratio))
@@ -144,13 +143,14 @@ def _look_at(screen: Light, u: Plane, v: Plane, ratio: float) -> Light:
     centre = screen.shape[0] / 2
     # From close by a camera sees the pixels' edges.
     interpolation = cv2.INTER_NEAREST if ratio > 1.2 else cv2.INTER_LINEAR
-    return cv2.remap(
+    light: Light = cv2.remap(
         screen,
         u + centre - 0.5,
         v + centre - 0.5,
         interpolation,
         borderMode=cv2.BORDER_REFLECT_101,
     )
+    return light
 
 
 def _subpixels(panel: _Panel, u: Plane, v: Plane) -> Light:
@@ -158,7 +158,8 @@ def _subpixels(panel: _Panel, u: Plane, v: Plane) -> Light:
     texels = panel.period * _TEXELS
     column = (u * _TEXELS).astype(np.int32) % texels
     row = (v * _TEXELS).astype(np.int32) % texels
-    return panel.mask.reshape(-1, 3)[row * texels + column]
+    light: Light = panel.mask.reshape(-1, 3)[row * texels + column]
+    return light
 
 
 def _through_the_lens(light: Light, side: int, blur: float) -> Light:
@@ -166,7 +167,8 @@ def _through_the_lens(light: Light, side: int, blur: float) -> Light:
     light = cv2.GaussianBlur(light, (0, 0), blur)
     if len(light) == side:
         return light
-    return cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+    shrunk: Light = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
+    return shrunk
 
 
 def _stripes(rng: np.random.Generator) -> _Mask:

@@ -1,5 +1,4 @@
-"""A contact sheet: simulated moiré above its clean twin, kind by kind, and real pictures below
-them.
+"""A contact sheet: simulated moiré above its clean twin, kind by kind, then real pictures.
 
 A glance tells whether a simulation looks real, and figures (`demoire.simulate.realism`) by how much
 it does not. All pictures are at 1:1, as a moiré that is resized is another moiré. Some seconds for
@@ -34,9 +33,7 @@ class Gallery:
     crops: list[SrgbPixels]  # of the real ones, as many and as large as the pairs of a kind
 
     def realism(self) -> dict[str, Realism]:
-        """The figures of each kind, of all clean twins, and of the real pictures if there are
-        some.
-        """
+        """The figures of each kind, of all clean twins, and of the real pictures, if any."""
         twins = []
         for pairs in self.pairs.values():
             twins += [pair.clean for pair in pairs]

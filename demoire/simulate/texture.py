@@ -82,7 +82,8 @@ def _draw_patch(side: int, rng: np.random.Generator) -> Plane:
         return np.ones((side, side), np.float32)
     edge = rng.uniform(0.02, 0.4)
     surface = _surface(side, int(rng.integers(1, 4)), rng)
-    return np.clip(surface / edge + rng.uniform(0, 1.5) / edge + 0.5, 0, 1)
+    plane: Plane = np.clip(surface / edge + rng.uniform(0, 1.5) / edge + 0.5, 0, 1)
+    return plane
 
 
 def _draw_weaves(side: int, rng: np.random.Generator) -> list[Weave]:
@@ -125,9 +126,7 @@ def _sampled(weave: Weave, harmonics: NDArray[np.float64], aperture: float) -> P
 
 
 def _resolved(weave: Weave, harmonics: NDArray[np.float64], aperture: float) -> Plane:
-    """The harmonics that pixels can carry, as the same aperture behind an ideal filter shows
-    them.
-    """
+    """The harmonics that pixels can carry, seen by the same aperture behind an ideal filter."""
     total = np.zeros_like(weave.phase)
     for order, amplitude in enumerate(harmonics, start=1):
         frequency = order * weave.frequency
@@ -141,4 +140,5 @@ def _resolved(weave: Weave, harmonics: NDArray[np.float64], aperture: float) -> 
 def _surface(side: int, roughness: int, rng: np.random.Generator) -> Plane:
     """A smooth random surface of about unit standard deviation, (side, side)."""
     coarse = rng.standard_normal((roughness + 3, roughness + 3)).astype(np.float32)
-    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    plane: Plane = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    return plane

@@ -21,6 +21,10 @@ Face: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSans-Bold.ttf", "STIXGeneral.ttf", "")
 CODE_FACE = "DejaVuSansMono.ttf"
 
+# OpenCV takes coordinates in whole numbers; with these bits after the point, in sixteenths of a px.
+FIXED_POINT_BITS = 4
+FIXED_POINT = 2**FIXED_POINT_BITS
+
 # px, and px away from a pixel's centre: three looks through this aperture, a third of a pixel
 # apart, leave 2 % of what would alias.
 _APERTURE = 1.25
@@ -62,7 +66,8 @@ def noise(rng: np.random.Generator, height: int, width: int, bumps: float) -> Pl
     rows = int(bumps * height / longer) + 3
     columns = int(bumps * width / longer) + 3
     coarse = rng.random((rows, columns), dtype=np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    plane: Plane = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return plane
 
 
 def fractal(
@@ -127,7 +132,8 @@ def _covered(across: Plane, period: float, width: Plane | float) -> Plane:
     A stripe begins at every whole multiple of the period.
     """
     turns = np.floor(across / np.float32(period))
-    return width * turns + np.minimum(across - turns * np.float32(period), width)
+    plane: Plane = width * turns + np.minimum(across - turns * np.float32(period), width)
+    return plane
 
 
 def colour(
@@ -135,7 +141,14 @@ def colour(
 ) -> Plane:
     """A colour (3,) of a lightness between the limits; vivid 0 is grey, 1 anything."""
     free = rng.uniform(low, high, 3)
-    return (free.mean() + vivid * (free - free.mean())).astype(np.float32)
+    plane: Plane = (free.mean() + vivid * (free - free.mean())).astype(np.float32)
+    return plane
+
+
+def near(rng: np.random.Generator, shade: Colour, spread: float = 14) -> Plane:
+    """A colour near this one: each channel varies by half the spread, and all of them together."""
+    varied = np.array(shade) + rng.normal(0, spread / 2, 3) + rng.normal(0, spread)
+    return np.clip(varied, 0, 255).astype(np.float32)
 
 
 def lay_over(under: Plane, over: Plane, share: Plane) -> Plane:
@@ -155,7 +168,8 @@ def tinted(rng: np.random.Generator, share: Plane, contrast: float = 1.0) -> Sce
 
 def to_bytes(picture: Plane) -> Scene:
     """Round a finished picture, 0..255, to bytes."""
-    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    scene: Scene = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    return scene
 
 
 def pixels(value: Plane) -> Colour:

@@ -1,4 +1,4 @@
-"""The detector: logits for cells, calibrated probabilities, one score for an image of many cells."""
+"""The detector: logits for cells, calibrated probabilities, one score for an image."""
 
 from dataclasses import replace
 
