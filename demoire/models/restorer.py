@@ -34,9 +34,7 @@ ARCHITECTURES: dict[str, type[Restorer]] = {
 
 
 def _architecture(config: Any) -> Any:
-    """The name by which pydantic chooses a configuration's class; the default where none is
-    said.
-    """
+    """The name by which pydantic chooses a configuration's class; "unet" where there is none."""
     if isinstance(config, dict):
         return config.get("architecture", "unet")
     return getattr(config, "architecture", None)
@@ -71,9 +69,7 @@ def build_restorer(config: RestorerConfig) -> Restorer:
 
 
 def structure(config: RestorerConfig) -> dict[str, Any]:
-    """The fields of a configuration without the architecture's name, as a weights file holds
-    them.
-    """
+    """The fields of a configuration as a weights file holds them, without the architecture."""
     fields = asdict(config)
     del fields["architecture"]
     return fields

@@ -1,5 +1,4 @@
-"""What happens to a finished picture on its way into an archive: noise, demosaicing, sharpening,
-resizing, JPEG.
+"""What happens to a finished picture on its way into an archive: noise, sharpening, JPEG.
 
 The simulators of moiré develop their own light (`capture.py`). This module takes a picture that
 exists already, a real photograph or scan, through the same kinds of steps once more. Called twice
