@@ -20,7 +20,7 @@ import typer
 from typer.exceptions import TyperException
 
 from demoire import errors
-from flows.commands import archives, images, measuring, service, simulation, training
+from flows.commands import archives, images, measuring, preview, service, simulation, training
 from flows.process import prepare_process
 
 FAILED = errors.DemoireError.exit_code
@@ -29,6 +29,7 @@ INTERRUPTED = 130
 
 COMMANDS: tuple[Callable[..., int], ...] = (
     *archives.COMMANDS,
+    *preview.COMMANDS,
     *images.COMMANDS,
     *simulation.COMMANDS,
     *training.COMMANDS,

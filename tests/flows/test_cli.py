@@ -18,6 +18,7 @@ PROMISED = [
     "report",
     "retry",
     "gc",
+    "preview",
     "fix",
     "detect",
     "evaluate",

@@ -14,6 +14,7 @@ COMMANDS = (
     "report",
     "retry",
     "gc",
+    "preview",
     "fix",
     "detect",
     "simulate",

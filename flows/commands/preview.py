@@ -1,0 +1,102 @@
+"""The command that looks before one cleans: preview."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from demoire.errors import UsageError
+from flows import console
+from flows.commands import options
+from flows.commands.flags import takes_settings
+from flows.settings import CleanSettings
+from flows.storage_options import keep_storage_options
+
+if TYPE_CHECKING:
+    from pipelines.preview.figures import PreviewFigures
+
+# What decides how an image comes out, and so has to be said again to `clean`.
+_CLEANING = (
+    "gate",
+    "threshold",
+    "detector",
+    "restorer",
+    "weights",
+    "registry",
+    "max_megapixels",
+    "max_side",
+)
+
+
+@takes_settings("device", "config", *_CLEANING)
+def preview(
+    src: options.Src,
+    *,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="About how many images to look at.")
+    ] = 200,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path(
+        "preview.html"
+    ),
+    settings: CleanSettings,
+    storage_option: options.StorageOption = None,
+) -> int:
+    """Look before you clean: what would be changed, over a sample of the archive, as one page.
+
+    Nothing is written to a mirror. The page shows the sample's images before and after, and what
+    another threshold would change. About two minutes.
+    """
+    keep_storage_options(storage_option)
+    _check_writable(out)
+    from demoire.cleaning.threads import use_threads
+    from pipelines.preview.page import write_preview
+    from pipelines.preview.preview import preview as look
+
+    use_threads(settings.threads)
+    config = settings.cleaner_config()
+    with console.phases_bar() as progress:
+        figures = look(src, config, count, progress)
+    write_preview(figures, src, clean_command(src, settings), out)
+    _show(figures)
+    typer.echo(f"preview: {out}")
+    return 0
+
+
+def clean_command(src: str, settings: CleanSettings) -> str:
+    """The command line that cleans SRC by these settings; the user has to fill in DST."""
+    words = ["demoire", "clean", src, "DST"]
+    for name in _CLEANING:
+        if name not in settings.model_fields_set:
+            continue
+        value = getattr(settings, name)
+        values = value if isinstance(value, tuple) else (value,)
+        for one in values:
+            words += [f"--{name.replace('_', '-')}", str(one)]
+    return shlex.join(words)
+
+
+def _check_writable(out: Path) -> None:
+    """Say before two minutes of work that the page cannot be written."""
+    folder = out.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{out} cannot be written: choose another file with --out.")
+
+
+def _show(figures: "PreviewFigures") -> None:
+    parts = [figures.changed, *figures.kinds, figures.copied, figures.quarantined]
+    rows = []
+    for part in parts:
+        bounds = f"{part.lowest_share:.1%} to {part.highest_share:.1%}"
+        name = f"  {part.name}" if part in figures.kinds else part.name
+        rows.append((name, part.count, f"{part.share:.1%}", bounds))
+    all_images = figures.sample.all_images
+    title = f"{figures.seen} of {all_images} images looked at"
+    columns = ("would be", "images", "of the sample", "of all, with 95 % confidence")
+    console.show_table(title, columns, rows)
+
+
+COMMANDS = (preview,)

@@ -1,0 +1,92 @@
+"""The preview as one page that needs nothing else.
+
+Unlike the other pages it has a script, which moves the dividing line of the pictures and the
+threshold. The page's content policy allows that script alone, by its digest: nothing that a name
+from an archive might smuggle in can run.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from demoire.errors import UsageError
+from demoire.reasons import Reason
+from pipelines.names import shown
+from pipelines.preview.figures import PreviewFigures
+from pipelines.preview.looks import AMPLIFIED, ImageLook
+from pipelines.report.charts import Histogram, histogram
+from pipelines.report.pages import render
+from pipelines.report.summary import BINS
+
+SHOWN_EACH = 20  # pictures in each of the page's two parts
+
+
+def write_preview(figures: PreviewFigures, src: str, command: str, out: Path) -> None:
+    """Write the page.
+
+    Args:
+        figures: What the page tells.
+        src: What was looked at, as the user named it.
+        command: The command line that cleans it in the same way, without a threshold of its own.
+        out: The file to write.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    script = (files("pipelines.report") / "templates/preview.js").read_text(encoding="utf-8")
+    looks = figures.looks
+    scores = [look.score for look in looks.images if look.score is not None]
+    page = render(
+        "preview.html.j2",
+        src=src,
+        figures=figures,
+        threshold=looks.threshold,
+        scores=json.dumps([round(score, 4) for score in scores]),
+        chart=_score_histogram(scores),
+        most_changed=_most_changed(looks.images),
+        most_doubtful=_most_doubtful(looks.images, looks.threshold),
+        meanings={reason: reason.meaning for reason in Reason},
+        amplified=AMPLIFIED,
+        command=command,
+        script=Markup(script),  # our own file, which holds no markup
+        script_digest=_digest(script),
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(page)
+    except OSError as error:
+        raise UsageError(
+            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
+        ) from error
+
+
+def _digest(script: str) -> str:
+    """The script's digest as a content policy names it."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def _score_histogram(scores: Sequence[float]) -> Histogram:
+    counts = [0] * BINS
+    for score in scores:
+        counts[min(BINS - 1, int(score * BINS))] += 1
+    return histogram([("images", "all", counts)], logarithmic=True)
+
+
+def _most_changed(images: Sequence[ImageLook]) -> list[ImageLook]:
+    """Images that would be changed, those that would be changed most first."""
+    changed = [look for look in images if look.is_changed and look.crops is not None]
+    changed.sort(key=lambda look: look.psnr or 0.0)
+    return changed[:SHOWN_EACH]
+
+
+def _most_doubtful(images: Sequence[ImageLook], threshold: float) -> list[ImageLook]:
+    """Images on either side of the threshold, the nearest first."""
+    doubtful = [look for look in images if look.score is not None and look.crops is not None]
+    doubtful.sort(key=lambda look: abs((look.score or 0.0) - threshold))
+    return doubtful[:SHOWN_EACH]

@@ -1,0 +1,118 @@
+"""A few images that stand for all of an archive.
+
+Images are ordered by archive, format and size, and taken at equal steps. So every archive, format
+and size has its due share of the sample (implicit stratification), every image has the same chance,
+and a share of the sample is the best guess of the share of all. The same archive gives the same
+sample each time.
+
+It costs the index of the archives, but of no more archives than images are asked for. Where there
+are more, archives are taken at equal steps too.
+
+References:
+    Madow, "On the Theory of Systematic Sampling, II", Annals of Mathematical Statistics 20, 1949.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from demoire.errors import UsageError
+from demoire.progress import Progress, in_silence
+from pipelines.names import shown
+from pipelines.records import Member, Source
+from pipelines.sources.discover import discover
+from pipelines.sources.index import index
+from pipelines.sources.members import DamagedArchiveError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SampledImage:
+    """One image of the sample, and where it is."""
+
+    source: Source
+    member: Member
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample, and what it stands for.
+
+    Attributes:
+        images: In the order of their archives, and of the members in each.
+        all_images: Images in all archives; an estimate unless every archive was indexed.
+        all_sources: Archives and folders under SRC.
+        indexed_sources: How many of them were looked into.
+        damaged: Sentences about archives that cannot be indexed.
+    """
+
+    images: tuple[SampledImage, ...]
+    all_images: int
+    all_sources: int
+    indexed_sources: int
+    damaged: tuple[str, ...]
+
+    @property
+    def all_indexed(self) -> bool:
+        """Whether `all_images` is counted, and not estimated."""
+        return self.indexed_sources == self.all_sources
+
+
+def draw_sample(src: str, count: int, progress: Progress = in_silence) -> Sample:
+    """Draw about `count` images of SRC, or all where there are fewer.
+
+    Args:
+        src: As for `discover`: a folder, an archive, a URL or a glob of them.
+        count: How many images; at least 1.
+        progress: Told how many archives are indexed, of how many.
+
+    Raises:
+        UsageError: SRC does not exist, or holds no image.
+    """
+    sources = discover(src)
+    chosen_sources = at_equal_steps(sources, count)
+    images: list[SampledImage] = []
+    damaged: list[str] = []
+    for done, source in enumerate(chosen_sources, start=1):
+        try:
+            images += [SampledImage(source, member) for member in index(source).images]
+        except DamagedArchiveError as error:
+            damaged.append(str(error))
+        progress("looking into archives", done, len(chosen_sources))
+    if not images:
+        raise UsageError(f"{shown(src)} holds no image that could be cleaned; check the path.")
+    images.sort(key=_stratum)
+    sample = at_equal_steps(images, count)
+    sample.sort(key=lambda image: (image.source.path, image.source.uri, image.member.position))
+    return Sample(
+        images=tuple(sample),
+        all_images=round(len(images) * len(sources) / len(chosen_sources)),
+        all_sources=len(sources),
+        indexed_sources=len(chosen_sources),
+        damaged=tuple(damaged),
+    )
+
+
+def at_equal_steps(things: Sequence[T], count: int) -> list[T]:
+    """Take `count` things at equal steps, each from the middle of its step; all if there are fewer.
+
+    Args:
+        things: In an order in which neighbours are alike.
+        count: How many to take; at least 1.
+    """
+    if len(things) <= count:
+        return list(things)
+    step = len(things) / count
+    return [things[int((number + 0.5) * step)] for number in range(count)]
+
+
+def _stratum(image: SampledImage) -> tuple[str, str, str, int, str]:
+    """What an image is sorted by: archive, format, size, and then by chance."""
+    source = image.source
+    suffix = PurePosixPath(image.member.name).suffix.lower()
+    size_class = image.member.size.bit_length()  # of bytes, each class twice the one before
+    chance = hashlib.sha256(f"{source.id}/{image.member.position}".encode()).hexdigest()
+    return source.path, source.uri, suffix, size_class, chance
