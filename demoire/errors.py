@@ -15,6 +15,7 @@ The tree, with exit statuses:
     ├── SourceChangedError          3
     ├── StoppedError                3
     ├── ProofError                  3
+    ├── CanaryError                 3
     └── ImageError                      never ends a run
 """
 
@@ -80,6 +81,13 @@ class StoppedError(DemoireError):
 
 class ProofError(DemoireError):
     """The count at the end does not come out: planned is not cleaned + copied + quarantined.
+
+    Exit status 3.
+    """
+
+
+class CanaryError(DemoireError):
+    """A first wave that would change more images than it may. Nothing of the archive was cleaned.
 
     Exit status 3.
     """

@@ -11,6 +11,7 @@ so these names are promises. All paths are relative to DST.
     report/<source>.parquet                                          its rows
     page/previews/<source>.parquet                                   its pictures before and after
     page/index.html, page/summary.json                               the report
+    page/canary.html                                                 why a canary stopped a run
     runs/<run>.json                                                  what a finished run came to
     weights/<digest><suffix>                                         weights that are not shipped
 
@@ -36,6 +37,7 @@ PAGE_FOLDER = f"{BOOKKEEPING}/page"
 PREVIEWS = f"{PAGE_FOLDER}/previews"
 PAGE = f"{PAGE_FOLDER}/index.html"
 SUMMARY = f"{PAGE_FOLDER}/summary.json"
+CANARY_PAGE = f"{PAGE_FOLDER}/canary.html"
 
 EARLIER_PREVIEWS = f"{REPORT}/previews"
 EARLIER_PAGE = f"{REPORT}/index.html"

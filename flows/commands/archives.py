@@ -40,6 +40,19 @@ def clean(
         bool, typer.Option("--dry-run", help="Stop at the plan and its cost.")
     ] = False,
     settings: CleanSettings,
+    canary: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="First look at about N images; stop if too many would change."
+        ),
+    ] = None,
+    canary_limit: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE[,SHARE]",
+            help="Of the images, the share that may change; of these, that may be no better.",
+        ),
+    ] = "0.5,0.5",
     storage_option: options.StorageOption = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as the Prefect flow.")] = False,
     strict: options.Strict = False,
@@ -49,6 +62,8 @@ def clean(
     keep_storage_options(storage_option)
     if dry_run:
         return _plan(src, dst, settings, as_json=as_json)
+    if canary is not None:
+        _send_canary(src, dst, settings, canary, canary_limit)
     with console.phases_bar() as progress:
         if prefect:
             from flows.clean_archive import run_clean_flow
@@ -58,6 +73,24 @@ def clean(
             summary = _clean_here(src, dst, settings, progress)
     show_summary(summary, as_json=as_json)
     return _status(summary, strict=strict)
+
+
+def _send_canary(src: str, dst: str, settings: CleanSettings, count: int, limit: str) -> None:
+    """Look at a sample first; the error that stops the run names the page."""
+    from demoire.cleaning.threads import use_threads
+    from flows.commands.preview import clean_command
+    from pipelines.preview.canary import CanaryLimit, run_canary
+
+    parsed = CanaryLimit.parse(limit)
+    use_threads(settings.threads)
+    command = clean_command(src, settings, dst)
+    with console.phases_bar() as progress:
+        figures = run_canary(
+            src, dst, settings.cleaner_config(), count, parsed, command=command, progress=progress
+        )
+    console.remark(
+        f"the canary lives: {figures.changed.count} of {figures.seen} images would be changed"
+    )
 
 
 def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress) -> "RunSummary":

@@ -64,9 +64,9 @@ def preview(
     return 0
 
 
-def clean_command(src: str, settings: CleanSettings) -> str:
-    """The command line that cleans SRC by these settings; the user has to fill in DST."""
-    words = ["demoire", "clean", src, "DST"]
+def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
+    """The command line that cleans SRC by these settings; without `dst` it leaves a gap for it."""
+    words = ["demoire", "clean", src, dst]
     for name in _CLEANING:
         if name not in settings.model_fields_set:
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from demoire.measure.detection import share_interval
 from pipelines.preview.looks import ImageLook, Looks
-from pipelines.preview.sample import Sample
+from pipelines.preview.sample import ArchiveSample
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PreviewFigures:
         reasons: Copied and quarantined images by reason, the most frequent first.
     """
 
-    sample: Sample
+    sample: ArchiveSample
     looks: Looks
     changed: PartOfSample
     kinds: tuple[PartOfSample, ...]
@@ -61,7 +61,7 @@ class PreviewFigures:
 NO_GAIN = "no_gain"
 
 
-def preview_figures(sample: Sample, looks: Looks) -> PreviewFigures:
+def preview_figures(sample: ArchiveSample, looks: Looks) -> PreviewFigures:
     """Count what would become of the sample."""
     images = looks.images
     statuses = Counter(look.status for look in images)

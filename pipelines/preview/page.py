@@ -27,21 +27,39 @@ SHOWN_EACH = 20  # pictures in each of the page's two parts
 
 
 def write_preview(figures: PreviewFigures, src: str, command: str, out: Path) -> None:
-    """Write the page.
+    """Write the page to a file of this machine.
 
     Args:
-        figures: What the page tells.
-        src: What was looked at, as the user named it.
-        command: The command line that cleans it in the same way, without a threshold of its own.
-        out: The file to write.
+        figures: As for `preview_page`.
+        src: As for `preview_page`.
+        command: As for `preview_page`.
+        out: The file to write; folders above it are made.
 
     Raises:
         UsageError: `out` cannot be written.
     """
+    page = preview_page(figures, src, command)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(page)
+    except OSError as error:
+        raise UsageError(
+            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
+        ) from error
+
+
+def preview_page(figures: PreviewFigures, src: str, command: str) -> bytes:
+    """Render the page.
+
+    Args:
+        figures: What the page tells.
+        src: What was looked at, as the user named it.
+        command: The command line that cleans it by the same settings.
+    """
     script = (files("pipelines.report") / "templates/preview.js").read_text(encoding="utf-8")
     looks = figures.looks
     scores = [look.score for look in looks.images if look.score is not None]
-    page = render(
+    return render(
         "preview.html.j2",
         src=src,
         figures=figures,
@@ -56,13 +74,6 @@ def write_preview(figures: PreviewFigures, src: str, command: str, out: Path) ->
         script=Markup(script),  # our own file, which holds no markup
         script_digest=_digest(script),
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(page)
-    except OSError as error:
-        raise UsageError(
-            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
-        ) from error
 
 
 def _digest(script: str) -> str:

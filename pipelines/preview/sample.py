@@ -26,7 +26,7 @@ from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
 
-T = TypeVar("T")
+_Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SampledImage:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ArchiveSample:
     """The sample, and what it stands for.
 
     Attributes:
@@ -61,7 +61,7 @@ class Sample:
         return self.indexed_sources == self.all_sources
 
 
-def draw_sample(src: str, count: int, progress: Progress = in_silence) -> Sample:
+def draw_sample(src: str, count: int, progress: Progress = in_silence) -> ArchiveSample:
     """Draw about `count` images of SRC, or all where there are fewer.
 
     Args:
@@ -87,7 +87,7 @@ def draw_sample(src: str, count: int, progress: Progress = in_silence) -> Sample
     images.sort(key=_stratum)
     sample = at_equal_steps(images, count)
     sample.sort(key=lambda image: (image.source.path, image.source.uri, image.member.position))
-    return Sample(
+    return ArchiveSample(
         images=tuple(sample),
         all_images=round(len(images) * len(sources) / len(chosen_sources)),
         all_sources=len(sources),
@@ -96,7 +96,7 @@ def draw_sample(src: str, count: int, progress: Progress = in_silence) -> Sample
     )
 
 
-def at_equal_steps(things: Sequence[T], count: int) -> list[T]:
+def at_equal_steps(things: Sequence[_Thing], count: int) -> list[_Thing]:
     """Take `count` things at equal steps, each from the middle of its step; all if there are fewer.
 
     Args:

@@ -83,3 +83,30 @@ def test_a_bucket_is_looked_at_and_left_as_it_is(
     assert "3 of 7 images would be changed" in page.read_text()
     assert SECRET not in page.read_text()
     assert list(tree(served, bookkeeping=True)) == ["incoming/1890s/box.tar"]
+
+
+def test_a_canary_stops_a_run_that_would_change_too_much(
+    box: Path, tiny_toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["clean", str(box), str(tmp_path / "dst"), "--config", str(tiny_toml)]
+
+    status = main([*words, "--canary", "50", "--canary-limit", "0.2"])
+
+    assert status == 3
+    said = capsys.readouterr().err
+    assert "3 of 7 images would be changed (42.9%, limit 20.0%)" in said
+    page = tmp_path / "dst/_demoire/page/canary.html"
+    assert f"demoire clean {box} {tmp_path / 'dst'} --" in page.read_text()
+    assert list(tree(tmp_path / "dst")) == []
+
+
+@pytest.mark.slow
+def test_a_canary_that_lives_lets_the_run_go_on(
+    box: Path, tiny_toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["clean", str(box), str(tmp_path / "dst"), "--config", str(tiny_toml)]
+
+    assert main([*words, "--canary", "50"]) == 0
+
+    assert "the canary lives: 3 of 7 images would be changed" in capsys.readouterr().err
+    assert "box.tar" in tree(tmp_path / "dst")
