@@ -13,11 +13,12 @@ import sys
 
 import cv2
 import numpy as np
+import torch
 
 from demoire.cleaning.cleaner import Cleaner, load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
-from demoire.imaging.images import decode
+from demoire.imaging.images import Picture, decode
 from demoire.models.weights import DETECTOR, find_weights, shipped_weights
 from pipelines.bench.ceilings import PictureWork, detector_rate, rate, restorer_rate
 from pipelines.bench.speed import cleaning_rate
@@ -34,22 +35,36 @@ def main(device_name: str, others: list[str]) -> None:
     picture = decode(cv2.imencode(".png", noise)[1].tobytes())
     restorers = [name for name in shipped_weights() if find_weights(name).architecture != DETECTOR]
     for name in [*restorers, *others]:
-        config = CleanerConfig(device=str(device), restorer=name)
-        models = load_models(config, device)
-        engine = Engine(models.detector, models.restorer, device)
-        work = PictureWork.of(picture, engine, config.tile)
-        alone = restorer_rate(models.restorer, engine, config.tile, SECONDS)
-        restored = rate(
-            lambda work=work, engine=engine: work.megapixels * bool(work.restored(engine)), SECONDS
-        )
-        whole = cleaning_rate(config)
-        print(
-            f"{name[-16:]:16} alone {alone:7.1f}, engine {restored:7.1f}, cleaning {whole:6.1f} MP/s"
-        )
-    alone, judged = (
-        detector_rate(models.detector, engine, SECONDS),
-        rate(lambda: work.judged(engine), SECONDS),
-    )
+        print_restorer(name, picture, device)
+    print_detector(picture, device)
+
+
+def print_restorer(name: str, picture: Picture, device: torch.device) -> None:
+    """Print the rates of a restorer, and of cleaning with it."""
+    config = CleanerConfig(device=str(device), restorer=name)
+    models = load_models(config, device)
+    engine = Engine(models.detector, models.restorer, device)
+    work = PictureWork.of(picture, engine, config.tile)
+
+    def restore() -> float:
+        work.restored(engine)
+        return work.megapixels
+
+    alone = restorer_rate(models.restorer, engine, config.tile, SECONDS)
+    restored = rate(restore, SECONDS)
+    whole = cleaning_rate(config)
+    rates = f"alone {alone:7.1f}, engine {restored:7.1f}, cleaning {whole:6.1f} MP/s"
+    print(f"{name[-16:]:16} {rates}")
+
+
+def print_detector(picture: Picture, device: torch.device) -> None:
+    """Print the rates of the shipped detector."""
+    config = CleanerConfig(device=str(device))
+    models = load_models(config, device)
+    engine = Engine(models.detector, models.restorer, device)
+    work = PictureWork.of(picture, engine, config.tile)
+    alone = detector_rate(models.detector, engine, SECONDS)
+    judged = rate(lambda: work.judged(engine), SECONDS)
     print(f"{'detector':16} alone {alone:7.1f}, engine {judged:7.1f} MP/s")
 
 
