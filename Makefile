@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench chaos clean
+.PHONY: help install demo test lint types bench chaos mutation clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,5 +46,10 @@ bench: $(STAMP)  ## how fast this machine is, stage by stage
 chaos: $(STAMP)  ## kills, a stumbling bucket and hostile files by the thousand (an hour); CHAOS_ARGS="--kills 10" for less
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
+mutation: $(STAMP)  ## change lines at random and see whether a test notices (an hour); then: mutmut results
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mutation]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean:  ## remove the demo's output and the caches, keep the environment
-	rm -rf $(DEMO) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(DEMO) build mutants .pytest_cache .mypy_cache .ruff_cache
