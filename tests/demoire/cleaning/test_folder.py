@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from demoire.models.detector import Detector
+from demoire.models.external import import_spandrel
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet
 from flows.cli import main
@@ -64,7 +65,7 @@ def test_fix_with_a_checkpoint_of_another_program(
     """A small restoration model of spandrel's, as torch.save writes it, stands in for the
     restorer.
     """
-    pytest.importorskip("spandrel")
+    import_spandrel()
     from spandrel.architectures.Compact import Compact
 
     torch.manual_seed(0)
