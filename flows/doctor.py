@@ -80,7 +80,7 @@ def examine(places: Sequence[str] = (), *, write: bool = False) -> Iterator[Chec
         yield _guarded(f"weights {name}", partial(_weights, name))
     yield _guarded("registry", _registry)
     for place in places:
-        yield _guarded(f"storage {shown(place)}", partial(_storage, place, write))
+        yield _guarded(f"storage {shown(place)}", partial(_storage, place, write=write))
 
 
 def _guarded(name: str, check: Callable[[], str | Check]) -> Check:
@@ -199,7 +199,7 @@ def _registry() -> str:
     return f"{registry.uri}, {names or 'holds nothing'}"
 
 
-def _storage(uri: str, write: bool) -> str:
+def _storage(uri: str, *, write: bool) -> str:
     from pipelines.storage.open import open_place
 
     place = open_place(uri)

@@ -45,7 +45,8 @@ def s3_variables(endpoint: str, key: str, secret: str) -> dict[str, str]:
 def serve_s3(folder: Path, key: str = "a-key", secret: str = "a-secret") -> Iterator[str]:
     """Serve `folder`, whose folders are the buckets, and yield the endpoint's URL."""
     rclone = _beside_python("rclone")
-    # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole core.
+    # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole
+    # core.
     options = ["--config", "", "--dir-cache-time", "1ms", "--log-level", "ERROR"]
     options += ["--auth-key", f"{key},{secret}"]
     with _serving(

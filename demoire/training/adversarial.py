@@ -104,7 +104,7 @@ class Adversary:
         self._batch = None
         if loss.isfinite():
             self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             self._steps += 1
         return loss.item()

@@ -103,12 +103,13 @@ def _tone_curves(spread: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     own = rng.normal(0, spread / 3, (2, 3))
     gain, gamma = np.exp(shared[:, None] + own)
     levels = np.linspace(0, 1, 256)[:, None]
-    return np.clip(255 * gain * levels**gamma + 0.5, 0, 255).astype(np.uint8)[None]
+    curves: NDArray[np.uint8] = np.clip(255 * gain * levels**gamma + 0.5, 0, 255).astype(np.uint8)
+    return curves[None]
 
 
 def _shares(config: DataConfig) -> NDArray[np.float64]:
     shares = np.array([config.mix.get(kind, 0.0) for kind in KINDS], dtype=np.float64)
-    return shares / shares.sum()
+    return shares / float(shares.sum())
 
 
 class PairSource:

@@ -232,8 +232,8 @@ def _scenes_of(part: FieldPart, group: Group) -> list[Scene]:
 def _shares_of_scenes(scenes: Sequence[Scene], emphasis: Sequence[float]) -> NDArray[np.float64]:
     """How often each scene is drawn: by the root of its area, times its emphasis."""
     areas = np.array([min(scene.shape[0] * scene.shape[1], _LARGE) for scene in scenes])
-    weights = np.sqrt(areas) * np.array(emphasis)
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.sqrt(areas) * np.array(emphasis)
+    return weights / float(weights.sum())
 
 
 def _shares_of_kinds(

@@ -62,7 +62,8 @@ def frequency_loss(difference: Tensor) -> Tensor:
 
     A pattern is a peak there, and counts however narrow it is.
     """
-    return torch.fft.rfft2(difference.contiguous(), norm="ortho").abs().mean()
+    spectrum: Tensor = torch.fft.rfft2(difference.contiguous(), norm="ortho")
+    return spectrum.abs().mean()
 
 
 def _linear(pictures: Tensor) -> Tensor:

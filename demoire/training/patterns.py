@@ -74,11 +74,15 @@ def _smoothness(truth: NDArray[np.floating]) -> _Float:
     across = np.abs(cv2.Sobel(soft, -1, 1, 0)).max(axis=2)
     down = np.abs(cv2.Sobel(soft, -1, 0, 1)).max(axis=2)
     steep = cv2.dilate(np.maximum(across, down), np.ones((_REACH, _REACH), np.uint8))
-    return np.clip(1.5 - cv2.GaussianBlur(steep, (0, 0), 2.0) / _STEEP, 0, 1)
+    smoothness: _Float = np.clip(1.5 - cv2.GaussianBlur(steep, (0, 0), 2.0) / _STEEP, 0, 1)
+    return smoothness
 
 
 def _is_between(light: _Float) -> _Float:
-    return np.clip((light - _DARK) / 0.1, 0, 1) * np.clip((_BRIGHT - light) / 0.04, 0, 1)
+    """1 for middle tones, 0 for those so dark or so bright that no pattern can be seen."""
+    above_black: _Float = np.clip((light - _DARK) / 0.1, 0, 1)
+    below_white: _Float = np.clip((_BRIGHT - light) / 0.04, 0, 1)
+    return above_black * below_white
 
 
 def lay_pattern_over(
@@ -111,7 +115,8 @@ def lay_pattern_over(
     else:
         share = 2 * light
     merged = light + piece * share * np.float32(strength / 255 / contrast)
-    return np.clip(merged * 255 + 0.5, 0, 255).astype(np.uint8)
+    laid: _Picture = np.clip(merged * 255 + 0.5, 0, 255).astype(np.uint8)
+    return laid
 
 
 def _piece(change: NDArray[np.float16], side: int, rng: np.random.Generator) -> _Float:

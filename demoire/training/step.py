@@ -65,7 +65,7 @@ def train_step(
         weights = sum(parameter.abs().sum() for parameter in run.network.parameters())
         loss = loss + config.optimizer.l1 * weights
     run.network.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     limit = config.optimizer.clip_norm or math.inf
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), limit)
     # A norm that is no number would spoil the weights as a loss would.

@@ -71,15 +71,15 @@ def to_input(pictures: Tensor, device: str) -> Tensor:
 
 
 def _outputs(network: nn.Module, pictures: Tensor, config: TrainConfig) -> Tensor:
-    """What the network gives for a training batch, float32, its layers computed as `precision`
-    says.
+    """What the network gives for a batch, float32; its layers compute as `precision` says.
 
     Weights, gradients, loss and validation stay float32. On a CPU with bfloat16 instructions a step
     takes half as long.
     """
     kind = torch.device(config.device).type
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        return network(pictures).float()
+        outputs: Tensor = network(pictures)
+        return outputs.float()
 
 
 def _slices(count: int, batch: int) -> Iterator[slice]:

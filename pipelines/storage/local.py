@@ -91,7 +91,7 @@ class LocalPlace(Place):
             try:
                 # O_NONBLOCK: a pipe under that name must not hang the run.
                 handle = os.open(self._path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                file = open(handle, "rb")  # noqa: SIM115
+                file = open(handle, "rb")  # noqa: SIM115, PTH123
             except (FileNotFoundError, NotADirectoryError):
                 if version is not None:
                     raise source_changed(self.full(path)) from None

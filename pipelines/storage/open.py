@@ -31,7 +31,7 @@ def open_place(uri: str) -> Place:
     if not uri:
         raise UsageError("An empty path names no place: give a folder, an archive or an s3:// URL.")
     if not separator or uri.startswith("/"):
-        return _local(os.path.expanduser(uri))
+        return _local(os.path.expanduser(uri))  # noqa: PTH111
     if scheme == "file":
         return _local(unquote(urlsplit(uri).path))
     if scheme in ("s3", "s3a"):
@@ -55,7 +55,7 @@ def open_place(uri: str) -> Place:
 
 def _local(path: str) -> LocalPlace:
     # abspath, as pathlib has nothing that takes out '..' without following links.
-    return LocalPlace(os.path.abspath(path))
+    return LocalPlace(os.path.abspath(path))  # noqa: PTH100
 
 
 def _bucket(uri: str, rest: str) -> Place:

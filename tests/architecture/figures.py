@@ -1,7 +1,8 @@
 """Figures of how the code reads: `python -m tests.architecture.figures`.
 
-Counted over the syntax trees of demoire, pipelines and flows. A figure is no proof of ease, but each
-of these was far from what readable projects of the field have, and a limit keeps it where it is.
+Counted over the syntax trees of demoire, pipelines and flows. A figure is no proof of ease, but
+each of these was far from what readable projects of the field have, and a limit keeps it where it
+is.
 """
 
 import ast

@@ -39,7 +39,8 @@ def main(images: Path) -> None:
             spent += time.process_time() - begun, time.process_time() - ready
         seconds.append(spent / PAIRS)
         print(
-            f"{kind:10} {1 / seconds[-1][0]:6.1f} a second, {1 / seconds[-1][1]:6.1f} without the scene"
+            f"{kind:10} {1 / seconds[-1][0]:6.1f} a second, "
+            f"{1 / seconds[-1][1]:6.1f} without the scene"
         )
     both = 1 / np.mean(seconds, axis=0)
     print(f"{'all':10} {both[0]:6.1f} a second, {both[1]:6.1f} without the scene")

@@ -53,7 +53,9 @@ def test_an_error_in_the_block_leaves_the_old_file_alone_in_its_folder(tmp_path:
 def test_the_bytes_are_on_disk_before_the_file_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rename may survive a power cut that the bytes do not: the file would be there, and empty."""
+    """A rename may survive a power cut that the bytes do not: the file would be there, and
+    empty.
+    """
     target = tmp_path / "figures.json"
     flushed: list[bytes] = []
     steps: list[str] = []

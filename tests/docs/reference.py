@@ -94,7 +94,10 @@ def _columns() -> str:
         nullable = ", or null" if field.nullable else ""
         rows.append((f"`{field.name}`", f"{field.type}{nullable}", MEANINGS[field.name]))
     table = _table(("column", "type", "meaning"), rows)
-    about = "`DST/_demoire/report`: Parquet, one file a source, one row an image, nothing else beside them."
+    about = (
+        "`DST/_demoire/report`: Parquet, one file a source, one row an image, "
+        "nothing else beside them."
+    )
     return f"## Columns of the report\n\n{about}\n\n{table}"
 
 

@@ -1,4 +1,6 @@
-"""Settings as options: a command says which it takes, and the model of the settings says the rest."""
+"""Settings as options: a command says which it takes, and the model of the settings says the
+rest.
+"""
 
 import inspect
 from pathlib import Path

@@ -23,11 +23,15 @@ import subprocess, sys, time
 from flows.leash import leash_children
 leash_children()
 leash_children()
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+child = subprocess.Popen(waits, start_new_session=True)
 print(child.pid, flush=True)
 sys.stdin.read()
 """
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+DEAF = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    "print(flush=True); time.sleep(600)"
+)
 
 
 def wait_until_gone(pid: int, seconds: float = 60) -> None:

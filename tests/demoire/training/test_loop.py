@@ -269,10 +269,12 @@ def test_a_run_that_is_told_to_stop_can_be_resumed(
     (tmp_path / "long.toml").write_text(
         'task = "restorer"\nname = "long"\nsteps = 100000\nthreads = 1\nlog_every = 1\n'
         "[restorer]\nwidths = [8, 8, 8, 8]\n"
-        f"[data]\nsize = 32\nbatch = 1\nworkers = {workers}\ndrawn = 0.0\ndrawn_clean = 0.0\nvalidation_per_kind = 1\n"
+        f"[data]\nsize = 32\nbatch = 1\nworkers = {workers}\n"
+        "drawn = 0.0\ndrawn_clean = 0.0\nvalidation_per_kind = 1\n"
     )
     program = (
-        "import logging, sys; from pathlib import Path; from demoire.training import load_config, train\n"
+        "import logging, sys; from pathlib import Path\n"
+        "from demoire.training import load_config, train\n"
         "logging.basicConfig(level=logging.INFO)\n"
         "train(load_config(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))"
     )

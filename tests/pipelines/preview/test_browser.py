@@ -1,4 +1,6 @@
-"""The preview as Chromium shows it, under its own content policy: its script runs, no other does."""
+"""The preview as Chromium shows it, under its own content policy: its script runs, no other
+does.
+"""
 
 import shutil
 from collections.abc import Iterator

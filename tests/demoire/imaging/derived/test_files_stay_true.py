@@ -1,4 +1,5 @@
-"""Whole files in and out: what hangs on the pixels is true afterwards, what is only odd is no fault.
+"""Whole files in and out: what hangs on the pixels is true afterwards, what is only odd is no
+fault.
 
 Every file is drawn here and wrapped as cameras, editors and operating systems write them. A file is
 "cleaned" by putting a plain picture into it, so that whatever still shows stripes was forgotten.
@@ -48,7 +49,9 @@ def obstacle(file: bytes) -> Reason | None:
 
 
 def stripes_in(pixels: NDArray[np.generic]) -> float:
-    """How much neighbouring columns differ in the dark half: 0 without stripes, 1 with full ones."""
+    """How much neighbouring columns differ in the dark half: 0 without stripes, 1 with full
+    ones.
+    """
     grey = pixels.astype(float) / np.iinfo(pixels.dtype).max
     grey = grey if grey.ndim == 2 else grey.mean(axis=2)
     dark = grey[:, 2 : grey.shape[1] // 2 - 2]

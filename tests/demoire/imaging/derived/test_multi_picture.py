@@ -1,4 +1,6 @@
-"""What lies behind a JPEG picture is found where the index says, once the picture changed its length."""
+"""What lies behind a JPEG picture is found where the index says, once the picture changed its
+length.
+"""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""Thumbnails in a JPEG file's segments show the cleaned picture afterwards, and nothing else moves."""
+"""Thumbnails in a JPEG file's segments show the cleaned picture afterwards, and nothing else
+moves.
+"""
 
 import io
 import shutil
