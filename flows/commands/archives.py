@@ -10,28 +10,17 @@ from demoire.progress import Progress
 from demoire.wording import duration, plain_figure
 from flows import console
 from flows.commands import options
-from flows.commands.flags import takes_settings
+from flows.commands.flags import CLEANING, takes_settings
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
 if TYPE_CHECKING:
     from pipelines.job import RunSummary
 
-# Everything that decides how an image comes out, but for the device.
-_CLEANING = (
-    "gate",
-    "threshold",
-    "detector",
-    "restorer",
-    "weights",
-    "registry",
-    "max_megapixels",
-    "max_side",
-)
 _WHAT = ("what", "how much")
 
 
-@takes_settings("sample", "merge", "device", "workers", "config", *_CLEANING, "ray_address")
+@takes_settings("sample", "merge", "device", "workers", "config", *CLEANING, "ray_address")
 def clean(
     src: options.Src,
     dst: options.Dst,
@@ -103,7 +92,7 @@ def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
 
-@takes_settings("sample", "merge", "device", "config", *_CLEANING)
+@takes_settings("sample", "merge", "device", "config", *CLEANING)
 def plan(
     src: options.Src,
     dst: options.Dst,
@@ -200,7 +189,7 @@ def report(dst: options.Dst, *, storage_option: options.StorageOption = None) ->
     return 0
 
 
-@takes_settings("device", "workers", "config", *_CLEANING, "ray_address")
+@takes_settings("device", "workers", "config", *CLEANING, "ray_address")
 def retry(
     dst: options.Dst,
     *,

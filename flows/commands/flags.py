@@ -20,6 +20,18 @@ from flows.settings import CleanSettings, Flag, read_settings
 
 Command = Callable[..., int]
 
+# The settings that decide how an image comes out, but for the device.
+CLEANING = (
+    "gate",
+    "threshold",
+    "detector",
+    "restorer",
+    "weights",
+    "registry",
+    "max_megapixels",
+    "max_side",
+)
+
 _SETTINGS = "settings"
 _FILE = "config"
 

@@ -10,27 +10,15 @@ import typer
 from demoire.errors import UsageError
 from flows import console
 from flows.commands import options
-from flows.commands.flags import takes_settings
+from flows.commands.flags import CLEANING, takes_settings
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
 if TYPE_CHECKING:
     from pipelines.preview.figures import PreviewFigures
 
-# What decides how an image comes out, and so has to be said again to `clean`.
-_CLEANING = (
-    "gate",
-    "threshold",
-    "detector",
-    "restorer",
-    "weights",
-    "registry",
-    "max_megapixels",
-    "max_side",
-)
 
-
-@takes_settings("device", "config", *_CLEANING)
+@takes_settings("device", "config", *CLEANING)
 def preview(
     src: options.Src,
     *,
@@ -67,7 +55,7 @@ def preview(
 def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
     """The command line that cleans SRC by these settings; without `dst` it leaves a gap for it."""
     words = ["demoire", "clean", src, dst]
-    for name in _CLEANING:
+    for name in CLEANING:
         if name not in settings.model_fields_set:
             continue
         value = getattr(settings, name)

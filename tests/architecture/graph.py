@@ -42,7 +42,7 @@ def arrows_between_rooms(*packages: str) -> dict[str, set[str]]:
 
 def circles(arrows: Arrows) -> list[tuple[str, ...]]:
     """Groups of two and more that reach each other, each sorted."""
-    reach = {name: _reachable(name, arrows) for name in arrows}
+    reach = {name: reachable_from(name, arrows) for name in arrows}
     groups = set()
     for name in arrows:
         together = {other for other in reach[name] if name in reach.get(other, set())}
@@ -61,7 +61,8 @@ def floors(arrows: Arrows) -> dict[str, int]:
     return {name: floor(name) for name in arrows}
 
 
-def _reachable(start: str, arrows: Arrows) -> set[str]:
+def reachable_from(start: str, arrows: Arrows) -> set[str]:
+    """All that `start` has an arrow to, and what these have arrows to, and so on."""
     reached: set[str] = set()
     waiting = list(arrows[start])
     while waiting:

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.graph import arrows_between_modules, arrows_between_rooms, circles
+from tests.architecture.graph import (
+    arrows_between_modules,
+    arrows_between_rooms,
+    circles,
+    reachable_from,
+)
 from tests.architecture.source import PACKAGES, ROOT, Module, modules
 
 FRAMEWORKS = {
@@ -66,18 +71,6 @@ def test_a_lower_room_knows_nothing_of_the_one_above(lower: str, upper: str) -> 
     assert lower in arrows, f"there is no room {lower}"
     assert upper in arrows, f"there is no room {upper}"
     assert upper not in reachable_from(lower, arrows)
-
-
-def reachable_from(start: str, arrows: dict[str, set[str]]) -> set[str]:
-    """All rooms that a room imports, and those that these import, and so on."""
-    reached: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for target in arrows.get(waiting.pop(), set()):
-            if target not in reached:
-                reached.add(target)
-                waiting.append(target)
-    return reached
 
 
 @pytest.mark.parametrize("package", PACKAGES)
