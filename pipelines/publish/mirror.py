@@ -5,8 +5,9 @@ appears in one step. Where nothing was cleaned, and where the archive is damaged
 own bytes. A folder's files are written one by one, each in one step; links, devices and names that
 leave the folder are not followed and not written.
 
-Locally a mirror keeps its source's modification time and permissions. Costs one read and one write
-of the source.
+Locally a mirror keeps its source's modification time and permissions, on an object store its
+headers, metadata and tags; what did not change the store copies by itself where it can. Otherwise
+the cost is one read and one write of the source.
 """
 
 import io
@@ -27,6 +28,7 @@ from pipelines.sources.formats.folder import folder_members, folder_of
 from pipelines.sources.formats.tar import locate
 from pipelines.sources.members import DamagedArchiveError
 from pipelines.storage.local import LocalPlace
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
@@ -64,21 +66,26 @@ def mirror_archive(
     Raises:
         SourceChangedError: The archive is no longer what was planned.
     """
-    with _buffered(open_place(source.uri).open("", version=source.version)) as reader:
+    origin = open_place(source.uri)
+    if not cleaned.positions and place.copy_from(origin, "", source.path, source.version):
+        return Mirror(source.size, 1)
+    facts = _carried_facts(place, origin, "")
+    with _buffered(origin.open("", version=source.version)) as reader:
         changed = [members[position] for position in cleaned.positions]
-        return _ArchiveWriter(source, place, cleaned).write(reader, changed, count)
+        return _ArchiveWriter(source, place, cleaned, facts).write(reader, changed, count)
 
 
 def patch_archive(
     source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]
 ) -> Mirror:
     """Put further cleaned payloads into a mirror that is there already; all else in it stays."""
+    facts = place.facts(source.path)
     with _buffered(place.open(source.path)) as reader:
         if source.kind == "tar":
             changed = locate(reader, cleaned.positions)
         else:
             changed = [members[position] for position in cleaned.positions]
-        return _ArchiveWriter(source, place, cleaned).write(reader, changed, None)
+        return _ArchiveWriter(source, place, cleaned, facts).write(reader, changed, None)
 
 
 def mirror_folder(source: Source, place: Place, cleaned: CleanedPayloads) -> Mirror:
@@ -109,10 +116,11 @@ class _ArchiveWriter:
     source: Source
     place: Place
     cleaned: CleanedPayloads
+    facts: ObjectFacts  # what the store is to keep of the mirror
 
     def write(self, reader: BinaryIO, changed: Sequence[Member], count: int | None) -> Mirror:
         """Write it with `changed` cleaned; what cannot be put in stays as it was."""
-        with self.place.new_file(self.source.path) as local:
+        with self.place.new_file(self.source.path, self.facts) as local:
             refused: AbstractSet[int] = self.cleaned.positions
             if changed:
                 refused = self._splice(reader, local, changed)
@@ -166,8 +174,15 @@ def _write_files(
     target = place.child(source.path)
 
     def write(member: Member) -> int:
-        with target.new_file(member.name) as local:
-            if member.position in cleaned.positions:
+        is_cleaned = member.position in cleaned.positions
+        name = member.name
+        if not is_cleaned and target.copy_from(origin, name, name, member.version):
+            return member.size
+        facts = _carried_facts(target, origin, name)
+        if is_cleaned:
+            facts = facts.of_changed(name)
+        with target.new_file(name, facts) as local:
+            if is_cleaned:
                 local.write_bytes(cleaned(member.position))
             else:
                 with origin.open(member.name, version=member.version) as reader:
@@ -177,6 +192,11 @@ def _write_files(
 
     with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="publish") as pool:
         return sum(pool.map(write, members))
+
+
+def _carried_facts(target: Place, origin: Place, path: str) -> ObjectFacts:
+    """What a store keeps of an object, where its mirror can keep it too."""
+    return NO_FACTS if isinstance(target, LocalPlace) else origin.facts(path)
 
 
 def _buffered(file: BinaryIO) -> BinaryIO:

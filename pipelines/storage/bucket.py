@@ -12,7 +12,7 @@ some milliseconds.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -23,9 +23,11 @@ from fsspec.asyn import sync
 
 from demoire.errors import UnusablePlaceError
 from pipelines.storage.local import local_temporary
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.place import Entry, Place, source_changed
 from pipelines.storage.range_file import RangeFile
 from pipelines.storage.s3_client import s3_client
+from pipelines.storage.s3_copy import CopyRefusedError, OriginChangedError, copy_object
 from pipelines.storage.s3_errors import (
     BadAnswerError,
     MissingObjectError,
@@ -33,6 +35,7 @@ from pipelines.storage.s3_errors import (
     NotOfferedError,
     PastTheEndError,
 )
+from pipelines.storage.s3_object import S3Object, etag_in, put_options
 
 
 @dataclass(frozen=True)
@@ -41,31 +44,32 @@ class BucketPlace(Place):
 
     def stat(self, path: str) -> Entry | None:
         """The object at `path`: one HEAD."""
-        if not self._key(path):
+        wanted = self._object(path)
+        if not wanted.key:
             return None
         try:
-            head = self._call(path, "read", "head_object", self._object(path))
+            head = wanted.head()
         except MissingObjectError:
             return None
         modified = head["LastModified"].timestamp()
-        return Entry(path, head["ContentLength"], _etag(head), modified)
+        return Entry(path, head["ContentLength"], etag_in(head), modified)
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List a thousand objects a request, in the store's order."""
-        own_key = self._key("")
+        own_key = self._object("").key
         own_length = len(f"{own_key}/") if own_key else 0
-        key = self._key(path)
-        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": f"{key}/" if key else ""}
+        top = self._object(path)
+        request: dict[str, Any] = {"Prefix": f"{top.key}/" if top.key else ""}
         if not recursive:
             request["Delimiter"] = "/"
         while True:
-            page = self._call(path, "list", "list_objects_v2", request)
+            page = top.call("list", "list_objects_v2", **request)
             for item in page.get("Contents", ()):
                 # Some stores keep an empty object as the marker of a folder.
                 is_folder_marker = item["Key"].endswith("/") and item["Size"] == 0
                 if not is_folder_marker:
                     modified = item["LastModified"].timestamp()
-                    yield Entry(item["Key"][own_length:], item["Size"], _etag(item), modified)
+                    yield Entry(item["Key"][own_length:], item["Size"], etag_in(item), modified)
             for folder in page.get("CommonPrefixes", ()):
                 yield Entry(folder["Prefix"][own_length:-1], 0, "", 0.0, "folder")
             if not page.get("IsTruncated"):
@@ -78,7 +82,7 @@ class BucketPlace(Place):
         """Read a range in one GET, and check version, range and length of the answer."""
         if length == 0:
             return b""
-        request = self._object(path)
+        request = self._object(path).address
         if length is not None:
             request["Range"] = f"bytes={offset}-{offset + length - 1}"
         elif offset:
@@ -87,7 +91,7 @@ class BucketPlace(Place):
         async def get(fs: s3fs.S3FileSystem) -> bytes:
             answer = await fs._call_s3("get_object", **request)
             async with answer["Body"] as body:
-                if version is not None and _etag(answer) != version:
+                if version is not None and etag_in(answer) != version:
                     raise source_changed(self.full(path))
                 data = cast(bytes, await body.read())
             _check_answer(answer, data, offset, request)
@@ -113,21 +117,39 @@ class BucketPlace(Place):
         return cast(BinaryIO, RangeFile(self, path, entry.size, entry.version))
 
     def write(self, path: str, data: bytes) -> None:
-        """Put an object; one PUT."""
-        address = self._address(path)
-        s3_client().ask(self.full(path), "write", lambda fs: fs.pipe_file(address, data))
+        """Put an object; one PUT. Its type is that of its name."""
+        self._object(path).put_bytes(data, NO_FACTS)
 
-    def put_file(self, local: Path | str, path: str) -> None:
+    def put_file(self, local: Path | str, path: str, facts: ObjectFacts = NO_FACTS) -> None:
         """Put a file; a large one as a multipart upload, which appears as a whole."""
-        address = self._address(path)
-        s3_client().ask(self.full(path), "write", lambda fs: fs.put_file(str(local), address))
+        self._object(path).put_file(local, facts)
 
     @contextmanager
-    def new_file(self, path: str) -> Iterator[Path]:
+    def new_file(self, path: str, facts: ObjectFacts = NO_FACTS) -> Iterator[Path]:
         """A local temporary file, which is uploaded at the end."""
         with local_temporary() as local:
             yield local
-            self.put_file(local, path)
+            self.put_file(local, path, facts)
+
+    def facts(self, path: str) -> ObjectFacts:
+        """Headers, user metadata and tags of an object; none where there is no object."""
+        try:
+            return self._object(path).facts()
+        except MissingObjectError:
+            return NO_FACTS
+
+    def copy_from(self, origin: Place, origin_path: str, path: str, version: str) -> bool:
+        """Have the store copy an object of the same store."""
+        if not isinstance(origin, BucketPlace):
+            return False
+        original = origin._object(origin_path)
+        try:
+            copy_object(original, self._object(path), version)
+        except CopyRefusedError:
+            return False
+        except OriginChangedError:
+            raise source_changed(original.name) from None
+        return True
 
     def create(self, path: str, data: bytes) -> bool:
         """Put an object under `If-None-Match: *`."""
@@ -136,55 +158,33 @@ class BucketPlace(Place):
         # Where the answer to our request is lost, the client repeats it, and the store says that
         # the name is taken. This tells our own object from another writer's.
         writer = uuid4().hex
-        request = {**self._object(path), "Body": data, "Metadata": {"demoire-writer": writer}}
+        new = self._object(path)
+        request = put_options(ObjectFacts(metadata=(("demoire-writer", writer),)), new.key)
         try:
-            self._call(path, "write", "put_object", {**request, "IfNoneMatch": "*"})
+            new.call("write", "put_object", Body=data, IfNoneMatch="*", **request)
         except NameTakenError:
             try:
-                head = self._call(path, "read", "head_object", self._object(path))
+                head = new.head()
             except MissingObjectError:  # taken by a write that then failed
                 return self.create(path, data)
             return bool(head.get("Metadata", {}).get("demoire-writer") == writer)
         except NotOfferedError:
-            self._call(path, "write", "put_object", request)
+            new.call("write", "put_object", Body=data, **request)
         return True
 
     def delete(self, path: str) -> None:
         """Delete the object."""
-        try:
-            self._call(path, "delete", "delete_object", self._object(path))
-        except MissingObjectError:
-            return
+        with suppress(MissingObjectError):
+            self._object(path).call("delete", "delete_object")
 
-    def _call(self, path: str, verb: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer of one of S3's methods."""
-        answer = s3_client().ask(self.full(path), verb, lambda fs: fs.call_s3(method, **request))
-        return cast(dict[str, Any], answer)
-
-    @property
-    def _bucket(self) -> str:
-        return self.uri.split("/")[2]
-
-    def _key(self, path: str) -> str:
+    def _object(self, path: str) -> S3Object:
         prefix = self.uri.partition("://")[2].partition("/")[2]
         key = "/".join(part for part in (prefix, path) if part)
         if not key.isprintable() and any("\ud800" <= character <= "\udfff" for character in key):
             raise UnusablePlaceError(
                 f"{self.full(path)} is not UTF-8, which a bucket's names must be: rename it."
             )
-        return key
-
-    def _object(self, path: str) -> dict[str, Any]:
-        return {"Bucket": self._bucket, "Key": self._key(path)}
-
-    def _address(self, path: str) -> str:
-        key = self._key(path)
-        # s3fs would read these as something else than a name.
-        if "?versionId=" in key or key.endswith("/"):
-            raise UnusablePlaceError(
-                f"{self.full(path)} is a name that cannot be written: rename it."
-            )
-        return f"{self._bucket}/{key}"
+        return S3Object(self.uri.split("/")[2], key, self.full(path))
 
 
 def _check_answer(
@@ -205,12 +205,3 @@ def _check_answer(
         raise BadAnswerError
     if not answer.get("ContentRange", "").startswith(f"bytes {offset}-"):
         raise BadAnswerError
-
-
-def _etag(answer: dict[str, Any]) -> str:
-    """The etag as both a listing and a head give it; size and time where a store has none."""
-    etag = str(answer.get("ETag", "")).strip('"')
-    if etag:
-        return etag
-    size = answer.get("Size", answer.get("ContentLength"))
-    return f"{size}-{answer['LastModified'].timestamp():.0f}"

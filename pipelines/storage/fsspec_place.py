@@ -8,6 +8,8 @@ common calls have to do, and the file system's own package has to be installed (
 - Retries are those of the file system.
 - Only stores whose uploads appear as a whole can be DST; everything else (HTTP, SFTP, ...) can be
   SRC alone, since a half-written mirror would look like a whole one.
+- Headers and metadata of an object are kept where the store can copy it by itself; what is read
+  here and written there has none.
 - `create` asks for exclusive creation. A file system that ignores it would overwrite silently, so
   existence is checked first, as on an S3 store without conditional writes.
 """
@@ -21,9 +23,16 @@ from typing import Any, BinaryIO, cast
 
 import fsspec
 
-from demoire.errors import DemoireError, StorageError, UnusablePlaceError, UsageError
+from demoire.errors import (
+    DemoireError,
+    SourceChangedError,
+    StorageError,
+    UnusablePlaceError,
+    UsageError,
+)
 from pipelines.names import redact
 from pipelines.storage.local import local_temporary
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.options import read_storage_options
 from pipelines.storage.place import Entry, Place, source_changed
 from pipelines.storage.range_file import RangeFile
@@ -115,18 +124,37 @@ class FsspecPlace(Place):
         with _explaining(self, path, "write"):
             fs.pipe_file(full, data)
 
-    def put_file(self, local: Path | str, path: str) -> None:
+    def put_file(self, local: Path | str, path: str, facts: ObjectFacts = NO_FACTS) -> None:
         """Put a file, where the store shows it as a whole."""
         fs, full = self._locate(path, to_write=True)
         with _explaining(self, path, "write"):
             fs.put_file(str(local), full)
 
     @contextmanager
-    def new_file(self, path: str) -> Iterator[Path]:
+    def new_file(self, path: str, facts: ObjectFacts = NO_FACTS) -> Iterator[Path]:
         """A local temporary file, which is uploaded at the end."""
         with local_temporary() as local:
             yield local
             self.put_file(local, path)
+
+    def copy_from(self, origin: Place, origin_path: str, path: str, version: str) -> bool:
+        """Have the store copy an object of the same scheme, and look at the original after that."""
+        if not isinstance(origin, FsspecPlace) or _scheme(origin.uri) != _scheme(self.uri):
+            return False
+        origin._known(origin_path, version)
+        fs, full = self._locate(path, to_write=True)
+        _, original = origin._locate(origin_path)
+        try:
+            with _explaining(self, path, "write"):
+                fs.cp_file(original, full)
+        except (StorageError, NotImplementedError):
+            return False
+        try:
+            origin._known(origin_path, version)
+        except SourceChangedError:
+            self.delete(path)
+            raise
+        return True
 
     def create(self, path: str, data: bytes) -> bool:
         """Put an object exclusively, where the file system can."""
@@ -152,7 +180,7 @@ class FsspecPlace(Place):
         self, path: str, *, to_write: bool = False
     ) -> tuple[fsspec.AbstractFileSystem, str]:
         """The file system, which fsspec keeps once a process, and the path as it wants it."""
-        scheme = self.uri.partition("://")[0]
+        scheme = _scheme(self.uri)
         if to_write and scheme not in _WHOLE_OBJECT_SCHEMES:
             raise UnusablePlaceError(
                 f"Cannot write {self.full(path)}: {scheme}:// places can only be read, choose "
@@ -214,6 +242,10 @@ def open_fsspec(uri: str) -> FsspecPlace:
     except ImportError as error:
         raise UsageError(f"{redact(uri)} needs a package that is not installed: {error}.") from None
     return FsspecPlace(uri.rstrip("/"))
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0]
 
 
 def _below(name: str, root: str) -> str:

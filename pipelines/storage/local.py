@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from demoire.errors import StorageError, UnusablePlaceError
 from pipelines.names import shown
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.place import Entry, EntryKind, Place, source_changed
 
 _TEMPORARY_PREFIX = ".demoire-"
@@ -112,7 +113,7 @@ class LocalPlace(Place):
         with self.new_file(path) as local:
             local.write_bytes(data)
 
-    def put_file(self, local: Path | str, path: str) -> None:
+    def put_file(self, local: Path | str, path: str, facts: ObjectFacts = NO_FACTS) -> None:
         """Copy a file here in one step."""
         with (
             self.new_file(path) as temporary,
@@ -122,7 +123,7 @@ class LocalPlace(Place):
             shutil.copyfileobj(reader, writer, _COPY_BLOCK)
 
     @contextmanager
-    def new_file(self, path: str) -> Iterator[Path]:
+    def new_file(self, path: str, facts: ObjectFacts = NO_FACTS) -> Iterator[Path]:
         """A temporary file in the right folder, which is renamed at the end."""
         target = self._path(path)
         # An OSError in the caller's block is one of writing, too: disk full, most of all.

@@ -28,6 +28,7 @@ from typing import BinaryIO, Literal, Self
 
 from demoire.errors import SourceChangedError
 from pipelines.names import shown
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 
 EntryKind = Literal["file", "folder", "link", "special"]
 
@@ -119,11 +120,14 @@ class Place(ABC):
         """Put the whole object in one step, over whatever is there."""
 
     @abstractmethod
-    def put_file(self, local: Path | str, path: str) -> None:
-        """Put a local file's content in one step, over whatever is there. The local file stays."""
+    def put_file(self, local: Path | str, path: str, facts: ObjectFacts = NO_FACTS) -> None:
+        """Put a local file's content in one step, over whatever is there. The local file stays.
+
+        `facts`: What the store is to keep of the object, where it keeps such things.
+        """
 
     @abstractmethod
-    def new_file(self, path: str) -> AbstractContextManager[Path]:
+    def new_file(self, path: str, facts: ObjectFacts = NO_FACTS) -> AbstractContextManager[Path]:
         """`with place.new_file(path) as local:` write the local file.
 
         At the end of the block it is the object; a local place needs no second copy for that. If
@@ -140,6 +144,28 @@ class Place(ABC):
     @abstractmethod
     def delete(self, path: str) -> None:
         """Remove the object; it may be gone already."""
+
+    def facts(self, path: str) -> ObjectFacts:
+        """What the store keeps of the object at `path` besides its bytes; nothing here."""
+        return NO_FACTS
+
+    def copy_from(self, origin: "Place", origin_path: str, path: str, version: str) -> bool:
+        """Have the store itself copy an object of another place here, with all its facts.
+
+        Args:
+            origin: The other place.
+            origin_path: Of the object there.
+            path: Of the copy here.
+            version: That the object has to have.
+
+        Returns:
+            Whether it did. False where the two are not on one store, or it does not copy: then the
+            object has to be read and written.
+
+        Raises:
+            SourceChangedError: The object is no longer of this version, or gone.
+        """
+        return False
 
     def leftovers(self, path: str = "") -> Iterator[Entry]:
         """Temporary files that a killed writer left behind; those older than a run may go."""
