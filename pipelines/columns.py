@@ -8,7 +8,7 @@ MEANINGS: dict[str, str] = {
     "member": "Name of the image in its source",
     "page": "Page of a file with several pages, from 0; 0 in all rows of this version",
     "image_id": "Names the image for good: the source's id and the image's position in it",
-    "source_kind": "tar, tar.gz, zip or folder",
+    "source_kind": "tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip or folder",
     "width": "px, as stored; null where the header could not be read",
     "height": "px, as stored; null where the header could not be read",
     "mode": "Pixel mode by Pillow's names (L, RGB, CMYK ...); 16-bit grey is L with `bits` 16",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-SourceKind = Literal["tar", "tar.gz", "zip", "folder"]
+SourceKind = Literal["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip", "folder"]
 MemberKind = Literal["image", "other", "unsafe"]
 Compression = Literal["stored", "deflate"]
 
@@ -28,6 +28,11 @@ class Source:
     kind: SourceKind
     version: str  # etag, else size + mtime; for a folder a digest over its files' versions
     size: int  # bytes of the archive, or of all the folder's files
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it can only be read from its beginning: a compressed tar."""
+        return self.kind.startswith("tar.")
 
     @property
     def id(self) -> str:

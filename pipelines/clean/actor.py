@@ -95,7 +95,7 @@ def fetch(batch: pa.Table, order: WaveOrder) -> Iterator[pa.Table]:
     for pickled in batch.column("chain").to_pylist():
         chain: tuple[Unit, ...] = pickle.loads(pickled)
         members = [member for unit in chain for member in unit.members]
-        # One reader for the whole chain: a tar.gz can only be read from its beginning.
+        # One reader for the whole chain: a compressed tar can only be read from its beginning.
         payloads = read_members(chain[0].source, members)
         for unit in chain:
             start = time.perf_counter()

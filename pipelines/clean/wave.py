@@ -1,7 +1,7 @@
 """The Ray Data job: fetch -> clean in an actor pool -> commit.
 
-    rows            one a chain: a unit, or all remaining units of a tar.gz, which can only be read
-                    from its beginning
+    rows            one a chain: a unit, or all remaining units of a compressed tar, which can only
+                    be read from its beginning
     fetch           CPU tasks; encoded bytes, by coalesced ranges; one row and one block a unit
     CleaningActor   holds the models; cleans a unit and commits it; gives back a row of counts
 
@@ -118,10 +118,11 @@ def clean_wave(
 
 
 def chains(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
-    """The units in rows of what is read together: one by one, but all of a tar.gz in one."""
+    """The units in rows of what is read together: one by one, but all of a
+    compressed tar in one."""
 
     def read_together(unit: Unit) -> str:
-        return unit.source.id if unit.source.kind == "tar.gz" else unit.id
+        return unit.source.id if unit.source.is_stream else unit.id
 
     return [tuple(group) for _, group in groupby(units, read_together)]
 

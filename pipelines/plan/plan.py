@@ -191,7 +191,7 @@ def _reads(unit: Unit) -> int:
     """Ranged reads that fetch a unit."""
     if unit.source.kind == "folder":
         return len(unit.members)
-    if unit.source.kind == "tar.gz":
+    if unit.source.is_stream:
         return 1
     spans = [(member.offset, member.length) for member in unit.members]
     return sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))

@@ -77,7 +77,7 @@ def _single(place: Place, entry: Entry) -> Source:
         return Source(place.uri, name, kind, entry.version, entry.size)
     if entry.kind != "file" or not is_image_name(name):
         raise UsageError(
-            f"{shown(place.uri)} is neither a folder, an archive (tar, tar.gz, zip) nor an image."
+            f"{shown(place.uri)} is neither a folder, an archive (tar, zip) nor an image."
         )
     tally = FolderTally()
     tally.add(name, entry)

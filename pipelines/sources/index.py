@@ -13,7 +13,7 @@ from pipelines.sources.members import DamagedArchiveError
 class SourceIndex:
     """What one source holds: every member, once, in the source's own order.
 
-    Listing a source is the expensive part (requests, header probes, for a tar.gz the whole
+    Listing a source is the expensive part (requests, header probes, for a compressed tar the whole
     archive), so a run makes one index of each source and hands on what later steps need of it: the
     images become units, `others` and `unsafe` are what the mirror and the report need besides.
     """

@@ -28,13 +28,23 @@ BOMB_MEMBER = 64 << 20  # bytes
 # Bytes of the directory of a zip of two million members; far more than any header of a tar.
 _LARGEST_HEADER = 256 << 20
 
-ArchiveKind = Literal["tar", "tar.gz", "zip"]
+ArchiveKind = Literal["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip"]
 
 _ARCHIVES: dict[str, ArchiveKind] = {
     ".tar": "tar",
+    ".cbt": "tar",
     ".tar.gz": "tar.gz",
     ".tgz": "tar.gz",
+    ".tar.bz2": "tar.bz2",
+    ".tbz2": "tar.bz2",
+    ".tbz": "tar.bz2",
+    ".tar.xz": "tar.xz",
+    ".txz": "tar.xz",
+    ".tar.zst": "tar.zst",
+    ".tzst": "tar.zst",
     ".zip": "zip",
+    ".cbz": "zip",
+    ".epub": "zip",
 }
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 

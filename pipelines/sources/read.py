@@ -16,8 +16,8 @@ def read_members(
 
     Args:
         source: Where the members are.
-        members: What is wanted. A tar.gz is read once from its beginning, so its members must be
-            given in its order; those of other sources in any.
+        members: What is wanted. A compressed tar is read once from its beginning, so its members
+            must be given in its order; those of other sources in any.
         check_version: Whether the source has to be of the version that was planned.
 
     Yields:

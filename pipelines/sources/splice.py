@@ -9,8 +9,8 @@ A few members cannot be changed that way: a tar header whose size stands in an e
 zip member that shares bytes with another or with the directory. They are refused, stay as they are,
 and the caller says so in the report.
 
-A tar and a zip are read once from front to back. A tar.gz is unpacked into a temporary file first,
-and compressed again at about the level it came with: 20 MB/s a core.
+A tar and a zip are read once from front to back. A compressed tar is unpacked into a temporary file
+first, and compressed again at about the level it came with.
 """
 
 from collections.abc import Callable, Iterable

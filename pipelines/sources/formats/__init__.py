@@ -1,4 +1,4 @@
-"""What a format of source can do: one module each, with the same few functions.
+"""What a format of source can do: one module (or class) each, with the same few functions.
 
 To add a format of archive, write a module with the functions of `ArchiveFormat`, name it in
 `_ARCHIVES` below, and its suffixes in `pipelines.sources.members`. mypy checks that each module has
@@ -10,8 +10,16 @@ from typing import BinaryIO, Protocol
 
 from demoire.errors import ImageError
 from pipelines.records import Member, Source, SourceKind
-from pipelines.sources.formats import folder, gzip_stream, tar
+from pipelines.sources.formats import (
+    bzip2_stream,
+    folder,
+    gzip_stream,
+    tar,
+    xz_stream,
+    zstd_stream,
+)
 from pipelines.sources.formats import zip as zip_archive
+from pipelines.sources.formats.compressed_tar import CompressedTar
 from pipelines.sources.members import ArchiveKind
 from pipelines.sources.splice import PayloadOf, Writer
 
@@ -55,7 +63,10 @@ class ArchiveFormat(SourceFormat, Protocol):
 
 _ARCHIVES: dict[ArchiveKind, ArchiveFormat] = {
     "tar": tar,
-    "tar.gz": gzip_stream,
+    "tar.gz": CompressedTar(gzip_stream),
+    "tar.bz2": CompressedTar(bzip2_stream),
+    "tar.xz": CompressedTar(xz_stream),
+    "tar.zst": CompressedTar(zstd_stream),
     "zip": zip_archive,
 }
 

@@ -88,7 +88,7 @@ def test_a_compressed_tar_that_never_ends_is_given_up(
     path = tmp_path / "t.tar.gz"
     path.write_bytes(gzip.compress(tar_of([("a.png", PNG), ("b.bin", bytes(30_000_000))])))
     assert len(index(the_only_source(path)).members) == 2
-    monkeypatch.setattr("pipelines.sources.formats.gzip_stream.BOMB_STREAM", 1 << 20)
+    monkeypatch.setattr("pipelines.sources.formats.compressed_tar.BOMB_STREAM", 1 << 20)
     with pytest.raises(DamagedArchiveError, match="unpacks to more than 200 times its size"):
         index(the_only_source(path))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.formats import gzip_stream, tar
+from pipelines.sources.formats import archive_format, tar
 from tests.pipelines.sources.splicing import (
     FORMS,
     OTHERS,
@@ -125,10 +125,10 @@ def test_a_tar_that_ends_before_its_members_do_is_no_splice() -> None:
 
 
 def respliced_gz(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
-    listed = gzip_stream.list_members(io.BytesIO(data))
+    listed = archive_format("tar.gz").list_members(io.BytesIO(data))
     members = [member for member in listed if member.position in payloads]
     out = io.BytesIO()
-    refused = gzip_stream.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
+    refused = archive_format("tar.gz").rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
     return out.getvalue(), refused
 
 
