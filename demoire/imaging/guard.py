@@ -5,27 +5,21 @@ and 16-bit PNG, and JPEGs of so many scans that decoding takes for ever. Such a 
 process, which may crash, take too much memory or too much time; the file then gets an ImageError,
 and the next one a new child. Everything else is decoded here.
 
-A child is started when it is first needed (0.3 s), one for each thread that waits for one, and
-kept. Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh
-memory at both ends; shared memory was no faster. A child ends with its parent, however that ends.
+Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh memory at
+both ends; shared memory was no faster.
 """
 
 import math
-import os
 import resource
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 import numpy as np
 
 from demoire.errors import ImageError
 from demoire.imaging import images
+from demoire.imaging.child import Children
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.images import OpenedImage, Picture
@@ -46,11 +40,6 @@ _SAMPLES = 4
 # JPEG of a photograph is off by a fifth of the loss allowed here, another picture by twice as much.
 _SAMPLED = 4  # px
 _CODING_LOSS = 0.12  # mean, of full scale
-
-_START = (
-    "import sys; sys.path[:] = {path!r}; "
-    "from demoire.imaging.guard import serve_decoding; serve_decoding({descriptor})"
-)
 
 
 def decode_guarded(
@@ -106,7 +95,7 @@ def _read(opened: OpenedImage) -> Raster:
     if not images.is_risky(opened):
         return images.read(opened)
     with children.lend() as child:
-        answer = child.decode(opened.data, opened.facts)
+        answer = _ask(child.pipe, opened.data, opened.facts)
     if isinstance(answer, ImageError):
         raise answer
     return answer
@@ -120,101 +109,32 @@ def _coding_loss(written: Pixels, pixels: Pixels) -> float:
     return float(distances.mean()) / full
 
 
-class _Child:
-    """A process that decodes one file after the other."""
+def _ask(pipe: Connection, data: bytes, facts: ImageFacts) -> Raster | ImageError:
+    """What a child makes of a file: its pixels, or why there are none.
 
-    def __init__(self) -> None:
-        self._pipe, other = Pipe()
-        program = _START.format(path=sys.path, descriptor=other.fileno())
-        with other:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # where native decoders say what they think of the file
-                pass_fds=[other.fileno()],
-                start_new_session=True,  # a Ctrl-C is for the parent
-            )
-
-    def decode(self, data: bytes, facts: ImageFacts) -> Raster | ImageError:
-        """What the child makes of a file: its pixels, or why there are none.
-
-        Raises:
-            ImageError: The child has to be ended, or ended itself.
-        """
-        bytes_a_sample = max(1, facts.bits // 8)
-        pixels = facts.width * facts.height * _SAMPLES * bytes_a_sample
-        memory = _MEMORY + _COPIES * (len(data) + pixels)
-        seconds = _SECONDS + _SECONDS_A_MEGAPIXEL * facts.megapixels
-        try:
-            self._pipe.send(memory)
-            self._pipe.send_bytes(data)
-            if not self._pipe.poll(seconds):
-                raise ImageError(
-                    Reason.DECODER_LIMIT,
-                    f"The decoder was not done after {seconds:.0f} s; look at the file.",
-                )
-            return _receive(self._pipe)
-        except (EOFError, OSError) as error:
+    Raises:
+        ImageError: The child has to be ended, or ended itself.
+    """
+    bytes_a_sample = max(1, facts.bits // 8)
+    pixels = facts.width * facts.height * _SAMPLES * bytes_a_sample
+    memory = _MEMORY + _COPIES * (len(data) + pixels)
+    seconds = _SECONDS + _SECONDS_A_MEGAPIXEL * facts.megapixels
+    try:
+        pipe.send(memory)
+        pipe.send_bytes(data)
+        if not pipe.poll(seconds):
             raise ImageError(
-                Reason.NATIVE_CRASH, "The decoder died of this file; look at it by hand."
-            ) from error
-
-    def end(self) -> None:
-        """End the process and wait for it."""
-        self._pipe.close()
-        self._process.kill()
-        self._process.wait()
-
-
-class Children:
-    """The decoding processes of this process, started when they are needed and kept."""
-
-    def __init__(self) -> None:
-        self._idle: list[_Child] = []
-        self._lock = threading.Lock()
-        self._is_told_of_forks = False
-
-    @contextmanager
-    def lend(self) -> Iterator[_Child]:
-        """A child for the block. One whose block raised is ended, the others wait for more work."""
-        child = self._take()
-        try:
-            yield child
-        except BaseException:
-            child.end()
-            raise
-        with self._lock:
-            self._idle.append(child)
-
-    def end(self) -> None:
-        """End those that wait for work."""
-        with self._lock:
-            idle = self._idle.copy()
-            self._idle.clear()
-        for child in idle:
-            child.end()
-
-    def _take(self) -> _Child:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-            if not self._is_told_of_forks:
-                os.register_at_fork(after_in_child=self._forget)
-                self._is_told_of_forks = True
-        return _Child()
-
-    def _forget(self) -> None:
-        """In a fork of this process: the children are the parent's.
-
-        Dropping them closes the fork's ends of their pipes, without which they would outlive the
-        parent. Another thread may have held the lock at the moment of the fork.
-        """
-        self._idle.clear()
-        self._lock = threading.Lock()
+                Reason.DECODER_LIMIT,
+                f"The decoder was not done after {seconds:.0f} s; look at the file.",
+            )
+        return _receive(pipe)
+    except (EOFError, OSError) as error:
+        raise ImageError(
+            Reason.NATIVE_CRASH, "The decoder died of this file; look at it by hand."
+        ) from error
 
 
-children = Children()
+children = Children("demoire.imaging.guard", "serve_decoding")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""JPEG: the scan is coded anew with the original's own quantisation tables.
+"""JPEG: changed blocks are coded anew, all others keep their very coefficients.
 
 All APPn and COM segments stay as they are, except for what was derived from the pixels: thumbnails
 are made anew, and so are previews behind the picture, whose index is corrected (see
 `demoire.imaging.derived`). A file with a C2PA manifest is not written: its signature would break.
 
-Sampling factors, progressive or not, restart interval and RGB instead of YCbCr are kept too.
-Sampling that libjpeg's front end does not write (4:4:0, 4:1:1) becomes 4:4:4, which loses nothing.
-Huffman tables are optimised, which costs a fifth more time and keeps the file from growing. Pixels
-that were not changed move by 0.02 to 0.25 of 255 on average, most of it in subsampled colour.
+Quantisation tables, sampling factors, progressive or not, and RGB instead of YCbCr are kept
+(`jpeg_blocks`, `jpeg_coefficients`). Huffman tables are optimised, which keeps the file from
+growing; restart markers go. Where blocks cannot be replaced (tables that change between scans, odd
+sampling) the whole picture is coded anew: pixels that were not changed then move by 0.02 to 0.25 of
+255 on average, and sampling that libjpeg's front end does not write becomes 4:4:4. So are previews.
 
 libjpeg makes up what is missing or spoilt, in grey, and only warns about it. Pillow ignores the
 warnings; simplejpeg treats them as errors, decodes to the very same pixels, and is a quarter
@@ -30,9 +31,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
+from demoire.imaging.codecs.jpeg_blocks import colours_of, recoded
+from demoire.imaging.codecs.jpeg_coefficients import Colours
 from demoire.imaging.codecs.jpeg_parts import (
-    APP0,
-    APP14,
     APP_OR_COM,
     BASELINE,
     EOI,
@@ -163,7 +164,13 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         StaleDataError: It holds a thumbnail or an index that cannot be made to fit new pixels.
     """
     old = take_apart(data)
-    new = take_apart(_code(old, _quantisation_tables(lean_file(old)), pixels))
+    coded = recoded(old, raster.pixels, pixels) or _code(old, pixels)
+    return _with_coded(data, old, coded, pixels)
+
+
+def _with_coded(data: bytes, old: JpegParts, whole: bytes, pixels: Pixels) -> bytes:
+    """The file with the coded data of another JPEG file of these pixels."""
+    new = take_apart(whole)
     thumbnailer = Thumbnailer(pixels)
     kept = []
     for marker, segment in old.segments:
@@ -192,7 +199,8 @@ def _with_pictures_behind(
         header = read_header(preview)
         small = thumbnailer.image(header.facts.width, header.facts.height)
         pixels = np.atleast_3d(np.asarray(small.convert(header.view.mode)))
-        return encode(preview, Raster(pixels), pixels)
+        parts = take_apart(preview)
+        return _with_coded(preview, parts, _code(parts, pixels), pixels)
 
     payload, trailer = moved(
         index,
@@ -225,17 +233,17 @@ def _quantisation_tables(data: bytes) -> list[list[int]]:
     return tables
 
 
-def _code(old: JpegParts, tables: list[list[int]], pixels: Pixels) -> bytes:
-    """A JPEG file of these pixels, coded the way the old one was."""
+def _code(old: JpegParts, pixels: Pixels) -> bytes:
+    """A JPEG file of these pixels, all of them coded anew the way the old one was."""
     frame = old.frame
     factors = frame.factors
     is_usual_sampling = all(factor == (1, 1) for factor in factors[1:])
     interval = old.find(_RESTART_INTERVAL)
     options: dict[str, Any] = {
-        "qtables": tables,
+        "qtables": _quantisation_tables(lean_file(old)),
         "subsampling": _SUBSAMPLING.get(factors[0], 0) if is_usual_sampling else 0,
         "progressive": frame.marker == PROGRESSIVE,
-        "keep_rgb": _is_rgb(old),
+        "keep_rgb": colours_of(old) == Colours.RGB,
         "restart_marker_blocks": struct.unpack(">H", interval[:2])[0] if interval else 0,
     }
     image = to_image(pixels)
@@ -248,18 +256,3 @@ def _code(old: JpegParts, tables: list[list[int]], pixels: Pixels) -> bytes:
         out = io.BytesIO()
         image.save(out, "JPEG", **options | {"progressive": False})
     return out.getvalue()
-
-
-def _is_rgb(parts: JpegParts) -> bool:
-    """Whether three components are red, green and blue: libjpeg's own rule.
-
-    JFIF means YCbCr; an Adobe segment names the transform, 0 for none; without either, components
-    called R, G and B are what their names say.
-    """
-    frame = parts.frame
-    if frame.components != 3 or parts.find(APP0, b"JFIF\0") is not None:
-        return False
-    adobe = parts.find(APP14, b"Adobe")
-    if adobe is not None and len(adobe) >= 12:
-        return adobe[11] == 0
-    return frame.component_ids == b"RGB"

@@ -18,6 +18,7 @@ from PIL import Image
 
 from demoire.errors import ImageError
 from demoire.imaging import guard, images
+from demoire.imaging.codecs.jpeg_coefficients import coders
 from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import Picture, open_image
 
@@ -61,6 +62,7 @@ def children() -> list[int]:
 @pytest.fixture(autouse=True)
 def no_children() -> Iterator[None]:
     """Each test starts its own, which see its own hook."""
+    coders.end()  # of tests before this one
     yield
     guard.children.end()
 

@@ -26,7 +26,6 @@ def structure(data: bytes) -> dict[str, object]:
         "sampling": [component[1:3] for component in image.layer] if image.layers > 1 else None,
         "tables": [image.quantization[component[3]] for component in image.layer],
         "progressive": "progressive" in image.info,
-        "restarts": b"\xff\xdd" in data,
         "mode": image.mode,
     }
 
