@@ -90,6 +90,12 @@ class Reason(StrEnum):
         "or not be put into its archive",
         "look at it",
     )
+    FOREIGN_OBJECT = (
+        "foreign_object",
+        "a file that this program did not write, or that was changed since, lies where its mirror "
+        "would go; the image is not in the mirror",
+        "move that file away, then run the same command again",
+    )
     NATIVE_CRASH = (
         "native_crash",
         "its decoder died of it, or the whole process did, twice",

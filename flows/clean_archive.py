@@ -33,7 +33,7 @@ from demoire.progress import Progress
 from flows.leash import leash_children
 from flows.settings import CleanSettings
 from flows.tasks import as_task
-from pipelines.job import RunSummary
+from pipelines.job import ObjectList, RunSummary
 from pipelines.names import shown
 from pipelines.report.summarise import summarise
 from pipelines.report.summary import SourceTotals
@@ -122,7 +122,7 @@ def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> 
     job = settings.clean_job(src, dst)
     summary = run_job(job, as_task, ProgressArtifacts(_LISTENER.get()))
     figures: list[dict[str, Any]] = []
-    for name, value in asdict(summary).items():
+    for name, value in vars(summary).items():
         figures.append({"figure": name, "value": _figure_text(value)})
     create_table_artifact(
         table=figures,
@@ -152,6 +152,8 @@ def _figure_text(value: Any) -> str:
     """A figure of the summary in four digits, a dash for what is not known."""
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, ObjectList):
+        return str(value.count)
     if value is None:
         return "-"
     return str(value)

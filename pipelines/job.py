@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter
 
 from demoire.cleaning.config import CleanerConfig
+from pipelines.names import shown
+
+_NAMED = 20  # paths that are named
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ _FORM = TypeAdapter(CleanJob)
 
 
 @dataclass(frozen=True)
+class ObjectList:
+    """Objects under DST: how many, and the first of them by name."""
+
+    count: int = 0
+    first: tuple[str, ...] = ()  # paths under DST, in order, as they can be shown
+
+    @staticmethod
+    def of(paths: list[str]) -> "ObjectList":
+        """The list of these paths."""
+        first = sorted(paths)[:_NAMED]
+        return ObjectList(len(paths), tuple(shown(path) for path in first))
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """What a run came to.
 
@@ -61,3 +78,5 @@ class RunSummary:
     moire_before: float | None  # means over the cleaned
     moire_after: float | None
     report: str  # full path of the HTML page
+    foreign: ObjectList = ObjectList()  # somebody else's, where mirrors would go; it stayed
+    left: ObjectList = ObjectList()  # mirrors of what has left SRC

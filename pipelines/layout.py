@@ -7,6 +7,8 @@ so these names are promises. All paths are relative to DST.
     attempts/<unit>.<n>.json                                         a unit was begun
     segments/<unit>.<n>-<token>.bin, rows/<unit>.<n>-<token>.parquet what an attempt gave
     commits/<unit>.json                                              a unit is committed
+    announced/<source>.<token>-<n>.json                              what a mirror is about to get
+    mirrored/<source>.parquet                                        what is in a source's mirror
     published/<source>.json                                          a source is published
     report/<source>.parquet                                          its rows
     page/previews/<source>.parquet                                   its pictures before and after
@@ -30,6 +32,8 @@ SEGMENTS = f"{BOOKKEEPING}/segments"
 ROWS = f"{BOOKKEEPING}/rows"
 COMMIT_MARKERS = f"{BOOKKEEPING}/commits"
 
+ANNOUNCEMENTS = f"{BOOKKEEPING}/announced"
+MIRROR_RECORDS = f"{BOOKKEEPING}/mirrored"
 PUBLISHED = f"{BOOKKEEPING}/published"
 REPORT = f"{BOOKKEEPING}/report"
 
@@ -89,6 +93,22 @@ def unit_id_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def mirror_record(source_id: str) -> str:
+    """Path of the record of what was written into a source's mirror."""
+    return f"{MIRROR_RECORDS}/{source_id}.parquet"
+
+
+def announcement(source_id: str, token: str, number: int) -> str:
+    """Path of a note of what is about to be written into a source's mirror.
+
+    Args:
+        source_id: The source.
+        token: Keeps two writers apart.
+        number: Of the note, from 1.
+    """
+    return f"{ANNOUNCEMENTS}/{source_id}.{token}-{number}.json"
+
+
 def publication_marker(source_id: str) -> str:
     """Path of the marker that makes a source published."""
     return f"{PUBLISHED}/{source_id}.json"
@@ -110,7 +130,7 @@ def earlier_previews_table(source_id: str) -> str:
 
 
 def source_id_of(name: str) -> str:
-    """Source of a report table, previews table or publication marker, by its name or path."""
+    """Source of a table, record, note or marker that is named after it, by its name or path."""
     return name.rpartition("/")[2].partition(".")[0]
 
 

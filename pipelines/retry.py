@@ -17,6 +17,8 @@ from pipelines.plan.plan import make_retry_plan
 from pipelines.run import finish, work_off, write_report
 from pipelines.steps import Step, plainly
 
+_NOT_RETRIED = (Reason.UNSAFE_NAME, Reason.FOREIGN_OBJECT)
+
 
 @dataclass(frozen=True)
 class RetryOrder:
@@ -92,7 +94,8 @@ def _in_quarantine(
 ) -> Iterator[_QuarantinedImage]:
     """The images in quarantine for this reason, or for any, that a retry can help.
 
-    An unsafe name is as unsafe the next time. An archive that cannot be opened has one row without
+    An unsafe name is as unsafe the next time, and what stands in the mirror's way is not moved by
+    another attempt. An archive that cannot be opened has one row without
     a position.
     """
     for planned in plan.sources:
@@ -105,6 +108,6 @@ def _in_quarantine(
             position = position_of(row["image_id"])
             if row["status"] != "quarantined" or position < 0:
                 continue
-            if row["reason"] == Reason.UNSAFE_NAME or reason not in (None, row["reason"]):
+            if row["reason"] in _NOT_RETRIED or reason not in (None, row["reason"]):
                 continue
             yield _QuarantinedImage(source_id, position, marker.generation)

@@ -20,6 +20,7 @@ from demoire.progress import Progress, in_silence
 from pipelines import layout
 from pipelines.clean.cluster import ray_session
 from pipelines.destination.destination import Destination
+from pipelines.destination.differences import differences
 from pipelines.destination.plans import Plan, PlanScope
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch
@@ -169,6 +170,8 @@ def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunS
     A run that had nothing to do leaves no note.
     """
     proof = launch.step(prove_counts)(launch, plan_id)
+    plan = launch.destination.manifests.load(plan_id)
+    differing = differences(launch.destination, plan)
     moire_before = None
     moire_after = None
     if proof.cleaned:
@@ -187,6 +190,8 @@ def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunS
         moire_before=moire_before,
         moire_after=moire_after,
         report=launch.destination.place.full(layout.PAGE),
+        foreign=differing.foreign,
+        left=differing.left,
     )
     if work.published:
         launch.destination.notes.write(launch.job, plan_id, summary)

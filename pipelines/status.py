@@ -2,7 +2,7 @@
 
 It reads only what the run itself goes by: the plan, the commit markers, the published markers. That
 costs a listing of the markers, a small read for each unit of a source that is not published yet,
-and the reports' reasons.
+the reports' reasons, and the records of what was published.
 """
 
 from collections import Counter
@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pipelines.destination.destination import Destination
+from pipelines.destination.differences import differences
+from pipelines.job import ObjectList
 from pipelines.layout import unit_id_of
 from pipelines.plan.units import parts_of
 from pipelines.records import Unit
@@ -34,6 +36,8 @@ class JobStatus:
     rate: float | None  # MP/s over the last ten minutes of work; None where too little was done
     seconds_left: float | None  # at that rate; None where there is none
     quarantine: dict[str, int] = field(default_factory=dict)  # images by reason
+    foreign: ObjectList = ObjectList()  # somebody else's, where mirrors would go; it stays
+    left: ObjectList = ObjectList()  # mirrors of what has left SRC
 
 
 def status(destination: Destination) -> JobStatus:
@@ -58,6 +62,7 @@ def status(destination: Destination) -> JobStatus:
         open_commits.extend(part.id for part in parts)
     rate = tally.rate.megapixels_a_second
     left = plan.megapixels - tally.megapixels
+    differing = differences(destination, plan)
     quarantine = _reported(destination, published) + _committed(destination, open_commits)
     return JobStatus(
         planned_images=plan.images,
@@ -71,6 +76,8 @@ def status(destination: Destination) -> JobStatus:
         rate=rate,
         seconds_left=left / rate if rate else None,
         quarantine=dict(quarantine),
+        foreign=differing.foreign,
+        left=differing.left,
     )
 
 

@@ -15,7 +15,7 @@ from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
 if TYPE_CHECKING:
-    from pipelines.job import RunSummary
+    from pipelines.job import ObjectList, RunSummary
 
 _WHAT = ("what", "how much")
 
@@ -177,6 +177,7 @@ def status(
     if current.quarantine:
         by_reason = sorted(current.quarantine.items())
         console.show_table("in quarantine", ("reason", "images"), by_reason)
+    _show_differences(current.foreign, current.left)
     return 0
 
 
@@ -254,12 +255,30 @@ def show_summary(summary: "RunSummary", *, as_json: bool) -> None:
         ("moiré of the cleaned, after", summary.moire_after),
     ]
     console.show_table(title, _WHAT, rows)
+    _show_differences(summary.foreign, summary.left)
     typer.echo(f"report: {summary.report}")
+
+
+def _show_differences(foreign: "ObjectList", left: "ObjectList") -> None:
+    """Name what is under DST and was not made of what is in SRC."""
+    if foreign.count:
+        typer.echo(
+            f"not this program's, or changed since, and left as it is: {_names(foreign)}; "
+            "move it away and run the same command again to have its mirror there"
+        )
+    if left.count:
+        typer.echo(f"no longer in SRC, still in the mirror: {_names(left)}")
+
+
+def _names(objects: "ObjectList") -> str:
+    names = ", ".join(objects.first)
+    more = objects.count - len(objects.first)
+    return f"{names} and {more:,} more" if more else names
 
 
 def _status(summary: "RunSummary", *, strict: bool) -> int:
     """The exit status of a run that finished."""
-    if strict and summary.quarantined:
+    if strict and (summary.quarantined or summary.foreign.count):
         return 1
     return 0
 

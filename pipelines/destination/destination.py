@@ -7,6 +7,7 @@ URI. Nothing is opened before it is used.
 from pipelines.destination.ledger import Ledger
 from pipelines.destination.manifest import Manifests
 from pipelines.destination.markers import Markers
+from pipelines.destination.mirrored import MirrorRecords
 from pipelines.destination.notes import RunNotes
 from pipelines.destination.reports import Reports
 from pipelines.storage.open import open_place
@@ -21,6 +22,7 @@ class Destination:
         ledger: Which units were tried, and which are committed.
         manifests: What was planned.
         markers: Which sources are published.
+        mirrored: What was written into their mirrors.
         reports: The rows of published sources.
         notes: What finished runs came to.
     """
@@ -30,6 +32,7 @@ class Destination:
         self.ledger = Ledger(place)
         self.manifests = Manifests(place)
         self.markers = Markers(place)
+        self.mirrored = MirrorRecords(place)
         self.reports = Reports(place)
         self.notes = RunNotes(place)
 

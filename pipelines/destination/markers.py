@@ -36,8 +36,8 @@ class Published:
     fingerprint: str
     sample: int | None
     generation: int  # of the latest retry in it
-    size: int  # bytes of the mirror
-    files: int  # of the mirror; 1 for an archive
+    size: int  # bytes of the mirror, with what found its place taken
+    files: int  # of the mirror; 1 for an archive, 0 where its place is taken
     withheld: int  # links, devices and unsafe names of a folder, which are not followed
     others: int
     cleaned: int
@@ -46,6 +46,8 @@ class Published:
     megapixels: float
     moire_before: float  # sums over the cleaned
     moire_after: float
+    foreign: int = 0  # objects of somebody else's, where those of the mirror would go
+    left: int = 0  # objects of the mirror that have left SRC
 
     @property
     def images(self) -> int:
@@ -90,12 +92,17 @@ class Markers:
             return None
         if marker.fingerprint != fingerprint or marker.sample != sample:
             return None
+        return marker if self._is_there(source, marker) else None
+
+    def _is_there(self, source: Source, marker: Published) -> bool:
+        """Whether the mirror is still there, and what was foreign still stands in its way."""
         if source.kind == "folder":
-            is_there = self._loose_files(source.path) >= marker.files
-        else:
-            mirror = self._place.stat(source.path)
-            is_there = mirror is not None and mirror.size == marker.size
-        return marker if is_there else None
+            expected = marker.files + marker.foreign + marker.left
+            return self._loose_files(source.path) >= expected
+        mirror = self._place.stat(source.path)
+        if mirror is None:
+            return False
+        return marker.foreign > 0 or mirror.size == marker.size
 
     def is_done(self, plan: Plan, planned: SourcePlan) -> bool:
         """Whether nothing is left to do for this source of the plan."""

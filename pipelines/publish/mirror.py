@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from pipelines.destination.claims import MirrorClaims
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
@@ -49,7 +50,7 @@ class Mirror:
 
 def mirror_archive(
     source: Source,
-    place: Place,
+    claims: MirrorClaims,
     cleaned: CleanedPayloads,
     members: Mapping[int, Member],
     count: int | None,
@@ -58,7 +59,7 @@ def mirror_archive(
 
     Args:
         source: The archive.
-        place: DST.
+        claims: What may be written under DST.
         cleaned: What was cleaned of it.
         members: The planned ones, by position.
         count: Of all members in it; None where that is not known.
@@ -67,28 +68,28 @@ def mirror_archive(
         SourceChangedError: The archive is no longer what was planned.
     """
     origin = open_place(source.uri)
-    if not cleaned.positions and place.copy_from(origin, "", source.path, source.version):
+    if not cleaned.positions and claims.copy_from(origin, "", source.path, source.version):
         return Mirror(source.size, 1)
-    facts = _carried_facts(place, origin, "")
+    facts = _carried_facts(claims.place, origin, "")
     with _buffered(origin.open("", version=source.version)) as reader:
         changed = [members[position] for position in cleaned.positions]
-        return _ArchiveWriter(source, place, cleaned, facts).write(reader, changed, count)
+        return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, count)
 
 
 def patch_archive(
-    source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]
+    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Mapping[int, Member]
 ) -> Mirror:
     """Put further cleaned payloads into a mirror that is there already; all else in it stays."""
-    facts = place.facts(source.path)
-    with _buffered(place.open(source.path)) as reader:
+    facts = claims.place.facts(source.path)
+    with _buffered(claims.place.open(source.path)) as reader:
         if source.kind == "tar":
             changed = locate(reader, cleaned.positions)
         else:
             changed = [members[position] for position in cleaned.positions]
-        return _ArchiveWriter(source, place, cleaned, facts).write(reader, changed, None)
+        return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, None)
 
 
-def mirror_folder(source: Source, place: Place, cleaned: CleanedPayloads) -> Mirror:
+def mirror_folder(source: Source, claims: MirrorClaims, cleaned: CleanedPayloads) -> Mirror:
     """Write a folder's mirror.
 
     The folder is listed again, so that a file which came since it was planned is noticed.
@@ -98,15 +99,15 @@ def mirror_folder(source: Source, place: Place, cleaned: CleanedPayloads) -> Mir
     """
     members = folder_members(source)
     safe = [member for member in members if member.kind != "unsafe"]
-    size = _write_files(source, place, cleaned, safe)
+    size = _write_files(source, claims, cleaned, safe)
     return Mirror(size, len(safe), withheld=len(members) - len(safe))
 
 
 def patch_folder(
-    source: Source, place: Place, cleaned: CleanedPayloads, members: Mapping[int, Member]
+    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Mapping[int, Member]
 ) -> None:
     """Write some more cleaned files into a folder's mirror."""
-    _write_files(source, place, cleaned, [members[position] for position in cleaned.positions])
+    _write_files(source, claims, cleaned, [members[position] for position in cleaned.positions])
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,13 @@ class _ArchiveWriter:
     """Writes one archive's mirror from the archive, or from the mirror that is there."""
 
     source: Source
-    place: Place
+    claims: MirrorClaims
     cleaned: CleanedPayloads
     facts: ObjectFacts  # what the store is to keep of the mirror
 
     def write(self, reader: BinaryIO, changed: Sequence[Member], count: int | None) -> Mirror:
         """Write it with `changed` cleaned; what cannot be put in stays as it was."""
-        with self.place.new_file(self.source.path, self.facts) as local:
+        with self.claims.new_file(self.source.path, self.facts) as local:
             refused: AbstractSet[int] = self.cleaned.positions
             if changed:
                 refused = self._splice(reader, local, changed)
@@ -131,7 +132,7 @@ class _ArchiveWriter:
                     refused = self.cleaned.positions
             if len(refused) == len(self.cleaned.positions):
                 _copy(reader, local)
-            _keep_times(open_place(self.source.uri), "", self.place, local)
+            _keep_times(open_place(self.source.uri), "", self.claims.place, local)
             return Mirror(local.stat().st_size, 1, refused=frozenset(refused))
 
     def _splice(self, reader: BinaryIO, local: Path, changed: Sequence[Member]) -> set[int]:
@@ -167,27 +168,27 @@ def _copy(reader: BinaryIO, local: Path) -> None:
 
 
 def _write_files(
-    source: Source, place: Place, cleaned: CleanedPayloads, members: Sequence[Member]
+    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Sequence[Member]
 ) -> int:
     """Write these files of a folder, the cleaned ones as such; bytes written."""
     origin, _ = folder_of(source)
-    target = place.child(source.path)
 
     def write(member: Member) -> int:
         is_cleaned = member.position in cleaned.positions
         name = member.name
-        if not is_cleaned and target.copy_from(origin, name, name, member.version):
+        path = f"{source.path}/{name}".lstrip("/")
+        if not is_cleaned and claims.copy_from(origin, name, path, member.version):
             return member.size
-        facts = _carried_facts(target, origin, name)
+        facts = _carried_facts(claims.place, origin, name)
         if is_cleaned:
             facts = facts.of_changed(name)
-        with target.new_file(name, facts) as local:
+        with claims.new_file(path, facts) as local:
             if is_cleaned:
                 local.write_bytes(cleaned(member.position))
             else:
                 with origin.open(member.name, version=member.version) as reader:
                     _copy(reader, local)
-            _keep_times(origin, member.name, target, local)
+            _keep_times(origin, member.name, claims.place, local)
             return local.stat().st_size
 
     with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="publish") as pool:

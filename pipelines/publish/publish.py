@@ -1,8 +1,9 @@
 """Publishing a source once all its units are committed: its mirror, its report, its marker.
 
-First the mirror (`pipelines.publish.mirror`), then the report's table with the previews beside it,
-and last the marker. As long as the marker fits the source and the mirror is there, nothing is done
-again; whatever died in between is done again with the same result.
+First the mirror (`pipelines.publish.mirror`) and its record, then the report's table with the
+previews beside it, and last the marker. As long as the marker fits the source and the mirror is
+there, nothing is done again; whatever died in between is done again with the same result. What
+stands in the mirror's way and is not ours stays there (`pipelines.destination.ours`).
 
 Costs one read and one write of the source, and for the previews about 30 ms a megapixel of at most
 twenty images.
@@ -15,12 +16,15 @@ import pyarrow as pa
 
 from demoire.errors import DemoireError
 from demoire.reasons import Reason
+from pipelines.destination.claims import MirrorClaims
 from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import Commit, Ledger
 from pipelines.destination.markers import Published
+from pipelines.destination.mirrored import MirrorRecord
 from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.names import shown
 from pipelines.plan.units import halves, make_unit
+from pipelines.publish.foreign_rows import without_foreign
 from pipelines.publish.mirror import (
     Mirror,
     mirror_archive,
@@ -33,6 +37,7 @@ from pipelines.publish.previews import draw_previews, read_previews, write_previ
 from pipelines.publish.table import ReportWriter
 from pipelines.records import REPORT_SCHEMA, Member, Unit
 from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table
+from pipelines.sources.given import src_of
 
 
 def publish_source(
@@ -55,18 +60,22 @@ def publish_source(
     done = _CommittedUnits.of(units, destination.ledger, scope.fingerprint)
     cleaned = CleanedPayloads(destination.ledger, done.commits)
     members = _by_position(units)
+    claims = MirrorClaims(destination, source, src_of(source, [scope.src]))
     if source.kind == "folder":
-        mirror = mirror_folder(source, place, cleaned)
+        mirror = mirror_folder(source, claims, cleaned)
     else:
         # A sample's plan does not know how many members there are in all.
         whole = planned.images + planned.unsafe + planned.others
         count = whole if scope.sample is None else None
-        mirror = mirror_archive(source, place, cleaned, members, count)
+        mirror = mirror_archive(source, claims, cleaned, members, count)
+    record = claims.record(whole=True)
     report = ReportWriter(destination.reports, source, mirror.refused)
-    report.write([*done.tables(destination.ledger), *_uncleaned(planned, scope.fingerprint)])
+    tables = [*done.tables(destination.ledger), *_uncleaned(planned, scope.fingerprint)]
+    report.write(without_foreign(tables, source, members, claims.foreign))
     previews = list(draw_previews(source, report.most_changed, members, cleaned))
     write_previews(place, source, previews)
     marker = _marker(planned, mirror, report, scope)
+    marker = _with_objects(marker, mirror.files, record)
     destination.markers.write(marker)
     return marker
 
@@ -97,19 +106,27 @@ def publish_retry(
     done = _CommittedUnits.of(units, destination.ledger, scope.fingerprint)
     cleaned = CleanedPayloads(destination.ledger, done.commits)
     members = _by_position(units)
+    claims = MirrorClaims(destination, source, src_of(source, [scope.src]))
     mirror = Mirror(before.size, before.files, before.withheld)
     if cleaned.positions and source.kind == "folder":
-        patch_folder(source, place, cleaned, members)
-    elif cleaned.positions:
-        mirror = patch_archive(source, place, cleaned, members)
+        patch_folder(source, claims, cleaned, members)
+    elif cleaned.positions and not claims.is_foreign(source.path):
+        mirror = patch_archive(source, claims, cleaned, members)
+    record = claims.record(whole=False)
     report = ReportWriter(destination.reports, source, mirror.refused)
-    report.replace(pa.concat_tables(done.tables(destination.ledger)))
+    if claims.foreign and source.kind != "folder":
+        rows = destination.reports.read(source.id).cast(REPORT_SCHEMA)
+        report.write(without_foreign([rows], source, members, claims.foreign))
+    else:
+        tables = without_foreign(done.tables(destination.ledger), source, members, claims.foreign)
+        report.replace(pa.concat_tables(tables))
     previews = read_previews(place, source)
     previews.extend(draw_previews(source, report.most_changed, members, cleaned))
     write_previews(place, source, previews)
     # The marker stays that of the run before: its configuration is what the next run goes by.
     kept_scope = PlanScope(scope.src, before.fingerprint, before.sample, scope.generation)
     marker = replace(_marker(planned, mirror, report, kept_scope), others=before.others)
+    marker = _with_objects(marker, before.files + before.foreign, record)
     destination.markers.write(marker)
     return marker
 
@@ -195,3 +212,10 @@ def _marker(
         moire_before=report.moire_before,
         moire_after=report.moire_after,
     )
+
+
+def _with_objects(marker: Published, places: int, record: MirrorRecord) -> Published:
+    """The marker with its objects counted; `places`: of the mirror, free or taken."""
+    foreign = len(record.paths("foreign"))
+    left = len(record.paths("left"))
+    return replace(marker, files=places - foreign, foreign=foreign, left=left)

@@ -50,7 +50,7 @@ class Job:
             self.publish(planned)
 
 
-def job_of(src: Path, dst: Path, fingerprint: str) -> Job:
+def job_of(src: Path | str, dst: Path | str, fingerprint: str) -> Job:
     """A job of which nothing is done yet."""
     destination = Destination.at(str(dst))
     return Job(destination, make_plan(destination, PlanScope(str(src), fingerprint)))
@@ -69,7 +69,7 @@ def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
     ledger.commit(unit, number, outcomes)
 
 
-def cleaned_job(src: Path, dst: Path, cleaner: Cleaner) -> Job:
+def cleaned_job(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
     """A job whose units are all committed."""
     job = job_of(src, dst, cleaner.config.fingerprint())
     for unit in job.units:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from demoire.errors import DemoireError, SourceChangedError
+from pipelines.destination.claims import MirrorClaims
+from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import Ledger
 from pipelines.plan.units import make_unit
 from pipelines.publish.mirror import (
@@ -82,6 +84,10 @@ def the_source(path: Path) -> Source:
     return source
 
 
+def claims_of(source: Source, dst: Path) -> MirrorClaims:
+    return MirrorClaims(Destination.at(str(dst)), source, source.uri)
+
+
 def cleaned_of(
     source: Source, dst: Path, payloads: dict[str, bytes]
 ) -> tuple[CleanedPayloads, dict[int, Member]]:
@@ -105,7 +111,7 @@ def cleaned_of(
 def mirrored(path: Path, dst: Path, payloads: dict[str, bytes], count: int | None = None) -> Mirror:
     source = the_source(path)
     cleaned, members = cleaned_of(source, dst, payloads)
-    return mirror_archive(source, open_place(str(dst)), cleaned, members, count)
+    return mirror_archive(source, claims_of(source, dst), cleaned, members, count)
 
 
 def facts(path: Path) -> list[dict[str, Any]]:
@@ -190,7 +196,7 @@ def test_a_damaged_segment_fails_and_shows_no_mirror(archive: Path, dst: Path) -
     (segment,) = (dst / "_demoire" / "segments").iterdir()
     segment.write_bytes(b"bad")
     with pytest.raises(DemoireError, match="is damaged"):
-        mirror_archive(source, open_place(str(dst)), cleaned, members, None)
+        mirror_archive(source, claims_of(source, dst), cleaned, members, None)
     assert tree(dst) == {}
 
 
@@ -201,7 +207,7 @@ def test_an_archive_that_changed_since_it_was_planned_fails_and_shows_no_mirror(
     cleaned, members = cleaned_of(source, dst, {"a.jpg": b"new"})
     archive.write_bytes(archive.read_bytes() + bytes(512))
     with pytest.raises(SourceChangedError, match="changed since it was planned"):
-        mirror_archive(source, open_place(str(dst)), cleaned, members, None)
+        mirror_archive(source, claims_of(source, dst), cleaned, members, None)
     assert tree(dst) == {}
 
 
@@ -211,10 +217,11 @@ def test_a_patch_goes_into_the_mirror_and_leaves_what_was_changed_before(
     mirrored(archive, dst, {"a.jpg": b"first" * 300})
     expected = facts(archive)
     expected[0]["data"], expected[4]["data"] = b"first" * 300, b"second"
-    shutil.rmtree(dst / "_demoire")
+    for gone in ("attempts", "segments", "rows", "commits"):
+        shutil.rmtree(dst / "_demoire" / gone)
     source = the_source(archive)
     cleaned, members = cleaned_of(source, dst, {"d.jpg": b"second"})
-    mirror = patch_archive(source, open_place(str(dst)), cleaned, members)
+    mirror = patch_archive(source, claims_of(source, dst), cleaned, members)
     assert facts(dst / archive.name) == expected
     assert (mirror.size, mirror.refused) == ((dst / archive.name).stat().st_size, frozenset())
 
@@ -222,7 +229,7 @@ def test_a_patch_goes_into_the_mirror_and_leaves_what_was_changed_before(
 def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Path) -> None:
     source = the_source(folder)
     cleaned, _ = cleaned_of(source, dst, {"a.jpg": b"new"})
-    mirror = mirror_folder(source, open_place(str(dst)), cleaned)
+    mirror = mirror_folder(source, claims_of(source, dst), cleaned)
     assert tree(dst) == {"a.jpg": b"new", "notes.txt": b"notes", "d.jpg": MEMBERS["d.jpg"]}
     assert mirror == Mirror(len(b"new" + b"notes") + 512, 3, withheld=1)
     assert {
@@ -234,10 +241,11 @@ def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Pa
 
 def test_a_patch_of_a_folder_writes_its_files_alone(folder: Path, dst: Path) -> None:
     source = the_source(folder)
-    mirror_folder(source, open_place(str(dst)), cleaned_of(source, dst, {"a.jpg": b"first"})[0])
+    mirror_folder(source, claims_of(source, dst), cleaned_of(source, dst, {"a.jpg": b"first"})[0])
     kept = (dst / "a.jpg").stat().st_ino, (dst / "notes.txt").stat().st_ino
-    shutil.rmtree(dst / "_demoire")
-    patch_folder(source, open_place(str(dst)), *cleaned_of(source, dst, {"d.jpg": b"second"}))
+    for gone in ("attempts", "segments", "rows", "commits"):
+        shutil.rmtree(dst / "_demoire" / gone)
+    patch_folder(source, claims_of(source, dst), *cleaned_of(source, dst, {"d.jpg": b"second"}))
     assert tree(dst) == {"a.jpg": b"first", "notes.txt": b"notes", "d.jpg": b"second"}
     assert ((dst / "a.jpg").stat().st_ino, (dst / "notes.txt").stat().st_ino) == kept
 
@@ -247,7 +255,7 @@ def test_a_file_that_changed_since_it_was_planned_fails(folder: Path, dst: Path)
     cleaned, _ = cleaned_of(source, dst, {})
     (folder / "d.jpg").write_bytes(b"another")
     with pytest.raises(SourceChangedError):
-        mirror_folder(source, open_place(str(dst)), cleaned)
+        mirror_folder(source, claims_of(source, dst), cleaned)
 
 
 def test_two_mirrors_of_one_source_are_the_same_bytes(archive: Path, tmp_path: Path) -> None:

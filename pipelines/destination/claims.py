@@ -1,0 +1,152 @@
+"""Writing the objects of a mirror, and nothing over what is not ours.
+
+Nothing is replaced that this program did not write (`pipelines.destination.ours`). What is not ours
+stays as it is, and is noted as foreign: the rest of the source is written.
+
+Costs two small requests an object, one read of an object that is replaced on a place without etags,
+and one small write for up to eight objects.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.destination.destination import Destination
+from pipelines.destination.mirrored import Announcement, Announcer, MirroredObject, MirrorRecord
+from pipelines.destination.ours import OwnObjects, digest_of_file
+from pipelines.records import Source
+from pipelines.storage.local import LocalPlace
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
+from pipelines.storage.place import Place
+
+
+class _KeptError(Exception):
+    """Ends the writing of an object whose place is taken."""
+
+
+class MirrorClaims:
+    """Writes the objects of one source's mirror, and keeps its record.
+
+    Attributes:
+        source: The source.
+        place: DST.
+        foreign: Paths at which something of somebody else's lies.
+    """
+
+    def __init__(self, destination: Destination, source: Source, src: str) -> None:
+        """Read what is known of the mirror.
+
+        Args:
+            destination: Everything under DST.
+            source: Whose mirror it is.
+            src: The SRC that took the source in.
+        """
+        self.source = source
+        self.place = destination.place
+        self.foreign: set[str] = set()
+        self._destination = destination
+        self._src = src
+        self._ours = OwnObjects(destination, source)
+        self._announcer = Announcer(self.place, source.id)
+        self._written: dict[str, MirroredObject] = {}
+        self._identical: set[str] = set()  # as we would write them, but not ours
+        self._noting = threading.Lock()
+
+    @contextmanager
+    def new_file(self, path: str, facts: ObjectFacts = NO_FACTS) -> Iterator[Path]:
+        """`Place.new_file`, for an object of the mirror: it appears only where nothing foreign is.
+
+        Args:
+            path: Under DST.
+            facts: What the store is to keep of it.
+        """
+        try:
+            with self.place.new_file(path, facts) as local:
+                yield local
+                with local.open("rb") as file:
+                    sha256 = digest_of_file(file)
+                self._check(path, sha256)
+                self._announcer.announce(Announcement(path, sha256))
+        except _KeptError:
+            return
+        self._note_written(path, sha256)
+
+    def copy_from(self, origin: Place, origin_path: str, path: str, version: str) -> bool:
+        """`Place.copy_from`, for an object of the mirror.
+
+        The bytes do not come by here, so it is announced by the version that the copy will have:
+        an etag stays what it was.
+
+        Returns:
+            Whether the store did it. False also where something lies that is not ours: `new_file`
+            looks at its bytes then.
+        """
+        if type(origin) is not type(self.place) or isinstance(self.place, LocalPlace):
+            return False
+        entry = self.place.stat(path)
+        if entry is not None and not self._ours.has(entry):
+            return False
+        self._announcer.announce(Announcement(path, "", version))
+        if not self.place.copy_from(origin, origin_path, path, version):
+            return False
+        self._note_written(path, "")
+        return True
+
+    def _note_written(self, path: str, sha256: str) -> None:
+        """Remember what was just written, with the version that it has now."""
+        entry = self.place.stat(path)
+        version = entry.version if entry is not None else ""
+        with self._noting:
+            self._written[path] = MirroredObject(path, "mirrored", sha256, version)
+
+    def is_foreign(self, path: str) -> bool:
+        """Whether an object is there that is not ours; it is noted then."""
+        entry = self.place.stat(path)
+        if entry is None or self._ours.has(entry):
+            return False
+        with self._noting:
+            self.foreign.add(path)
+        return True
+
+    def record(self, *, whole: bool) -> MirrorRecord:
+        """Write down what is in the mirror now.
+
+        Args:
+            whole: Whether all of the source was written. What was written before and not now has
+                left SRC then.
+        """
+        objects = dict(self._written)
+        for path in self.foreign:
+            objects[path] = MirroredObject(path, "foreign", "", "")
+        for item in self._gone_from_src() if whole else self._ours.recorded:
+            if item.path not in objects:
+                objects[item.path] = item
+        in_order = tuple(objects[path] for path in sorted(objects))
+        record = MirrorRecord(self.source.id, self._src, in_order)
+        self._destination.mirrored.write(record)
+        for note in (*self._announcer.notes, *self._ours.notes):
+            self.place.delete(note)
+        return record
+
+    def _gone_from_src(self) -> Iterator[MirroredObject]:
+        """What earlier runs wrote and this one did not, as far as it is still there and ours."""
+        now = self._written.keys() | self.foreign | self._identical
+        for path in self._ours.paths - now:
+            entry = self.place.stat(path)
+            if entry is not None and self._ours.has(entry):
+                digest = self._ours.digest_of(path)
+                yield MirroredObject(path, "left", digest, entry.version)
+
+    def _check(self, path: str, sha256: str) -> None:
+        """Raise _KeptError where something lies that is not ours."""
+        entry = self.place.stat(path)
+        if entry is None or self._ours.has(entry):
+            return
+        is_identical = self._ours.digest_of(path) == sha256
+        with self._noting:
+            if is_identical:
+                self._identical.add(path)
+            else:
+                self.foreign.add(path)
+        raise _KeptError

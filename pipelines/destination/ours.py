@@ -1,0 +1,133 @@
+"""Which of the objects under DST are this program's own.
+
+An object is ours if its bytes are those that were recorded or announced for its path
+(`pipelines.destination.mirrored`). An etag that is still the recorded one says so without a read;
+size and time do not, since a file put back by hand may have both.
+
+Mirrors of versions without a record are ours as far as their marker vouches for them: no more
+objects and bytes than it counts, none modified after it was written.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from pipelines import layout
+from pipelines.destination.destination import Destination
+from pipelines.destination.mirrored import MirroredObject
+from pipelines.records import Source
+from pipelines.sources.members import archive_kind
+from pipelines.storage.place import Entry
+
+_BLOCK = 1 << 20  # bytes
+
+
+class OwnObjects:
+    """What this program wrote into one source's mirror, as far as it is known.
+
+    Attributes:
+        recorded: All that the record says, what is foreign too.
+        notes: Paths of the announcements that were read.
+    """
+
+    def __init__(self, destination: Destination, source: Source) -> None:
+        """Read what is known."""
+        self.recorded: tuple[MirroredObject, ...] = ()
+        self.notes: set[str] = set()
+        self._destination = destination
+        self._source = source
+        self._place = destination.place
+        self._announced: dict[str, set[str]] = {}  # digests and versions by path
+        self._known: dict[str, MirroredObject] = {}  # by path
+        self._looking = threading.Lock()
+        self._look_up()
+
+    @property
+    def paths(self) -> set[str]:
+        """Where something of ours was put, ever."""
+        return self._known.keys() | self._announced.keys()
+
+    def has(self, entry: Entry) -> bool:
+        """Whether an object of this source's mirror is ours, and unchanged."""
+        known = self._known.get(entry.path)
+        if known is not None and _is_unchanged(known, entry):
+            return True
+        if entry.version in self._announced.get(entry.path, ()):
+            return True
+        digest = self.digest_of(entry.path)
+        if self._is_known(entry.path, digest):
+            return True
+        # Another run over the same source may have written it since we looked.
+        with self._looking:
+            self._look_up()
+        return self._is_known(entry.path, digest)
+
+    def digest_of(self, path: str) -> str:
+        """The sha256 of an object under DST."""
+        with self._place.open(path) as file:
+            return digest_of_file(file)
+
+    def _is_known(self, path: str, digest: str) -> bool:
+        known = self._known.get(path)
+        is_recorded = known is not None and known.sha256 == digest
+        return is_recorded or digest in self._announced.get(path, ())
+
+    def _look_up(self) -> None:
+        """Read announcements and record, in this order: a run that has recorded its objects
+        removes their announcements.
+        """
+        records = self._destination.mirrored
+        for note, announcements in records.announced(self._source.id).items():
+            self.notes.add(note)
+            for announcement in announcements:
+                name = announcement.sha256 or announcement.version
+                self._announced.setdefault(announcement.path, set()).add(name)
+        record = records.read(self._source.id)
+        self.recorded = record.objects if record is not None else tuple(self._vouched_for())
+        self._known = {item.path: item for item in self.recorded if item.state != "foreign"}
+
+    def _vouched_for(self) -> Iterator[MirroredObject]:
+        """The mirror of a version without records, as far as its marker fits it."""
+        marker = self._destination.markers.read(self._source.id)
+        marker_entry = self._place.stat(layout.publication_marker(self._source.id))
+        if marker is None or marker_entry is None:
+            return
+        entries = []
+        for entry in self._objects_in_place():
+            if entry.mtime <= marker_entry.mtime:
+                entries.append(entry)
+        size = sum(entry.size for entry in entries)
+        if len(entries) <= marker.files and size <= marker.size:
+            for entry in entries:
+                yield MirroredObject(entry.path, "mirrored", "", entry.version)
+
+    def _objects_in_place(self) -> Iterator[Entry]:
+        """What lies where the source's mirror goes."""
+        path = self._source.path
+        if self._source.kind != "folder":
+            entry = self._place.stat(path)
+            if entry is not None:
+                yield entry
+            return
+        for entry in self._place.list(path, recursive=False):
+            # Archives beside loose files are mirrors of other sources.
+            if entry.kind == "file" and archive_kind(entry.name) is None:
+                yield entry
+
+
+def _is_unchanged(known: MirroredObject, entry: Entry) -> bool:
+    """Whether an object needs no reading to be known as ours.
+
+    Of what was written without a digest, size and time are all there is.
+    """
+    is_by_time = entry.version.startswith(f"{entry.size}-")
+    return known.version == entry.version and (not is_by_time or not known.sha256)
+
+
+def digest_of_file(file: BinaryIO) -> str:
+    """The sha256 of a file from where it stands, 64 hex digits."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
