@@ -1,8 +1,9 @@
 """Trying again what is in quarantine, and taking it into the mirrors that are there."""
 
+import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import SourceChangedError, UsageError
@@ -14,8 +15,10 @@ from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch, new_run_id
 from pipelines.layout import position_of
 from pipelines.plan.plan import make_retry_plan
-from pipelines.run import finish, work_off, write_report
+from pipelines.run import finish, run_job, work_off, write_report
 from pipelines.steps import Step, plainly
+
+_LOG = logging.getLogger(__name__)
 
 _NOT_RETRIED = (Reason.UNSAFE_NAME, Reason.FOREIGN_OBJECT)
 
@@ -39,17 +42,19 @@ def retry(
 ) -> RunSummary:
     """Clean once more what is in quarantine under DST, and take it into the mirrors.
 
+    Where one of the sources was replaced since it was planned, the run before is repeated first, as
+    `demoire clean` would; then what is still in quarantine is tried.
+
     Args:
         dst: Where a finished run lies.
         order: What to try again, and how.
         step: Wraps every step, for a scheduler.
-        progress: Told of "clean" (images) and "publish" (sources).
+        progress: Told of "plan" (sources), "clean" (images) and "publish" (sources).
 
     Raises:
         UsageError: DST holds no finished run, or nothing is in quarantine for that reason.
-        SourceChangedError: A source is no longer what was planned.
+        SourceChangedError: A source changes faster than it is planned.
     """
-    start = time.monotonic()
     destination = Destination.at(dst)
     latest = destination.manifests.latest()
     chosen = list(_in_quarantine(destination, latest, order.reason))
@@ -70,13 +75,34 @@ def retry(
         sample=latest.sample,
     )
     launch = Launch(job, destination, new_run_id(), step, progress)
+    try:
+        return _retry_images(launch, chosen)
+    except SourceChangedError as change:
+        _LOG.warning("%s", change)
+    # By the configuration of the run before: by that the next run decides what is done.
+    summary = run_job(replace(job, config=before.config), step, progress)
+    still = list(_in_quarantine(destination, destination.manifests.latest(), order.reason))
+    if not still:
+        return summary
+    return _retry_images(launch, still)
+
+
+def _retry_images(launch: Launch, chosen: Sequence["_QuarantinedImage"]) -> RunSummary:
+    """Clean these images once more, under the next generation.
+
+    Raises:
+        SourceChangedError: A source is no longer what was planned.
+    """
+    start = time.monotonic()
+    destination = launch.destination
     generation = 1 + max(image.generation for image in chosen)
     images = [(image.source_id, image.position) for image in chosen]
-    plan = make_retry_plan(destination, images, job.config.fingerprint(), generation)
+    plan = make_retry_plan(destination, images, launch.job.config.fingerprint(), generation)
     work = work_off(launch, plan.id)
-    step(write_report)(launch)
+    launch.step(write_report)(launch)
     if work.change:
         raise SourceChangedError(work.change)
+    latest = destination.manifests.latest()
     return finish(launch, latest.id, work, time.monotonic() - start)
 
 

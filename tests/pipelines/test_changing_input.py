@@ -10,6 +10,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import SourceChangedError, UsageError
 from pipelines.job import CleanJob
+from pipelines.retry import RetryOrder, retry
 from pipelines.run import run_job
 from tests.pipelines.conftest import draw, half_moire, read_tar, tree, write_tar
 from tests.pipelines.job_box import Finished, report_of, traces
@@ -110,3 +111,50 @@ def test_a_sample_is_a_part_of_the_whole_which_may_follow_but_not_come_before(
         }
     with pytest.raises(UsageError, match="give a sample another DST"):
         run_job(replace(job, sample=2))
+
+
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_a_retry_plans_anew_what_was_fetched_again_since(
+    form: str, tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    whole = draw(True, 50)
+    box = tmp_path / "box"
+    box.mkdir()
+
+    def write_box(last: bytes) -> None:
+        if form == "tar":
+            write_tar(box / "a.tar", {"a.jpg": draw(True, 1), "torn.jpg": last})
+        else:
+            (box / "a.jpg").write_bytes(draw(True, 1))
+            (box / "torn.jpg").write_bytes(last)
+
+    write_box(whole[:1500])
+    job = CleanJob(str(box), str(tmp_path / "out"), tiny_config, workers=1)
+    assert run_job(job).quarantined == 1
+    write_box(whole)
+
+    summary = retry(job.dst, RetryOrder("truncated", workers=1))
+
+    assert (summary.images, summary.cleaned, summary.quarantined) == (2, 2, 0)
+    mirror = tree(tmp_path / "out")
+    if form == "tar":
+        mirror = read_tar(tmp_path / "out" / "a.tar")
+    assert mirror["torn.jpg"] == Cleaner(tiny_config).clean(whole).data
+
+
+def test_a_retry_tries_what_is_still_in_quarantine_after_it_planned_anew(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    (box / "large.jpg").write_bytes(draw(True, 60, side=160))
+    small = replace(tiny_config, max_megapixels=0.02)
+    job = CleanJob(str(box), str(tmp_path / "out"), small, workers=1)
+    assert run_job(job).quarantined == 1
+    (box / "large.jpg").write_bytes(draw(True, 61, side=160))
+
+    summary = retry(job.dst, RetryOrder("too_large", tiny_config, workers=1))
+
+    assert (summary.cleaned, summary.quarantined) == (1, 0)
+    cleaned = Cleaner(tiny_config).clean(draw(True, 61, side=160)).data
+    assert (tmp_path / "out" / "large.jpg").read_bytes() == cleaned
