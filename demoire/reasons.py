@@ -107,6 +107,12 @@ class Reason(StrEnum):
         "nothing is needed; it is copied as it is",
         "copied",
     )
+    NO_GAIN = (
+        "no_gain",
+        "what restoring takes away does not look like a pattern, or leaves as much moiré as before",
+        "look at it; `fix --gate off` restores it all the same",
+        "copied",
+    )
     CAMERA_RAW = (
         "camera_raw",
         "a camera's raw file, in which only a preview is a picture",

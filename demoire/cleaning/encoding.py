@@ -17,6 +17,7 @@ import torch
 from demoire.cleaning.blend import blend
 from demoire.cleaning.decoding import THREADS
 from demoire.cleaning.events import Event, FromEncoder
+from demoire.cleaning.gain import pattern_share
 from demoire.cleaning.image_job import (
     BeingRestored,
     Copied,
@@ -26,6 +27,7 @@ from demoire.cleaning.image_job import (
     Written,
     grid_of,
 )
+from demoire.cleaning.verdict import Rules, looks_like_pattern
 from demoire.errors import ImageError
 from demoire.imaging.guard import encode_verified
 from demoire.measure import likeness
@@ -37,7 +39,10 @@ _LOG = logging.getLogger(__name__)
 class Encoding(Generic[K]):
     """The encoding threads of one run."""
 
-    def __init__(self, device: torch.device, events: "queue.SimpleQueue[Event[K]]") -> None:
+    def __init__(
+        self, device: torch.device, rules: Rules, events: "queue.SimpleQueue[Event[K]]"
+    ) -> None:
+        self._rules = rules
         self._takes_turns = device.type == "cpu"
         self._threads = torch.get_num_threads() if self._takes_turns else THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="demoire-encode")
@@ -80,7 +85,7 @@ class Encoding(Generic[K]):
         start = time.perf_counter()
         try:
             assert isinstance(job.state, BeingRestored)
-            job.state = put_together(job.state)
+            job.state = put_together(job.state, self._rules)
         except ImageError as error:
             job.fail(error)
         except Exception as error:
@@ -91,8 +96,10 @@ class Encoding(Generic[K]):
         self._events.put(FromEncoder(job))
 
 
-def put_together(state: BeingRestored) -> Written | Copied:
+def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
     """Blend all tiles of an image into it, measure the change, and write the file.
+
+    An image from which something else than a pattern would be taken is copied.
 
     Raises:
         ImageError: The file cannot be written, or not be read again.
@@ -100,9 +107,14 @@ def put_together(state: BeingRestored) -> Written | Copied:
     decision = state.decision
     old = decision.picture.pixels
     changes = [state.changes[index] for index in range(len(state.tiles))]
-    new = blend(old, grid_of(decision.picture), decision.flagged, state.tiles, changes)
+    grid = grid_of(decision.picture)
+    new = blend(old, grid, decision.flagged, state.tiles, changes)
     if np.array_equal(old, new):
         return Copied(reason=None, detection=decision.detection)
+    if not rules.restore_all:
+        share = pattern_share(old, new, grid, decision.flagged)
+        if not looks_like_pattern(share):
+            return Copied(Reason.NO_GAIN, decision.detection)
     restoration = Restoration(
         pixels=new,
         psnr=likeness.psnr(old, new),

@@ -5,8 +5,8 @@
     -> Written                           in an encoding thread
     -> BeingJudgedAgain -> Done          the detector once more
 
-BeingJudged and BeingRestored may turn into Copied, where there is nothing to change, and each of
-them into Failed; both lead to Done.
+BeingJudged and BeingRestored may turn into Copied, where there is nothing to change or nothing to
+gain, and each of them into Failed; both lead to Done.
 
 A state holds what is known by then and no more, so pixels and changes are freed as soon as the
 image leaves the state that needs them. Decoding and encoding threads replace a job's state before

@@ -39,7 +39,8 @@ from demoire.cleaning.image_job import (
 )
 from demoire.cleaning.model_run import ModelRun
 from demoire.cleaning.result import Cleaned
-from demoire.cleaning.verdict import Rules, detection_from
+from demoire.cleaning.verdict import Rules, detection_from, has_gained
+from demoire.reasons import Reason
 
 
 class Scheduler(Generic[K]):
@@ -51,7 +52,7 @@ class Scheduler(Generic[K]):
         self._events: queue.SimpleQueue[Event[K]] = queue.SimpleQueue()
         self._budget = Budget(MEGAPIXELS_IN_FLIGHT[engine.device.type])
         self._decoding = Decoding(items, rules, self._budget, self._events)
-        self._encoding = Encoding(engine.device, self._events)
+        self._encoding = Encoding(engine.device, rules, self._events)
         self._waiting = ModelQueue[K]()
         self._model = ModelRun[K](engine)
         self._ready: deque[tuple[K, Cleaned]] = deque()
@@ -140,6 +141,11 @@ class Scheduler(Generic[K]):
     def _conclude(self, job: ImageJob[K], state: BeingJudgedAgain) -> None:
         after = detection_from(state.scores.probabilities, self._rules)
         moire_after = after.moire if after.cells else None
+        before = state.decision.detection
+        may_be_refused = moire_after is not None and not self._rules.restore_all
+        if may_be_refused and not has_gained(before.moire, after.moire, self._rules.threshold):
+            self._leave(job, job.as_it_came("copied", Reason.NO_GAIN, before))
+            return
         self._leave(job, job.restored(state, moire_after))
 
     def _leave(self, job: ImageJob[K], result: Cleaned) -> None:

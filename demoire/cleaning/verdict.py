@@ -1,10 +1,10 @@
 """When an image counts as having moiré, and when a restored tile can be trusted.
 
 Pure functions over numbers: they know no file, no network and no thread, so a rule can be read,
-tested and changed in one place. A further gate (is the restored picture any better?) belongs here
-too, and is asked by `Scheduler`.
+tested and changed in one place.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,12 @@ _SMALLEST_SIDE = 32
 _LARGEST_CHANGE = 0.25
 _LARGEST_SHIFT = 0.5
 _HARMLESS_SHIFT = 0.02
+
+# The second gate, chosen on real pictures of sources that neither network was trained on; see
+# docs/models/notebook.md. A share of energy (`demoire.cleaning.gain`), and a fall of the score's
+# log odds that will do where the picture still scores above the threshold.
+_LEAST_PATTERN_SHARE = 0.1
+_LEAST_FALL = 0.1
 
 # px from one pixel that is looked at to the next: a sixteenth of them says enough about brightness.
 _STEP = 4
@@ -87,3 +93,22 @@ def is_sound(change: NDArray[np.floating[Any]], before: Pixels) -> bool:
     largest_shift = _LARGEST_SHIFT * lightness + _HARMLESS_SHIFT
     # A NaN in the change makes both means NaN, and each comparison False.
     return strength < _LARGEST_CHANGE and shift <= largest_shift
+
+
+def looks_like_pattern(share: float | None) -> bool:
+    """Whether what the restorer took away may have been moiré.
+
+    Args:
+        share: See `pattern_share`; None, where nothing could be measured, says nothing against it.
+    """
+    return share is None or share >= _LEAST_PATTERN_SHARE
+
+
+def has_gained(before: float, after: float, threshold: float) -> bool:
+    """Whether an image has less moiré than before, by its scores (0..1) before and after."""
+    return after < threshold or _log_odds(before) - _log_odds(after) >= _LEAST_FALL
+
+
+def _log_odds(score: float) -> float:
+    bounded = min(max(score, 1e-6), 1 - 1e-6)
+    return math.log(bounded / (1 - bounded))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demoire.measure.detection import share_interval
+from demoire.reasons import Reason
 from pipelines.preview.looks import ImageLook, Looks
 from pipelines.preview.sample import ArchiveSample
 
@@ -58,9 +59,6 @@ class PreviewFigures:
         return len(self.looks.images)
 
 
-NO_GAIN = "no_gain"
-
-
 def preview_figures(sample: ArchiveSample, looks: Looks) -> PreviewFigures:
     """Count what would become of the sample."""
     images = looks.images
@@ -73,7 +71,7 @@ def preview_figures(sample: ArchiveSample, looks: Looks) -> PreviewFigures:
         changed=_part("changed", statuses["cleaned"], images),
         kinds=_parts(kinds, images),
         copied=_part("copied", statuses["copied"], images),
-        without_gain=_part("without gain", reasons[NO_GAIN], images),
+        without_gain=_part("without gain", reasons[Reason.NO_GAIN], images),
         quarantined=_part("quarantined", statuses["quarantined"], images),
         reasons=_parts(reasons, images),
     )

@@ -75,11 +75,10 @@ def test_what_was_taken_away_is_the_difference_four_times_as_strong(
     )
 
     assert before.shape == (264, 264, 3)
-    difference = before - after
-    unclipped = np.abs(difference) < 25  # levels; JPEG blurs all three pictures a little
-    slope, middle = np.polyfit(difference[unclipped], taken_away[unclipped], 1)
-    assert slope == pytest.approx(4, rel=0.15)
-    assert middle == pytest.approx(128, abs=2)
+    expected = np.clip(128 + 4 * (before - after), 0, 255)
+    assert np.abs(expected - 128).mean() > 60
+    # JPEG blurs all three pictures a little.
+    assert np.abs(taken_away - expected).mean() < 12
 
 
 def test_with_the_gate_off_every_image_that_can_be_read_would_be_changed(

@@ -1,0 +1,101 @@
+"""The second gate: whether what the restorer took away looks like a pattern.
+
+The detector mistakes some noise, grain and texture for moiré, and the restorer then takes away
+whatever it finds there. Moiré repeats: in a small window its energy lies in a few frequencies. What
+is taken from grain, leaves or brush strokes is spread over all of them. Windows are small, because
+moiré bends and changes its period across a picture.
+
+At most 64 windows are looked at, whatever the size of the picture: some 10 ms.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demoire.cleaning.grid import Box, Grid
+from demoire.imaging.codecs.raster import Pixels
+
+_WINDOW = 64  # px on each side
+_MOST_WINDOWS = 64
+_STRONGEST = 8  # frequencies of a window that count as its pattern
+_SLOWEST = 1.5 / _WINDOW  # cycles per px; what is slower is shading, no pattern
+_LEAST_ENERGY = 1e-4  # of a window, full scale 1; below it there is only the rounding of sums
+
+
+def pattern_share(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int]) -> float | None:
+    """How much of what was taken away lies in few frequencies.
+
+    In each window the share of the energy in its eight strongest frequencies, over lightness and
+    two differences of colours; then the mean over windows, weighted by the amplitude of what was
+    taken away there.
+
+    Args:
+        before: (H, W, C) uint8 or uint16, 1 to 4 channels.
+        after: The same pixels, restored.
+        grid: The cells of the picture.
+        cells: Those that were restored.
+
+    Returns:
+        0..1; white noise has about 0.03. None where no window fits into a restored cell, or
+        nothing was taken away.
+    """
+    full_scale = float(np.iinfo(before.dtype).max)
+    shares = []
+    amplitudes = []
+    for box in _windows(grid, cells):
+        part = box.slices
+        taken = (before[part].astype(np.float32) - after[part]) / full_scale
+        energy = _spectrum(taken)
+        total = float(energy.sum())
+        if total > _LEAST_ENERGY:
+            strongest = np.partition(energy, -_STRONGEST)[-_STRONGEST:]
+            shares.append(float(strongest.sum()) / total)
+            amplitudes.append(total**0.5)
+    if not shares:
+        return None
+    return float(np.average(shares, weights=amplitudes))
+
+
+def _windows(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:
+    """Windows inside the cells, spread evenly over them."""
+    boxes: list[Box] = []
+    for cell in cells:
+        box = grid.box(cell)
+        for top in range(box.top, box.bottom - _WINDOW + 1, _WINDOW):
+            for left in range(box.left, box.right - _WINDOW + 1, _WINDOW):
+                boxes.append(Box(top, left, top + _WINDOW, left + _WINDOW))
+    count = min(len(boxes), _MOST_WINDOWS)
+    for number in range(count):
+        yield boxes[number * len(boxes) // count]
+
+
+def _spectrum(taken: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Energy of a window by frequency, (frequencies,), of all its planes together.
+
+    Args:
+        taken: (window, window, C) in any unit.
+    """
+    bell = np.hanning(_WINDOW).astype(np.float32)
+    energy = np.zeros((_WINDOW, _WINDOW // 2 + 1), np.float32)
+    for plane in _planes(taken):
+        energy += np.abs(np.fft.rfft2(plane * np.outer(bell, bell))) ** 2
+    down = np.fft.fftfreq(_WINDOW)[:, None]
+    across = np.fft.rfftfreq(_WINDOW)[None, :]
+    spectrum: NDArray[np.float32] = energy[np.hypot(down, across) > _SLOWEST]
+    return spectrum
+
+
+def _planes(taken: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Lightness, and for colour pictures red less blue, and green less the mean of both."""
+    if taken.shape[2] < 3:
+        yield taken[:, :, 0]
+        return
+    red = taken[:, :, 0]
+    green = taken[:, :, 1]
+    blue = taken[:, :, 2]
+    lightness: NDArray[np.float32] = (red + green + blue) * np.float32(1 / 3)
+    tint: NDArray[np.float32] = green - (red + blue) * np.float32(0.5)
+    yield lightness
+    yield red - blue
+    yield tint
