@@ -26,7 +26,6 @@ from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
 from pipelines.sources.formats.folder import folder_members, folder_of
-from pipelines.sources.formats.tar import locate
 from pipelines.sources.members import DamagedArchiveError
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
@@ -83,7 +82,8 @@ def patch_archive(
     facts = claims.place.facts(source.path)
     with _buffered(claims.place.open(source.path)) as reader:
         if source.kind == "tar":
-            changed = locate(reader, cleaned.positions)
+            listed = archive_format(source.kind).list_members(reader)
+            changed = [member for member in listed if member.position in cleaned.positions]
         else:
             changed = [members[position] for position in cleaned.positions]
         return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, None)

@@ -109,14 +109,18 @@ def suffix_of(name: str) -> str:
     return f".{suffix.lower()}" if dot and stem else ""
 
 
+def is_fork(name: str) -> bool:
+    """Whether it is one of the forks that macOS puts beside files: '._a.jpg', '__MACOSX/...'."""
+    return _base_of(name).startswith("._") or "__MACOSX" in name.split("/")
+
+
 def is_image_name(name: str) -> bool:
     """Whether a name is that of an image.
 
     The forks that macOS puts beside images ('._a.jpg', '__MACOSX/') are none.
     """
-    is_fork = _base_of(name).startswith("._") or "__MACOSX" in name.split("/")
     suffix = suffix_of(name)
-    return not is_fork and (suffix in IMAGE_SUFFIXES or suffix in UNSUPPORTED_SUFFIXES)
+    return not is_fork(name) and (suffix in IMAGE_SUFFIXES or suffix in UNSUPPORTED_SUFFIXES)
 
 
 def is_unsafe_name(name: str) -> bool:

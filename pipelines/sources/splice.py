@@ -13,11 +13,13 @@ A tar and a zip are read once from front to back. A compressed tar is unpacked i
 first, and compressed again at about the level it came with.
 """
 
+import mmap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-PayloadOf = Callable[[int], bytes]  # the new payload of the member at this position
+NewPayload = bytes | mmap.mmap  # a member's content; a large one is a mapped file
+PayloadOf = Callable[[int], NewPayload]  # the new payload of the member at this position
 
 COPIED_AT_ONCE = 1 << 20  # bytes
 
@@ -33,7 +35,7 @@ class Writer(Protocol):
 class Replacement:
     """What is written in place of the source's bytes from the edit's start to `end`."""
 
-    data: bytes
+    parts: tuple[NewPayload, ...]
     end: int  # first byte of the source that is copied again
 
 
@@ -71,11 +73,19 @@ def splice(source: BinaryIO, out: Writer, edits: Iterable[Edit]) -> Spliced:
         read = edit.start
         replacement = edit.make(source)
         if replacement is not None:
-            written += out.write(replacement.data)
+            for part in replacement.parts:
+                written += _write(out, part)
             read = replacement.end
         source.seek(read)
     rest = _copy_rest(source, out)
     return Spliced(read + rest, written + rest)
+
+
+def _write(out: Writer, payload: NewPayload) -> int:
+    """Write a payload by pieces, since a large one is not in memory."""
+    for start in range(0, len(payload), COPIED_AT_ONCE):
+        out.write(payload[start : start + COPIED_AT_ONCE])
+    return len(payload)
 
 
 def _copy_exactly(source: BinaryIO, out: Writer, length: int) -> int:

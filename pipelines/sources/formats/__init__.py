@@ -1,6 +1,7 @@
 """What a format of source can do: one module (or class) each, with the same few functions.
 
-To add a format of archive, write a module with the functions of `ArchiveFormat`, name it in
+A zip or tar inside a zip or tar is the business of `pipelines.sources.formats.nesting`. To add a
+format of archive, write a module with the functions of `ArchiveFormat`, name it in
 `_ARCHIVES` below, and its suffixes in `pipelines.sources.members`. mypy checks that each module has
 what is asked for.
 """
@@ -20,6 +21,7 @@ from pipelines.sources.formats import (
 )
 from pipelines.sources.formats import zip as zip_archive
 from pipelines.sources.formats.compressed_tar import CompressedTar
+from pipelines.sources.formats.nesting import Nesting
 from pipelines.sources.members import ArchiveKind
 from pipelines.sources.splice import PayloadOf, Writer
 
@@ -62,12 +64,12 @@ class ArchiveFormat(SourceFormat, Protocol):
 
 
 _ARCHIVES: dict[ArchiveKind, ArchiveFormat] = {
-    "tar": tar,
+    "tar": Nesting(tar),
     "tar.gz": CompressedTar(gzip_stream),
     "tar.bz2": CompressedTar(bzip2_stream),
     "tar.xz": CompressedTar(xz_stream),
     "tar.zst": CompressedTar(zstd_stream),
-    "zip": zip_archive,
+    "zip": Nesting(zip_archive),
 }
 
 

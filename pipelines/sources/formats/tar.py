@@ -44,7 +44,7 @@ from pipelines.sources.members import (
 )
 from pipelines.sources.splice import Edit, PayloadOf, Replacement, Writer, splice
 from pipelines.storage.open import open_place
-from pipelines.storage.place import source_changed
+from pipelines.storage.place import Place, source_changed
 
 _BLOCK = 512  # bytes
 _RECORD = 20 * _BLOCK
@@ -67,10 +67,19 @@ def index(source: Source) -> list[Member]:
         members = list(list_members(file))
 
     def head_of(member: Member) -> bytes:
-        length = min(PROBE_BYTES, member.length)
-        return place.read("", member.offset, length, version=source.version)
+        return head(place, source.version, member)
 
     return probe_members(members, head_of)
+
+
+def head(place: Place, version: str | None, member: Member) -> bytes:
+    """The first bytes of a member's payload."""
+    return place.read("", member.offset, min(PROBE_BYTES, member.length), version=version)
+
+
+def payload_start(file: BinaryIO, member: Member) -> int:
+    """Where a member's payload begins in the archive: where its offset says."""
+    return member.offset
 
 
 def list_members(file: BinaryIO) -> Iterator[Member]:
@@ -185,9 +194,9 @@ def _edit(member: Member, payload_of: PayloadOf, refused: set[int]) -> Edit:
             refused.add(member.position)
             return None
         payload = payload_of(member.position)
-        data = _with_size(header, len(payload)) + payload + _padding(len(payload))
+        parts = (_with_size(header, len(payload)), payload, _padding(len(payload)))
         end = member.offset + member.length + len(_padding(member.length))
-        return Replacement(data, end)
+        return Replacement(parts, end)
 
     return Edit(member.offset - _BLOCK, make)
 

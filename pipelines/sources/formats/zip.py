@@ -45,7 +45,7 @@ from pipelines.sources.members import (
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
-__all__ = ["index", "list_members", "read", "rewrite"]
+__all__ = ["head", "index", "list_members", "payload_start", "read", "rewrite"]
 
 # Bytes; a zip may claim up to 2**64, of which no sum fits a column of the manifest.
 _LARGEST_CLAIM = 1 << 50
@@ -67,11 +67,28 @@ def index(source: Source) -> list[Member]:
         members = list(list_members(file))
 
     def head_of(member: Member) -> bytes:
-        length = min(PROBE_BYTES, _span_length(member))
-        span = place.read("", member.offset, length, version=source.version)
-        return _unpacked_head(span, member)
+        return head(place, source.version, member)
 
     return probe_members(members, head_of)
+
+
+def head(place: Place, version: str | None, member: Member) -> bytes:
+    """The first bytes of a member's unpacked payload; none where they cannot be unpacked."""
+    length = min(PROBE_BYTES, _span_length(member))
+    return _unpacked_head(place.read("", member.offset, length, version=version), member)
+
+
+def payload_start(file: BinaryIO, member: Member) -> int:
+    """Where a member's packed payload begins in the archive: behind its local header.
+
+    Raises:
+        DamagedArchiveError: There is no local header.
+    """
+    file.seek(member.offset)
+    header = LocalHeader.parse(file.read(LOCAL_HEADER_SIZE))
+    if header is None:
+        raise DamagedArchiveError("a local header is not there")
+    return member.offset + header.length
 
 
 def list_members(file: BinaryIO) -> Iterator[Member]:

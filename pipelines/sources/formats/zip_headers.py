@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 ENCRYPTED = 0x1  # flag bit 0
 HAS_DESCRIPTOR = 0x8  # flag bit 3
+EFFORT = 0x6  # flag bits 1 and 2, where the method is deflate
 
 # Bytes of a data descriptor: with or without signature, sizes of 4 or of 8 bytes.
 DESCRIPTOR_SIZES = (12, 16, 20, 24)

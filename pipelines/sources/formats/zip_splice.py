@@ -33,6 +33,7 @@ from typing import BinaryIO
 from pipelines.records import Member
 from pipelines.sources.formats.zip_headers import (
     DESCRIPTOR_SIZES,
+    EFFORT,
     HAS_DESCRIPTOR,
     LOCAL_HEADER_SIZE,
     CentralEntry,
@@ -40,7 +41,11 @@ from pipelines.sources.formats.zip_headers import (
     LocalHeader,
     end_of_zip,
 )
-from pipelines.sources.splice import Edit, PayloadOf, Replacement, Writer, splice
+from pipelines.sources.splice import Edit, NewPayload, PayloadOf, Replacement, Writer, splice
+
+# zlib's level by what the first packer noted of its effort (4.4.4): normal, maximum, fast, super
+# fast.
+_LEVELS = {0: 6, 0x2: 9, 0x4: 1, 0x6: 1}
 
 
 def rewrite(
@@ -141,12 +146,14 @@ class _ZipRewriting:
         if has_descriptor and next_boundary - end in DESCRIPTOR_SIZES:
             end = next_boundary
         payload = self._payload_of(position)
-        packed = payload if header.method == zipfile.ZIP_STORED else _deflated(payload)
+        packed = payload
+        if header.method != zipfile.ZIP_STORED:
+            packed = _deflated(payload, header)
         content = Content(zlib.crc32(payload), len(packed), len(payload))
-        data = header.rewritten(content, name, extra) + packed
+        new_header = header.rewritten(content, name, extra)
         self._changed[position] = content
-        self._grow(end, len(data) - (end - start))
-        return Replacement(data, end)
+        self._grow(end, len(new_header) + len(packed) - (end - start))
+        return Replacement((new_header, packed), end)
 
     def _grow(self, start: int, by: int) -> None:
         """Note that what follows byte `start` moves by so many bytes more than what is before."""
@@ -178,9 +185,10 @@ class _ZipRewriting:
         start = self._moved(self._directory_start) - ahead
         tail = source.read()
         end = end_of_zip(tail, len(entries), len(directory), start)
-        return Replacement(directory + end, source.tell())
+        return Replacement((directory, end), source.tell())
 
 
-def _deflated(payload: bytes) -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+def _deflated(payload: NewPayload, header: LocalHeader) -> bytes:
+    level = _LEVELS[header.flags & EFFORT]
+    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(payload) + packer.flush()

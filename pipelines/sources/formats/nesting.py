@@ -1,0 +1,332 @@
+"""Zips and tars inside a zip or a tar: their images are cleaned like those beside them.
+
+An inner archive is looked into where its bytes stand in the outer one as they are: any member of a
+tar, a stored one of a zip. Then its members can be read by range too, and `Member.offset` counts
+from the beginning of the outer archive. That is one level deep: what is inside an inner archive is
+not looked into again. Nor is what would have to be unpacked whole first: a deflated member of a
+zip, a compressed tar on either level.
+
+The name of such a member is that of the inner archive, '!/', and its own name there:
+'box/inner.zip!/page1.jpg'. Since an outer member may have such a name too, the program goes by the
+position. That is the inner archive's, counted from 1, in the high half, and the member's in the low
+half, so it depends on nothing that stands elsewhere.
+
+An inner archive that is damaged is one image that cannot be read, under the archive's name: it has
+its row in the report, and is mirrored as it is.
+
+Costs: the index of each inner archive. To change one, it is spliced into a temporary file first,
+one at a time, and mapped into memory from there.
+"""
+
+import io
+import mmap
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from demoire.errors import ImageError
+from pipelines.records import Member, Source
+from pipelines.sources.formats import tar
+from pipelines.sources.formats import zip as zip_archive
+from pipelines.sources.megapixels import probe_members
+from pipelines.sources.members import (
+    LARGEST_MEMBER,
+    MOST_MEMBERS,
+    DamagedArchiveError,
+    archive_kind,
+    is_fork,
+    is_unsafe_name,
+)
+from pipelines.sources.splice import NewPayload, PayloadOf, Writer
+from pipelines.storage.local import local_temporary
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+SEPARATOR = "!/"  # between the name of an inner archive and that of its member
+
+_INNER_POSITIONS = 1 << 32  # more than any archive has members
+_WHOLE = _INNER_POSITIONS - 1  # the inner position that stands for a damaged inner archive
+
+# Bytes. The sizes in the headers around a larger one would no longer fit once it has grown.
+_LARGEST_INNER = 3 << 30
+
+
+class RangedFormat(Protocol):
+    """A format of archive whose members can be read by range; see `ArchiveFormat`."""
+
+    def index(self, source: Source) -> list[Member]:
+        """All members, with the megapixels of images estimated."""
+
+    def read(
+        self, source: Source, members: Sequence[Member], *, check_version: bool
+    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+        """The unpacked payload of each member, in the order given."""
+
+    def list_members(self, file: BinaryIO) -> Iterator[Member]:
+        """The members of an open archive in its order."""
+
+    def rewrite(
+        self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
+    ) -> set[int]:
+        """Copy an archive with new payloads for these members; the positions refused."""
+
+    def head(self, place: Place, version: str | None, member: Member) -> bytes:
+        """The first bytes of a member's unpacked payload."""
+
+    def payload_start(self, file: BinaryIO, member: Member) -> int:
+        """Where a stored member's payload begins in an open archive."""
+
+
+_INNER_FORMATS: dict[str | None, RangedFormat] = {"tar": tar, "zip": zip_archive}
+
+
+@dataclass(frozen=True)
+class Nesting:
+    """A format of archive, and the archives inside; see `pipelines.sources.formats`."""
+
+    outer: RangedFormat
+
+    def index(self, source: Source) -> list[Member]:
+        """All members, those of inner archives last, with the megapixels of images estimated.
+
+        Raises:
+            DamagedArchiveError: The outer archive does not check out.
+            SourceChangedError: It is no longer what was discovered.
+        """
+        members = self.outer.index(source)
+        containers = [member for member in members if _is_container(member)]
+        if not containers:
+            return members
+        place = open_place(source.uri)
+        inner: list[Member] = []
+        damaged: list[Member] = []
+        with place.open("", version=source.version) as file:
+            for container in containers:
+                listed = self._inner_members(file, container)
+                is_damaged = bool(listed) and _inner_position(listed[0]) == _WHOLE
+                (damaged if is_damaged else inner).extend(listed)
+
+        def head_of(member: Member) -> bytes:
+            return self._format_of(member).head(place, source.version, member)
+
+        sized = probe_members(inner, head_of) + damaged
+        return members + sorted(sized, key=lambda member: member.position)
+
+    def list_members(self, file: BinaryIO) -> Iterator[Member]:
+        """All members of an open archive, those of inner archives last; megapixels are 0.
+
+        Raises:
+            DamagedArchiveError: The outer archive does not check out.
+        """
+        containers = []
+        for member in self.outer.list_members(file):
+            yield member
+            if _is_container(member):
+                containers.append(member)
+        for container in containers:
+            yield from self._inner_members(file, container)
+
+    def read(
+        self, source: Source, members: Sequence[Member], *, check_version: bool
+    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+        """The payload of each member, in the order given; see `pipelines.sources.read`."""
+        for archive, group in groupby(members, self._format_of):
+            yield from archive.read(source, list(group), check_version=check_version)
+
+    def rewrite(
+        self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
+    ) -> set[int]:
+        """Copy an archive with new payloads for these members, also inside inner archives.
+
+        Args:
+            source: The outer archive.
+            out: Where the new one is written.
+            members: The members to change; see the outer format's own `rewrite`.
+            payload_of: Their new payloads.
+
+        Returns:
+            The positions of members that are refused, and stay as they are.
+        """
+        own = []
+        by_container: dict[int, set[int]] = {}
+        for member in members:
+            if _is_inner(member):
+                positions = by_container.setdefault(_container_position(member), set())
+                positions.add(_inner_position(member))
+            else:
+                own.append(member)
+        if not by_container:
+            return self.outer.rewrite(source, out, own, payload_of)
+        rewriting = _InnerRewriting(self.outer, source, by_container, payload_of)
+        changing = [*own, *rewriting.containers.values()]
+        refused = self.outer.rewrite(source, out, changing, rewriting.payload)
+        return rewriting.refused_by(refused)
+
+    def _inner_members(self, file: BinaryIO, container: Member) -> list[Member]:
+        """The members of an inner archive as members of the outer one."""
+        members = []
+        try:
+            start = self.outer.payload_start(file, container)
+            window = _window(file, start, container.length)
+            for member in _INNER_FORMATS[archive_kind(container.name)].list_members(window):
+                members.append(_as_inner(member, container, start))
+        except DamagedArchiveError:
+            size = min(container.length, LARGEST_MEMBER)
+            whole = replace(container, kind="image", offset=-1, length=size, size=size)
+            return [replace(whole, position=_position(container, _WHOLE))]
+        return members
+
+    def _format_of(self, member: Member) -> RangedFormat:
+        """The format of the archive, outer or inner, that a member is directly in."""
+        if not _is_inner(member):
+            return self.outer
+        container = member.name.partition(SEPARATOR)[0]
+        return _INNER_FORMATS[archive_kind(container)]
+
+
+@dataclass
+class _InnerRewriting:
+    """Inner archives written anew, one at a time, as payloads of the outer one."""
+
+    outer: RangedFormat
+    source: BinaryIO
+    by_container: dict[int, set[int]]  # inner positions to change
+    payload_of: PayloadOf
+    containers: dict[int, Member] = field(init=False)  # by position
+    _refused: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.containers = {}
+        for member in self.outer.list_members(self.source):
+            if member.position in self.by_container:
+                self.containers[member.position] = member
+
+    def payload(self, position: int) -> NewPayload:
+        """The new payload of an outer member: an image, or an inner archive."""
+        container = self.containers.get(position)
+        if container is None:
+            return self.payload_of(position)
+        start = self.outer.payload_start(self.source, container)
+        window = _window(self.source, start, container.length)
+        archive = _INNER_FORMATS[archive_kind(container.name)]
+        changing = []
+        for member in archive.list_members(window):
+            if member.position in self.by_container[position]:
+                changing.append(member)
+
+        def inner_payload(inner_position: int) -> NewPayload:
+            return self.payload_of(_position(container, inner_position))
+
+        with local_temporary() as path:
+            with path.open("wb") as out:
+                refused = archive.rewrite(window, out, changing, inner_payload)
+            for inner_position in refused:
+                self._refused.add(_position(container, inner_position))
+            with path.open("rb") as file:
+                # The map outlives the file's name.
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def refused_by(self, outer_positions: Collection[int]) -> set[int]:
+        """All positions refused, where the outer archive refuses these."""
+        refused = set(self._refused)
+        for position in outer_positions:
+            container = self.containers.get(position)
+            if container is None:
+                refused.add(position)
+                continue
+            for inner_position in self.by_container[position]:
+                refused.add(_position(container, inner_position))
+        return refused
+
+
+def _is_container(member: Member) -> bool:
+    """Whether a member of an outer archive is an archive that is looked into."""
+    is_plain = member.compression == "stored" and member.size == member.length
+    if member.kind != "other" or not is_plain or member.offset < 0:
+        return False
+    if not 0 < member.length <= _LARGEST_INNER:
+        return False
+    if is_fork(member.name) or is_unsafe_name(member.name) or SEPARATOR in member.name:
+        return False
+    return archive_kind(member.name) in _INNER_FORMATS
+
+
+def _as_inner(member: Member, container: Member, start: int) -> Member:
+    """A member of an inner archive as a member of the outer one.
+
+    Args:
+        member: As the inner archive lists it.
+        container: The inner archive.
+        start: Where that begins in the outer one.
+
+    Raises:
+        DamagedArchiveError: There are too many.
+    """
+    if member.position >= MOST_MEMBERS:
+        raise DamagedArchiveError(f"more than {MOST_MEMBERS} members")
+    offset = member.offset
+    if offset >= 0:
+        offset += start
+    name = f"{container.name}{SEPARATOR}{member.name}"
+    position = _position(container, member.position)
+    return replace(member, position=position, name=name, offset=offset)
+
+
+def _position(container: Member, inner_position: int) -> int:
+    return (container.position + 1) * _INNER_POSITIONS + inner_position
+
+
+def _is_inner(member: Member) -> bool:
+    return member.position >= _INNER_POSITIONS
+
+
+def _container_position(member: Member) -> int:
+    return member.position // _INNER_POSITIONS - 1
+
+
+def _inner_position(member: Member) -> int:
+    return member.position % _INNER_POSITIONS
+
+
+def _window(file: BinaryIO, start: int, length: int) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Window(file, start, length)))
+
+
+class _Window(io.RawIOBase):
+    """Some bytes of a file as a file. The other one's position moves along."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._file = file
+        self._start = start
+        self._length = length
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}
+        position = origins[whence] + offset
+        if position < 0:
+            raise OSError("a position before the beginning")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        size = max(0, min(len(view), self._length - self._position))
+        self._file.seek(self._start + self._position)
+        data = self._file.read(size)
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
