@@ -12,8 +12,10 @@ The tree, with exit statuses:
     │   └── ConfigError             2
     ├── StorageError                3   a store that failed for the moment
     │   └── UnusablePlaceError      2
+    ├── MachineError                3
     ├── SourceChangedError          3
     ├── StoppedError                3
+    ├── StalledError                3
     ├── ProofError                  3
     ├── CanaryError                 3
     └── ImageError                      never ends a run
@@ -65,6 +67,14 @@ class ConfigError(UsageError):
     """A configuration file with unknown keys or values out of range. Exit status 2."""
 
 
+class MachineError(DemoireError):
+    """The machine refuses what every image needs, such as one more process or open file.
+
+    No image is to blame, so the run ends instead of quarantining one after the other. Exit status
+    3.
+    """
+
+
 class SourceChangedError(DemoireError):
     """A source is no longer the object that was planned.
 
@@ -76,6 +86,13 @@ class StoppedError(DemoireError):
     """The run was asked to stop, and did so in good order.
 
     Exit status 3; running the same command again goes on where it ended.
+    """
+
+
+class StalledError(DemoireError):
+    """The work stood still and was ended; what is committed stays.
+
+    Exit status 3. The command line runs the same command again by itself, a few times.
     """
 
 

@@ -131,6 +131,13 @@ class Reason(StrEnum):
         "nothing is needed; it is copied as it is",
         "copied",
     )
+    DRAWN_PATTERN = (
+        "drawn_pattern",
+        "its pattern is stronger than moiré ever is, such as the screentone of a comic page: it is "
+        "taken for the artwork",
+        "nothing is needed; it is copied as it is",
+        "copied",
+    )
     MULTI_PAGE = (
         "multi_page",
         "the file holds several pages or frames",

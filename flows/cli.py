@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 from demoire import errors
 from flows.commands import archives, images, measuring, preview, service, simulation, training
 from flows.process import prepare_process
+from flows.restart import begin_again
 
 FAILED = errors.DemoireError.exit_code
 BAD_USAGE = errors.UsageError.exit_code
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return app(args=words, prog_name="demoire", standalone_mode=False) or 0
     except (TyperException, errors.DemoireError) as error:
-        return _end(_sentence(error), error.exit_code, debug=debug)
+        return _end_by(error, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
         sentence = "stopped; the same command again goes on where this one ended"
         return _end(sentence, INTERRUPTED, debug=debug)
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         known = _known_cause(error)
         if known is not None:
-            return _end(_sentence(known), known.exit_code, debug=debug)
+            return _end_by(known, debug=debug)
         name = type(error).__name__
         sentence = f"unexpected {name}: {_short(str(error))}; run again with --debug"
         return _end(sentence, FAILED, debug=debug)
@@ -151,6 +152,16 @@ def _short(message: str) -> str:
     if len(line) <= _LONGEST_SENTENCE:
         return line
     return line[: _LONGEST_SENTENCE - 1] + "…"
+
+
+def _end_by(error: TyperException | errors.DemoireError, *, debug: bool) -> int:
+    """End with an error; where the work stood still the command begins again instead."""
+    if isinstance(error, errors.StalledError):
+        try:
+            begin_again(error)
+        except errors.DemoireError as enough:
+            error = enough
+    return _end(_sentence(error), error.exit_code, debug=debug)
 
 
 def _end(sentence: str, status: int, *, debug: bool) -> int:

@@ -21,6 +21,8 @@ _ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A thread that outlives a run's Ray must not start another one.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 
 

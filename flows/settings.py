@@ -26,7 +26,8 @@ from demoire.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pipelines.job import CleanJob
 
-_NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "merge", "weights", "registry"}
+_NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "stall_minutes", "merge"}
+_NOT_OF_THE_CLEANER |= {"weights", "registry"}
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ class CleanSettings(BaseModel):
         Flag("Only about this many images, drawn evenly.", default=""),
     ] = None
 
+    stall_minutes: Annotated[
+        float,
+        Field(gt=0),
+        Flag("Minutes without a finished image after which the work is begun anew."),
+    ] = 30.0
+
     merge: Annotated[
         bool,
         Flag("Accept a DST that holds other things; none is ever replaced.", default=""),
@@ -156,6 +163,7 @@ class CleanSettings(BaseModel):
             workers=self.workers,
             ray_address=self.ray_address,
             sample=self.sample,
+            stall_minutes=self.stall_minutes,
             merge=self.merge,
         )
 

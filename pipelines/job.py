@@ -26,6 +26,7 @@ class CleanJob:
     workers: int | None = None  # actors; None: one a GPU, or one for about four cores
     ray_address: str | None = None  # of a cluster; None: this machine
     sample: int | None = None  # clean only so many images, chosen evenly
+    stall_minutes: float = 30.0  # without a finished image until the work is begun anew
     merge: bool = False  # a DST that holds other things will do; nothing there is replaced
 
     def to_dict(self) -> dict[str, Any]:

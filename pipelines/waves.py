@@ -69,6 +69,7 @@ def clean_in_waves(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> C
 
     Raises:
         DemoireError: Workers die whatever is tried, or what else a worker raised.
+        StalledError: A wave stands still.
         StoppedError: A signal asked to stop.
     """
     clean = launch.step(clean_next_wave)
@@ -141,7 +142,14 @@ def clean_next_wave(
         weights=keep_weights(launch.destination.place, launch.job.config),
     )
     with ray_session(launch.job.ray_address):
-        result = clean_wave(units, order, launch.job.workers, on_unit_done, launch.stop)
+        result = clean_wave(
+            units,
+            order,
+            launch.job.workers,
+            on_unit_done,
+            launch.stop,
+            patience=60 * launch.job.stall_minutes,
+        )
     return WaveOutcome(open_units, state, result)
 
 

@@ -138,6 +138,9 @@ class Cleaner:
         Returns:
             Each key with its result, in order of completion. The iterator may be closed at any
             time.
+
+        Raises:
+            MachineError: The machine refuses what every image needs.
         """
         return Scheduler(self._engine, self._rules, items).results()
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import Generic
 
 from demoire.cleaning.budget import Budget
-from demoire.cleaning.events import DecoderEnded, Event, FromDecoder
+from demoire.cleaning.events import DecoderEnded, Event, FromDecoder, MachineFailed
 from demoire.cleaning.image_job import Decoded, ImageJob, K, Opened
 from demoire.cleaning.verdict import Rules
-from demoire.errors import ImageError
+from demoire.errors import ImageError, MachineError
 from demoire.imaging.guard import decode_guarded
 from demoire.imaging.images import open_image
 from demoire.reasons import Reason
@@ -77,7 +77,11 @@ class Decoding(Generic[K]):
             if job is None:
                 break
             if isinstance(job.state, Opened):
-                self._decode(job, job.state)
+                try:
+                    self._decode(job, job.state)
+                except MachineError as error:
+                    self._events.put(MachineFailed(error))
+                    break
             self._events.put(FromDecoder(job))
         self._events.put(DecoderEnded())
 
@@ -125,11 +129,17 @@ class Decoding(Generic[K]):
 
 @contextmanager
 def _failing(job: ImageJob[K]) -> Iterator[None]:
-    """Whatever goes wrong in the block is wrong with this image alone."""
+    """Whatever goes wrong in the block is wrong with this image alone, or with the machine.
+
+    Raises:
+        MachineError: The latter.
+    """
     try:
         yield
     except ImageError as error:
         job.fail(error)
+    except MachineError:
+        raise
     except Exception as error:
         _LOG.exception("Image %r could not be decoded.", job.key)
         job.fail(ImageError(Reason.DECODE_FAILED, f"The image cannot be decoded: {error!r}."))

@@ -16,7 +16,7 @@ import torch
 
 from demoire.cleaning.blend import blend
 from demoire.cleaning.decoding import THREADS
-from demoire.cleaning.events import Event, FromEncoder
+from demoire.cleaning.events import Event, FromEncoder, MachineFailed
 from demoire.cleaning.gain import pattern_share
 from demoire.cleaning.image_job import (
     BeingRestored,
@@ -28,7 +28,7 @@ from demoire.cleaning.image_job import (
     grid_of,
 )
 from demoire.cleaning.verdict import Rules, looks_like_pattern
-from demoire.errors import ImageError
+from demoire.errors import ImageError, MachineError
 from demoire.imaging.guard import encode_verified
 from demoire.measure import likeness
 from demoire.reasons import Reason
@@ -88,6 +88,9 @@ class Encoding(Generic[K]):
             job.state = put_together(job.state, self._rules)
         except ImageError as error:
             job.fail(error)
+        except MachineError as error:
+            self._events.put(MachineFailed(error))
+            return
         except Exception as error:
             _LOG.exception("Image %r could not be put together.", job.key)
             message = f"The cleaned image could not be put together: {error}"

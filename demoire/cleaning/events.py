@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias
 
 from demoire.cleaning.image_job import ImageJob, K
+from demoire.errors import MachineError
 
 
 @dataclass(frozen=True)
@@ -25,4 +26,11 @@ class DecoderEnded:
     """A decoding thread has ended: there are no more images."""
 
 
-Event: TypeAlias = FromDecoder[K] | FromEncoder[K] | DecoderEnded
+@dataclass(frozen=True)
+class MachineFailed:
+    """A thread cannot go on, and no image is to blame."""
+
+    error: MachineError
+
+
+Event: TypeAlias = FromDecoder[K] | FromEncoder[K] | DecoderEnded | MachineFailed

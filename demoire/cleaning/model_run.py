@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Generic
 
 from demoire.cleaning.batches import Batch, CellBatch, CellTask, TileBatch, TileTask
+from demoire.cleaning.blend import Change
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.image_job import (
     BeingJudged,
@@ -19,8 +20,9 @@ from demoire.cleaning.image_job import (
     K,
     grid_of,
 )
-from demoire.cleaning.verdict import is_sound
+from demoire.cleaning.verdict import ChangeKind, change_kind
 from demoire.errors import ImageError
+from demoire.imaging.codecs.raster import Pixels
 from demoire.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
@@ -97,11 +99,8 @@ class ModelRun(Generic[K]):
             if job.state is not state:
                 continue  # another of its tiles has just failed
             state.changes[task.index] = change
-            if not is_sound(change, state.decision.picture.pixels[tile.reach.slices]):
-                message = "The restorer gave no usable picture."
-                job.fail(ImageError(Reason.CLEANING_FAILED, message))
-                moving.append(job)
-            elif state.complete:
+            _look_at(change, state.decision.picture.pixels[tile.reach.slices], job)
+            if job.state is not state or state.complete:
                 moving.append(job)
         return moving
 
@@ -110,6 +109,17 @@ class ModelRun(Generic[K]):
         for batch in batches:
             moving += self.run(batch)
         return moving
+
+
+def _look_at(change: Change, before: Pixels, job: ImageJob[K]) -> None:
+    """Give the image up where a change cannot be moiré that was taken out."""
+    match change_kind(change, before):
+        case ChangeKind.BROKEN:
+            message = "The restorer gave no usable picture."
+            job.fail(ImageError(Reason.CLEANING_FAILED, message))
+        case ChangeKind.DRAWN:
+            message = "The pattern is too strong for moiré; the image is copied as it is."
+            job.fail(ImageError(Reason.DRAWN_PATTERN, message))
 
 
 def _given_up(job: ImageJob[K], error: Exception) -> ImageJob[K]:

@@ -22,7 +22,7 @@ from demoire.cleaning.decision import decide
 from demoire.cleaning.decoding import Decoding
 from demoire.cleaning.encoding import Encoding
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.events import DecoderEnded, Event, FromDecoder, FromEncoder
+from demoire.cleaning.events import DecoderEnded, Event, FromDecoder, FromEncoder, MachineFailed
 from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
@@ -59,7 +59,11 @@ class Scheduler(Generic[K]):
         self._in_flight = 0  # images that are decoded and not ready
 
     def results(self) -> Iterator[tuple[K, Cleaned]]:
-        """Run, and give each result as soon as it is there; closing the iterator ends the run."""
+        """Run, and give each result as soon as it is there; closing the iterator ends the run.
+
+        Raises:
+            MachineError: The machine refuses what every image needs.
+        """
         try:
             self._decoding.start()
             while self._decoding.running or self._in_flight:
@@ -96,6 +100,8 @@ class Scheduler(Generic[K]):
                 case FromEncoder(job):
                     self._encoding.note_end()
                     self._move_on(job)
+                case MachineFailed(error):
+                    raise error
 
     def _run_models(self) -> None:
         batch = self._waiting.next_batch(self._engine.batch_pixels)

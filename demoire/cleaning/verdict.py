@@ -6,6 +6,7 @@ tested and changed in one place.
 
 import math
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from demoire.models.detector import image_score
 # px; a picture with a shorter side shows too little to be told from a pattern.
 _SMALLEST_SIDE = 32
 
-# No moiré is as strong as this, so the restorer must have failed. Both are means over a tile in
-# units of full scale: of the change whatever its sign, and of how much darker or brighter the tile
-# becomes. The latter may be a share of how light the tile was, and a little more.
+# No moiré is as strong as this. Both are means over a tile in units of full scale: of the change
+# whatever its sign, and of how much darker or brighter the tile becomes. The latter may be a share
+# of how light the tile was, and a little more.
 _LARGEST_CHANGE = 0.25
 _LARGEST_SHIFT = 0.5
 _HARMLESS_SHIFT = 0.02
@@ -30,9 +31,6 @@ _HARMLESS_SHIFT = 0.02
 # log odds that will do where the picture still scores above the threshold.
 _LEAST_PATTERN_SHARE = 0.1
 _LEAST_FALL = 0.1
-
-# px from one pixel that is looked at to the next: a sixteenth of them says enough about brightness.
-_STEP = 4
 
 
 @dataclass(frozen=True)
@@ -79,20 +77,38 @@ def detection_from(probabilities: NDArray[np.float32], rules: Rules) -> Detectio
     return Detection(moire, kind, cells, tuple(int(cell) for cell in flagged))
 
 
-def is_sound(change: NDArray[np.floating[Any]], before: Pixels) -> bool:
-    """Whether what the restorer adds to a tile may be right: neither NaN nor all black.
+class ChangeKind(Enum):
+    """What a restored tile looks like, beside the tile as it was."""
+
+    SOUND = auto()  # moiré may have been taken out
+    DRAWN = auto()  # a pattern was taken out that is too strong for moiré
+    BROKEN = auto()  # no picture, such as NaN, all black, or noise
+
+
+def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind:
+    """Whether what the restorer adds to a tile may be right.
+
+    The screentone of a comic page is black and white, and the restorer turns it into the grey that
+    it stands for: the tile becomes calmer, by more than any moiré could account for. A restorer
+    that has failed makes it no calmer.
 
     Args:
         change: (h, w, C) in units of full scale.
         before: The same pixels as they were, (h, w, C) uint8 or uint16.
     """
     full_scale = np.iinfo(before.dtype).max
-    lightness = float(before[::_STEP, ::_STEP].mean(dtype=np.float64)) / full_scale
+    lightness = float(before.mean(dtype=np.float64)) / full_scale
     strength = float(np.abs(change).mean(dtype=np.float32))
-    shift = abs(float(change[::_STEP, ::_STEP].mean(dtype=np.float32)))
+    shift = abs(float(change.mean(dtype=np.float32)))
     largest_shift = _LARGEST_SHIFT * lightness + _HARMLESS_SHIFT
     # A NaN in the change makes both means NaN, and each comparison False.
-    return strength < _LARGEST_CHANGE and shift <= largest_shift
+    if not shift <= largest_shift:
+        return ChangeKind.BROKEN
+    if strength < _LARGEST_CHANGE:
+        return ChangeKind.SOUND
+    old = before.astype(np.float32) / full_scale
+    is_calmer = float((old + change).std()) < float(old.std())
+    return ChangeKind.DRAWN if is_calmer else ChangeKind.BROKEN
 
 
 def looks_like_pattern(share: float | None) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import Pipe
 
+from demoire.errors import MachineError
+
 _START = "import sys; sys.path[:] = {path!r}; from {module} import {function}; {function}({end})"
 
 
@@ -23,7 +25,22 @@ class Child:
     """
 
     def __init__(self, module: str, function: str) -> None:
-        """Start a process that calls this function with the descriptor of its end of the pipe."""
+        """Start a process that calls this function with the descriptor of its end of the pipe.
+
+        Raises:
+            MachineError: There is no room for one more process or pipe.
+        """
+        try:
+            self._start(module, function)
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            raise MachineError(
+                f"A process for decoding images cannot be started ({what}): raise the machine's "
+                "limits (ulimit -n, ulimit -u) or use fewer --workers, then run the same command "
+                "again."
+            ) from error
+
+    def _start(self, module: str, function: str) -> None:
         self.pipe, other = Pipe()
         program = _START.format(path=sys.path, module=module, function=function, end=other.fileno())
         with other:

@@ -55,6 +55,7 @@ def decode_guarded(
     Raises:
         ImageError: Those of `images.check` and `images.read`, `native_crash` (the decoder died of
             the file) or `decoder_limit`.
+        MachineError: No process can be started to decode it in.
     """
     images.check(opened, max_megapixels=max_megapixels, max_side=max_side)
     return Picture(opened.facts, _read(opened), opened.data)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _WHAT = ("what", "how much")
 
 
-@takes_settings("sample", "merge", "device", "workers", "config", *CLEANING, "ray_address")
+@takes_settings(
+    "sample", "merge", "device", "workers", "config", *CLEANING, "ray_address", "stall_minutes"
+)
 def clean(
     src: options.Src,
     dst: options.Dst,

@@ -3,7 +3,7 @@
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ray.actor import ActorHandle
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
 from demoire.imaging.quiet import quiet_decoders
-from pipelines.clean.cluster import StorageEnvironment, storage_environment
+from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.gate import unit_in_work
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.destination import Destination
@@ -72,6 +72,7 @@ _FETCHED = pa.schema(
         ("milliseconds", pa.float64()),  # that the unit's bytes took, together
         # What to say of a source that is not what was planned; null if it is.
         ("changed", pa.string()),
+        ("failure", pa.binary()),  # a pickled DemoireError that ends the run; null as a rule
     ]
 )
 
@@ -81,6 +82,7 @@ _DONE = pa.schema(
         ("changed", pa.string()),
         ("images", pa.int64()),
         ("megapixels", pa.float64()),
+        ("failure", pa.binary()),  # as above
     ]
 )
 
@@ -88,31 +90,51 @@ _DONE = pa.schema(
 def fetch(batch: pa.Table, order: WaveOrder) -> Iterator[pa.Table]:
     """Read the units of each chain; one table of one row for each unit.
 
-    Where a source has changed, the rest of its chain is one row that says so.
+    Where a source has changed, the rest of its chain is one row that says so. An error that ends
+    the run is a row, too: what Ray Data makes of an exception has lost its cause.
     """
     order.environment.install()
-    ledger = order.destination.ledger
     for pickled in batch.column("chain").to_pylist():
         chain: tuple[Unit, ...] = pickle.loads(pickled)
-        members = [member for unit in chain for member in unit.members]
-        # One reader for the whole chain: a compressed tar can only be read from its beginning.
-        payloads = read_members(chain[0].source, members)
-        for unit in chain:
-            start = time.perf_counter()
-            if order.careful:
-                ledger.start(unit, f"{order.wave}/fetch")
-            row: dict[str, Any] = {"unit": pickle.dumps(unit)}
-            try:
-                read = [next(payloads)[1] for _ in unit.members]
-            except SourceChangedError as error:
-                yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
-                break
-            row["payloads"] = [None if isinstance(data, ImageError) else data for data in read]
-            row["reasons"] = [
-                data.reason if isinstance(data, ImageError) else None for data in read
-            ]
-            row["milliseconds"] = 1e3 * (time.perf_counter() - start)
+        try:
+            yield from _fetch_chain(chain, order)
+        except Exception as error:
+            row = {"unit": pickle.dumps(chain[0]), "failure": _pickled_failure(error)}
             yield pa.Table.from_pylist([row], _FETCHED)
+
+
+def _pickled_failure(error: Exception) -> bytes:
+    """An error for the user, on its way to the run.
+
+    Raises:
+        Exception: The same, where it says nothing that a user could act on.
+    """
+    own = own_error(error)
+    if own is None:
+        raise error
+    return pickle.dumps(own)
+
+
+def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table]:
+    """The rows of one chain."""
+    ledger = order.destination.ledger
+    members = [member for unit in chain for member in unit.members]
+    # One reader for the whole chain: a compressed tar can only be read from its beginning.
+    payloads = read_members(chain[0].source, members)
+    for unit in chain:
+        start = time.perf_counter()
+        if order.careful:
+            ledger.start(unit, f"{order.wave}/fetch")
+        row: dict[str, Any] = {"unit": pickle.dumps(unit)}
+        try:
+            read = [next(payloads)[1] for _ in unit.members]
+        except SourceChangedError as error:
+            yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
+            break
+        row["payloads"] = [None if isinstance(data, ImageError) else data for data in read]
+        row["reasons"] = [data.reason if isinstance(data, ImageError) else None for data in read]
+        row["milliseconds"] = 1e3 * (time.perf_counter() - start)
+        yield pa.Table.from_pylist([row], _FETCHED)
 
 
 class CleaningActor:
@@ -139,12 +161,17 @@ class CleaningActor:
         """Clean and commit a unit: a batch of one row, as `fetch` gives it."""
         unit: Unit = pickle.loads(batch.column("unit")[0].as_py())
         changed = batch.column("changed")[0].as_py()
-        row: dict[str, Any] = {"source": unit.source.id, "changed": changed}
-        if changed is None:
-            with unit_in_work(self._gate):
-                commit = self._commit(Fetched.from_row(unit, batch))
-            row["images"] = commit.images
-            row["megapixels"] = commit.megapixels
+        failure = batch.column("failure")[0].as_py()
+        row: dict[str, Any] = {"source": unit.source.id, "changed": changed, "failure": failure}
+        if changed is None and failure is None:
+            try:
+                with unit_in_work(self._gate):
+                    commit = self._commit(Fetched.from_row(unit, batch))
+            except Exception as error:
+                row["failure"] = _pickled_failure(error)
+            else:
+                row["images"] = commit.images
+                row["megapixels"] = commit.megapixels
         return pa.Table.from_pylist([row], _DONE)
 
     def _commit(self, fetched: Fetched) -> Commit:
@@ -161,12 +188,25 @@ class CleaningActor:
             device=self._cleaner.device_name,
             fetch_milliseconds=fetched.milliseconds / len(unit.members),
         )
-        outcomes = clean_unit(self._cleaner, fetched, attempt)
+        outcomes = clean_unit(self._cleaner, fetched, attempt, self._count_image)
         return self._ledger.commit(unit, attempt.number, outcomes)
 
+    def _count_image(self) -> None:
+        """Tell the gate, without waiting for it."""
+        self._gate.count_image.remote()
 
-def clean_unit(cleaner: "Cleaner", fetched: Fetched, attempt: UnitAttempt) -> list[Outcome]:
-    """What becomes of each image of a unit, in their order."""
+
+def clean_unit(
+    cleaner: "Cleaner", fetched: Fetched, attempt: UnitAttempt, on_image: Callable[[], None]
+) -> list[Outcome]:
+    """What becomes of each image of a unit, in their order.
+
+    Args:
+        cleaner: Cleans them.
+        fetched: The unit with its bytes.
+        attempt: The attempt at it.
+        on_image: Called when the cleaner is done with an image.
+    """
     members = fetched.unit.members
     outcomes: dict[int, Outcome] = {}
     payloads: dict[int, bytes] = {}
@@ -179,4 +219,5 @@ def clean_unit(cleaner: "Cleaner", fetched: Fetched, attempt: UnitAttempt) -> li
             payloads[number] = payload
     for number, cleaned in cleaner.clean_many(list(payloads.items())):
         outcomes[number] = cleaner_outcome(members[number], payloads[number], cleaned, attempt)
+        on_image()
     return [outcomes[number] for number in range(len(members))]

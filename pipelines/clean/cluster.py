@@ -23,10 +23,12 @@ from typing import Any, cast
 
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import OutOfDiskError, RayError, RayTaskError
 from ray.util.annotations import RayDeprecationWarning
 
-from demoire.errors import DemoireError, UsageError
+from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
+from pipelines.clean.own_ray import own_ray
+from pipelines.storage.os_errors import explained
 
 FETCH_CPUS = 0.25  # a fetch mostly waits for storage
 _LEFT_FOR_TASKS = 0.5  # CPUs a node that no actor claims: two fetches
@@ -43,6 +45,8 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
     Raises:
         UsageError: The cluster cannot be reached.
         DemoireError: Ray does not come up on this machine.
+        StalledError: From the block; Ray's processes are gone then, but this process had better end
+            too, since Ray's library holds on to them.
     """
     if ray.is_initialized():
         yield
@@ -69,10 +73,24 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
             "Ray does not come up on this machine: see whether it is overloaded or short of "
             "memory, then run the same command again."
         ) from error
+    if ray_address is None:
+        own_ray.note_start()
     try:
         yield
-    finally:
-        ray.shutdown()
+    except StalledError:
+        # An orderly end would wait for what stands still.
+        own_ray.end_by_force()
+        raise
+    except BaseException:
+        _end_ray()
+        raise
+    else:
+        _end_ray()
+
+
+def _end_ray() -> None:
+    own_ray.note_end()
+    ray.shutdown()
 
 
 @contextmanager
@@ -200,15 +218,33 @@ def storage_environment() -> StorageEnvironment:
 
 
 def own_error(error: BaseException) -> DemoireError | None:
-    """The error for the user that a worker raised and Ray wrapped, if there is one inside."""
+    """The error for the user that a worker raised and Ray wrapped, if there is one inside.
+
+    What the operating system refused a worker (disk full, too many open files) becomes one, too.
+    """
     seen: BaseException | None = error
     while seen is not None:
         # What Ray raises may be a DemoireError by type as well, but its text is a traceback.
         if isinstance(seen, DemoireError) and not isinstance(seen, RayTaskError):
             seen.args = tuple(_first_line(part) for part in seen.args)
             return seen
+        refused = _refused_by_the_machine(seen)
+        if refused is not None:
+            return refused
         cause = seen.cause if isinstance(seen, RayTaskError) else None
         seen = cause if isinstance(cause, BaseException) else seen.__cause__
+    return None
+
+
+def _refused_by_the_machine(error: BaseException) -> DemoireError | None:
+    """The error for the user where it is the machine that has to be put right."""
+    if isinstance(error, OutOfDiskError):
+        return UnusablePlaceError(
+            "There is no room left for what Ray keeps on disk: free some space in its temporary "
+            "folder or set RAY_TMPDIR to a larger disk, then run the same command again."
+        )
+    if isinstance(error, OSError) and not isinstance(error, RayTaskError):
+        return explained(error)
     return None
 
 

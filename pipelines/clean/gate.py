@@ -1,5 +1,5 @@
 """The gate of a wave: workers pass it with every unit, so that a run which is to stop knows when
-nothing is in work.
+nothing is in work, and tell it of every image, so that a run knows whether its wave stands still.
 
 One small Ray actor, asked once before a unit and told once after it: a millisecond each.
 """
@@ -12,6 +12,8 @@ from typing import Any, cast
 import ray
 from ray.actor import ActorHandle
 
+from demoire.errors import StalledError
+
 _LONGEST_UNIT = 600.0  # seconds; a worker that died in between never tells that it is done
 _LOOK_AGAIN = 0.2  # seconds
 
@@ -20,6 +22,7 @@ class _Gate:
     def __init__(self) -> None:
         self._open = True
         self._inside = 0
+        self._images = 0
 
     def enter(self) -> bool:
         """Whether the worker may begin its unit."""
@@ -31,16 +34,34 @@ class _Gate:
         """A unit is done."""
         self._inside -= 1
 
+    def count_image(self) -> None:
+        """A worker has finished one more image."""
+        self._images += 1
+
+    def images_done(self) -> int:
+        """Images that workers have finished so far."""
+        return self._images
+
     def close(self) -> int:
         """Let nobody in any more; how many are still inside."""
         self._open = False
         return self._inside
 
 
-def open_gate() -> ActorHandle[Any]:
-    """A gate on the Ray that runs."""
+@contextmanager
+def gate_of_wave() -> Iterator[ActorHandle[Any]]:
+    """A gate on the Ray that runs, for as long as the block takes."""
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate)
-    return cast(ActorHandle[Any], remote.remote())
+    gate = cast(ActorHandle[Any], remote.remote())
+    try:
+        yield gate
+    except StalledError:
+        raise  # a Ray that stands still might never answer
+    except BaseException:
+        ray.kill(gate)
+        raise
+    else:
+        ray.kill(gate)
 
 
 @contextmanager

@@ -26,7 +26,9 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
+from ray.exceptions import RayTaskError
 
+from demoire.errors import DemoireError
 from pipelines.clean.actor import CleaningActor, WaveOrder, fetch
 from pipelines.clean.cluster import (
     FETCH_CPUS,
@@ -36,11 +38,14 @@ from pipelines.clean.cluster import (
     plan_pool,
     quiet_data_context,
 )
-from pipelines.clean.gate import open_gate, wait_until_idle
+from pipelines.clean.gate import gate_of_wave, wait_until_idle
+from pipelines.clean.own_ray import own_ray
 from pipelines.clean.stopping import OrderlyStop
+from pipelines.clean.watchdog import WatchedRows, stalled
 from pipelines.records import Unit
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
+PATIENCE = 1800.0  # seconds; the largest image takes a minute or two on two cores
 _IN_FLIGHT = 2  # units an actor: one in work, one waiting beside it
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +65,24 @@ class WaveResult:
     # Sources that are not what was planned: id -> what to say.
     changed: dict[str, str] = field(default_factory=dict)
 
+    def add(self, row: dict[str, Any], on_unit_done: UnitDone | None) -> None:
+        """Count one more unit, or note that its source has changed.
+
+        Raises:
+            DemoireError: The worker met something that ends the run.
+        """
+        if row["failure"] is not None:
+            failure: DemoireError = pickle.loads(row["failure"])
+            raise failure
+        if row["changed"] is not None:
+            self.changed.setdefault(row["source"], row["changed"])
+            return
+        self.units += 1
+        self.images += row["images"]
+        self.megapixels += row["megapixels"]
+        if on_unit_done is not None:
+            on_unit_done(row["images"], row["megapixels"])
+
 
 def clean_wave(
     units: Sequence[Unit],
@@ -67,6 +90,7 @@ def clean_wave(
     workers: int | None = None,
     on_unit_done: UnitDone | None = None,
     stop: OrderlyStop | None = None,
+    patience: float = PATIENCE,
 ) -> WaveResult:
     """Clean and commit these units on the Ray that runs.
 
@@ -78,6 +102,7 @@ def clean_wave(
         workers: Actors; None: as many as the machines have room for.
         on_unit_done: Told of each unit that is committed.
         stop: What turns signals into an orderly end, where the caller listens to any.
+        patience: Seconds without a finished image after which the wave is ended.
 
     Returns:
         What was done. It comes early, with `death` set, if a process died twice of the same unit;
@@ -86,33 +111,33 @@ def clean_wave(
     Raises:
         StorageError, UsageError, WeightsError: From wherever in the wave they arose.
         StoppedError: The run was asked to stop, and the units in work are committed.
+        StalledError: Nothing was finished for too long, or Ray itself died.
     """
     start = time.monotonic()
     result = WaveResult()
     stop = stop or OrderlyStop()
-    gate = open_gate()
     try:
-        pool = plan_pool(order.config.device, workers, order.config.threads)
-        with stop.draining(lambda: wait_until_idle(gate)):
-            for row in _rows_done(chains(units), order, pool, gate):
-                if row["changed"] is not None:
-                    result.changed.setdefault(row["source"], row["changed"])
-                    continue
-                result.units += 1
-                result.images += row["images"]
-                result.megapixels += row["megapixels"]
-                if on_unit_done is not None:
-                    on_unit_done(row["images"], row["megapixels"])
+        with gate_of_wave() as gate:
+            pool = plan_pool(order.config.device, workers, order.config.threads)
+            with stop.draining(lambda: wait_until_idle(gate)):
+                for row in WatchedRows(
+                    lambda: _rows_done(chains(units), order, pool, gate), gate, patience
+                ):
+                    result.add(row, on_unit_done)
     except Exception as error:
+        is_own = isinstance(error, DemoireError) and not isinstance(error, RayTaskError)
+        if is_own:
+            raise
         own = own_error(error)
         if own is not None:
             raise own from error
+        dead_helper = own_ray.dead_helper()
+        if dead_helper is not None:
+            raise stalled(f"Ray's helper process {dead_helper} died") from error
         if not is_death(error):
             raise
         result.death = type(error).__name__
         _LOG.warning("A worker died (%s); what it had in hand is tried again.", result.death)
-    finally:
-        ray.kill(gate)
     result.seconds = time.monotonic() - start
     return result
 

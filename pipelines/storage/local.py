@@ -21,6 +21,7 @@ from uuid import uuid4
 from demoire.errors import StorageError, UnusablePlaceError
 from pipelines.names import shown
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
+from pipelines.storage.os_errors import WAYS_OUT
 from pipelines.storage.place import Entry, EntryKind, Place, source_changed
 
 _TEMPORARY_PREFIX = ".demoire-"
@@ -184,28 +185,13 @@ class LocalPlace(Place):
         return Path(self.uri, path)
 
 
-# What the user can put right, and how. Any other error is the disk's own.
-_WAYS_OUT = {
-    errno.ENOENT: "it does not exist, check the path",
-    errno.EACCES: "permission denied, let this user in or choose another place",
-    errno.EPERM: "permission denied, let this user in or choose another place",
-    errno.ENOSPC: "the disk is full, free some space and run the same command again",
-    errno.EDQUOT: "the disk quota is used up, free some space and run the same command again",
-    errno.EROFS: "the file system is read-only, choose another place",
-    errno.ENOTDIR: "a file stands where a folder is needed, choose another place",
-    errno.EEXIST: "a file stands where a folder is needed, choose another place",
-    errno.EISDIR: "a folder stands where a file is needed, choose another place",
-    errno.ENAMETOOLONG: "the name is too long for this file system, choose another place",
-}
-
-
 @contextmanager
 def _explaining(place: LocalPlace, path: str, verb: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         cannot = f"Cannot {verb} {place.full(path)}"
-        way_out = _WAYS_OUT.get(error.errno or 0)
+        way_out = WAYS_OUT.get(error.errno or 0)
         if way_out is not None:
             raise UnusablePlaceError(f"{cannot}: {way_out}.") from error
         what = error.strerror or type(error).__name__

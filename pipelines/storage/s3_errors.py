@@ -132,7 +132,8 @@ def explained(error: BaseException, name: str, verb: str) -> StorageError:
         return _refused(refusal, cannot)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return UnusablePlaceError(
-            f"{cannot}: no AWS credentials found, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            f"{cannot}: no AWS credentials found, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or read a public bucket anonymously by --storage-option anon=true."
         )
     if isinstance(error, PermissionError):
         return UnusablePlaceError(

@@ -12,6 +12,7 @@ from torch import nn
 from demoire.cleaning import budget, encoding
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.engine import Engine
+from demoire.errors import MachineError
 from tests.demoire.cleaning.pictures import area, png
 
 
@@ -174,3 +175,18 @@ def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
     assert [result.status for _, result in done] == ["cleaned"] * 12
     assert len(beside) >= 12
     assert not any(beside)
+
+
+@pytest.mark.parametrize("stage", ["decoding.decode_guarded", "encoding.encode_verified"])
+def test_what_the_machine_refuses_ends_the_run_and_quarantines_no_image(
+    cleaner: Cleaner, mixed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MachineError("no room for one more process")
+
+    monkeypatch.setattr(f"demoire.cleaning.{stage}", refuse)
+    sound = {name: data for name, data in mixed.items() if name.startswith("red")}
+    with pytest.raises(MachineError, match="one more process"):
+        for _, result in cleaner.clean_many(sound.items()):
+            assert result.status != "quarantined"
+    assert not demoire_threads()

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from demoire.cleaning.verdict import Rules, can_be_judged, detection_from, is_sound
+from demoire.cleaning.verdict import (
+    ChangeKind,
+    Rules,
+    can_be_judged,
+    change_kind,
+    detection_from,
+)
 
 RULES = Rules(
     restore_all=False,
@@ -64,10 +70,25 @@ def test_what_is_added_has_to_be_small_and_finite(
     dtype: type, lightness: float, change: float, sound: bool
 ) -> None:
     before = np.full((64, 64, 3), round(lightness * np.iinfo(dtype).max), dtype)
-    assert is_sound(np.full((64, 64, 3), change, np.float32), before) is sound
+    kind = change_kind(np.full((64, 64, 3), change, np.float32), before)
+    assert (kind is ChangeKind.SOUND) is sound
 
 
 def test_one_pixel_that_is_not_a_number_spoils_its_tile() -> None:
     change = np.zeros((64, 64, 3), np.float16)
     change[33, 21, 1] = np.nan
-    assert not is_sound(change, np.full((64, 64, 3), 128, np.uint8))
+    assert change_kind(change, np.full((64, 64, 3), 128, np.uint8)) is ChangeKind.BROKEN
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_screentone_that_is_turned_into_grey_was_drawn_and_a_picture_made_of_noise_is_broken(
+    dtype: type,
+) -> None:
+    full = np.iinfo(dtype).max
+    tone = np.indices((64, 64)).sum(axis=0)[:, :, None] % 2 * np.ones((1, 1, 3))
+    before = (tone * full).astype(dtype)
+    assert change_kind((0.5 - tone).astype(np.float32), before) is ChangeKind.DRAWN
+    grey = np.full((64, 64, 3), full // 2, dtype)
+    noise = np.where(np.random.default_rng(1).random((64, 64, 3)) < 0.5, -0.4, 0.4)
+    assert change_kind(noise.astype(np.float32), grey) is ChangeKind.BROKEN
+    assert change_kind((tone - 0.5).astype(np.float32), before) is ChangeKind.BROKEN

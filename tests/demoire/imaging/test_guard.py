@@ -4,6 +4,7 @@ None of that reaches this process. A child reads `sitecustomize` when it starts,
 test wants to happen when it reads a file.
 """
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from demoire.errors import ImageError
+from demoire.errors import ImageError, MachineError
 from demoire.imaging import guard, images
 from demoire.imaging.codecs.jpeg_coefficients import coders
 from demoire.imaging.guard import decode_guarded, encode_verified
@@ -192,3 +193,15 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
     child = int(os.read(reader, 20))
     psutil.wait_procs([psutil.Process(child)] if psutil.pid_exists(child) else [], timeout=20)
     assert not psutil.pid_exists(child)
+
+
+def test_a_child_that_cannot_be_started_is_the_machines_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    guard.children.end()
+    monkeypatch.setattr("demoire.imaging.child.Pipe", refuse)
+    with pytest.raises(MachineError, match=r"Too many open files.*ulimit -n"):
+        decode(tiff(1))

@@ -34,3 +34,25 @@ def test_odd_metadata_is_no_error_even_where_warnings_are(
             [sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True
         )
         assert (done.stderr == "") == quiet, done.stderr
+
+
+def test_libtiff_keeps_its_complaints_to_itself(tmp_path: Path) -> None:
+    """It writes them to standard error by itself, past Python."""
+    path = tmp_path / "tiles.tif"
+    pixels = np.zeros((64, 64), np.uint8)
+    data = bytearray(tiff(pixels, tile=(16, 16), compression="lzw"))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        struct.pack_into("<I", data, file.pages[0].tags["TileWidth"].offset + 8, 0)
+    path.write_bytes(data)
+    for first_line, is_quiet in (("pass", False), ("quiet_decoders()", True)):
+        code = f"""
+from PIL import Image
+from demoire.imaging.quiet import quiet_decoders
+{first_line}
+try:
+    Image.open({str(path)!r}).load()
+except Exception:
+    pass
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert (done.stderr == "") == is_quiet, done.stderr

@@ -2,6 +2,7 @@
 that loses a node.
 """
 
+import errno
 import os
 import pickle
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from ray.exceptions import ActorDiedError, RayTaskError, WorkerCrashedError
+from ray.exceptions import ActorDiedError, OutOfDiskError, RayTaskError, WorkerCrashedError
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
@@ -108,6 +109,18 @@ def test_an_error_for_the_user_is_found_in_what_ray_wraps_around_it() -> None:
     outer.__cause__ = wrapped
     assert own_error(outer) is own
     assert own_error(ValueError("none of ours")) is None
+
+
+def test_what_the_machine_refuses_a_worker_is_one_sentence_with_the_file_and_the_way_out() -> None:
+    full = RayTaskError("clean", "traceback", OSError(errno.ENOSPC, "No space left", "/tmp/x"))
+    assert str(own_error(full)) == (
+        "Cannot use /tmp/x: the disk is full, free some space and run the same command again."
+    )
+    handles = RayTaskError("clean", "traceback", OSError(errno.EMFILE, "Too many open files"))
+    assert "raise the limit (ulimit -n)" in str(own_error(handles.as_instanceof_cause()))
+    spilling = own_error(OutOfDiskError("Local disk is full\nThe object cannot be created"))
+    assert "RAY_TMPDIR" in str(spilling)
+    assert own_error(RayTaskError("clean", "traceback", ConnectionError("none of ours"))) is None
 
 
 def test_an_error_for_the_user_is_free_of_what_ray_data_adds_to_it() -> None:

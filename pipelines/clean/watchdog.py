@@ -1,0 +1,134 @@
+"""A wave that stands still is ended, so that one helper process of Ray does not hold the night.
+
+Ray restarts workers that die. It does not notice one that stands still, and it waits for ever, or
+for minutes, where a helper of its own (raylet, GCS) dies or stands still. So the rows of a wave are
+awaited in a thread of their own, and the run's own thread looks every other second whether Ray's
+helpers live, and whether anything was finished lately: a unit came back, or a worker told the
+wave's gate of one more image. Costs two threads and a small request every five seconds.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import ray
+from ray.actor import ActorHandle
+
+from demoire.errors import StalledError
+from pipelines.clean.own_ray import own_ray
+
+_LOOK_AGAIN = 2.0  # seconds
+_BETWEEN_QUESTIONS = 5.0  # seconds, to the gate
+_LONGEST_ANSWER = 30.0  # seconds
+
+_LOG = logging.getLogger(__name__)
+
+Row: TypeAlias = dict[str, Any]
+
+
+def stalled(how: str) -> StalledError:
+    """The error of a wave that stands still.
+
+    Args:
+        how: How one knows, as a clause.
+    """
+    return StalledError(
+        f"The work stood still and was ended ({how}); what is committed stays, run the same "
+        "command again to go on."
+    )
+
+
+@dataclass(frozen=True)
+class _End:
+    """The rows have come to their end, or to an error."""
+
+    error: BaseException | None = None
+
+
+class WatchedRows:
+    """The rows of a wave, awaited in a thread of their own.
+
+    Args:
+        rows: Begins the wave and gives its rows.
+        gate: The wave's gate, which counts finished images.
+        patience: Seconds without anything finished after which the wave has stalled.
+    """
+
+    def __init__(
+        self, rows: Callable[[], Iterator[Row]], gate: ActorHandle[Any], patience: float
+    ) -> None:
+        self._rows = rows
+        self._gate = gate
+        self._patience = patience
+        self._arrived: queue.SimpleQueue[Row | _End] = queue.SimpleQueue()
+        self._last_progress = time.monotonic()
+        self._over = threading.Event()
+
+    def __iter__(self) -> Iterator[Row]:
+        """Each row as it comes.
+
+        Raises:
+            StalledError: The wave stands still.
+            Exception: What the rows raised.
+        """
+        for target in (self._await_rows, self._ask_gate):
+            threading.Thread(target=target, name="demoire-wave", daemon=True).start()
+        try:
+            while True:
+                item = self._next()
+                if isinstance(item, dict):
+                    yield item
+                    continue
+                if item.error is not None:
+                    raise item.error
+                return
+        finally:
+            self._over.set()
+
+    def _next(self) -> Row | _End:
+        while True:
+            try:
+                item = self._arrived.get(timeout=_LOOK_AGAIN)
+            except queue.Empty:
+                self._check()
+                continue
+            self._last_progress = time.monotonic()
+            return item
+
+    def _check(self) -> None:
+        dead = own_ray.dead_helper()
+        if dead is not None:
+            raise stalled(f"Ray's helper process {dead} died")
+        if time.monotonic() - self._last_progress > self._patience:
+            minutes = f"{self._patience / 60:g} minutes"
+            raise stalled(
+                f"no image was finished for {minutes}; where one may take longer, raise "
+                "--stall-minutes"
+            )
+
+    def _await_rows(self) -> None:
+        try:
+            for row in self._rows():
+                self._arrived.put(row)
+        except BaseException as error:
+            self._arrived.put(_End(error))
+        else:
+            self._arrived.put(_End())
+
+    def _ask_gate(self) -> None:
+        """Note the time whenever the gate has counted more images than before."""
+        counted = 0
+        while not self._over.wait(_BETWEEN_QUESTIONS):
+            try:
+                question: ray.ObjectRef[int] = self._gate.images_done.remote()
+                images = ray.get(question, timeout=_LONGEST_ANSWER)
+            except Exception as error:  # no answer is no progress, whatever the cause
+                _LOG.debug("The gate does not answer: %r", error)
+                continue
+            if images > counted:
+                counted = images
+                self._last_progress = time.monotonic()
