@@ -12,6 +12,7 @@ class Reason(StrEnum):
 
     meaning: str  # what happened, as a clause without a full stop
     remedy: str  # what the reader can do about it
+    status: str  # of the image: quarantined, copied or cleaned
     quarantines: bool  # False where the image is simply copied
 
     def __new__(
@@ -23,12 +24,13 @@ class Reason(StrEnum):
             value: What the report says.
             meaning: What happened.
             remedy: What the reader can do about it.
-            status: What becomes of the image, "quarantined" or "copied".
+            status: What becomes of the image: "quarantined", "copied" or "cleaned".
         """
         reason = str.__new__(cls, value)
         reason._value_ = value
         reason.meaning = meaning
         reason.remedy = remedy
+        reason.status = status
         reason.quarantines = status == "quarantined"
         return reason
 
@@ -124,6 +126,12 @@ class Reason(StrEnum):
         "a signed manifest (C2PA) vouches for its pixels, and would call any change tampering",
         "nothing is needed; it is copied as it is",
         "copied",
+    )
+    SIGNATURE_REMOVED = (
+        "signature_removed",
+        "it was signed (C2PA), and was cleaned without its manifest, as `--allow-signed` asks",
+        "nothing is needed; sign it anew where that matters",
+        "cleaned",
     )
     STALE_DATA = (
         "stale_data",

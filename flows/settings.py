@@ -103,6 +103,14 @@ class CleanSettings(BaseModel):
         Field(gt=0),
         Flag("Longer images (px) are quarantined."),
     ] = CleanerConfig.max_side
+    allow_signed: Annotated[
+        bool,
+        Flag("Clean signed pictures (C2PA) too, without their manifest.", default=""),
+    ] = CleanerConfig.allow_signed
+    provenance: Annotated[
+        bool,
+        Flag("Do not note in the XMP of cleaned files what changed them, and when.", default=""),
+    ] = CleanerConfig.provenance
     threads: Annotated[
         int,
         Field(ge=0),

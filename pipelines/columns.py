@@ -20,7 +20,10 @@ MEANINGS: dict[str, str] = {
     "sha256_in": "Digest of the image as it came; null where its bytes were never read whole",
     "sha256_out": "Digest of the image in the mirror; equals `sha256_in` unless it was cleaned",
     "status": "cleaned, copied or quarantined",
-    "reason": "Why it is in quarantine, or was copied although it may hold moiré; else null",
+    "reason": (
+        "Why it is in quarantine, or was copied although it may hold moiré; of a cleaned image "
+        "that its signature was removed; else null"
+    ),
     "moire_before": "Probability, 0 to 1, that the image holds moiré, as it came",
     "moire_after": "The same of the restored pixels, before they are encoded; null unless cleaned",
     "moire_kind": "Most probable kind: none, screen, halftone or texture",

@@ -139,6 +139,7 @@ def clean_next_wave(
         run_id=launch.run_id,
         wave=wave_id,
         careful=careful,
+        day=launch.destination.manifests.day_of(plan),
         weights=keep_weights(launch.destination.place, launch.job.config),
     )
     with ray_session(launch.job.ray_address):

@@ -11,6 +11,8 @@ reason.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.metadata import version
 
 import torch
 from torch import nn
@@ -23,6 +25,7 @@ from demoire.cleaning.scheduler import Scheduler
 from demoire.cleaning.verdict import Rules, detection_from
 from demoire.imaging.guard import decode_guarded
 from demoire.imaging.images import open_image
+from demoire.imaging.provenance import Provenance
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
 from demoire.models.weights import find_weights
@@ -75,13 +78,18 @@ class Cleaner:
     """
 
     def __init__(
-        self, config: CleanerConfig = CleanerConfig(), models: Models | None = None
+        self,
+        config: CleanerConfig = CleanerConfig(),
+        models: Models | None = None,
+        day: date | None = None,
     ) -> None:
         """Load the models.
 
         Args:
             config: How images are cleaned.
             models: Others than those that the configuration names, on its device already.
+            day: The day that cleaned files name; None: today (UTC). Everything else that a Cleaner
+                writes is the same on any day.
 
         Raises:
             UsageError: The device is not there.
@@ -102,7 +110,13 @@ class Cleaner:
             tile_side=config.tile,
             max_megapixels=config.max_megapixels,
             max_side=config.max_side,
+            allow_signed=config.allow_signed,
+            note=self._note(day) if config.provenance else None,
         )
+
+    def _note(self, day: date | None) -> Provenance:
+        program = f"demoire {version('demoire')}"
+        return Provenance(program, self.weights_digest, day or datetime.now(UTC).date())
 
     @property
     def device_name(self) -> str:

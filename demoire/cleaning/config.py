@@ -32,6 +32,8 @@ class CleanerConfig:
         device: auto, cpu, cuda or cuda:N.
         max_megapixels: MP above which an image is not decoded.
         max_side: px of the longer side above which an image is not decoded.
+        allow_signed: Clean pictures that carry a signed manifest (C2PA), and leave it out.
+        provenance: Write into the XMP of a cleaned file what changed it.
         tile: px that a restorer tile has at most on each side, without its halo.
         threads: Of torch on the CPU; 0 for one on each core. A Cleaner leaves its process alone:
             whoever owns the process passes this to `use_threads`.
@@ -44,6 +46,8 @@ class CleanerConfig:
     device: str = "auto"
     max_megapixels: float = MAX_MEGAPIXELS
     max_side: int = MAX_SIDE
+    allow_signed: bool = False
+    provenance: bool = True
     tile: int = 1024
     threads: int = 0
 
@@ -81,6 +85,8 @@ class CleanerConfig:
             "restorer": find_weights(self.restorer).digest,
             "gate": self.gate,
             "threshold": self.threshold,
+            "allow_signed": self.allow_signed,
+            "provenance": self.provenance,
             "tile": self.tile,
             "max_megapixels": float(self.max_megapixels),
             "max_side": self.max_side,

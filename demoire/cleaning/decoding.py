@@ -123,6 +123,8 @@ class Decoding(Generic[K]):
             picture = decode_guarded(
                 state.image, max_megapixels=rules.max_megapixels, max_side=rules.max_side
             )
+            if rules.allow_signed:
+                picture = picture.without_signature()
             job.state = Decoded(picture)
         job.spend("decode", time.perf_counter() - start)
 

@@ -123,6 +123,6 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         psnr=likeness.psnr(old, new),
         ssim=likeness.ssim(old, new),
         colour_shift=likeness.colour_difference(old, new),
-        data=encode_verified(decision.picture, new),
+        data=encode_verified(decision.picture, new, rules.note),
     )
     return Written(decision, restoration)

@@ -28,6 +28,7 @@ from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.images import OpenedImage, Picture
 from demoire.moire import KINDS
+from demoire.reasons import Reason
 
 K = TypeVar("K")
 
@@ -265,8 +266,11 @@ class ImageJob(Generic[K]):
         """The result of an image that is."""
         decision = state.decision
         restoration = state.restoration
+        reason = None
+        if decision.picture.gives_up_signature:
+            reason = Reason.SIGNATURE_REMOVED.value
         return replace(
-            self.as_it_came("cleaned", None, decision.detection),
+            self.as_it_came("cleaned", reason, decision.detection),
             data=restoration.data,
             moire_after=moire_after,
             cells_restored=len(decision.flagged),

@@ -38,7 +38,8 @@ class Cleaned:
         data: The file; unless `status` is "cleaned", the very object that came in.
         status: What became of the image.
         reason: Why it is quarantined, or copied although it may hold moiré (a `Reason`'s value);
-            None for a plain copy and for a cleaned image.
+            `signature_removed` for a cleaned one that was signed; None for other cleaned ones and
+            for a plain copy.
         facts: What its header says; None where not even that could be read.
         moire_before: The image's score, 0..1; None where the detector has not looked.
         moire_after: The score of the restored pixels before they are encoded; None unless cleaned.

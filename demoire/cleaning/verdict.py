@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from demoire.cleaning.result import Detection
 from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.provenance import Provenance
 from demoire.models.detector import image_score
 
 # px; a picture with a shorter side shows too little to be told from a pattern.
@@ -44,6 +45,8 @@ class Rules:
         tile_side: px that a restorer tile has at most on each side, without its halo.
         max_megapixels: MP above which an image is not decoded.
         max_side: px of the longer side above which an image is not decoded.
+        allow_signed: Clean signed images too; their manifest is left out.
+        note: What a cleaned file says of what changed it; None for nothing.
     """
 
     restore_all: bool
@@ -52,6 +55,8 @@ class Rules:
     tile_side: int
     max_megapixels: float
     max_side: int
+    allow_signed: bool = False
+    note: Provenance | None = None
 
 
 def can_be_judged(height: int, width: int) -> bool:

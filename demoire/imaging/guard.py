@@ -24,6 +24,7 @@ from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.images import OpenedImage, Picture
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
+from demoire.imaging.provenance import Provenance
 from demoire.imaging.quiet import quiet_decoders
 from demoire.reasons import Reason
 
@@ -61,7 +62,7 @@ def decode_guarded(
     return Picture(opened.facts, _read(opened), opened.data)
 
 
-def encode_verified(picture: Picture, pixels: Pixels) -> bytes:
+def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> bytes:
     """As `images.encode`, and what was written is read again.
 
     A file may be damaged in a way that still decodes, but that no good file can come out of.
@@ -70,7 +71,7 @@ def encode_verified(picture: Picture, pixels: Pixels) -> bytes:
         ImageError: `encode_failed`.
         ValueError: As `images.encode` does.
     """
-    data = images.encode(picture, pixels)
+    data = images.encode(picture, pixels, note)
     try:
         opened = images.open_image(data)
         images.check(opened, max_megapixels=math.inf, max_side=sys.maxsize)

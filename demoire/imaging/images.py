@@ -31,6 +31,7 @@ from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
+from demoire.imaging.provenance import Provenance
 from demoire.reasons import Reason
 
 # A file that unpacks to so many bytes, and to so many times its own size, is a trap, or a sheet so
@@ -66,6 +67,7 @@ class Picture:
     facts: ImageFacts
     raster: Raster
     source: bytes  # the file as it came
+    gives_up_signature: bool = False  # a signed manifest is left out when it is written
 
     @property
     def pixels(self) -> Pixels:
@@ -84,6 +86,13 @@ class Picture:
         With an obstacle the pixels are the first page in 8 bits, to be judged but not cleaned.
         """
         return self.raster.obstacle
+
+    def without_signature(self) -> "Picture":
+        """The picture with leave to be changed, if nothing but a signature forbids it."""
+        if self.obstacle is not Reason.SIGNED:
+            return self
+        raster = replace(self.raster, obstacle=None)
+        return replace(self, raster=raster, gives_up_signature=True)
 
 
 def open_image(data: bytes) -> OpenedImage:
@@ -207,12 +216,13 @@ def decode(
     return Picture(opened.facts, read(opened), data)
 
 
-def encode(picture: Picture, pixels: Pixels) -> bytes:
+def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> bytes:
     """The picture's own file with other pixels.
 
     Args:
         picture: The picture as it was decoded.
         pixels: New ones, of the same shape and type as `picture.pixels`.
+        note: What is written into its XMP; None for nothing.
 
     Returns:
         A file of the same format, mode, bit depth, alpha, metadata and compression.
@@ -228,7 +238,7 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
         )
     codec = codec_of(picture.facts.format)
     try:
-        return codec.encode(picture.source, picture.raster, np.ascontiguousarray(pixels))
+        data = codec.encode(picture.source, picture.raster, np.ascontiguousarray(pixels))
     except StaleDataError as error:
         raise ImageError(
             Reason.STALE_DATA, f"The image cannot be cleaned: it holds {error}."
@@ -238,6 +248,15 @@ def encode(picture: Picture, pixels: Pixels) -> bytes:
             Reason.ENCODE_FAILED,
             f"The cleaned image could not be written as {codec.FORMAT} again: {error}",
         ) from error
+    return data if note is None else _with_note(codec, data, note)
+
+
+def _with_note(codec: Codec[Any], data: bytes, note: Provenance) -> bytes:
+    """The file with a note; without one where its metadata are too odd to add anything."""
+    try:
+        return codec.with_xmp(data, note.written_into)
+    except Exception:  # whatever a reader of odd metadata stumbles over, the picture is sound
+        return data
 
 
 def _image_error(codec: Codec[Any], data: bytes, error: Exception) -> ImageError:

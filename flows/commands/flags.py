@@ -30,6 +30,8 @@ CLEANING = (
     "registry",
     "max_megapixels",
     "max_side",
+    "allow_signed",
+    "provenance",
 )
 
 _SETTINGS = "settings"
@@ -85,6 +87,12 @@ def _option(name: str) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
+def switch_name(name: str, *, is_on: bool) -> str:
+    """The switch that turns a setting on or off."""
+    word = name.replace("_", "-")
+    return f"--{word}" if is_on else f"--no-{word}"
+
+
 def flag_annotation(name: str, field: FieldInfo) -> Any:
     """The annotation by which typer makes an option of a setting."""
     (flag,) = [item for item in field.metadata if isinstance(item, Flag)]
@@ -96,7 +104,11 @@ def flag_annotation(name: str, field: FieldInfo) -> Any:
         if isinstance(item, annotated_types.Le):
             highest = item.le
     # Without a name of its own typer would give a switch a second one, --no-NAME.
-    names = [f"--{name.replace('_', '-')}"] if field.annotation is bool else []
+    names = []
+    if field.annotation is bool:
+        switch = switch_name(name, is_on=not field.default)
+        # For a switch that only turns something off typer wants an empty name before the slash.
+        names.append(f" /{switch}" if field.default else switch)
     option = typer.Option(
         *names,
         help=flag.help,

@@ -32,6 +32,8 @@ _IMAGE_HELP = "Image files, or folders of them."
     "registry",
     "max_megapixels",
     "max_side",
+    "allow_signed",
+    "provenance",
     "config",
 )
 def fix(
@@ -70,7 +72,8 @@ def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
     if cleaned.status == "cleaned":
         before = plain_figure(cleaned.moire_before)
         after = plain_figure(cleaned.moire_after)
-        return f"{image.path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}"
+        remark = f", {cleaned.reason}" if cleaned.reason else ""
+        return f"{image.path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}{remark}"
     if cleaned.reason:
         return f"{image.path}: {cleaned.status}, {cleaned.reason}"
     return f"{image.path}: {cleaned.status}"

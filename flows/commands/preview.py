@@ -10,7 +10,7 @@ import typer
 from demoire.errors import UsageError
 from flows import console
 from flows.commands import options
-from flows.commands.flags import CLEANING, takes_settings
+from flows.commands.flags import CLEANING, switch_name, takes_settings
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
@@ -59,6 +59,9 @@ def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
         if name not in settings.model_fields_set:
             continue
         value = getattr(settings, name)
+        if isinstance(value, bool):
+            words.append(switch_name(name, is_on=value))
+            continue
         values = value if isinstance(value, tuple) else (value,)
         for one in values:
             words += [f"--{name.replace('_', '-')}", str(one)]

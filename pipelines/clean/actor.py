@@ -5,6 +5,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -40,6 +41,7 @@ class WaveOrder:
     wave: str
     # Note each unit before it is read, too: something dies that the actors know nothing of.
     careful: bool = False
+    day: date | None = None  # that cleaned files name as that of their change
     weights: tuple[KeptWeights, ...] = ()  # those of the configuration that lie under DST
     environment: StorageEnvironment = field(default_factory=storage_environment)
 
@@ -155,7 +157,7 @@ class CleaningActor:
         self._gate = gate
         self._ledger = order.destination.ledger
         with local_weights(order.destination.place, order.config, order.weights) as config:
-            self._cleaner = Cleaner(replace(config, device=device, threads=threads))
+            self._cleaner = Cleaner(replace(config, device=device, threads=threads), day=order.day)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Clean and commit a unit: a batch of one row, as `fetch` gives it."""

@@ -28,7 +28,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
 from pipelines.clean.own_ray import own_ray
-from pipelines.storage.os_errors import explained
+from pipelines.storage.os_errors import system_refusal
 
 FETCH_CPUS = 0.25  # a fetch mostly waits for storage
 _LEFT_FOR_TASKS = 0.5  # CPUs a node that no actor claims: two fetches
@@ -244,7 +244,7 @@ def _refused_by_the_machine(error: BaseException) -> DemoireError | None:
             "folder or set RAY_TMPDIR to a larger disk, then run the same command again."
         )
     if isinstance(error, OSError) and not isinstance(error, RayTaskError):
-        return explained(error)
+        return system_refusal(error)
     return None
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -111,6 +112,11 @@ class Manifests:
         if plan_id not in self._loaded:
             self._loaded[plan_id] = self._read(plan_id)
         return self._loaded[plan_id]
+
+    def day_of(self, plan: Plan) -> date | None:
+        """The day (UTC) on which a plan was written, as the store knows it."""
+        entry = self._place.stat(layout.sources_table(plan.id))
+        return None if entry is None else datetime.fromtimestamp(entry.mtime, UTC).date()
 
     def units(self, plan: Plan) -> Iterator[Unit]:
         """The units of a plan in order, a batch in memory at a time."""

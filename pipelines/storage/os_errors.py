@@ -2,7 +2,7 @@
 
 Places explain what goes wrong with their own files. Anything else that a worker touches (temporary
 folders, pipes, the files of a library) fails with a bare OSError, which Ray wraps in a traceback;
-`explained` turns that into the same kind of sentence.
+`system_refusal` turns that into the same kind of sentence.
 """
 
 import errno
@@ -36,7 +36,7 @@ WAYS_OUT = {
 _OF_THE_PROCESS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def explained(error: OSError) -> StorageError | None:
+def system_refusal(error: OSError) -> StorageError | None:
     """The error for the user; None where the number says nothing that a user can act on."""
     way_out = WAYS_OUT.get(error.errno or 0)
     if way_out is None:

@@ -16,11 +16,10 @@ END = "<!-- end of the table of reasons -->\n"
 
 
 def reasons_table() -> str:
-    """The table in Markdown: quarantine first, then what is copied."""
+    """The table in Markdown: quarantine first, then what is copied or cleaned."""
     lines = ["| reason | the image is | what it means | what to do |", "| --- | --- | --- | --- |"]
     for reason in sorted(Reason, key=lambda one: not one.quarantines):
-        outcome = "quarantined" if reason.quarantines else "copied"
-        lines.append(f"| `{reason.value}` | {outcome} | {reason.meaning} | {reason.remedy} |")
+        lines.append(f"| `{reason.value}` | {reason.status} | {reason.meaning} | {reason.remedy} |")
     return "\n".join(lines) + "\n"
 
 

@@ -104,8 +104,7 @@ def _columns() -> str:
 def _reasons() -> str:
     rows = []
     for reason in Reason:
-        outcome = "quarantined" if reason.quarantines else "copied"
-        rows.append((f"`{reason.value}`", outcome, reason.meaning, reason.remedy))
+        rows.append((f"`{reason.value}`", reason.status, reason.meaning, reason.remedy))
     table = _table(("reason", "the image is", "what happened", "what to do"), rows)
     return f"## Reasons\n\nThe values of the report's column `reason`.\n\n{table}"
 

@@ -28,6 +28,8 @@ DECIDES: dict[str, Any] = {
     "max_megapixels": 200.0,
     "max_side": 20_000,
     "tile": 512,
+    "allow_signed": True,
+    "provenance": False,
 }
 DOES_NOT: dict[str, Any] = {"device": "cuda:1", "threads": 3}
 ALL_FIELDS = {field.name for field in fields(CleanerConfig)}

@@ -4,10 +4,14 @@ A codec is a module. Reading a file takes two steps: `read_header` looks at its 
 `decode` takes the header it returned, so that no header is parsed twice on the way to the pixels.
 """
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import Format, ImageFacts
+
+EditXmp = Callable[[bytes | None], bytes | None]
+"""The new XMP packet, given the old one or None; None where it is to stay as it is."""
 
 
 class Header(Protocol):
@@ -63,6 +67,14 @@ class Codec(Protocol[HeaderT]):
             pixels: New pixels of the same shape and type, contiguous.
 
         Returns:
-            A file of the same mode, bit depth, compression, alpha and metadata.
+            A file of the same mode, bit depth, compression, alpha and metadata, but without a
+            signed manifest.
+        """
+        ...
+
+    def with_xmp(self, data: bytes, edit: EditXmp) -> bytes:
+        """A whole file that `encode` has written, with another XMP packet and no other change.
+
+        It stays as it is where the format has no place for one, or none that fits.
         """
         ...

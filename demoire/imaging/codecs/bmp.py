@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import BmpImagePlugin
 
+from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.pillow import (
     PillowHeader,
     bits_of_mode,
@@ -114,6 +115,11 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     # Of a 32-bit pixel the fourth byte stays.
     stored[:, :, : ordered.shape[2]] = ordered[:, :, ::-1]
     return bytes(out)
+
+
+def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+    """The file as it is: the format has no place for XMP."""
+    return data
 
 
 def _read_layout(data: bytes) -> _Layout:

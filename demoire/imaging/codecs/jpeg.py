@@ -46,6 +46,7 @@ from demoire.imaging.codecs.jpeg_parts import (
     take_apart,
     whole_segment,
 )
+from demoire.imaging.codecs.jpeg_xmp import with_xmp
 from demoire.imaging.codecs.pillow import (
     PillowHeader,
     bits_of_mode,
@@ -65,6 +66,9 @@ from demoire.imaging.derived.segments import renewed
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
+
+__all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
+__all__ += ["quantisation_tables", "read_header", "recognises", "with_xmp"]
 
 FORMAT: Format = "JPEG"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -173,7 +177,7 @@ def _with_coded(data: bytes, old: JpegParts, whole: bytes, pixels: Pixels) -> by
     new = take_apart(whole)
     thumbnailer = Thumbnailer(pixels)
     kept = []
-    for marker, segment in old.segments:
+    for marker, segment in old.unsigned_segments:
         if marker in APP_OR_COM:
             kept.append(whole_segment(marker, renewed(marker, segment[4:], thumbnailer)))
     coded = b"".join(segment for marker, segment in new.segments if marker not in APP_OR_COM)

@@ -22,6 +22,7 @@ _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
 APP0 = 0xE0
 _APP11 = 0xEB
+_BOX_NUMBER_END = 8  # in a segment of JUMBF boxes: marker, length, "JP", number
 APP14 = 0xEE
 APP_OR_COM = frozenset((*range(0xE0, 0xF0), 0xFE))
 # Starts of frame: C0 to CF, but for Huffman tables (C4), a reserved one (C8) and conditioning of
@@ -86,10 +87,30 @@ class JpegParts:
     @property
     def is_signed(self) -> bool:
         """Whether it carries a C2PA manifest: JUMBF boxes in APP11 (C2PA 2.1, A.3.1)."""
-        return any(
-            marker == _APP11 and segment[4:6] == b"JP" and b"c2pa" in segment[:64]
-            for marker, segment in self.segments
-        )
+        return bool(self._manifests)
+
+    @property
+    def unsigned_segments(self) -> list[tuple[int, bytes]]:
+        """The segments without those of a C2PA manifest."""
+        manifests = self._manifests
+        kept = []
+        for marker, segment in self.segments:
+            if marker != _APP11 or segment[4:_BOX_NUMBER_END] not in manifests:
+                kept.append((marker, segment))
+        return kept
+
+    @property
+    def _manifests(self) -> set[bytes]:
+        """How the segments of a manifest begin: "JP" and the number of their box.
+
+        A box that is longer than a segment goes on in others of the same number, and only the first
+        of them says what it is.
+        """
+        beginnings = set()
+        for marker, segment in self.segments:
+            if marker == _APP11 and segment[4:6] == b"JP" and b"c2pa" in segment[:64]:
+                beginnings.add(segment[4:_BOX_NUMBER_END])
+        return beginnings
 
     @property
     def index(self) -> PictureIndex | None:

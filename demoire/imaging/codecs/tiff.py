@@ -55,10 +55,15 @@ from demoire.imaging.codecs.tiff_layout import (
     read_layout,
 )
 from demoire.imaging.codecs.tiff_levels import has_layers, is_camera_raw, levels, reduced_to
+from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
 from demoire.imaging.codecs.tiff_segments import with_segments
+from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
+
+__all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
+__all__ += ["read_header", "recognises", "with_xmp"]
 
 FORMAT: Format = "TIFF"
 SUFFIXES = frozenset({".tif", ".tiff"})
@@ -146,7 +151,7 @@ def is_risky(data: bytes) -> bool:
 def decode(data: bytes, header: PillowHeader) -> Raster:
     """Grey or RGB pixels with their alpha, as they lie; other modes only to look at.
 
-    So are files with Photoshop's layers.
+    So are files with Photoshop's layers, and signed ones.
     """
     layout = read_layout(data)
     if layout is None:
@@ -154,6 +159,8 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
     raster = _decode_page(data, layout)
     if has_layers(data):
         return replace(raster, obstacle=Reason.STALE_DATA)
+    if is_signed(data):
+        return replace(raster, obstacle=Reason.SIGNED)
     return raster
 
 
@@ -195,7 +202,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     if layout is None:
         raise ValueError("a file of this mode is not written")
     cleaned = with_segments(data, layout, _packed_changes(data, layout, raster, pixels))
-    return _with_new_levels(cleaned, pixels)
+    return without_manifest(_with_new_levels(cleaned, pixels))
 
 
 def _with_new_levels(data: bytes, pixels: Pixels) -> bytes:

@@ -70,6 +70,38 @@ def _shapes(data: bytes) -> _Shapes:
     )
 
 
+@dataclass(frozen=True)
+class Directory:
+    """A directory as it lies in a file."""
+
+    shapes: _Shapes
+    at: int
+    entries: tuple[bytes, ...]
+    next_at: int  # where the next directory lies; 0 behind the last one
+
+    def tag_of(self, entry: bytes) -> int:
+        """The tag that an entry is about."""
+        return int(self.shapes.entry.unpack(entry)[0])
+
+
+def read_directory(data: bytes) -> Directory:
+    """The first directory.
+
+    Raises:
+        struct.error: It is not there in full.
+    """
+    shapes = _shapes(data)
+    (start,) = shapes.offset.unpack_from(data, shapes.first_at)
+    (count,) = shapes.count.unpack_from(data, start)
+    first_entry = start + shapes.count.size
+    end = first_entry + count * shapes.entry.size
+    (next_at,) = shapes.offset.unpack_from(data, end)
+    entries = []
+    for at in range(first_entry, end, shapes.entry.size):
+        entries.append(data[at : at + shapes.entry.size])
+    return Directory(shapes, start, tuple(entries), next_at)
+
+
 def count_pages(data: bytes) -> int:
     """Directories in the chain that are pages in their own right, a thousand at most.
 

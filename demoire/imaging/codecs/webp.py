@@ -11,10 +11,11 @@ References:
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import WebPImagePlugin
 
+from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.pillow import open_view, profile_name
 from demoire.imaging.codecs.raster import (
     Pixels,
@@ -23,6 +24,8 @@ from demoire.imaging.codecs.raster import (
     only_to_look_at,
     to_image,
 )
+from demoire.imaging.derived.exif import with_new_thumbnail
+from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format, ImageFacts
 from demoire.reasons import Reason
 
@@ -36,8 +39,12 @@ _CHUNK_HEADER = 8  # type and size of the payload
 _ANIMATED = 0x02
 _ALPHA = 0x10
 _PROFILED = 0x20
+_HAS_XMP = 0x04
 # Width and height less one, in 3 bytes each, in VP8X; in 14 bits each in VP8 and VP8L.
 _SIDE_BITS = 0x3FFF
+_XMP = b"XMP "
+_MANIFEST = b"C2PA"  # see C2PA 2.1, A.3.4
+_EXIF = b"Exif\0\0"
 _METADATA = {"icc_profile": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}  # Pillow's names
 
 
@@ -101,16 +108,23 @@ def is_risky(data: bytes) -> bool:
 
 
 def decode(data: bytes, header: WebpHeader) -> Raster:
-    """RGB pixels with their alpha."""
+    """RGB pixels with their alpha; signed files only to look at."""
     view = open_view(WebPImagePlugin.WebPImageFile, data)
     view.load()
     if view.mode not in ("RGB", "RGBA"):
         return only_to_look_at(view, Reason.MODE_NOT_CLEANED)
-    return grey_or_rgb(view)
+    raster = grey_or_rgb(view)
+    if any(chunk.type == _MANIFEST for chunk in _chunks(data)):
+        return replace(raster, obstacle=Reason.SIGNED)
+    return raster
 
 
 def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
-    """A new file, lossless if the old one was, with its profile, Exif and XMP."""
+    """A new file, lossless if the old one was, with its profile, Exif and XMP.
+
+    Raises:
+        StaleDataError: Its Exif holds a thumbnail that cannot be made anew.
+    """
     payloads: dict[bytes, bytes] = {}
     for chunk in _chunks(data):
         payloads.setdefault(chunk.type, chunk.payload)
@@ -118,10 +132,52 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     for name, chunk_type in _METADATA.items():
         if chunk_type in payloads:
             options[name] = payloads[chunk_type]
+    if b"EXIF" in payloads:
+        options["exif"] = _with_new_thumbnails(payloads[b"EXIF"], Thumbnailer(pixels))
     out = io.BytesIO()
     image = to_image(pixels, raster.alpha)
     image.save(out, "WEBP", quality=_QUALITY, method=4, **options)
     return out.getvalue()
+
+
+def _with_new_thumbnails(exif: bytes, thumbnailer: Thumbnailer) -> bytes:
+    """Exif data, which some writers begin as in a JPEG file."""
+    head = _EXIF if exif.startswith(_EXIF) else b""
+    return head + with_new_thumbnail(exif.removeprefix(_EXIF), thumbnailer)
+
+
+def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+    """The file with another XMP packet, its last chunk if it is a new one."""
+    chunks = list(_chunks(data))
+    old = next((chunk.payload for chunk in chunks if chunk.type == _XMP), None)
+    packet = edit(old)
+    if packet is None:
+        return data
+    if chunks[0].type != b"VP8X":
+        chunks.insert(0, _Chunk(b"VP8X", _extended_header(read_header(data).facts)))
+    flags = chunks[0].payload[0] | _HAS_XMP
+    chunks[0] = _Chunk(b"VP8X", bytes((flags,)) + chunks[0].payload[1:])
+    written = []
+    for chunk in chunks:
+        payload = packet if chunk.type == _XMP else chunk.payload
+        written.append(_whole_chunk(chunk.type, payload))
+    if old is None:
+        written.append(_whole_chunk(_XMP, packet))
+    body = b"WEBP" + b"".join(written)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _extended_header(facts: ImageFacts) -> bytes:
+    """The payload of a VP8X chunk: flags, three reserved bytes, width and height."""
+    flags = _ALPHA if facts.mode == "RGBA" else 0
+    width = (facts.width - 1).to_bytes(3, "little")
+    height = (facts.height - 1).to_bytes(3, "little")
+    return bytes((flags, 0, 0, 0)) + width + height
+
+
+def _whole_chunk(kind: bytes, payload: bytes) -> bytes:
+    """A chunk with its length, padded to an even size."""
+    return kind + struct.pack("<I", len(payload)) + payload + bytes(len(payload) % 2)
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:

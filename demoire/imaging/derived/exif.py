@@ -1,4 +1,4 @@
-"""The thumbnail in Exif data: IFD1 of the small TIFF file that Exif is.
+"""The thumbnail in Exif data: IFD1 of the small TIFF file that Exif is; and previews beside it.
 
 The rest of Exif stays as the bytes it was. A JPEG thumbnail that is shorter than the old one takes
 its place; a longer one goes to the end, where the old one lay or behind all else, and IFD1 is told.
@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 
 from demoire.imaging.derived import StaleDataError
+from demoire.imaging.derived.previews import with_new_previews
 from demoire.imaging.derived.thumbnail import Thumbnailer
 
 _WIDTH = 0x0100
@@ -83,7 +84,7 @@ class _Tiff:
 
 
 def with_new_thumbnail(tiff: bytes, thumbnailer: Thumbnailer, *, most: int | None = None) -> bytes:
-    """Exif data whose thumbnail, if it has one, was made anew.
+    """Exif data whose thumbnail and previews, if it has any, were made anew.
 
     Args:
         tiff: Exif data from its TIFF header on.
@@ -91,26 +92,52 @@ def with_new_thumbnail(tiff: bytes, thumbnailer: Thumbnailer, *, most: int | Non
         most: Bytes that the data may have in the end, as a JPEG segment has a limit.
 
     Returns:
-        The data; as it was where it holds no thumbnail.
+        The data; as it was where it holds neither.
 
     Raises:
-        StaleDataError: There is a thumbnail that cannot be made anew.
+        StaleDataError: There is one that cannot be made anew.
     """
-    try:
-        order = {b"II": "<", b"MM": ">"}[tiff[:2]]
-        parsed = _Tiff(tiff, order)
-        _, second = parsed.directory(parsed.long(4))
-        if second == 0:
-            return tiff
-        entries, _ = parsed.directory(second)
-    except (KeyError, struct.error):
-        # No Exif that any reader would understand, so there is no thumbnail that one would show.
-        return tiff
+    renewed = _with_new_thumbnail(tiff, thumbnailer, most)
+    return with_new_previews(renewed, thumbnailer, _where_thumbnail_is(renewed))
+
+
+def _with_new_thumbnail(tiff: bytes, thumbnailer: Thumbnailer, most: int | None) -> bytes:
+    entries = _second_directory(tiff)
+    parsed = _Tiff(tiff, _order_of(tiff))
     if _JPEG_OFFSET in entries and _JPEG_BYTES in entries:
         return _with_new_jpeg(parsed, entries, thumbnailer, most)
     if _STRIP_OFFSETS in entries:
         return _with_new_strip(parsed, entries, thumbnailer)
     return tiff
+
+
+def _where_thumbnail_is(tiff: bytes) -> range:
+    """The bytes of a thumbnail that is a JPEG file; none where there is no such thumbnail."""
+    entries = _second_directory(tiff)
+    if _JPEG_OFFSET not in entries or _JPEG_BYTES not in entries:
+        return range(0)
+    start = entries[_JPEG_OFFSET].value
+    return range(start, start + entries[_JPEG_BYTES].value)
+
+
+def _second_directory(tiff: bytes) -> dict[int, _Entry]:
+    """The entries about the thumbnail, by tag; none where there is none."""
+    if tiff[:2] not in (b"II", b"MM"):
+        return {}
+    try:
+        parsed = _Tiff(tiff, _order_of(tiff))
+        _, second = parsed.directory(parsed.long(4))
+        if second == 0:
+            return {}
+        return parsed.directory(second)[0]
+    except struct.error:
+        # No Exif that any reader would understand, so there is no thumbnail that one would show.
+        return {}
+
+
+def _order_of(tiff: bytes) -> str:
+    """The byte order; that of most computers where it is not told."""
+    return ">" if tiff[:2] == b"MM" else "<"
 
 
 def _with_new_jpeg(

@@ -73,6 +73,15 @@ class Thumbnailer:
         return written
 
 
+def is_readable_jpeg(data: bytes) -> bool:
+    """Whether the bytes are a JPEG file with a header that makes sense."""
+    try:
+        _read_jpeg(data)
+    except StaleDataError:
+        return False
+    return True
+
+
 def _fitted(full: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
     """The largest size of the full picture's shape that fits into the room."""
     scale = min(room[0] / full[0], room[1] / full[1])

@@ -65,7 +65,7 @@ def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
     number = ledger.start(unit)
     fingerprint = job.plan.fingerprint
     attempt = UnitAttempt(unit, number, fingerprint, "run", cleaner.weights_digest, "cpu")
-    outcomes = clean_unit(cleaner, Fetched(unit, payloads, reasons, 0.0), attempt)
+    outcomes = clean_unit(cleaner, Fetched(unit, payloads, reasons, 0.0), attempt, lambda: None)
     ledger.commit(unit, number, outcomes)
 
 

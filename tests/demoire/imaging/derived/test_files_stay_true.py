@@ -263,3 +263,117 @@ def test_photoshops_layers_hold_the_old_pixels_so_the_file_is_copied(tmp_path: P
     layers = [(37724, "B", 8, tuple(b"Adobe Ph"), True)]
     tifffile.imwrite(path, STRIPED, photometric="rgb", extratags=layers)
     assert obstacle(path.read_bytes()) == Reason.STALE_DATA
+
+
+# Signed files
+
+
+def unsigned(file: bytes) -> bytes:
+    """The file cleaned without its signature."""
+    opened = decode_guarded(open_image(file)).without_signature()
+    assert opened.obstacle is None and opened.gives_up_signature
+    return encode_verified(opened, picture(*opened.pixels.shape[:2]))
+
+
+def manifest_segments() -> list[tuple[int, bytes]]:
+    """A manifest in two APP11 segments, of which the second does not say what it belongs to."""
+    begin = struct.pack(">I", 120) + b"jumb" + bytes(8) + b"jumdc2pa"
+    return [
+        (0xEB, b"JP\0\x07" + struct.pack(">I", 1) + begin),
+        (0xEB, b"JP\0\x07" + struct.pack(">I", 2) + begin[:8] + b"the rest of a manifest"),
+    ]
+
+
+def webp_chunk(kind: bytes, payload: bytes) -> bytes:
+    return kind + struct.pack("<I", len(payload)) + payload + bytes(len(payload) % 2)
+
+
+def signed_webp() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(STRIPED).save(out, "WEBP", exif=b"Exif\0\0" + exif(small(STRIPED, 160, 120)))
+    body = out.getvalue()[8:] + webp_chunk(b"C2PA", b"a manifest of a picture")
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def signed_tiff(**options: object) -> bytes:
+    out = io.BytesIO()
+    manifest = (52545, 7, 23, b"a manifest of a picture", True)
+    tifffile.imwrite(
+        out, STRIPED, photometric="rgb", metadata=None, extratags=[manifest], **options
+    )
+    return out.getvalue()
+
+
+SIGNED = {
+    "jpeg": with_segments(jpeg(STRIPED), *manifest_segments()),
+    "png": png((b"caBX", b"a manifest of a picture")),
+    "webp": signed_webp(),
+    "tiff": signed_tiff(),
+    "big-endian tiff": signed_tiff(byteorder=">", compression="lzw"),
+    "bigtiff": signed_tiff(bigtiff=True),
+}
+
+
+@pytest.mark.parametrize("file", SIGNED.values(), ids=SIGNED)
+def test_a_signed_file_is_cleaned_without_its_manifest_where_that_is_allowed(file: bytes) -> None:
+    assert obstacle(file) == Reason.SIGNED
+    clean = unsigned(file)
+    assert b"a manifest" not in clean and b"c2pa" not in clean
+    assert obstacle(clean) is None
+    assert stripes_in(decode_guarded(open_image(clean)).pixels) < 0.02
+
+
+def test_other_boxes_stay_beside_a_manifest_that_goes() -> None:
+    other = b"JP\0\x09" + struct.pack(">I", 1) + b"\0\0\0\x20jumb360 degrees"
+    file = with_segments(jpeg(STRIPED), (0xEB, other), *manifest_segments())
+    assert other in unsigned(file)
+
+
+# Previews that cameras keep in Exif
+
+
+def camera_exif(preview: bytes) -> bytes:
+    """Exif data with a MakerNote behind all else, in which a preview lies."""
+    note = b"Camera\0\1" + struct.pack(">HHII", 0x2001, 4, 1, len(preview)) + preview + b"more tags"
+    return exif(small(STRIPED, 160, 120), behind=note)
+
+
+def test_a_preview_in_a_maker_note_is_made_anew_where_it_is() -> None:
+    preview = small(STRIPED, 320, 240)
+    old = camera_exif(preview)
+    clean = cleaned(with_segments(jpeg(STRIPED), (0xE1, b"Exif\0\0" + old)))
+    at = clean.index(b"Camera\0\1")
+    assert struct.unpack_from(">I", clean, at + 8 + 8) == (len(preview),)
+    kept = clean[at + 8 + 12 :]
+    assert kept[len(preview) :].startswith(b"more tags")
+    with Image.open(io.BytesIO(kept[: len(preview)])) as new:
+        assert new.size == (320, 240)
+        assert stripes_in(np.asarray(new)) < 0.02
+
+
+def test_a_preview_without_room_for_a_new_one_is_an_obstacle() -> None:
+    flat = jpeg(np.full((240, 320, 3), 90, np.uint8), quality=20)
+    file = with_segments(jpeg(STRIPED), (0xE1, b"Exif\0\0" + camera_exif(flat[:-2] + b"\xff\xd9")))
+    noise = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
+    with pytest.raises(ImageError) as caught:
+        encode_verified(decode_guarded(open_image(file)), noise)
+    assert caught.value.reason == Reason.STALE_DATA
+
+
+def test_bytes_that_only_begin_like_a_preview_stay() -> None:
+    note = b"\xff\xd8\xff\xe0 and then something else"
+    file = with_segments(
+        jpeg(STRIPED), (0xE1, b"Exif\0\0" + exif(small(STRIPED, 160, 120), behind=note))
+    )
+    assert note in cleaned(file)
+
+
+def test_the_thumbnail_in_a_webp_is_made_anew() -> None:
+    out = io.BytesIO()
+    Image.fromarray(STRIPED).save(out, "WEBP", exif=b"Exif\0\0" + exif(small(STRIPED, 160, 120)))
+    clean = cleaned(out.getvalue())
+    with Image.open(io.BytesIO(clean)) as image:
+        data = image.info["exif"]
+    with Image.open(io.BytesIO(data[data.rindex(b"\xff\xd8\xff") :])) as thumbnail:
+        assert thumbnail.size == (160, 120)
+        assert stripes_in(np.asarray(thumbnail)) < 0.02

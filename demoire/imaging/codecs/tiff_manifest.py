@@ -1,0 +1,43 @@
+"""The signed manifest in a TIFF file: a tag of the first directory.
+
+References:
+    C2PA, "Technical Specification 2.1", A.3.3 "Embedding manifests into TIFFs".
+"""
+
+from demoire.imaging.codecs.tiff_directory import read_directory
+
+_MANIFEST = 52545
+
+
+def is_signed(data: bytes) -> bool:
+    """Whether the file carries a C2PA manifest."""
+    directory = read_directory(data)
+    return any(directory.tag_of(entry) == _MANIFEST for entry in directory.entries)
+
+
+def without_manifest(data: bytes) -> bytes:
+    """The file without its manifest, if it has one; nothing else moves.
+
+    The tag's entry is taken out of the directory, which becomes shorter where it is, and the bytes
+    of the manifest become zeros.
+    """
+    directory = read_directory(data)
+    shapes = directory.shapes
+    kept: list[bytes] = []
+    out = bytearray(data)
+    for entry in directory.entries:
+        if directory.tag_of(entry) != _MANIFEST:
+            kept.append(entry)
+            continue
+        _, _, length, offset = shapes.entry.unpack(entry)
+        if shapes.inline < length <= len(data) - offset:
+            out[offset : offset + length] = bytes(length)
+    missing = len(directory.entries) - len(kept)
+    if not missing:
+        return data
+    shorter = b"".join(kept) + shapes.offset.pack(directory.next_at)
+    shorter += bytes(missing * shapes.entry.size)
+    shapes.count.pack_into(out, directory.at, len(kept))
+    first_entry = directory.at + shapes.count.size
+    out[first_entry : first_entry + len(shorter)] = shorter
+    return bytes(out)

@@ -1,0 +1,55 @@
+"""The XMP packet in a TIFF file: tag 700 of the first directory.
+
+A packet that keeps its length is written in place, a longer one to the end of the file. For a tag
+that is not there yet the directory has to grow: a copy of it with one more entry goes to the end of
+the file, and the header points there. Everything else stays where it is.
+
+References:
+    Adobe, "XMP Specification, Part 3", 1.1.7 "TIFF"; "TIFF Revision 6.0", section 2.
+"""
+
+import io
+
+import tifffile
+
+from demoire.imaging.codecs.base import EditXmp
+from demoire.imaging.codecs.tiff_directory import read_directory
+
+_XMP = 700
+_BYTE = 1
+_MOST_BYTES = (1 << 32) - 1  # that offsets of a TIFF file reach; a BigTIFF file has no such limit
+
+
+def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+    """The file with another XMP packet."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages.first.tags.get(_XMP)
+        is_limited = not file.is_bigtiff
+        old = None if tag is None else data[tag.valueoffset : tag.valueoffset + tag.count]
+    packet = edit(old)
+    if packet is None or (is_limited and len(data) + 2 * len(packet) > _MOST_BYTES):
+        return data
+    if old is None:
+        return _with_new_tag(data, packet)
+    out = io.BytesIO(data)
+    with tifffile.TiffFile(out, mode="r+") as file:
+        file.pages.first.tags[_XMP].overwrite(packet)
+    return out.getvalue()
+
+
+def _with_new_tag(data: bytes, packet: bytes) -> bytes:
+    directory = read_directory(data)
+    shapes = directory.shapes
+    packet_at = len(data) + len(data) % 2
+    directory_at = packet_at + len(packet) + len(packet) % 2
+    entries = [*directory.entries, shapes.entry.pack(_XMP, _BYTE, len(packet), packet_at)]
+    entries.sort(key=directory.tag_of)
+    out = bytearray(data)
+    out += bytes(packet_at - len(out))
+    out += packet
+    out += bytes(directory_at - len(out))
+    out += shapes.count.pack(len(entries))
+    out += b"".join(entries)
+    out += shapes.offset.pack(directory.next_at)
+    shapes.offset.pack_into(out, shapes.first_at, directory_at)
+    return bytes(out)
