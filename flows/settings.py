@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipelines.job import CleanJob
 
 _NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "stall_minutes", "merge"}
-_NOT_OF_THE_CLEANER |= {"weights", "registry"}
+_NOT_OF_THE_CLEANER |= {"fixity", "weights", "registry"}
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,10 @@ class CleanSettings(BaseModel):
         bool,
         Flag("Accept a DST that holds other things; none is ever replaced.", default=""),
     ] = False
+    fixity: Annotated[
+        Literal["report", "update"],
+        Flag("Name checksums in the archive that turn wrong, or update them in the mirror."),
+    ] = "report"
 
     @property
     def changes_cleaning(self) -> bool:
@@ -173,6 +177,7 @@ class CleanSettings(BaseModel):
             sample=self.sample,
             stall_minutes=self.stall_minutes,
             merge=self.merge,
+            fixity=self.fixity,
         )
 
     def _named_weights(self) -> dict[str, str]:

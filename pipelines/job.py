@@ -1,7 +1,7 @@
 """What a run is asked to do, and what it came to."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -28,6 +28,7 @@ class CleanJob:
     sample: int | None = None  # clean only so many images, chosen evenly
     stall_minutes: float = 30.0  # without a finished image until the work is begun anew
     merge: bool = False  # a DST that holds other things will do; nothing there is replaced
+    fixity: Literal["report", "update"] = "report"  # what is done about checksums that turn wrong
 
     def to_dict(self) -> dict[str, Any]:
         """The job as JSON holds it."""

@@ -14,6 +14,7 @@ so these names are promises. All paths are relative to DST.
     page/previews/<source>.parquet                                   its pictures before and after
     page/index.html, page/summary.json                               the report
     page/canary.html                                                 why a canary stopped a run
+    fixity.csv, fixity.json                                          what changed; checksums of it
     runs/<run>.json                                                  what a finished run came to
     weights/<digest><suffix>                                         weights that are not shipped
 
@@ -46,6 +47,9 @@ CANARY_PAGE = f"{PAGE_FOLDER}/canary.html"
 EARLIER_PREVIEWS = f"{REPORT}/previews"
 EARLIER_PAGE = f"{REPORT}/index.html"
 EARLIER_SUMMARY = f"{REPORT}/summary.json"
+
+FIXITY_TABLE = f"{BOOKKEEPING}/fixity.csv"
+FIXITY_LISTS = f"{BOOKKEEPING}/fixity.json"
 
 RUNS = f"{BOOKKEEPING}/runs"
 WEIGHTS = f"{BOOKKEEPING}/weights"

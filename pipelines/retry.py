@@ -15,7 +15,7 @@ from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch, new_run_id
 from pipelines.layout import position_of
 from pipelines.plan.plan import make_retry_plan
-from pipelines.run import finish, run_job, work_off, write_report
+from pipelines.run import check_checksums, finish, run_job, work_off, write_report
 from pipelines.steps import Step, plainly
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ def retry(
         workers=order.workers or before.workers,
         ray_address=order.ray_address,
         sample=latest.sample,
+        fixity=before.fixity,
     )
     launch = Launch(job, destination, new_run_id(), step, progress)
     try:
@@ -99,10 +100,11 @@ def _retry_images(launch: Launch, chosen: Sequence["_QuarantinedImage"]) -> RunS
     images = [(image.source_id, image.position) for image in chosen]
     plan = make_retry_plan(destination, images, launch.job.config.fingerprint(), generation)
     work = work_off(launch, plan.id)
+    latest = destination.manifests.latest()
+    launch.step(check_checksums)(launch, latest.id)
     launch.step(write_report)(launch)
     if work.change:
         raise SourceChangedError(work.change)
-    latest = destination.manifests.latest()
     return finish(launch, latest.id, work, time.monotonic() - start)
 
 

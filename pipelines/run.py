@@ -1,4 +1,4 @@
-"""The whole job: plan -> waves of cleaning -> publish -> report -> prove.
+"""The whole job: plan -> waves of cleaning -> publish -> checksums -> report -> prove.
 
 `run_job` is what `demoire clean` does. It may be killed at any point and run again with the same
 job: units that are committed and sources that are published are passed over. Run again when all is
@@ -22,6 +22,8 @@ from pipelines.clean.cluster import ray_session
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import differences
 from pipelines.destination.plans import Plan, PlanScope
+from pipelines.fixity.findings import Findings
+from pipelines.fixity.fixity import check_fixity, is_fixity_due
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch
 from pipelines.plan.plan import make_plan
@@ -89,7 +91,10 @@ def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence
         if not work.change:
             break
         _LOG.warning("%s", work.change)
-    if work.published or not launch.destination.place.exists(layout.PAGE):
+    if work.published or is_fixity_due(launch.destination, job.fixity):
+        step(check_checksums)(launch, plan_id)
+        step(write_report)(launch)
+    elif not launch.destination.place.exists(layout.PAGE):
         step(write_report)(launch)
     if work.change:
         raise SourceChangedError(work.change)
@@ -128,6 +133,12 @@ def publish_sources(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> 
         changes = publish_together(launch.destination, plan, waiting, launch.progress)
     first_change = changes[0] if changes else ""
     return PublishedSources(len(waiting) - len(changes), first_change)
+
+
+def check_checksums(launch: Launch, plan_id: str) -> Findings:
+    """Which checksums in the archive cleaning made wrong; the job says whether they are updated."""
+    plan = launch.destination.manifests.load(plan_id)
+    return check_fixity(launch.destination, plan, launch.job.fixity)
 
 
 def write_report(launch: Launch) -> str:

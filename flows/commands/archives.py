@@ -21,7 +21,8 @@ _WHAT = ("what", "how much")
 
 
 @takes_settings(
-    "sample", "merge", "device", "workers", "config", *CLEANING, "ray_address", "stall_minutes"
+    *("sample", "merge", "fixity", "device", "workers", "config"),
+    *(*CLEANING, "ray_address", "stall_minutes"),
 )
 def clean(
     src: options.Src,

@@ -182,6 +182,9 @@ def _write_files(
         facts = _carried_facts(claims.place, origin, name)
         if is_cleaned:
             facts = facts.of_changed(name)
+        if is_cleaned and facts.may_hold_digests:
+            original = origin.read(name, version=member.version)
+            facts = facts.with_digests(original, cleaned(member.position))
         with claims.new_file(path, facts) as local:
             if is_cleaned:
                 local.write_bytes(cleaned(member.position))

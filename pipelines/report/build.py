@@ -12,6 +12,7 @@ from typing import Any
 
 from demoire.reasons import Reason
 from demoire.wording import figure, share
+from pipelines.fixity.findings import ChecksumList, Findings
 from pipelines.layout import PAGE, SUMMARY
 from pipelines.names import shown
 from pipelines.report.charts import Histogram, histogram
@@ -22,6 +23,7 @@ from pipelines.report.summarise import summarise
 from pipelines.report.summary import BINS, ReportSummary, SourceTotals
 from pipelines.storage.open import open_place
 
+_MOST_LISTS = 200  # of checksums, on the page
 _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
 
 
@@ -68,6 +70,7 @@ def build_report(dst: str) -> str:
         previews=most_changed_previews(place),
         charts_data=_charts(summary),
         stages=_time_strip(summary),
+        lists=_stale_first(summary.fixity),
         explained={reason: reason.meaning for reason in Reason},
     )
     place.write(SUMMARY, json.dumps(_as_json(summary), indent=2).encode())
@@ -88,6 +91,12 @@ def _worst_first(sources: list[SourceTotals]) -> list[SourceTotals]:
         return source.proved, waits, source.name
 
     return sorted(sources, key=rank)
+
+
+def _stale_first(fixity: Findings | None) -> list[ChecksumList]:
+    if fixity is None:
+        return []
+    return sorted(fixity.lists, key=lambda checked: checked.state)[:_MOST_LISTS]
 
 
 def _charts(summary: ReportSummary) -> _Charts:
@@ -137,4 +146,5 @@ def _as_json(summary: ReportSummary) -> dict[str, Any]:
         "first_finished_at": summary.first.isoformat() if summary.first else None,
         "last_finished_at": summary.last.isoformat() if summary.last else None,
         "sources": [asdict(source) | {"name": shown(source.name)} for source in summary.sources],
+        "fixity": asdict(summary.fixity) if summary.fixity else None,
     }

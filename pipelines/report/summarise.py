@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from demoire.errors import UsageError
 from pipelines.destination.manifest import Manifests
 from pipelines.destination.plans import SourcePlan
+from pipelines.fixity.findings import read_findings
 from pipelines.layout import REPORT
 from pipelines.report.summary import (
     BINS,
@@ -56,7 +57,7 @@ def summarise(place: Place) -> ReportSummary:
         StorageError: The store cannot be read. That is never taken for the lack of a plan.
     """
     plan = Manifests(place).find_latest()
-    summary = ReportSummary(has_plan=plan is not None)
+    summary = ReportSummary(has_plan=plan is not None, fixity=read_findings(place))
     unpublished: dict[str, SourcePlan] = {}
     if plan is not None:
         unpublished = {planned.source.id: planned for planned in plan.sources}

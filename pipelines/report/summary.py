@@ -7,6 +7,8 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.fixity.findings import Findings
+
 BINS = 20  # of moiré probability, each 0.05 wide
 LISTED = 100  # quarantined members that are listed by name, for each reason
 TIMED_STAGES = ("fetch", "decode", "detect", "restore", "encode")
@@ -136,6 +138,7 @@ class ReportSummary:
         origins: What the images were cleaned with, and where: a few values for each column.
         first: When the first image was finished; None without images.
         last: When the last one was.
+        fixity: Which checksums in the archive no longer hold; None where nobody has looked.
     """
 
     has_plan: bool
@@ -153,6 +156,7 @@ class ReportSummary:
     origins: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in ORIGINS})
     first: datetime | None = None
     last: datetime | None = None
+    fixity: Findings | None = None
 
     @property
     def total(self) -> SourceTotals:

@@ -8,13 +8,18 @@ The table of types is the one that Python is built with, plus image formats that
 /etc/mime.types says differs from machine to machine, and is not asked.
 """
 
+import hashlib
 import mimetypes
+import re
+from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 Pairs = tuple[tuple[str, str], ...]
 
 _GENERIC_TYPES = ("", "application/octet-stream", "binary/octet-stream")
+_DIGEST = re.compile(r"[0-9a-fA-F]{32}|[A-Za-z0-9+/]{22,}=")  # hexadecimal or base64
 _COMPRESSIONS = ("gzip", "x-gzip", "compress", "deflate", "br", "zstd")
 
 # What is missing among Python's own types, or wrong there for what this program writes.
@@ -71,8 +76,41 @@ class ObjectFacts:
             changed = replace(changed, content_encoding="")
         return changed
 
+    @property
+    def may_hold_digests(self) -> bool:
+        """Whether metadata or tags look as if they held a digest of the content."""
+        return any(_DIGEST.search(value) for _, value in self.metadata + self.tags)
+
+    def with_digests(self, before: bytes, after: bytes) -> "ObjectFacts":
+        """The facts with digests of the old content replaced by those of the new one.
+
+        Programs that upload leave such digests (`md5chksum` of rclone, `s3cmd-attrs`), and would
+        take the cleaned object for damaged.
+        """
+        spellings = list(zip(_spellings(before), _spellings(after), strict=True))
+
+        def renewed(pairs: Pairs) -> Pairs:
+            changed = []
+            for name, value in pairs:
+                for old, new in spellings:
+                    value = value.replace(old, new)
+                changed.append((name, value))
+            return tuple(changed)
+
+        return replace(self, metadata=renewed(self.metadata), tags=renewed(self.tags))
+
 
 NO_FACTS = ObjectFacts()
+
+
+def _spellings(content: bytes) -> Iterator[str]:
+    """The digests of some content, as programs write them."""
+    for algorithm in ("md5", "sha1", "sha256", "sha512"):
+        digest = hashlib.new(algorithm, content, usedforsecurity=False).digest()
+        yield digest.hex()
+        yield digest.hex().upper()
+        yield b64encode(digest).decode("ascii")
+
 
 _BUILT_IN = mimetypes.MimeTypes()
 

@@ -1,6 +1,8 @@
 """A bucket's mirror keeps what the store knows of each object, cleaned or not."""
 
+import hashlib
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -74,6 +76,23 @@ def test_cleaned_and_copied_objects_keep_their_headers_metadata_and_tags(
     assert _kept(bucket, "out/plain.jpg") == as_came
     assert _kept(bucket, "out/a.svg") == as_came
     assert _kept(bucket, "out/striped.jpg") == as_came | {"ContentType": "image/jpeg"}
+
+
+def test_digests_in_metadata_become_those_of_the_cleaned_image(
+    bucket: str, cleaner: Cleaner
+) -> None:
+    client = boto3.client("s3")
+
+    def metadata(data: bytes) -> dict[str, str]:
+        md5 = hashlib.md5(data).digest()
+        return {"md5chksum": b64encode(md5).decode(), "s3cmd-attrs": f"md5:{md5.hex()}/uid:0"}
+
+    for key, data in (("in/striped.jpg", STRIPED), ("in/plain.jpg", PLAIN)):
+        client.put_object(Bucket=bucket, Key=key, Body=data, Metadata=metadata(data))
+    _published(f"s3://{bucket}/in", f"s3://{bucket}/out", cleaner)
+    for key in ("out/striped.jpg", "out/plain.jpg"):
+        answer = client.get_object(Bucket=bucket, Key=key)
+        assert answer["Metadata"] == metadata(answer["Body"].read())
 
 
 def test_archives_keep_theirs_too(bucket: str, cleaner: Cleaner, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Objects keep what their store knows of them: read and written, copied by the store, or new."""
 
 import gzip
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,15 @@ def test_a_cleaned_image_has_the_type_of_an_image() -> None:
     assert unnamed.of_changed("a.jpg") == ObjectFacts(content_type="image/jpeg")
     odd = ObjectFacts(content_type="image/pjpeg", content_encoding="aws-chunked")
     assert odd.of_changed("a.jpg") == odd
+
+
+def test_digests_of_the_old_content_become_those_of_the_new() -> None:
+    facts = ObjectFacts(
+        metadata=(("sha", hashlib.sha256(b"old").hexdigest().upper()), ("by", "me"))
+    )
+    renewed = facts.with_digests(b"old", b"new")
+    assert facts.may_hold_digests and not ObjectFacts(metadata=(("by", "me"),)).may_hold_digests
+    assert dict(renewed.metadata) == {
+        "sha": hashlib.sha256(b"new").hexdigest().upper(),
+        "by": "me",
+    }

@@ -1,0 +1,139 @@
+"""What is to be said of one archive that was changed: its own digests, and checksums inside it.
+
+Lists of checksums and bags inside an archive are not rewritten: they are named in the report. So
+are the `sha256` fields of a WebDataset's JSON files, where they are those of an image that changed.
+
+Costs two reads of the archive for its digests, and a listing of its members. That is done once for
+each publication of it.
+"""
+
+import json
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from demoire.errors import DemoireError, ImageError
+from pipelines.fixity.findings import ChangedFile, ChecksumList
+from pipelines.fixity.lists import is_list_name, listed_digests
+from pipelines.fixity.stored_file import StoredFile
+from pipelines.records import Member, Source
+from pipelines.rows import as_text
+from pipelines.sources.formats import archive_format
+from pipelines.sources.read import read_members
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Entry, Place
+
+_LARGEST_LIST = 64 << 20  # bytes
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class LookedThrough:
+    """One archive."""
+
+    archive: ChangedFile
+    lists: tuple[ChecksumList, ...]
+
+
+def look_through(
+    place: Place, source: Source, mirror: Entry, changed: Mapping[str, ChangedFile]
+) -> LookedThrough:
+    """Hash an archive and its mirror, and find the checksums in it that no longer hold.
+
+    Args:
+        place: DST.
+        source: The archive.
+        mirror: Its mirror, as it is now.
+        changed: The members that changed, by name as text.
+
+    Raises:
+        StorageError: One of the two cannot be read.
+    """
+    archive = ChangedFile(
+        path=as_text(source.path),
+        member="",
+        sha256_before=StoredFile(open_place(source.uri), "").digest("sha256"),
+        sha256_after=StoredFile(place, source.path).digest("sha256"),
+        bytes_before=source.size,
+        bytes_after=mirror.size,
+        version_before=source.version,
+        version_after=mirror.version,
+    )
+    mirrored = replace(source, uri=place.child(source.path).uri, version=mirror.version)
+    try:
+        lists = tuple(_lists_in(mirrored, changed))
+    except (DemoireError, EOFError):
+        # What publishing could write can be read, as a rule; a report is not the place to stop.
+        lists = ()
+    return LookedThrough(archive, lists)
+
+
+def _lists_in(source: Source, changed: Mapping[str, ChangedFile]) -> Iterator[ChecksumList]:
+    by_key: dict[str, ChangedFile] = {}
+    for name, file in changed.items():
+        by_key.setdefault(_key_of(name), file)
+    with open_place(source.uri).open("", version=source.version) as reader:
+        chosen = []
+        for member in archive_format(source.kind).list_members(reader):
+            if member.size <= _LARGEST_LIST and _may_list(member, by_key):
+                chosen.append(member)
+    for member, content in read_members(source, chosen):
+        if isinstance(content, ImageError):
+            continue
+        name = as_text(member.name)
+        if is_list_name(name):
+            yield from _stale_list(source, name, content, changed)
+        else:
+            yield from _stale_field(source, name, content, by_key[_key_of(name)])
+
+
+def _may_list(member: Member, by_key: Mapping[str, ChangedFile]) -> bool:
+    name = as_text(member.name)
+    return is_list_name(name) or (name.endswith(".json") and _key_of(name) in by_key)
+
+
+def _key_of(name: str) -> str:
+    """A WebDataset's key: everything before the first dot of the last part of a name."""
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/{last.partition('.')[0]}"
+
+
+def _stale_list(
+    source: Source, name: str, content: bytes, changed: Mapping[str, ChangedFile]
+) -> Iterator[ChecksumList]:
+    by_path = {posixpath.normpath(member): file for member, file in changed.items()}
+    names = []
+    algorithm = ""
+    for listed in listed_digests(name, content):
+        file = by_path.get(listed.path)
+        if file is None:
+            continue
+        # Of other algorithms the bytes would be needed; that the list held before is assumed.
+        if listed.algorithm != "sha256" or listed.digest == file.sha256_before:
+            names.append(listed.path)
+            algorithm = listed.algorithm
+    if names:
+        yield _stale(source, name, algorithm, names)
+
+
+def _stale_field(
+    source: Source, name: str, content: bytes, file: ChangedFile
+) -> Iterator[ChecksumList]:
+    try:
+        facts = json.loads(content)
+    except ValueError:
+        return
+    if isinstance(facts, dict) and facts.get("sha256") == file.sha256_before:
+        yield _stale(source, name, "sha256", [file.member])
+
+
+def _stale(source: Source, name: str, algorithm: str, names: list[str]) -> ChecksumList:
+    return ChecksumList(
+        path=as_text(source.path),
+        member=name,
+        algorithm=algorithm,
+        files=len(names),
+        wrong_before=0,
+        state="stale",
+        examples=tuple(names[:_EXAMPLES]),
+    )

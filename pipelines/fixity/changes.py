@@ -1,0 +1,146 @@
+"""What cleaning changed, by the reports of all sources of a plan."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow.compute as pc
+
+from pipelines.destination.destination import Destination
+from pipelines.destination.plans import Plan
+from pipelines.fixity.archives import LookedThrough, look_through
+from pipelines.fixity.findings import (
+    ChangedFile,
+    ChecksumList,
+    read_changed_archives,
+    read_findings,
+)
+from pipelines.fixity.loose import LooseFile
+from pipelines.fixity.stored_file import StoredFile
+from pipelines.records import Source
+from pipelines.rows import as_text
+from pipelines.sources.formats.folder import folder_of
+from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
+
+_READ_AT_ONCE = 4  # archives
+_COLUMNS = ["member", "status", "sha256_in", "sha256_out", "bytes_in", "bytes_out"]
+
+
+@dataclass
+class Changes:
+    """All that changed.
+
+    Attributes:
+        folders: Every folder source of the plan, by its path under DST.
+        loose: Changed files and archives, by path under DST as text.
+        members: Changed images in archives.
+        lists: Checksums inside archives that no longer hold.
+    """
+
+    folders: dict[str, Source] = field(default_factory=dict)
+    loose: dict[str, LooseFile] = field(default_factory=dict)
+    members: list[ChangedFile] = field(default_factory=list)
+    lists: list[ChecksumList] = field(default_factory=list)
+
+    def take_folder(self, source: Source, changed: dict[str, ChangedFile], place: Place) -> None:
+        """Take in what changed in a folder."""
+        folder, _ = folder_of(source)
+        for name, facts in changed.items():
+            before = StoredFile(folder, name)
+            self.loose[facts.path] = LooseFile(facts, before, StoredFile(place, facts.path))
+
+    def take_archive(self, source: Source, looked: LookedThrough, place: Place) -> None:
+        """Take in an archive, whose own checksum may be in a list that lies beside it."""
+        before = StoredFile(open_place(source.uri), "")
+        after = StoredFile(place, source.path)
+        self.loose[looked.archive.path] = LooseFile(looked.archive, before, after)
+        self.lists.extend(looked.lists)
+
+
+def gather_changes(destination: Destination, plan: Plan) -> Changes:
+    """Gather what changed in the plan's sources.
+
+    Raises:
+        StorageError: A report or an archive cannot be read.
+    """
+    place = destination.place
+    changes = Changes()
+    known = _Known.read(place)
+    looks: list[tuple[Source, Future[LookedThrough]]] = []
+    with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="fixity") as pool:
+        for source, changed in _changed_sources(destination, plan, changes):
+            if source.kind == "folder":
+                changes.take_folder(source, changed, place)
+                continue
+            changes.members.extend(changed.values())
+            mirror = place.stat(source.path)
+            if mirror is None:
+                continue
+            looked = known.find(source, mirror.version)
+            if looked is None:
+                look = pool.submit(look_through, place, source, mirror, changed)
+                looks.append((source, look))
+            else:
+                changes.take_archive(source, looked, place)
+        for source, look in looks:
+            changes.take_archive(source, look.result(), place)
+    return changes
+
+
+def _changed_sources(
+    destination: Destination, plan: Plan, changes: Changes
+) -> Iterator[tuple[Source, dict[str, ChangedFile]]]:
+    """Each source in which something was cleaned, with that by name as text."""
+    for planned in plan.sources:
+        source = planned.source
+        if source.kind == "folder":
+            changes.folders[source.path] = source
+        marker = destination.markers.read(source.id)
+        if marker is not None and marker.cleaned:
+            yield source, _cleaned_in(destination, source)
+
+
+def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFile]:
+    table = destination.reports.read(source.id, _COLUMNS)
+    changed = {}
+    for row in table.filter(pc.equal(table["status"], "cleaned")).to_pylist():
+        name = row["member"]
+        path = as_text(source.path)
+        member = name
+        if source.kind == "folder":
+            path = f"{path}/{name}".lstrip("/")
+            member = ""
+        changed[name] = ChangedFile(
+            path=path,
+            member=member,
+            sha256_before=row["sha256_in"],
+            sha256_after=row["sha256_out"],
+            bytes_before=row["bytes_in"],
+            bytes_after=row["bytes_out"],
+        )
+    return changed
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the last run found out about archives. It holds as long as their versions do."""
+
+    archives: dict[str, ChangedFile]
+    lists: tuple[ChecksumList, ...]
+
+    @staticmethod
+    def read(place: Place) -> "_Known":
+        findings = read_findings(place)
+        lists = findings.lists if findings is not None else ()
+        return _Known(read_changed_archives(place), lists)
+
+    def find(self, source: Source, mirror_version: str) -> LookedThrough | None:
+        """What is known of an archive; None if it has to be looked through."""
+        archive = self.archives.get(as_text(source.path))
+        if archive is None or archive.version_before != source.version:
+            return None
+        if archive.version_after != mirror_version:
+            return None
+        lists = [one for one in self.lists if one.path == archive.path and one.member]
+        return LookedThrough(archive, tuple(lists))

@@ -1,0 +1,131 @@
+"""What was found out about checksums under DST, and how it is kept for the report.
+
+Kept are `fixity.csv`, a row a changed file, and `fixity.json`, a row a list of checksums that names
+changed files. Both are written whole, at the end of every run that published something.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter
+
+from pipelines import layout
+from pipelines.destination.stored_json import read_json
+from pipelines.storage.local import local_temporary
+from pipelines.storage.place import Place
+
+FixityMode = Literal["report", "update"]
+
+# stale: it says of changed files what was true of the originals.
+# updated: in the mirror it was rewritten, and holds.
+ListState = Literal["stale", "updated"]
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file of the mirror that differs from its original. Field order is column order."""
+
+    path: str  # under DST; of the archive where the file lies in one
+    member: str  # name in the archive; '' for what is an object of its own
+    sha256_before: str
+    sha256_after: str
+    bytes_before: int
+    bytes_after: int
+    version_before: str = ""  # of an archive, as its store tells it
+    version_after: str = ""
+
+
+@dataclass(frozen=True)
+class ChecksumList:
+    """A list of checksums, or a field in a JSON object, that names changed files."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    path: str  # under DST; of the archive where the list lies in one
+    member: str  # name in the archive; '' for what is an object of its own
+    algorithm: str
+    files: int  # changed files of which it held before
+    wrong_before: int  # changed files whose originals it did not fit either; never rewritten
+    state: ListState
+    examples: tuple[str, ...] = ()  # some of the files
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of the checksums under DST."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    mode: FixityMode
+    changed_files: int
+    lists: tuple[ChecksumList, ...] = ()
+
+    @property
+    def stale(self) -> list[ChecksumList]:
+        """The lists that no longer hold."""
+        return [checked for checked in self.lists if checked.state == "stale"]
+
+    @property
+    def updated(self) -> list[ChecksumList]:
+        """The lists that were rewritten."""
+        return [checked for checked in self.lists if checked.state == "updated"]
+
+
+_FORM = TypeAdapter(Findings)
+_COLUMNS = [column.name for column in fields(ChangedFile)]
+
+
+def read_findings(place: Place) -> Findings | None:
+    """What the last run found out; None where none has looked yet.
+
+    Raises:
+        UsageError: It is damaged, or of another version.
+    """
+    if not place.exists(layout.FIXITY_LISTS):
+        return None
+    return read_json(place, layout.FIXITY_LISTS, _FORM)
+
+
+def write_findings(place: Place, findings: Findings) -> None:
+    """Keep what was found out."""
+    place.write(layout.FIXITY_LISTS, json.dumps(asdict(findings), indent=1).encode())
+
+
+def read_changed_archives(place: Place) -> dict[str, ChangedFile]:
+    """The archives among the changed files that the last run wrote down, by path."""
+    if not place.exists(layout.FIXITY_TABLE):
+        return {}
+    text = place.read(layout.FIXITY_TABLE).decode("utf-8")
+    archives = {}
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        if row.get("version_after"):
+            sizes = int(row["bytes_before"]), int(row["bytes_after"])
+            digests = row["sha256_before"], row["sha256_after"]
+            versions = row["version_before"], row["version_after"]
+            archives[row["path"]] = ChangedFile(
+                row["path"], row["member"], *digests, *sizes, *versions
+            )
+    return archives
+
+
+def write_changed(place: Place, files: Iterable[ChangedFile]) -> int:
+    """Write fixity.csv, a row in memory at a time; the number of rows."""
+    rows = 0
+    with local_temporary() as local:
+        with local.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for changed in files:
+                writer.writerow(asdict(changed))
+                rows += 1
+        place.put_file(local, layout.FIXITY_TABLE)
+    return rows
+
+
+def in_order(files: Iterable[ChangedFile]) -> Iterator[ChangedFile]:
+    """Sorted by path and member."""
+    yield from sorted(files, key=lambda changed: (changed.path, changed.member))

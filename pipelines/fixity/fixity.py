@@ -1,0 +1,184 @@
+"""Which checksums the cleaning made wrong, and putting them right.
+
+An archive keeps checksums of its files, and a cleaned file has others. At the end of a run that
+published something this writes down what changed (`fixity.csv`), names the lists that no longer
+hold, and with `--fixity update` rewrites those that lie in the mirror as files, so that `sha256sum
+-c` and BagIt's validators pass again. Lists inside archives are named only.
+
+Lists are looked for in the folders of changed files and in those above them. Costs a read of the
+report tables and a row in memory for each changed file, a listing of those folders, two reads of
+each list, and for each newly published archive two reads of it (`pipelines.fixity.archives`).
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from demoire.errors import StorageError
+from pipelines.destination.claims import MirrorClaims
+from pipelines.destination.destination import Destination
+from pipelines.destination.plans import Plan
+from pipelines.fixity.changes import Changes, gather_changes
+from pipelines.fixity.findings import (
+    ChangedFile,
+    Findings,
+    FixityMode,
+    ListState,
+    in_order,
+    read_findings,
+    write_changed,
+    write_findings,
+)
+from pipelines.fixity.lists import BAG_INFO, differ_in_digests_only, is_list_name, listed_name
+from pipelines.fixity.loose import LooseList, LooseLists
+from pipelines.layout import BOOKKEEPING
+from pipelines.records import Source
+from pipelines.sources.formats.folder import folder_of
+from pipelines.sources.given import src_of
+from pipelines.storage.local import LocalPlace
+
+_LISTED_AT_ONCE = 8  # folders
+
+
+def check_fixity(destination: Destination, plan: Plan, mode: FixityMode) -> Findings:
+    """Find the checksums under DST that cleaning made wrong, and keep what was found.
+
+    Args:
+        destination: Where the sources are published.
+        plan: Their plan.
+        mode: Whether lists in the mirror are rewritten.
+
+    Raises:
+        StorageError: The store cannot be read or written.
+    """
+    return _FixityCheck(destination, mode, gather_changes(destination, plan), (plan.src,)).run()
+
+
+def is_fixity_due(destination: Destination, mode: FixityMode) -> bool:
+    """Whether lists that were only reported so far are to be rewritten now."""
+    if mode == "report":
+        return False
+    before = read_findings(destination.place)
+    return before is None or (before.mode == "report" and bool(before.stale))
+
+
+@dataclass(frozen=True)
+class _FixityCheck:
+    destination: Destination
+    mode: FixityMode
+    changes: Changes
+    srcs: tuple[str, ...]  # that the plan was made for
+
+    def run(self) -> Findings:
+        lists = list(self.changes.lists)
+        rewritten: list[ChangedFile] = []
+        found = self._lists_beside(self.changes.loose)
+        finder = LooseLists(self.changes.loose, self._original)
+        if self.mode == "update":
+            for one in finder.settle(found):
+                state = self._put_right(one)
+                if state == "updated":
+                    rewritten.append(_rewritten(one))
+                if one.path.rpartition("/")[2] != BAG_INFO:
+                    lists.append(one.to_checked(state))
+        else:
+            for one in finder.first_round(found):
+                lists.append(one.to_checked(self._state_now(one)))
+        rows = [file.facts for file in self.changes.loose.values()]
+        count = write_changed(
+            self.destination.place, in_order(rows + self.changes.members + rewritten)
+        )
+        ordered = sorted(lists, key=lambda checked: (checked.path, checked.member))
+        findings = Findings(self.mode, count, tuple(ordered))
+        write_findings(self.destination.place, findings)
+        return findings
+
+    def _lists_beside(self, changed: Iterable[str]) -> list[str]:
+        """Paths of the lists in the folders of these files, and in those above them."""
+        folders = {""}
+        for path in changed:
+            folder = path.rpartition("/")[0]
+            while folder and folder not in folders:
+                folders.add(folder)
+                folder = folder.rpartition("/")[0]
+        found: list[str] = []
+        with ThreadPoolExecutor(_LISTED_AT_ONCE, thread_name_prefix="fixity") as pool:
+            for paths in pool.map(self._lists_in, sorted(folders)):
+                found.extend(paths)
+        return found
+
+    def _lists_in(self, folder: str) -> list[str]:
+        names: set[str] = set()
+        for entry in self.destination.place.list(folder, recursive=False):
+            if entry.kind == "file":
+                names.add(entry.path)
+        if folder.partition("/")[0] == BOOKKEEPING:
+            return []
+        return sorted(_lists_among(names, self.changes.loose.keys()))
+
+    def _original(self, path: str) -> bytes:
+        """A list as it is in SRC; as it is in the mirror where SRC does not have it."""
+        source = self._source_of(path)
+        if source is not None:
+            origin, _ = folder_of(source)
+            with suppress(StorageError):
+                return origin.read(path[len(source.path) :].lstrip("/"))
+        return self.destination.place.read(path)
+
+    def _source_of(self, path: str) -> Source | None:
+        """The folder in which a file of the mirror lies."""
+        folder = path.rpartition("/")[0]
+        while folder and folder not in self.changes.folders:
+            folder = folder.rpartition("/")[0]
+        return self.changes.folders.get(folder)
+
+    def _state_now(self, one: LooseList) -> ListState:
+        """Whether an earlier run has rewritten the mirror's list, so that it holds."""
+        is_rewritten = one.wanted != one.original
+        if is_rewritten and self.destination.place.read(one.path) == one.wanted:
+            return "updated"
+        return "stale"
+
+    def _put_right(self, one: LooseList) -> ListState:
+        """Make the mirror's list what it should be; whether it holds then.
+
+        A list that somebody has edited in the mirror stays.
+        """
+        source = self._source_of(one.path)
+        if one.wanted == one.original or source is None:
+            return "stale"
+        place = self.destination.place
+        current = place.read(one.path)
+        if current == one.wanted:
+            return "updated"
+        if not differ_in_digests_only(current, one.wanted):
+            return "stale"
+        claims = MirrorClaims(self.destination, source, src_of(source, self.srcs))
+        with claims.new_file(one.path, place.facts(one.path)) as local:
+            local.write_bytes(one.wanted)
+            if isinstance(place, LocalPlace):
+                shutil.copystat(Path(place.uri, one.path), local)
+        claims.record(whole=False)
+        return "stale" if one.path in claims.foreign else "updated"
+
+
+def _lists_among(names: AbstractSet[str], changed: AbstractSet[str]) -> Iterator[str]:
+    """The lists among a folder's files, without those of one file that did not change."""
+    for path in names:
+        if path.rpartition("/")[2] == BAG_INFO:
+            yield path
+        elif is_list_name(path):
+            of_one = listed_name(path)
+            if of_one == path or of_one not in names or of_one in changed:
+                yield path
+
+
+def _rewritten(one: LooseList) -> ChangedFile:
+    before = hashlib.sha256(one.original).hexdigest()
+    after = hashlib.sha256(one.wanted).hexdigest()
+    return ChangedFile(one.path, "", before, after, len(one.original), len(one.wanted))

@@ -1,0 +1,127 @@
+"""Lists of checksums as archives keep them: what they say, and the same list with other digests.
+
+Known are the lists that `sha256sum` and its like write (GNU and BSD style, `SHA256SUMS`, `x.md5`),
+a lone digest beside the file that it is of (`a.jpg.sha256`), and the manifests of a BagIt bag
+(`manifest-sha256.txt`, `tagmanifest-sha256.txt`). The algorithm follows from the digest's length.
+
+A digest is replaced in its place: everything else in the list, its order, spelling and line ends,
+stays as it was. Nothing here touches storage.
+
+References:
+    RFC 8493, The BagIt File Packaging Format, sections 2.1.3, 2.2.1 and 2.2.2.
+"""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_SUFFIX = re.compile(r"\.(md5|sha1|sha224|sha256|sha384|sha512)(sums?)?(\.txt)?$", re.IGNORECASE)
+_SUMS = re.compile(r"^(md5|sha(1|224|256|384|512)|check)[-_]?sums?(\.txt)?$", re.IGNORECASE)
+_MANIFEST = re.compile(r"^(tag)?manifest-[a-z0-9]+\.txt$")
+BAG_INFO = "bag-info.txt"
+
+_ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
+
+_HEX = rb"(?P<digest>[0-9a-fA-F]{32,128})"
+_GNU = re.compile(rb"(?P<escape>\\?)" + _HEX + rb"[ \t]+\*?(?P<name>\S.*)")
+_BSD = re.compile(rb"(?P<escape>\\?)[A-Z0-9-]+ ?\((?P<name>.+)\) ?= ?" + _HEX + rb"\s*")
+_ALONE = re.compile(_HEX + rb"\s*")
+_OXUM = re.compile(rb"^(Payload-Oxum:[ \t]*)(\d+)\.(\d+)", re.MULTILINE | re.IGNORECASE)
+_LINE = re.compile(rb"[^\r\n]+")
+
+
+@dataclass(frozen=True)
+class ListedDigest:
+    """One digest in a list."""
+
+    path: str  # of the file that it is of, from where the list's own path begins
+    algorithm: str  # as hashlib names it
+    digest: str  # in lower case
+    offset: int  # first byte of it in the list
+
+
+def is_list_name(path: str) -> bool:
+    """Whether a file of this name is taken for a list of checksums."""
+    name = path.rpartition("/")[2]
+    return bool(_SUFFIX.search(name) or _SUMS.match(name) or _MANIFEST.match(name))
+
+
+def is_payload_manifest(path: str) -> bool:
+    """Whether a file of this name lists the payload of a bag."""
+    name = path.rpartition("/")[2]
+    return _MANIFEST.match(name) is not None and not name.startswith("tag")
+
+
+def listed_name(path: str) -> str:
+    """The path of the one file that a list is of by its own name; the path itself if of many."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{_SUFFIX.sub('', name)}"
+
+
+def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
+    """All digests in a list, in order.
+
+    Args:
+        path: Of the list. What it names lies relative to its folder; names that leave the whole
+            tree are passed over.
+        content: Of the list.
+    """
+    is_manifest = _MANIFEST.match(path.rpartition("/")[2]) is not None
+    folder = path.rpartition("/")[0]
+    listed = []
+    for line in _LINE.finditer(content):
+        match = _GNU.fullmatch(line[0]) or _BSD.fullmatch(line[0])
+        if match is not None:
+            named = _named(match, is_manifest=is_manifest)
+        else:
+            # Alone in its file, beside 'a.jpg' in 'a.jpg.md5'.
+            match = _ALONE.fullmatch(line[0])
+            named = _SUFFIX.sub("", path.rpartition("/")[2])
+        if match is None or len(match["digest"]) not in _ALGORITHMS:
+            continue
+        target = posixpath.normpath(posixpath.join(folder, named))
+        if not target.startswith(("/", "..")):
+            digest = match["digest"].decode("ascii")
+            algorithm = _ALGORITHMS[len(digest)]
+            offset = line.start() + match.start("digest")
+            listed.append(ListedDigest(target, algorithm, digest.lower(), offset))
+    return listed
+
+
+def with_digests(content: bytes, digests: Mapping[int, str]) -> bytes:
+    """The list with other digests of the same lengths at these offsets, in the case it is in."""
+    changed = bytearray(content)
+    for offset, digest in digests.items():
+        end = offset + len(digest)
+        was_upper = content[offset:end].isupper()
+        changed[offset:end] = (digest.upper() if was_upper else digest).encode("ascii")
+    return bytes(changed)
+
+
+def with_payload_bytes(bag_info: bytes, growth: int) -> bytes:
+    """A bag-info.txt whose Payload-Oxum says so many bytes more, and as many files as before."""
+
+    def grown(match: re.Match[bytes]) -> bytes:
+        return b"%s%d.%s" % (match[1], int(match[2]) + growth, match[3])
+
+    return _OXUM.sub(grown, bag_info)
+
+
+def differ_in_digests_only(one: bytes, other: bytes) -> bool:
+    """Whether two lists, or two bags' infos, are the same but for digests and numbers of bytes."""
+    blank_one = _OXUM.sub(rb"\1", re.sub(_HEX, b"", one))
+    return blank_one == _OXUM.sub(rb"\1", re.sub(_HEX, b"", other))
+
+
+def _named(match: re.Match[bytes], *, is_manifest: bool) -> str:
+    """The name in a line, without what the list's format escapes in it."""
+    name = match["name"].decode("utf-8", "backslashreplace")
+    if is_manifest:
+        for code, character in (("%0A", "\n"), ("%0D", "\r"), ("%25", "%")):
+            name = re.sub(code, character, name, flags=re.IGNORECASE)
+    elif match["escape"]:
+        name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+    else:
+        name = name.replace("\\", "/")  # as Windows writes it
+    return name

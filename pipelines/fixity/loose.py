@@ -1,0 +1,186 @@
+"""The lists of checksums that lie in the mirror as files: which hold, and what they should say.
+
+A list is worked out from the one in SRC, as often as one likes with the same result: each digest
+that held of an original is replaced by that of the mirror's file. One that did not hold before
+stays as it was, because it may tell of damage.
+
+A list may name other lists: a bag's tag manifest names its manifests and its bag-info.txt, whose
+Payload-Oxum counts the payload's bytes. So all are worked out again until none changes any more.
+"""
+
+import hashlib
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from demoire.errors import StorageError
+from pipelines.fixity.findings import ChangedFile, ChecksumList, ListState
+from pipelines.fixity.lists import (
+    BAG_INFO,
+    ListedDigest,
+    is_payload_manifest,
+    listed_digests,
+    with_digests,
+    with_payload_bytes,
+)
+from pipelines.fixity.stored_file import StoredFile
+
+_ROUNDS = 5  # lists that name one another's digests never come to rest
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class LooseFile:
+    """A changed file that is an object of its own."""
+
+    facts: ChangedFile
+    before: StoredFile
+    after: StoredFile
+
+
+@dataclass
+class LooseList:
+    """A list of checksums in the mirror.
+
+    Attributes:
+        path: Under DST.
+        original: Its content in SRC.
+        wanted: The content that holds of the mirror, as far as it is worked out.
+        stale: Paths of changed files of which the original held.
+        wrong_before: How many changed files it did not fit before either.
+        algorithm: Of its digests; '' for a bag's info.
+    """
+
+    path: str
+    original: bytes
+    wanted: bytes
+    stale: list[str] = field(default_factory=list)
+    wrong_before: int = 0
+    algorithm: str = ""
+
+    def to_checked(self, state: ListState) -> ChecksumList:
+        """What is told of the list."""
+        return ChecksumList(
+            path=self.path,
+            member="",
+            algorithm=self.algorithm,
+            files=len(self.stale),
+            wrong_before=self.wrong_before,
+            state=state,
+            examples=tuple(self.stale[:_EXAMPLES]),
+        )
+
+
+class LooseLists:
+    """All lists of the mirror, and what they should say."""
+
+    def __init__(self, files: Mapping[str, LooseFile], original_of: Callable[[str], bytes]) -> None:
+        """See the class.
+
+        Args:
+            files: What changed, by path.
+            original_of: The content of a list in SRC, by its path.
+        """
+        self._files = files
+        self._original_of = original_of
+        self._lists: dict[str, LooseList] = {}
+        self._digests: dict[tuple[str, str, str], str] = {}
+
+    def settle(self, paths: Iterable[str]) -> list[LooseList]:
+        """Work out what the lists should say.
+
+        Args:
+            paths: Of all lists, and of bag-info.txt beside manifests.
+
+        Returns:
+            Those that should say something else than their originals, and those that were wrong.
+        """
+        for path in paths:
+            content = self._original_of(path)
+            self._lists[path] = LooseList(path, content, content)
+        for _ in range(_ROUNDS):
+            before = {path: one.wanted for path, one in self._lists.items()}
+            for one in self._lists.values():
+                if one.path.rpartition("/")[2] == BAG_INFO:
+                    one.wanted = with_payload_bytes(one.original, self._growth(one.path))
+                else:
+                    self._work_out(one)
+            if all(before[path] == one.wanted for path, one in self._lists.items()):
+                break
+        told = []
+        for one in self._lists.values():
+            if one.wanted != one.original or one.wrong_before:
+                told.append(one)
+        return told
+
+    def first_round(self, paths: Iterable[str]) -> list[LooseList]:
+        """The lists that do not hold as they are: nothing is rewritten, so no list changes."""
+        stale = []
+        for path in paths:
+            content = self._original_of(path)
+            one = LooseList(path, content, content)
+            if path.rpartition("/")[2] != BAG_INFO:
+                self._work_out(one)
+            if one.stale or one.wrong_before:
+                stale.append(one)
+        return stale
+
+    def _work_out(self, one: LooseList) -> None:
+        one.stale = []
+        one.wrong_before = 0
+        digests = {}
+        for listed in listed_digests(one.path, one.original):
+            if listed.path == one.path:
+                continue
+            pair = self._before_and_after(listed)
+            if pair is None:
+                continue
+            before, after = pair
+            if listed.digest == before:
+                one.stale.append(listed.path)
+                one.algorithm = listed.algorithm
+                digests[listed.offset] = after
+            else:
+                one.wrong_before += 1
+        one.wanted = with_digests(one.original, digests)
+
+    def _before_and_after(self, listed: ListedDigest) -> tuple[str, str] | None:
+        """The digests of a file that is named; None where it did not change."""
+        named = self._lists.get(listed.path)
+        if named is not None:
+            if named.wanted == named.original:
+                return None
+            before = hashlib.new(listed.algorithm, named.original, usedforsecurity=False)
+            after = hashlib.new(listed.algorithm, named.wanted, usedforsecurity=False)
+            return before.hexdigest(), after.hexdigest()
+        file = self._files.get(listed.path)
+        if file is None:
+            return None
+        if listed.algorithm == "sha256":
+            return file.facts.sha256_before, file.facts.sha256_after
+        try:
+            before_digest = self._digest(file.before, listed, "before")
+            return before_digest, self._digest(file.after, listed, "after")
+        except StorageError:
+            return None
+
+    def _digest(self, file: StoredFile, listed: ListedDigest, when: str) -> str:
+        key = (listed.path, listed.algorithm, when)
+        if key not in self._digests:
+            self._digests[key] = file.digest(listed.algorithm)
+        return self._digests[key]
+
+    def _growth(self, bag_info: str) -> int:
+        """By how many bytes a bag's payload grew."""
+        folder = posixpath.dirname(bag_info)
+        is_bag = any(
+            is_payload_manifest(path) and posixpath.dirname(path) == folder for path in self._lists
+        )
+        if not is_bag:
+            return 0
+        payload = posixpath.join(folder, "data/")
+        growth = 0
+        for path, file in self._files.items():
+            if path.startswith(payload):
+                growth += file.facts.bytes_after - file.facts.bytes_before
+        return growth

@@ -1,0 +1,3 @@
+from tests.pipelines.publish.conftest import cleaner
+
+__all__ = ["cleaner"]
