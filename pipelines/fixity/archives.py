@@ -56,8 +56,7 @@ def look_through(
         sha256_after=StoredFile(place, source.path).digest("sha256"),
         bytes_before=source.size,
         bytes_after=mirror.size,
-        version_before=source.version,
-        version_after=mirror.version,
+        source_version=source.version,
     )
     mirrored = replace(source, uri=place.child(source.path).uri, version=mirror.version)
     try:

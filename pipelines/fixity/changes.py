@@ -77,7 +77,7 @@ def gather_changes(destination: Destination, plan: Plan) -> Changes:
             mirror = place.stat(source.path)
             if mirror is None:
                 continue
-            looked = known.find(source, mirror.version)
+            looked = known.find(source, _recorded_digest(destination, source))
             if looked is None:
                 look = pool.submit(look_through, place, source, mirror, changed)
                 looks.append((source, look))
@@ -122,9 +122,22 @@ def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFi
     return changed
 
 
+def _recorded_digest(destination: Destination, source: Source) -> str:
+    """The sha256 of an archive's mirror as it was written; '' where that is not known."""
+    record = destination.mirrored.read(source.id)
+    if record is not None:
+        for item in record.objects:
+            if item.path == source.path:
+                return item.sha256
+    return ""
+
+
 @dataclass(frozen=True)
 class _Known:
-    """What the last run found out about archives. It holds as long as their versions do."""
+    """What the last run found out about archives. It holds while archive and mirror are the same.
+
+    The mirror is known by its digest: locally it has its source's time, and may have its size.
+    """
 
     archives: dict[str, ChangedFile]
     lists: tuple[ChecksumList, ...]
@@ -135,12 +148,12 @@ class _Known:
         lists = findings.lists if findings is not None else ()
         return _Known(read_changed_archives(place), lists)
 
-    def find(self, source: Source, mirror_version: str) -> LookedThrough | None:
+    def find(self, source: Source, mirror_digest: str) -> LookedThrough | None:
         """What is known of an archive; None if it has to be looked through."""
         archive = self.archives.get(as_text(source.path))
-        if archive is None or archive.version_before != source.version:
+        if archive is None or archive.source_version != source.version:
             return None
-        if archive.version_after != mirror_version:
+        if archive.sha256_after != mirror_digest:
             return None
         lists = [one for one in self.lists if one.path == archive.path and one.member]
         return LookedThrough(archive, tuple(lists))

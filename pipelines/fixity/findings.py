@@ -35,8 +35,7 @@ class ChangedFile:
     sha256_after: str
     bytes_before: int
     bytes_after: int
-    version_before: str = ""  # of an archive, as its store tells it
-    version_after: str = ""
+    source_version: str = ""  # of an archive in SRC, as its store tells it
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,15 @@ def read_changed_archives(place: Place) -> dict[str, ChangedFile]:
     text = place.read(layout.FIXITY_TABLE).decode("utf-8")
     archives = {}
     for row in csv.DictReader(io.StringIO(text, newline="")):
-        if row.get("version_after"):
-            sizes = int(row["bytes_before"]), int(row["bytes_after"])
-            digests = row["sha256_before"], row["sha256_after"]
-            versions = row["version_before"], row["version_after"]
+        if row.get("source_version"):
             archives[row["path"]] = ChangedFile(
-                row["path"], row["member"], *digests, *sizes, *versions
+                path=row["path"],
+                member="",
+                sha256_before=row["sha256_before"],
+                sha256_after=row["sha256_after"],
+                bytes_before=int(row["bytes_before"]),
+                bytes_after=int(row["bytes_after"]),
+                source_version=row["source_version"],
             )
     return archives
 

@@ -71,6 +71,7 @@ def test_each_step_is_a_task_of_its_name(flow_run: FlowRun) -> None:
         "plan_units",
         "clean_next_wave",
         "publish_sources",
+        "check_checksums",
         "write_report",
         "prove_counts",
     }
