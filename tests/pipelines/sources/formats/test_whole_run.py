@@ -6,17 +6,18 @@ import lzma
 import os
 import tarfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from backports import zstd
 
+from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from pipelines.job import CleanJob
 from pipelines.run import run_job
 from tests.pipelines.conftest import half_moire, tree, write_tar, write_zip
 from tests.pipelines.job_box import outcomes
+from tests.pipelines.publish.job import cleaned_job
 from tests.pipelines.sources.formats.streams import COMPRESS, DECOMPRESS
 
 pytestmark = pytest.mark.slow
@@ -52,7 +53,7 @@ def zip_contents(data: bytes) -> list[tuple[str, bytes]]:
 
 
 def run(box: Path, config: CleanerConfig, dst: Path) -> Path:
-    run_job(CleanJob(str(box), str(dst), replace(config), workers=1))
+    run_job(CleanJob(str(box), str(dst), config, workers=1))
     return dst
 
 
@@ -98,7 +99,7 @@ def test_one_of_each_container_is_cleaned_and_all_else_in_it_is_kept(
 
 
 def test_whatever_is_wrong_has_a_row_with_a_reason_and_goes_through_as_it_is(
-    tmp_path: Path, tiny_config: CleanerConfig, local_ray: None
+    tmp_path: Path, tiny_config: CleanerConfig
 ) -> None:
     box = tmp_path / "box"
     box.mkdir()
@@ -115,10 +116,11 @@ def test_whatever_is_wrong_has_a_row_with_a_reason_and_goes_through_as_it_is(
     (box / "names.epub").write_bytes(b"Rar!\x1a\x07\x01\x00" + os.urandom(500))
     bad = dict.fromkeys((path.name for path in box.iterdir()), ("quarantined", "unreadable"))
     write_tar(box / "good.tar", PICTURES)
-    dst = run(box, tiny_config, tmp_path / "out")
-    mirror = tree(dst)
+    job = cleaned_job(box, tmp_path / "out", Cleaner(tiny_config))
+    job.publish_all()
+    mirror = tree(job.dst)
     for name in bad:
         assert mirror[name] == (box / name).read_bytes()
-    told = outcomes(dst)
+    told = outcomes(job.dst)
     assert {name: told[f"{name}/"] for name in bad} == bad
     assert [told[f"good.tar/{name}"] for name in STRIPED] == [("cleaned", None)] * 2
