@@ -24,7 +24,6 @@ References:
     Ulichney: "Digital Halftoning", MIT Press, 1987 (spot functions, blue noise).
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
@@ -34,16 +33,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels
 from demoire.simulate.capture import Development, crop_scene, draw_development, draw_shrink
+from demoire.simulate.print_process import Print, PrintStyle, draw_prints
 
 _LEVELS = 1024  # entries of tables over tones
 
-# What each ink lets through in R, G, B, sRGB-encoded: cyan, magenta, yellow and black of common
-# offset inks.
-_INKS = np.array(
-    [[0.0, 0.62, 0.88], [0.85, 0.1, 0.5], [0.98, 0.92, 0.1], [0.13, 0.13, 0.13]], np.float32
-)
-_BLACK = 3  # its index
-_CLASSIC_ANGLES = (15.0, 75.0, 0.0, 45.0)  # degrees, in the order of the inks
 _LUMA = np.array([0.3, 0.59, 0.11], np.float32)
 _LETTERS = (*range(97, 123), *range(65, 91), 32, 32, 32, 44, 46)  # codes; spaces are frequent
 _NOISE_SIDE = 192  # samples, of the patch that a stochastic screen repeats
@@ -52,23 +45,8 @@ _NOISE_SIDE = 192  # samples, of the patch that a stochastic screen repeats
 _Planes: TypeAlias = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Print:
-    """One drawn printing process. Lengths are in samples of the simulated sheet."""
-
-    period: float  # of the screen ruling
-    angles: tuple[float, ...]  # radians, of each ink
-    shape: str  # "round", "elliptic", "line" or "stochastic"
-    gain: float  # dot gain at a tint of one half
-    black: float  # share of the common grey printed with black (grey component replacement)
-    monochrome: bool
-    register: NDArray[np.float64]  # misregistration of each ink, (4, 2)
-    softness: float  # of the dot's edge, in units of coverage
-    quality: float  # samples of the printed picture to a period of the screen, along each side
-
-
 def scan_print(
-    scene: Scene, size: int, rng: np.random.Generator
+    scene: Scene, size: int, rng: np.random.Generator, style: PrintStyle = "mixed"
 ) -> tuple[Light, Light, Development]:
     """Print a scene as a halftone and scan it.
 
@@ -76,6 +54,7 @@ def scan_print(
         scene: (h, w, 3).
         size: Side of the picture to be, px.
         rng: Decides everything else.
+        style: What kind of print; see `demoire.simulate.print_process`.
 
     Returns:
         The light on the sensor with dots and with the same inks in continuous tone, each (S, S, 3)
@@ -87,49 +66,26 @@ def scan_print(
     # What is shrunk afterwards needs no further samples against the simulation's own aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     fine_side = side * oversampling
-    process = _draw_print(oversampling, rng)
-    original = _as_supplied(crop_scene(scene, side, rng), fine_side, process)
+    process, *others = draw_prints(style, oversampling, rng)
+    crop = crop_scene(scene, side, rng)
+    original = _as_supplied(crop, fine_side, process)
     sheet = _paper(fine_side, rng)
     if rng.random() < 0.3:
         sheet *= _show_through(scene, fine_side, rng)
+    paper = sheet.copy() if others else sheet
     dots, tone = _print_inks(sheet, original, process, rng)
+    for other in others:
+        area = _area(fine_side, rng)
+        original = _as_supplied(crop, fine_side, other)
+        other_dots, other_tone = _print_inks(paper.copy(), original, other, rng)
+        dots[area] = other_dots[area]
+        tone[area] = other_tone[area]
     if rng.random() < 0.35:
         lettering = 1 - np.float32(0.87) * _draw_lettering(fine_side, oversampling, rng)
         dots = dots * lettering
         tone = tone * lettering
     blur = rng.uniform(0.3, 0.8) * oversampling  # the scanner's lens
     return _scanned(dots, side, blur), _scanned(tone, side, blur), development
-
-
-def _draw_print(oversampling: int, rng: np.random.Generator) -> Print:
-    # Every call draws from the generator, so their order is part of what a seed means.
-    dpi = rng.choice([150, 200, 300, 300, 400, 600])
-    lpi = rng.uniform(65, 200)
-    period = float(np.clip(dpi / lpi, 1.6, 9.0)) * oversampling
-    is_straight = rng.random() < 0.8
-    tilt = np.deg2rad(rng.normal(0, 1.5) if is_straight else rng.uniform(0, 90))
-    is_classic = rng.random() < 0.7
-    angles = np.deg2rad(_CLASSIC_ANGLES) if is_classic else rng.uniform(0, np.pi / 2, 4)
-    return Print(
-        period=period,
-        angles=tuple((angles + tilt).tolist()),
-        shape=str(
-            rng.choice(["round", "elliptic", "line", "stochastic"], p=[0.55, 0.25, 0.08, 0.12])
-        ),
-        gain=float(rng.uniform(0, 0.2)),
-        black=float(rng.uniform(0.2, 0.9)),
-        monochrome=bool(rng.random() < 0.3),
-        register=rng.normal(0, 0.5 * oversampling, (4, 2)),
-        softness=float(np.clip(2.2 / period, 0.12, 0.7)),
-        quality=_draw_quality(rng),
-    )
-
-
-def _draw_quality(rng: np.random.Generator) -> float:
-    """Samples to a period; some pictures are printed from more samples than the screen can show."""
-    if rng.random() < 0.8:
-        return float(rng.uniform(1.25, 2.5))
-    return np.inf
 
 
 def _as_supplied(scene: Scene, side: int, process: Print) -> SrgbPixels:
@@ -152,7 +108,7 @@ def _print_inks(
     dots = sheet
     tone = sheet.copy()
     for ink, amount in enumerate(_separate(original, process)):
-        if process.monochrome and ink != _BLACK:
+        if ink not in process.printed:
             continue
         amount = _shifted(amount, process.register[ink])
         if process.shape == "stochastic":
@@ -160,7 +116,7 @@ def _print_inks(
         else:
             threshold = _am_screen(side, process.period, process.angles[ink], process.shape, rng)
         covered, mean = _inked(amount, threshold, process.softness)
-        for channel, absorbed in enumerate(1 - _INKS[ink]):
+        for channel, absorbed in enumerate(1 - process.inks[ink]):
             dots[channel] *= 1 - absorbed * covered
             tone[channel] *= 1 - absorbed * mean
     return dots, tone
@@ -173,10 +129,9 @@ def _separate(scene: SrgbPixels, process: Print) -> list[Plane]:
     (grey component replacement), and the colours then print what is left on what black leaves open.
     """
     ink = 1 - scene.astype(np.float32) / 255
-    if process.monochrome:
+    if process.is_grey:
         grey = ink @ _LUMA
-        nothing = np.zeros_like(grey)
-        planes = [nothing, nothing, nothing, grey]
+        planes = [grey] * len(process.inks)
     else:
         cyan, magenta, yellow = cv2.split(ink)
         common = np.minimum(np.minimum(cyan, magenta), yellow)
@@ -187,6 +142,15 @@ def _separate(scene: SrgbPixels, process: Print) -> list[Plane]:
     # A parabola over the tint: no gain on white and solid, `gain` at one half.
     gain = np.float32(4 * process.gain)
     return [np.clip(plane + gain * plane * (1 - plane), 0, 1) for plane in planes]
+
+
+def _area(side: int, rng: np.random.Generator) -> tuple[slice, slice, slice]:
+    """A rectangle of the sheet, all colours: the place of another picture on the page."""
+    top, left = rng.uniform(0, 0.7, 2) * side
+    height, width = rng.uniform(0.3, 1.0, 2) * side
+    rows = slice(int(top), int(top + height))
+    columns = slice(int(left), int(left + width))
+    return slice(None), rows, columns
 
 
 def _shifted(plane: Plane, shift: NDArray[np.float64]) -> Plane:

@@ -26,8 +26,9 @@ from demoire.simulate.pairs import read_scene
 from demoire.simulate.processing import MARGIN, process
 from demoire.simulate.scenes.drawings import draw_scene
 from demoire.training.config import DataConfig
-from demoire.training.data import LOOKALIKE_SHARE, PairSource
+from demoire.training.data import PairSource
 from demoire.training.field import FieldPart
+from demoire.training.field_source import LOOKALIKE_SHARE
 from demoire.training.scene_store import images_of_split
 
 CLEAN_TOUCHED = 0.005  # at most this share of clean images may reach the threshold

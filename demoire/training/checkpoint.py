@@ -25,6 +25,8 @@ CHECKPOINT = "checkpoint.pt"
 
 # May change between a run and its resumption: these decide when a run ends, not what it learns.
 _FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
+# Younger than 0.2's first checkpoints, which have to go on: left out where it has its default.
+_ADDED = (("data", "press"), ("field", "twins"), ("restorer_loss", "tone"))
 
 
 @dataclass
@@ -45,6 +47,10 @@ class TrainingRun:
 def fingerprint(config: TrainConfig, shards: Path | None) -> str:
     """All that decides the weights, as JSON: equal for equal runs."""
     facts = config.model_dump(mode="json", exclude=_FREE)
+    chosen = config.model_dump(exclude_defaults=True)
+    for section, key in _ADDED:
+        if key not in chosen.get(section, {}):
+            del facts[section][key]
     data = facts["data"]
     del data["workers"]
     del data["cache_megapixels"]

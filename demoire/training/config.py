@@ -26,6 +26,9 @@ Task = Literal["restorer", "detector"]
 # What a tile of field pictures is made of; see demoire.training.field_tiles.
 FieldTile = Literal["stored", "processed", "drawn", "shown", "twin", "screen", "layer", "halftone"]
 
+# What a pair of field pictures is made of; see demoire.training.field_twins.
+FieldTwin = Literal["layer", "photograph", "stored", "processed", "drawn"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +54,9 @@ class DataConfig(_Section):
     exposed_twins: bool = False
     # and of those that are crops of the images just as they are stored
     originals: float = Field(0.0, ge=0, le=1)
+    # share of halftone prints that are drawn as presses make them, with coarser screens; see
+    # demoire.simulate.print_process
+    press: float = Field(0.0, ge=0, le=1)
     # a scene is resized by a factor between these before it is used
     scales: tuple[float, float] = (0.5, 1.25)
     flip: bool = True
@@ -85,11 +91,11 @@ class DataConfig(_Section):
 
 
 class FieldConfig(_Section):
-    """What real pictures add to a detector's training, where a folder of them is given."""
+    """What real pictures add to a training, where a folder of them is given."""
 
     # of all samples; the others are simulated
     share: float = Field(0.7, ge=0, le=1)
-    # how often each kind of tile is drawn, of any sum
+    # how often each kind of tile is drawn for a detector, of any sum
     mix: dict[FieldTile, NonNegativeFloat] = {
         "stored": 0.17,
         "processed": 0.14,
@@ -99,6 +105,14 @@ class FieldConfig(_Section):
         "screen": 0.12,
         "layer": 0.07,
         "halftone": 0.06,
+    }
+    # how often each kind of pair is drawn for a restorer, of any sum
+    twins: dict[FieldTwin, NonNegativeFloat] = {
+        "layer": 0.72,
+        "photograph": 0.1,
+        "stored": 0.1,
+        "processed": 0.06,
+        "drawn": 0.02,
     }
     # by source, how many times as often its clean pictures are drawn as others of their size
     emphasis: dict[str, NonNegativeFloat] = {}
@@ -111,6 +125,8 @@ class FieldConfig(_Section):
     def _check(self) -> "FieldConfig":
         if not sum(self.mix.values()) > 0:
             raise ValueError("mix names no kind of tile with a share above 0")
+        if not sum(self.twins.values()) > 0:
+            raise ValueError("twins names no kind of pair with a share above 0")
         return self
 
 
@@ -147,6 +163,8 @@ class RestorerLossConfig(_Section):
     multi_scale: NonNegativeFloat = 1.0
     scales: tuple[PositiveInt, ...] = Field((4, 16), min_length=1)  # px
     frequency: NonNegativeFloat = 0.0  # L1 between the spectra
+    # how far the mean tone of regions is off, every decibel the same
+    tone: NonNegativeFloat = 0.0
     # distance of blurred pictures in CIELAB's a* and b*: coloured bands
     colour: NonNegativeFloat = 0.0
     # how much less real than the truth a discriminator finds it; above 0 makes one
@@ -204,7 +222,8 @@ class TrainConfig(_Section):
     # the weights become OUT/NAME.safetensors
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     steps: PositiveInt
-    # stop after so long with a checkpoint; `resume` goes on from there
+    # stop with a checkpoint before so much time has passed, reading the pictures included; `resume`
+    # goes on from there
     minutes: float | None = Field(None, gt=0)
     restorer: RestorerConfig = UNetConfig()
     detector: DetectorConfig = DetectorConfig()

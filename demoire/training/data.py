@@ -13,7 +13,7 @@ in two of them.
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -29,18 +29,19 @@ from demoire.simulate.arrays import Scene
 from demoire.simulate.scenes.drawings import draw_scene
 from demoire.simulate.simulator import simulate, simulate_exposed
 from demoire.simulate.splits import Split
-from demoire.training.config import DataConfig, Task, TrainConfig
-from demoire.training.field import FieldFolder
-from demoire.training.field_tiles import FieldTiles
+from demoire.training.config import DataConfig, Task
+from demoire.training.field_source import LOOKALIKE_SHARE, FieldSource
 from demoire.training.scene_store import SceneStore, images_of_split
 from demoire.training.shards import MadePair, Shards
 from demoire.training.stopping import leave_signals_to_the_training
 
 _TRIES = 20
-_DRAWING_SEED = 4
-LOOKALIKE_SHARE = 0.7  # of drawn scenes that are to pass for moiré
 # A scene is cut to at most so many crop sides before it is simulated: more would only cost time.
 _SCENE_SIDES = 3
+
+
+def _everywhere() -> Tensor:
+    return torch.full((1, 1, 1), 255, dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Sample:
     moire: Tensor  # (3, S, S) or (N, 3, S, S) uint8 sRGB
     clean: Tensor  # the same
     kind: Tensor  # () or (N,) int64, index into KINDS
+    # (1, S, S) or (N, 1, S, S) uint8: how far the clean one is known to be right, 255 for wholly;
+    # of one pixel where it is so everywhere
+    known: Tensor = field(default_factory=_everywhere)
 
 
 def _window(scene: Scene, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
@@ -168,7 +172,11 @@ class PairSource:
     def simulated(self, kind: MoireKind, rng: np.random.Generator) -> MadePair:
         """As `pair`, and always simulated anew."""
         make = simulate_exposed if self._config.exposed_twins else simulate
-        made = make(kind, self.scene(kind, rng), self._config.size, rng)
+        scene = self.scene(kind, rng)
+        # A share of 0 draws nothing, so that pairs of before stay what they were.
+        press = self._config.press
+        is_press = kind == "halftone" and press > 0 and rng.random() < press
+        made = make(kind, scene, self._config.size, rng, "press" if is_press else "mixed")
         return made.moire, made.clean, made.strength
 
     def scene(self, kind: MoireKind, rng: np.random.Generator) -> Scene:
@@ -219,11 +227,11 @@ class Samples(Dataset[Sample]):
         task: Task,
         config: DataConfig,
         seed: Sequence[int],
-        field: FieldTiles | None = None,
+        pictures: FieldSource | None = None,
     ) -> None:
-        """`field` takes the place of its share of the samples."""
+        """`pictures` of the field take the place of their share of the samples."""
         self._source = source
-        self._field = field
+        self._pictures = pictures
         self._task = task
         self._config = config
         self._seed = tuple(seed)
@@ -231,16 +239,21 @@ class Samples(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         rng = np.random.default_rng([*self._seed, number])
-        if self._field is not None and rng.random() < self._field.share:
-            return self._of_field(self._field, rng)
+        if self._pictures is not None and rng.random() < self._pictures.share:
+            return self._of_field(self._pictures, rng)
         kind = KINDS[int(rng.choice(len(KINDS), p=self._shares))]
         return self.of_kind(kind, rng)
 
-    def _of_field(self, field: FieldTiles, rng: np.random.Generator) -> Sample:
-        tile, kind = field.draw(rng)
+    def _of_field(self, pictures: FieldSource, rng: np.random.Generator) -> Sample:
+        twins = pictures.twins(rng)
         curves = _tone_curves(self._config.tone, rng) if self._config.tone else None
-        shown = _tensor(tile, curves)
-        return Sample(shown, shown, torch.tensor(KINDS.index(kind)))
+        shown = _tensor(twins.moire, curves)
+        alone = twins.clean is twins.moire
+        clean = shown if alone else _tensor(twins.clean, curves)
+        kind = torch.tensor(KINDS.index(twins.kind))
+        # A copy: torch takes no array with negative strides, which turning may leave.
+        known = torch.from_numpy(np.array(twins.known[None]))
+        return Sample(shown, clean, kind, known)
 
     def of_kind(self, kind: MoireKind, rng: np.random.Generator) -> Sample:
         """One sample made as this kind."""
@@ -259,28 +272,16 @@ class Samples(Dataset[Sample]):
         return self.of_kind("none", rng)
 
 
-def field_tiles(field: FieldFolder, images: Path, config: TrainConfig) -> FieldTiles:
-    """Tiles of the training part of a field folder; clean images and drawings are processed too.
-
-    Raises:
-        UsageError: The folder or its split file is not in order.
-    """
-    rng = np.random.default_rng([config.data.seed, _DRAWING_SEED])
-    drawn = []
-    for _ in range(config.field.drawn):
-        side = int(rng.integers(300, 600))
-        lookalike_share = LOOKALIKE_SHARE if rng.random() < 0.5 else 0.0
-        drawn.append(draw_scene(rng, side, lookalike_share=lookalike_share).scene)
-    others = images_of_split(images, "train")
-    return FieldTiles(field.part("train"), others, drawn, config.field, config.data.size)
-
-
 def collate(samples: Sequence[Sample]) -> Sample:
     """Stack samples to a batch."""
     moire = torch.stack([sample.moire for sample in samples])
     alone = all(sample.clean is sample.moire for sample in samples)
     clean = moire if alone else torch.stack([sample.clean for sample in samples])
-    return Sample(moire, clean, torch.stack([sample.kind for sample in samples]))
+    kinds = torch.stack([sample.kind for sample in samples])
+    # Known everywhere is one pixel, which fills the tile where others of the batch need one.
+    side = max(sample.known.shape[-1] for sample in samples)
+    known = torch.stack([sample.known.expand(1, side, side) for sample in samples])
+    return Sample(moire, clean, kinds, known)
 
 
 class _BatchNumbers:

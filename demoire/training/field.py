@@ -4,9 +4,9 @@ A folder of field pictures has a folder for each kind:
 
     clean, clean_hard          no moiré; the hard ones look as if they had it
     screens, halftone, texture with moiré of that kind, without a twin
-    real_pairs                 NAME_moire.EXT and NAME_clean.EXT: a photograph of a screen and what
-    the screen showed faults/noise               clean drawings with noise, that must never be
-    flagged
+    real_pairs                 NAME_moire.EXT and NAME_clean.EXT: a photograph of a screen, and
+                               what the screen showed
+    faults/noise               clean drawings with noise, that must never be flagged
 
 A split file in TOML names the source of every picture, and the part (train, validation, test) of
 every source:
@@ -32,12 +32,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-import cv2
-import numpy as np
-
 from demoire.errors import UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
-from demoire.measure.restoration import truth_in_tone
+from demoire.measure.restoration import shows_the_same
 from demoire.simulate.arrays import Scene
 from demoire.simulate.pairs import read_scene
 from demoire.simulate.splits import Split
@@ -58,12 +55,6 @@ _FOLDERS: dict[str, Group] = {
 _UNUSED = "unused"
 _PARTS = (*get_args(Split), _UNUSED)
 _MOIRE, _CLEAN = "_moire", "_clean"
-# Of the picture's side, sigma of a blur under which only the scene is left.
-_COARSE = 0.02
-# What the truth in the photograph's tone explains of it: 0.93 and more in real pairs, 0.5 where the
-# pictures have nothing to do with each other, 0.8 in one such pair of twenty.
-_LEAST_EXPLAINED = 0.85
-_FLAT = (3 / 255) ** 2  # variance of a picture that shows too little to be told from another
 
 
 @dataclass(frozen=True)
@@ -145,7 +136,7 @@ def read_pair(pair: FieldPair) -> tuple[Scene, Scene]:
     if photograph.shape != shown.shape:
         sizes = f"{_size(photograph)} and {_size(shown)} px"
         raise UsageError(f"{pair.moire} and {pair.clean} are of {sizes}; a pair has one size.")
-    if _explained(photograph, shown) < _LEAST_EXPLAINED:
+    if not shows_the_same(photograph, shown):
         both = f"{pair.moire} and {pair.clean}"
         raise UsageError(f"{both} do not show the same scene; take this pair out of the folder.")
     return photograph, shown
@@ -153,17 +144,6 @@ def read_pair(pair: FieldPair) -> tuple[Scene, Scene]:
 
 def _size(scene: Scene) -> str:
     return f"{scene.shape[1]} x {scene.shape[0]}"
-
-
-def _explained(photograph: Scene, shown: Scene) -> float:
-    """The share of the photograph's coarse variation that the toned other picture explains."""
-    sigma = _COARSE * max(photograph.shape)
-    coarse = cv2.GaussianBlur(photograph.astype(np.float32) / 255, (0, 0), sigma)
-    toned = cv2.GaussianBlur(truth_in_tone(shown, photograph), (0, 0), sigma)
-    variation = float(coarse.reshape(-1, 3).var(axis=0).mean())
-    if variation < _FLAT:
-        return 1.0
-    return 1 - float(np.mean(np.square(coarse - toned))) / variation
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ with `keep = "last"`, at the last one); OUT has them from the first validation o
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,13 +30,13 @@ from demoire.training.bar import training_bar
 from demoire.training.checkpoint import TrainingRun, check_out, save_checkpoint
 from demoire.training.config import TrainConfig
 from demoire.training.curves import draw_png, write_csv, write_events
-from demoire.training.data import PairSource, Sample, Samples, batches, field_tiles
+from demoire.training.data import PairSource, Sample, Samples, batches
 from demoire.training.field import FieldFolder
-from demoire.training.field_tiles import FieldTiles
+from demoire.training.field_source import FieldSource, field_source
 from demoire.training.optimizers import learning_rate
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.step import begin_run, in_words, train_step
-from demoire.training.stopping import stop_on_signal
+from demoire.training.stopping import Deadline, stop_on_signal
 from demoire.training.tasks import TASKS, TrainingTask
 
 _LOG = logging.getLogger(__name__)
@@ -65,10 +64,11 @@ class _Session:
 
     task: TrainingTask
     source: PairSource
-    tiles: FieldTiles | None
+    pictures: FieldSource | None
     config: TrainConfig
     out: Path
     title: str
+    deadline: Deadline
     on_validation: OnValidation | None
 
 
@@ -92,8 +92,7 @@ def train(
         resume: Go on from the checkpoint in `out`, if there is one.
         shards: A folder of training pairs simulated beforehand, filled first where it is not full;
             None simulates while training. Validation pairs are always simulated anew.
-        field: Real pictures, of which a detector's training takes the share that `config.field`
-            says.
+        field: Real pictures, of which the training takes the share that `config.field` says.
         title: Of the progress bar; by default the configuration's name.
         on_validation: Called after each validation.
 
@@ -107,19 +106,18 @@ def train(
         torch.set_num_threads(config.threads)
     _make_folder(out)
     check_out(out, resume=resume)
-    if field is not None and config.task != "detector":
-        raise UsageError("Field pictures train detectors only; leave out --field.")
     if shards is not None:
         fill_shards(shards, images, config)
     source = PairSource(images, "train", config.largest(), shards)
     torch.manual_seed(config.seed)
     session = _Session(
-        tiles=None if field is None else field_tiles(field, images, config),
+        pictures=None if field is None else field_source(field, images, config),
         task=TASKS[config.task](config, images, field),
         source=source,
         config=config,
         out=out,
         title=title or config.name,
+        deadline=Deadline(config.minutes, began),
         on_validation=on_validation,
     )
     with without_tf32(torch.device(config.device)):
@@ -173,7 +171,6 @@ def _do_steps(run: TrainingRun, session: _Session) -> bool:
     """
     config = session.config
     began = time.monotonic()
-    limit = math.inf if config.minutes is None else 60 * config.minutes
     recent: list[dict[str, float]] = []
     with (
         stop_on_signal() as stop_asked,
@@ -193,7 +190,7 @@ def _do_steps(run: TrainingRun, session: _Session) -> bool:
                 if session.on_validation is not None:
                     session.on_validation(run.step, score)
             is_done = is_last or _has_lost_patience(run, config)
-            is_stopped = stop_asked() or seconds > limit
+            is_stopped = session.deadline.is_near() or stop_asked()
             if is_done or is_stopped or run.step % config.checkpoint_every == 0:
                 save_checkpoint(run, session.task, session.out)
             if is_done:
@@ -214,7 +211,7 @@ def _batches(session: _Session, first: int) -> Iterator[Sample]:
             # The first stage has no number, so that adding a curriculum keeps its samples.
             seed = (data.seed, number) if number else (data.seed,)
             source = session.source.under(data)
-            samples = Samples(source, config.task, data, seed, session.tiles)
+            samples = Samples(source, config.task, data, seed, session.pictures)
             yield from batches(samples, max(begin, first), end, data)
 
 

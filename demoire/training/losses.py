@@ -1,9 +1,9 @@
 """What training makes small.
 
 The restorer's loss looks at the pixels and, averaged over 4 and 16 px, at what is left of wide
-bands: these are faint in every single pixel and would hardly count otherwise. A part for the
-spectrum and one for coloured bands can be added. All take the sRGB values that people see, 0..1.
-What a discriminator says is in `demoire.training.adversarial`.
+bands: these are faint in every single pixel and would hardly count otherwise. Parts for the
+spectrum, for coloured bands and for the mean tone of regions can be added. All take the sRGB values
+that people see, 0..1. What a discriminator says is in `demoire.training.adversarial`.
 """
 
 import math
@@ -17,6 +17,8 @@ from demoire.training.config import DetectorLossConfig, RestorerLossConfig
 
 _CHARBONNIER_EPSILON = 1e-3
 _PSNR_EPSILON = 1e-5  # 50 dB: what is better already is not worth a step
+_TONE_EPSILON = (0.2 / 255) ** 2
+_REGION = 32  # px, whose mean tone should stay
 # In CIELAB's units, of which two are just seen. It keeps the slope at zero finite.
 _CHROMA_EPSILON = 0.5
 # px. Coloured bands are wider; the dots and subpixels that also have colour are narrower.
@@ -118,18 +120,34 @@ def colour_loss(restored: Tensor, clean: Tensor) -> Tensor:
     return distance.mean() / 100
 
 
-def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -> Tensor:
+def tone_loss(difference: Tensor) -> Tensor:
+    """How far the mean tone of regions of 32 px is off, as `psnr_loss` counts it.
+
+    It is 0 where regions are off by a fifth of a step of 8 bits, which no file can show.
+
+    Args:
+        difference: (N, 3, H, W), H and W of at least 32 px.
+    """
+    error = F.avg_pool2d(difference, _REGION).square().mean(dim=(1, 2, 3))
+    return ((error + _TONE_EPSILON) / _TONE_EPSILON).log10().mean()
+
+
+def restorer_loss(
+    restored: Tensor, clean: Tensor, known: Tensor, config: RestorerLossConfig
+) -> Tensor:
     """The restorer's loss against the truth, without what a discriminator would add.
 
     Args:
         restored: (N, 3, H, W) sRGB, about 0..1.
         clean: The same, the truth.
+        known: (N, 1, H, W) or (N, 1, 1, 1), 0..1: how far the truth is known. Where it is not, the
+            loss does not look.
         config: Which parts, and how much each counts.
 
     Returns:
         A scalar.
     """
-    difference = restored - clean
+    difference = (restored - clean) * known
     if config.pixel == "l2":
         loss = difference.square().mean()
     elif config.pixel == "l1":
@@ -143,7 +161,9 @@ def restorer_loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -
     if config.frequency:
         loss = loss + config.frequency * frequency_loss(difference)
     if config.colour:
-        loss = loss + config.colour * colour_loss(restored, clean)
+        loss = loss + config.colour * colour_loss(clean + difference, clean)
+    if config.tone:
+        loss = loss + config.tone * tone_loss(difference)
     return loss
 
 

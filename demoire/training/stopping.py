@@ -1,12 +1,36 @@
 """Being asked to stop: a training finishes its step, saves, and says where it stands."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Deadline:
+    """When a training has to stop by itself.
+
+    It stops while there is still time for a step, a validation among them, as long as the longest
+    so far. The first one does not count: workers start in it.
+    """
+
+    def __init__(self, minutes: float | None, began: float) -> None:
+        """Count from `began`, of `time.monotonic`; None never stops."""
+        self._end = math.inf if minutes is None else began + 60 * minutes
+        self._longest = 0.0
+        self._last: float | None = None
+
+    def is_near(self) -> bool:
+        """Whether it is time to stop; to be asked after every step."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._longest = max(self._longest, now - self._last)
+        self._last = now
+        return now + self._longest > self._end
 
 
 @contextmanager

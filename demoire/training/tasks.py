@@ -119,7 +119,8 @@ class RestorerTask:
         moire = to_input(batch.moire, self._config.device)
         clean = to_input(batch.clean, self._config.device)
         restored = _outputs(network, moire, self._config)
-        loss = restorer_loss(restored, clean, config)
+        known = batch.known.to(self._config.device).float().div_(255)
+        loss = restorer_loss(restored, clean, known, config)
         if self.adversary is not None:
             loss = loss + config.adversarial * self.adversary.loss(moire, restored, clean)
         return loss

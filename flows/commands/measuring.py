@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from demoire.errors import UsageError
 from demoire.moire import KINDS
 from flows import console
 from flows.commands import options
@@ -14,7 +15,16 @@ from flows.commands.flags import takes_settings
 from flows.settings import CleanSettings
 
 if TYPE_CHECKING:
+    from demoire.cleaning.cleaner import Cleaner
+    from pipelines.evaluation.aligned import AlignedEvaluation
     from pipelines.evaluation.figures import Evaluation, Measures
+
+_ALIGNED = (
+    ("pattern left, 1/255", "pattern_left"),
+    ("edges kept", "edges_kept"),
+    ("tolerant PSNR, dB", "tolerant_psnr"),
+    ("tone shift, 1/255", "tone_shift"),
+)
 
 
 @takes_settings(
@@ -26,6 +36,13 @@ def evaluate(
     ],
     *,
     as_json: options.AsJson = False,
+    align: Annotated[
+        Literal["none", "tone"],
+        typer.Option(
+            help="'tone' for real photographs of screens: fits the truth to their tone first, and "
+            "measures pattern left, edges kept, PSNR with a pixel of tolerance, and tone.",
+        ),
+    ] = "none",
     settings: CleanSettings,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")
@@ -35,7 +52,7 @@ def evaluate(
     detector's figures.
 
     NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector
-    alone.
+    alone; --align tone passes them by.
     """
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
@@ -43,7 +60,12 @@ def evaluate(
     from pipelines.evaluation.page import evaluate_page
 
     use_threads(settings.threads)
+    if align == "tone" and html is not None:
+        raise UsageError("The page is for exact twins: leave out --html, or --align tone.")
     cleaner = Cleaner(settings.cleaner_config())
+    if align == "tone":
+        _evaluate_aligned(pairs, cleaner, as_json=as_json)
+        return 0
     with console.progress_bar("evaluating") as bar:
         evaluation = evaluate_pairs(pairs, cleaner, lambda what, done, total: bar(done, total))
     if html is not None:
@@ -54,6 +76,32 @@ def evaluate(
     else:
         _show_evaluation(evaluation)
     return 0
+
+
+def _evaluate_aligned(pairs: Path, cleaner: "Cleaner", *, as_json: bool) -> None:
+    from pipelines.evaluation.aligned import evaluate_aligned
+
+    with console.progress_bar("evaluating") as bar:
+        evaluation = evaluate_aligned(pairs, cleaner, lambda what, done, total: bar(done, total))
+    if as_json:
+        console.emit_json(evaluation.to_json())
+    else:
+        _show_aligned(evaluation)
+
+
+def _show_aligned(evaluation: "AlignedEvaluation") -> None:
+    mean = evaluation.mean
+    rows: list[Sequence[Any]] = []
+    for name, key in _ALIGNED:
+        figures = [getattr(one, key) for one in (mean.photograph, mean.blur, mean.result)]
+        rows.append((name, *figures))
+    title = f"means over {len(evaluation.pairs)} pairs; blur: the best one, chosen by the truth"
+    console.show_table(title, ("figure", "photograph", "blur", "result"), rows)
+    facts = [
+        ("pattern below the blur's, dB", mean.pattern_below_blur),
+        ("tolerant PSNR over the blur's, dB", mean.psnr_over_blur),
+    ]
+    console.show_table("beside the best blur", ("figure", "value"), facts)
 
 
 def _show_evaluation(evaluation: "Evaluation") -> None:

@@ -38,6 +38,12 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, help="Save and stop within so long; --resume goes on, on any machine."
+        ),
+    ] = None,
     shards: Annotated[
         Path | None,
         typer.Option(
@@ -46,9 +52,7 @@ def train(
     ] = None,
     field: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Real pictures too, for a detector; see docs/models/notebook.md."
-        ),
+        typer.Option(metavar="DIR", help="Real pictures too; see docs/models/notebook.md."),
     ] = None,
     split: Annotated[
         Path | None,
@@ -96,6 +100,7 @@ def train(
         pairs=pairs,
         force=force,
         field=pictures,
+        minutes=minutes,
     )
     if prefect:
         from flows.train_model import run_train_flow

@@ -58,7 +58,8 @@ class TrainJob:
     registry: str | None = None  # folder or URL; None: see Registry
     pairs: int = 20  # of each kind, to evaluate on
     force: bool = False  # register what is no better, too
-    field: FieldFolder | None = None  # real pictures, for a detector
+    field: FieldFolder | None = None  # real pictures
+    minutes: float | None = None  # instead of the configuration's
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ def simulate_pairs(job: TrainJob) -> Path:
 def train_weights(job: TrainJob) -> TrainResult:
     """Train, or go on from the checkpoint in OUT; `check_job` has seen that it may be."""
     config = load_config(job.config)
+    if job.minutes is not None:
+        config = config.model_copy(update={"minutes": job.minutes})
     return train(config, job.images, job.out, resume=True, shards=job.shards, field=job.field)
 
 

@@ -33,14 +33,8 @@ from sklearn.metrics import roc_auc_score
 from demoire.cleaning.cleaner import Cleaned, Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.imaging.rgb import decode_rgb
-from demoire.measure.blur import oracle_blur
 from demoire.measure.detection import share_interval
-from demoire.measure.restoration import (
-    RestorationFigures,
-    pattern_left,
-    restoration_figures,
-    truth_in_tone,
-)
+from demoire.measure.restoration import AlignedFigures, aligned_figures
 from demoire.training.field import FieldFolder, FieldPair, FieldPicture, read_pair
 from pipelines.report.crops import most_changed
 
@@ -68,11 +62,8 @@ class Restored:
     """One pair: the photograph, its best blur and what the restorer makes of it."""
 
     pair: FieldPair
-    strength: float  # of the photograph's pattern, in 1/255
     score: float
-    photograph: RestorationFigures
-    blur: RestorationFigures
-    result: RestorationFigures
+    figures: AlignedFigures
 
 
 def judge(pictures: Sequence[FieldPicture], cleaner: Cleaner) -> list[Judged]:
@@ -96,13 +87,8 @@ def restore(pairs: Sequence[FieldPair], restorer: Cleaner, judge_: Cleaner) -> l
     for pair in pairs:
         photograph, shown = read_pair(pair)
         data = pair.moire.read_bytes()
-        truth = truth_in_tone(shown, photograph)
-        blurred, _ = oracle_blur(photograph, np.clip(truth * 255 + 0.5, 0, 255).astype(np.uint8))
-        result = decode_rgb(restorer.clean(data).data)
-        figures = [restoration_figures(p, truth, photograph) for p in (photograph, blurred, result)]
-        strength = pattern_left(photograph.astype(np.float32) / 255, truth)
-        score = judge_.detect(data).moire
-        restored.append(Restored(pair, strength, score, *figures))
+        figures = aligned_figures(photograph, shown, decode_rgb(restorer.clean(data).data))
+        restored.append(Restored(pair, judge_.detect(data).moire, figures))
     return restored
 
 
@@ -158,7 +144,9 @@ def detector_figures(judged: Sequence[Judged], pairs: Sequence[Restored], thresh
     clean = [one.score for name in ("cameras", "clean", "clean_hard") for one in groups[name]]
     bounds = zip(STRENGTHS, [*STRENGTHS[1:], np.inf], strict=True)
     strengths = {
-        f"from {low:g}": found_row([p.score for p in pairs if low <= p.strength < high], threshold)
+        f"from {low:g}": found_row(
+            [p.score for p in pairs if low <= p.figures.strength < high], threshold
+        )
         for low, high in bounds
     }
     return {
@@ -182,15 +170,15 @@ def restoration_rows(pairs: Sequence[Restored]) -> dict[str, dict[str, object]]:
 
 
 def _restoration_row(pairs: Sequence[Restored]) -> dict[str, object]:
-    ratios = [pair.blur.pattern_left / max(pair.result.pattern_left, 1e-6) for pair in pairs]
-    gains = [pair.result.tolerant_psnr - pair.blur.tolerant_psnr for pair in pairs]
+    below = [pair.figures.pattern_below_blur for pair in pairs]
+    gains = [pair.figures.psnr_over_blur for pair in pairs]
     row: dict[str, object] = {
         "n": len(pairs),
-        "pattern_below_blur_db": float(np.mean(20 * np.log10(ratios))),
+        "pattern_below_blur_db": float(np.mean(below)),
         "tolerant_psnr_over_blur_db": float(np.mean(gains)),
     }
     for name in ("photograph", "blur", "result"):
-        figures = [asdict(getattr(pair, name)) for pair in pairs]
+        figures = [asdict(getattr(pair.figures, name)) for pair in pairs]
         row[name] = {key: float(np.mean([one[key] for one in figures])) for key in figures[0]}
     return row
 

@@ -103,6 +103,26 @@ def test_evaluate_gives_the_promised_figures_as_json_and_as_a_page(
     assert "halftone" in capsys.readouterr().out
 
 
+def test_evaluate_aligns_the_truth_to_the_photographs_tone(
+    pairs: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = tomllib.loads(tiny_toml.read_text())
+    weights = ["--detector", tiny["detector"], "--restorer", tiny["restorer"]]
+    words = ["evaluate", str(pairs), "--gate", "off", "--align", "tone", *weights]
+    assert main([*words, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["align"] == "tone"
+    assert len(figures["pairs"]) == 3
+    names = {"pattern_left", "edges_kept", "tolerant_psnr", "tone_shift"}
+    for picture in ("photograph", "blur", "result"):
+        assert set(figures["pairs"][0][picture]) == names
+        assert set(figures["mean"][picture]) == names
+    assert main(words) == 0
+    assert "pattern left" in capsys.readouterr().out
+    assert main([*words, "--html", "page.html"]) == 2
+    assert "leave out --html" in capsys.readouterr().err
+
+
 def test_evaluate_names_a_pair_of_two_sizes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -360,3 +380,18 @@ def test_the_training_flow_takes_each_step_as_a_task_and_leaves_its_figures_as_a
     assert 0 <= float(rows["auc"]) <= 1
     assert "evaluation.html" in str(artifacts["evaluation"].data)
     assert json.loads(str(artifacts["learning-curve"].data))[-1]["step"] == "6"
+
+
+def test_train_stops_within_its_minutes_and_goes_on_elsewhere(
+    clean_pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    words = ["train", "tiny-restorer", "--images", str(clean_pictures), "--out", str(out)]
+    assert main([*words, "--minutes", "0.01"]) == 0
+    told = capsys.readouterr()
+    assert "stopped before the end; the same command with --resume goes on" in told.err
+    moved = out.rename(tmp_path / "elsewhere")
+    words[-1] = str(moved)
+    assert main([*words, "--resume"]) == 0
+    assert "step 6," in capsys.readouterr().out
+    assert (moved / "tiny-restorer.safetensors").exists()

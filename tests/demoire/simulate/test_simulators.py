@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
 from demoire.simulate import halftone
+from demoire.simulate.print_process import PrintStyle, draw_prints
 from demoire.simulate.simulator import simulate, simulate_exposed
 
 MOIRE_KINDS = tuple(kind for kind in KINDS if kind != "none")
@@ -69,14 +70,16 @@ def test_a_coarse_print_shows_no_finer_picture_than_it_was_given(
     row = np.where(np.arange(256) % 4 < 2, 88, 168).astype(np.uint8)
     stripes = row[None, :, None].repeat(256, 0).repeat(3, 2)
     flat = np.full_like(stripes, 128)
-    draw_print = halftone._draw_print
+    draw_prints = halftone.draw_prints
 
     def contrast(quality: float) -> float:
-        def coarse(oversampling: int, rng: np.random.Generator) -> halftone.Print:
-            drawn = draw_print(oversampling, rng)
-            return replace(drawn, period=8.0 * oversampling, quality=quality)
+        def coarse(
+            style: PrintStyle, oversampling: int, rng: np.random.Generator
+        ) -> list[halftone.Print]:
+            (drawn,) = draw_prints(style, oversampling, rng)
+            return [replace(drawn, period=8.0 * oversampling, quality=quality)]
 
-        monkeypatch.setattr(halftone, "_draw_print", coarse)
+        monkeypatch.setattr(halftone, "draw_prints", coarse)
         contrasts = []
         for seed in range(12):
             _, striped, _ = halftone.scan_print(stripes, 128, np.random.default_rng(seed))
@@ -97,6 +100,31 @@ def test_moire_adds_what_the_target_does_not_have(kind: MoireKind, landscape: np
         _spectrum_above(pair.moire, 0.25) > _spectrum_above(pair.clean, 0.25) for pair in visible
     ]
     assert np.mean(richer) > 0.7  # a sensor also softens the tower's edge, which the target keeps
+
+
+def test_presses_print_coarser_screens_and_two_of_them_on_a_page() -> None:
+    pages = {}
+    for style in ("mixed", "press"):
+        pages[style] = [draw_prints(style, 1, np.random.default_rng(seed)) for seed in range(200)]
+    periods = {style: [page[0].period for page in drawn] for style, drawn in pages.items()}
+    assert max(periods["mixed"]) <= 9
+    assert 12 < max(periods["press"]) <= 16
+    assert {len(page) for page in pages["mixed"]} == {1}
+    assert {len(page) for page in pages["press"]} == {1, 2}
+    inks = {len(page[0].printed) for page in pages["press"]}
+    assert inks == {1, 2, 4}
+    stochastic = sum(page[0].shape == "stochastic" for page in pages["press"])
+    assert stochastic < 12
+
+
+def test_the_target_of_a_press_print_has_the_mean_tone_of_every_region(
+    landscape: np.ndarray,
+) -> None:
+    for seed in range(8):
+        pair = simulate("halftone", landscape, 256, np.random.default_rng(seed), "press")
+        moire = cv2.resize(pair.moire.astype(np.float32), (2, 2), interpolation=cv2.INTER_AREA)
+        clean = cv2.resize(pair.clean.astype(np.float32), (2, 2), interpolation=cv2.INTER_AREA)
+        assert np.abs(moire - clean).max() < 1.5
 
 
 def test_halftone_keeps_the_local_mean(landscape: np.ndarray) -> None:

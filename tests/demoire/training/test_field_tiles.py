@@ -7,13 +7,20 @@ from demoire.errors import UsageError
 from demoire.simulate.pairs import read_scene
 from demoire.training.config import FieldConfig, FieldTile
 from demoire.training.field import FieldFolder
+from demoire.training.field_pictures import FieldPictures
 from demoire.training.field_tiles import FieldTiles
 
 _DRAWN = np.full((100, 100, 3), 90, np.uint8)
 
 
 def _tiles(field: FieldFolder, mix: dict[FieldTile, float]) -> FieldTiles:
-    return FieldTiles(field.part("train"), [], [_DRAWN], FieldConfig(mix=mix), 64)
+    return _tiles_by(field, FieldConfig(mix=mix))
+
+
+def _tiles_by(field: FieldFolder, config: FieldConfig) -> FieldTiles:
+    part = field.part("train")
+    pictures = FieldPictures(part, [], [_DRAWN], config)
+    return FieldTiles(part, pictures, config, 64)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +66,7 @@ def test_a_folder_without_what_is_to_be_drawn_is_refused(field: FieldFolder) -> 
 
 
 def test_a_pool_is_drawn_from_again(field: FieldFolder) -> None:
-    config = FieldConfig(mix={"processed": 1.0}, pool=2)
-    tiles = FieldTiles(field.part("train"), [], [_DRAWN], config, 64)
+    tiles = _tiles_by(field, FieldConfig(mix={"processed": 1.0}, pool=2))
     drawn = [tiles.draw(np.random.default_rng(seed))[0] for seed in range(40)]
     colours = {tuple(np.sort(tile.reshape(-1, 3).sum(axis=1)).tolist()) for tile in drawn}
     assert len(colours) == 2

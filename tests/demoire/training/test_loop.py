@@ -79,11 +79,16 @@ def test_a_detector_trains_on_field_pictures(
     assert find_weights(str(result.weights)).digest != find_weights(str(alone.weights)).digest
 
 
-def test_a_restorer_takes_no_field_pictures(
+def test_a_restorer_trains_on_field_pictures(
     scene_folder: Path, field: FieldFolder, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="train detectors only"):
-        train(_tiny("restorer"), scene_folder, tmp_path / "out", field=field)
+    config = _tiny("restorer", field=FieldConfig(share=1.0, drawn=2))
+    result = train(config, scene_folder, tmp_path / "out", field=field)
+    without = train(_tiny("restorer"), scene_folder, tmp_path / "without")
+    assert result.finished
+    assert result.weights is not None
+    assert without.weights is not None
+    assert result.weights.read_bytes() != without.weights.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from demoire.training.config import DetectorLossConfig, RestorerLossConfig
-from demoire.training.losses import colour_loss, detector_loss, multi_scale_loss, restorer_loss
+from demoire.training.losses import (
+    colour_loss,
+    detector_loss,
+    multi_scale_loss,
+    restorer_loss,
+    tone_loss,
+)
 
 CLEAN = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def _loss(restored: Tensor, clean: Tensor, config: RestorerLossConfig) -> Tensor:
+    """With a truth that is known everywhere."""
+    return restorer_loss(restored, clean, torch.ones(1, 1, 1, 1), config)
 
 
 @pytest.mark.parametrize("pixel", ["charbonnier", "l1", "l2", "psnr"])
 def test_truth_costs_next_to_nothing(pixel: str) -> None:
     config = RestorerLossConfig(pixel=pixel, frequency=0.1, colour=0.1)
-    assert restorer_loss(CLEAN, CLEAN, config) <= 1.001e-3
-    assert restorer_loss(CLEAN + 0.1, CLEAN, config) > 0.005
+    assert _loss(CLEAN, CLEAN, config) <= 1.001e-3
+    assert _loss(CLEAN + 0.1, CLEAN, config) > 0.005
 
 
 def test_multi_scale_part_sees_bands_and_not_dots() -> None:
@@ -32,8 +43,8 @@ def test_multi_scale_part_sees_bands_and_not_dots() -> None:
 
 
 def test_frequency_part_is_the_spectrum_of_the_difference() -> None:
-    without = restorer_loss(CLEAN * 0.9, CLEAN, RestorerLossConfig())
-    both = restorer_loss(CLEAN * 0.9, CLEAN, RestorerLossConfig(frequency=1.0))
+    without = _loss(CLEAN * 0.9, CLEAN, RestorerLossConfig())
+    both = _loss(CLEAN * 0.9, CLEAN, RestorerLossConfig(frequency=1.0))
     spectrum = torch.fft.rfft2(CLEAN * 0.9 - CLEAN, norm="ortho").abs().mean()
     assert both - without == pytest.approx(spectrum.item(), rel=1e-4)
 
@@ -56,9 +67,7 @@ def test_colour_part_is_the_distance_in_cielab_of_blurred_pictures() -> None:
     ]
     expected = (np.sqrt(np.square(distances) + 0.25) - 0.5).mean() / 100
     assert colour_loss(pink, CLEAN) == pytest.approx(expected, rel=2e-3)
-    without, both = (
-        restorer_loss(pink, CLEAN, RestorerLossConfig(colour=weight)) for weight in (0.0, 1.0)
-    )
+    without, both = (_loss(pink, CLEAN, RestorerLossConfig(colour=weight)) for weight in (0.0, 1.0))
     assert both - without == pytest.approx(expected, rel=2e-3)
 
 
@@ -105,5 +114,26 @@ def test_focal_loss_all_but_forgets_what_is_right_already() -> None:
 def test_psnr_loss_is_a_tenth_of_the_decibels_short_of_fifty() -> None:
     clean = torch.full((2, 3, 32, 32), 0.5)
     restored = clean + torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)  # 20 and 40 dB
-    loss = restorer_loss(restored, clean, RestorerLossConfig(pixel="psnr", multi_scale=0.0))
+    loss = _loss(restored, clean, RestorerLossConfig(pixel="psnr", multi_scale=0.0))
     assert loss.item() == pytest.approx((3 + 1) / 2, abs=0.03)
+
+
+@pytest.mark.parametrize("pixel", ["charbonnier", "l1", "l2", "psnr"])
+def test_the_loss_does_not_look_where_the_truth_is_not_known(pixel: str) -> None:
+    config = RestorerLossConfig(pixel=pixel, frequency=0.1, colour=0.1, tone=0.1)
+    known = torch.ones(2, 1, 64, 64)
+    known[..., 20:40] = 0
+    wrong = CLEAN.clone()
+    wrong[..., 20:40] = 0.5
+    truth = restorer_loss(CLEAN, CLEAN, known, config)
+    assert restorer_loss(wrong, CLEAN, known, config) == pytest.approx(truth.item())
+    assert restorer_loss(wrong + 0.1, CLEAN, known, config) > truth + 0.005
+
+
+def test_tone_part_sees_the_mean_of_regions_and_no_pattern_within_them() -> None:
+    pattern = (torch.arange(64) % 2 * 0.2 - 0.1).expand(1, 3, 64, 64).clone()
+    assert tone_loss(pattern) < 1e-4
+    one_step = tone_loss(torch.full((1, 3, 64, 64), 1 / 255))
+    ten_steps = tone_loss(torch.full((1, 3, 64, 64), 10 / 255))
+    assert 1.3 < one_step < 1.5
+    assert ten_steps - one_step == pytest.approx(2.0, abs=0.03)  # 20 dB
