@@ -108,10 +108,10 @@ class FieldConfig(_Section):
     }
     # how often each kind of pair is drawn for a restorer, of any sum
     twins: dict[FieldTwin, NonNegativeFloat] = {
-        "layer": 0.72,
-        "photograph": 0.1,
-        "stored": 0.1,
-        "processed": 0.06,
+        "layer": 0.45,
+        "photograph": 0.45,
+        "stored": 0.05,
+        "processed": 0.03,
         "drawn": 0.02,
     }
     # by source, how many times as often its clean pictures are drawn as others of their size

@@ -1,8 +1,8 @@
 """Pairs of field pictures for the restorer's training.
 
 - "layer": a real pattern, taken off a registered pair, laid over a clean picture (which then has an
-  exact twin), and both through the same camera, editor and web service. Noise and compression that
-  the two share stay in the target: a restorer should take the pattern away, not the grain.
+  exact twin), and both through the same editor and web service. Sharpening and compression that the
+  two share stay in the target.
 - "photograph": a photograph of a screen itself. What it should become is known where the screen
   showed something smooth, and the loss looks nowhere else: half a pixel of misregistration makes
   any edge a fault.
@@ -38,9 +38,9 @@ _SEEN = 3.0  # RMS in 1/255 of a photograph's own pattern, where it is known
 _LEAST_KNOWN = 0.3  # of a tile of a photograph; with less it teaches next to nothing
 # Where less than this of a pattern is known, the target is not; where so much is, it is wholly.
 _UNKNOWN, _KNOWN = 0.7, 0.95
-# A photograph's own noise is part of its pattern layer and goes with it. So little is added that
-# both have: a pair teaches what differs.
-_LAID = ProcessingShares(sensor=0.15, noise=0.08, denoise=0.15, gray=0.1)
+# No noise is added. A photograph's own noise is part of its layer and goes with it, and noise that
+# both pictures of a pair had would teach that it stays: trained so, less of the pattern went, too.
+_LAID = ProcessingShares(sensor=0.0, noise=0.0, denoise=0.15, gray=0.1)
 
 
 class FieldTwins:

@@ -1,0 +1,165 @@
+"""All that a rented GPU is for, in one command and at most 13 minutes: `make gpu IMAGES=CLEAN`.
+
+    python tests/benchmarks/gpu.py --images CLEAN --out OUT [--device cuda] [--minutes 13]
+        [--config restorer-gpu] [--shards DIR] [--stages tests,bench,train]
+
+1. tests: `tests/demoire/test_gpu.py`, which a machine without a GPU skips.
+2. bench: `demoire bench`, the whole job over a drawn collection with it.
+3. train: `demoire train CONFIG --resume` for the time that is left; the next call, here or on
+   another machine, goes on from OUT/run. Shards that are missing are simulated first, by all cores.
+
+OUT gets the log of each stage, bench.json, gpu.json with how each ended, and run. A stage that
+fails or overruns does not keep the next one from its turn. Exit status 0 when all did well, 1 when
+one did not, 2 without a GPU.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from demoire.training.config_files import load_config, to_toml, with_values
+
+ROOT = Path(__file__).parent.parent.parent
+STAGES = ("tests", "bench", "train")
+
+_TESTS_SECONDS = 150.0  # at most
+_BENCH_SECONDS = 180.0
+_TO_SAVE = 20.0  # seconds, for a training to write its checkpoint and leave
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, and how long it may take."""
+
+    name: str
+    command: tuple[str, ...]
+    seconds: float
+    output: str | None = None  # the file of OUT that gets its standard output; None for its log
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a stage ended."""
+
+    name: str
+    status: int | None  # None when it was stopped, since its time was up
+    seconds: float
+
+
+def run_stage(stage: Stage, out: Path) -> Ended:
+    """Run a command within its time; then it is asked to end, and killed if it does not."""
+    began = time.monotonic()
+    output = out / (stage.output or f"{stage.name}.log")
+    with output.open("w") as stdout, (out / f"{stage.name}.log").open("a") as log:
+        process = subprocess.Popen(
+            stage.command,
+            cwd=ROOT,
+            stdout=stdout,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
+        try:
+            status: int | None = process.wait(stage.seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+            _end(process)
+    return Ended(stage.name, status, round(time.monotonic() - began, 1))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a stage and all that it started."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_TO_SAVE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def stage_of(name: str, options: argparse.Namespace, seconds: float) -> Stage:
+    """A stage's command.
+
+    Args:
+        name: One of STAGES.
+        options: Of this program.
+        seconds: What is left of the whole time.
+    """
+    python = (sys.executable, "-m")
+    if name == "tests":
+        command = (*python, "pytest", "-q", "-p", "no:cacheprovider", "tests/demoire/test_gpu.py")
+        return Stage(name, command, min(seconds, _TESTS_SECONDS))
+    if name == "bench":
+        command = (*python, "flows.cli", "bench", "--json", "--device", options.device)
+        return Stage(name, command, min(seconds, _BENCH_SECONDS), "bench.json")
+    config = options.out / "train.toml"
+    device = {"device": options.device}
+    config.write_text(to_toml(with_values(load_config(options.config), device)), encoding="utf-8")
+    trains = max(1.0, seconds - _TO_SAVE)
+    words = [*python, "flows.cli", "train", config, "--images", options.images, "--resume"]
+    words += ["--out", options.out / "run", "--minutes", f"{trains / 60:.2f}"]
+    words += ["--shards", options.shards or options.out / "shards"]
+    return Stage(name, tuple(map(str, words)), seconds)
+
+
+def run(options: argparse.Namespace) -> list[Ended]:
+    """Run the stages one after another; each may use what those before it left of the time."""
+    end = time.monotonic() + 60 * options.minutes - _TO_SAVE
+    options.out.mkdir(parents=True, exist_ok=True)
+    ended = []
+    for name in options.stages:
+        stage = stage_of(name, options, max(1.0, end - time.monotonic()))
+        print(f"{stage.name}: {stage.seconds:.0f} s at most", flush=True)
+        ended.append(run_stage(stage, options.out))
+        print(f"{stage.name}: {_told(ended[-1])}", flush=True)
+    facts = {"device": options.device, "stages": [asdict(one) for one in ended]}
+    (options.out / "gpu.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return ended
+
+
+def _told(ended: Ended) -> str:
+    how = "its time was up" if ended.status is None else f"status {ended.status}"
+    return f"{how} after {ended.seconds:.0f} s"
+
+
+def _stages(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no stage {unknown[0]}")
+    return names
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what is asked for; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, metavar="CLEAN")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--minutes", type=float, default=13.0)
+    parser.add_argument("--config", default="restorer-gpu")
+    parser.add_argument("--shards", type=Path, metavar="DIR")
+    parser.add_argument("--stages", type=_stages, default=STAGES)
+    options = parser.parse_args(words)
+    for name in ("images", "out", "shards"):
+        given = getattr(options, name)
+        if given is not None:
+            setattr(options, name, given.resolve())
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        print("There is no GPU here; run this where torch finds one, or give --device cpu.")
+        return 2
+    ended = run(options)
+    return 0 if all(one.status == 0 for one in ended) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
