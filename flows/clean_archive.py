@@ -94,7 +94,7 @@ def run_clean_flow(
         UsageError: A URL carries credentials; nothing has reached Prefect then.
         DemoireError: Whatever `run_job` raises.
     """
-    for uri in (src, dst, settings.registry):
+    for uri in (src, dst, settings.registry, *settings.also):
         if uri:
             open_place(uri)
     leash_children()

@@ -144,6 +144,9 @@ def _sentence(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     if context is None:
         return sentence
+    takes_sources = any(parameter.name == "also" for parameter in context.command.params)
+    if takes_sources and sentence.startswith("Got unexpected extra argument"):
+        sentence += "; quote a glob ('boxes/*'), or name each further SRC by --also"
     return f"{sentence} (see '{context.command_path} --help')"
 
 

@@ -11,6 +11,7 @@ none can end in a plan, a report or a Prefect parameter.
 """
 
 import os
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from demoire.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pipelines.job import CleanJob
 
-_NOT_OF_THE_CLEANER = {"workers", "ray_address", "sample", "stall_minutes", "merge"}
-_NOT_OF_THE_CLEANER |= {"fixity", "weights", "registry"}
+_OF_THE_JOB = {"workers", "ray_address", "sample", "stall_minutes", "merge", "fixity"}
+_OF_THE_JOB |= {"also", "from_file", "prune"}
+_NOT_OF_THE_CLEANER = _OF_THE_JOB | {"weights", "registry"}
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,22 @@ class CleanSettings(BaseModel):
         Literal["report", "update"],
         Flag("Name checksums in the archive that turn wrong, or update them in the mirror."),
     ] = "report"
+    also: Annotated[
+        tuple[str, ...],
+        Flag(
+            "A further SRC, which lies in DST under its last name; may be given several times.",
+            metavar="SRC",
+            default="",
+        ),
+    ] = ()
+    from_file: Annotated[
+        str | None,
+        Flag("Further SRCs, one a line; - reads them from stdin.", metavar="LIST", default=""),
+    ] = None
+    prune: Annotated[
+        bool,
+        Flag("Remove from the mirror what has left SRC.", default=""),
+    ] = False
 
     @property
     def changes_cleaning(self) -> bool:
@@ -178,6 +196,8 @@ class CleanSettings(BaseModel):
             stall_minutes=self.stall_minutes,
             merge=self.merge,
             fixity=self.fixity,
+            also=self.also + _listed(self.from_file),
+            prune=self.prune,
         )
 
     def _named_weights(self) -> dict[str, str]:
@@ -192,6 +212,29 @@ class CleanSettings(BaseModel):
                 raise UsageError(f"Both 'weights' and '{model}' name a {model}; give one of them.")
             models[model] = name
         return models
+
+
+def _listed(name: str | None) -> tuple[str, ...]:
+    """The SRCs that a list names, one a line; '-' is standard input.
+
+    Raises:
+        UsageError: The list cannot be read, or names nothing.
+    """
+    if name is None:
+        return ()
+    try:
+        text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The list {name} cannot be read ({error.strerror}): check the path given to "
+            "--from-file."
+        ) from None
+    # A name may hold any other kind of line break.
+    lines = os.fsdecode(text).replace("\r\n", "\n").split("\n")
+    listed = tuple(line for line in lines if line.strip())
+    if not listed:
+        raise UsageError(f"The list {name} names no SRC: write one a line.")
+    return listed
 
 
 def read_settings(file: Path | None, **flags: Any) -> CleanSettings:

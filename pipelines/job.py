@@ -29,6 +29,8 @@ class CleanJob:
     stall_minutes: float = 30.0  # without a finished image until the work is begun anew
     merge: bool = False  # a DST that holds other things will do; nothing there is replaced
     fixity: Literal["report", "update"] = "report"  # what is done about checksums that turn wrong
+    also: tuple[str, ...] = ()  # further SRCs; src is '' where they are all there are
+    prune: bool = False  # remove from the mirror what has left SRC
 
     def to_dict(self) -> dict[str, Any]:
         """The job as JSON holds it."""
@@ -82,3 +84,4 @@ class RunSummary:
     report: str  # full path of the HTML page
     foreign: ObjectList = ObjectList()  # somebody else's, where mirrors would go; it stayed
     left: ObjectList = ObjectList()  # mirrors of what has left SRC
+    pruned: int = 0  # of these, removed by this run

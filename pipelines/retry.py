@@ -74,6 +74,7 @@ def retry(
         ray_address=order.ray_address,
         sample=latest.sample,
         fixity=before.fixity,
+        also=latest.also,
     )
     launch = Launch(job, destination, new_run_id(), step, progress)
     try:

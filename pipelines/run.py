@@ -27,12 +27,14 @@ from pipelines.fixity.fixity import check_fixity, is_fixity_due
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch
 from pipelines.plan.plan import make_plan
+from pipelines.prune import prune
 from pipelines.publish.parallel import publish_together
 from pipelines.publish.proof import Proof, prove
 from pipelines.report.build import build_report
-from pipelines.sources.discover import discover
+from pipelines.sources.given import all_given, discover_given
 from pipelines.steps import Step, plainly
 from pipelines.storage.open import check_places
+from pipelines.storage.place import Place
 from pipelines.waves import clean_in_waves
 
 _PLANS = 3  # times that a collection may change under a run
@@ -94,7 +96,7 @@ def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence
     if work.published or is_fixity_due(launch.destination, job.fixity):
         step(check_checksums)(launch, plan_id)
         step(write_report)(launch)
-    elif not launch.destination.place.exists(layout.PAGE):
+    elif _is_outdated(launch.destination.place):
         step(write_report)(launch)
     if work.change:
         raise SourceChangedError(work.change)
@@ -111,8 +113,9 @@ def plan_units(launch: Launch) -> str:
     """
     job = launch.job
     destination = launch.destination
-    check_places(job.src, job.dst)
-    scope = PlanScope(job.src, job.config.fingerprint(), job.sample)
+    for src in all_given(job.src, job.also):
+        check_places(src, job.dst)
+    scope = PlanScope(job.src, job.config.fingerprint(), job.sample, also=job.also)
     if job.sample is not None:
         _check_sample(destination)
     else:
@@ -155,6 +158,11 @@ def prove_counts(launch: Launch, plan_id: str) -> Proof:
     return prove(launch.destination, launch.destination.manifests.load(plan_id))
 
 
+def prune_left(launch: Launch, plan_id: str) -> int:
+    """Remove from the mirrors what has left SRC; how many objects that were."""
+    return prune(launch.destination, launch.destination.manifests.load(plan_id))
+
+
 # What the steps are put together by
 
 
@@ -181,6 +189,11 @@ def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunS
     A run that had nothing to do leaves no note.
     """
     proof = launch.step(prove_counts)(launch, plan_id)
+    pruned = 0
+    if launch.job.prune:
+        pruned = launch.step(prune_left)(launch, plan_id)
+    if pruned:
+        launch.step(write_report)(launch)
     plan = launch.destination.manifests.load(plan_id)
     differing = differences(launch.destination, plan)
     moire_before = None
@@ -203,6 +216,7 @@ def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunS
         report=launch.destination.place.full(layout.PAGE),
         foreign=differing.foreign,
         left=differing.left,
+        pruned=pruned,
     )
     if work.published:
         launch.destination.notes.write(launch.job, plan_id, summary)
@@ -213,7 +227,14 @@ def _fits(latest: Plan, scope: PlanScope) -> bool:
     """Whether the latest plan is that of this job, over sources that have not changed since."""
     if latest.scope != scope or not all(planned.knows_unsafe for planned in latest.sources):
         return False
-    return [planned.source for planned in latest.sources] == discover(scope.src)
+    return [planned.source for planned in latest.sources] == discover_given(scope.src, scope.also)
+
+
+def _is_outdated(place: Place) -> bool:
+    """Whether the report's page is not there, or older than the plan: something may have left."""
+    page = place.stat(layout.PAGE)
+    plan = place.stat(layout.LATEST_PLAN)
+    return page is None or (plan is not None and page.mtime < plan.mtime)
 
 
 def _check_sample(destination: Destination) -> None:

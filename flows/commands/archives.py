@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from demoire.errors import UsageError
 from demoire.progress import Progress
 from demoire.wording import duration, plain_figure
 from flows import console
@@ -21,12 +22,13 @@ _WHAT = ("what", "how much")
 
 
 @takes_settings(
+    *("also", "from_file", "prune"),
     *("sample", "merge", "fixity", "device", "workers", "config"),
     *(*CLEANING, "ray_address", "stall_minutes"),
 )
 def clean(
     src: options.Src,
-    dst: options.Dst,
+    dst: options.DstBesideList = None,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Stop at the plan and its cost.")
@@ -52,6 +54,7 @@ def clean(
 ) -> int:
     """Clean an archive into its mirror at DST. Run again after whatever happened, it finishes."""
     keep_storage_options(storage_option)
+    src, dst = _places(src, dst, settings)
     if dry_run:
         return _plan(src, dst, settings, as_json=as_json)
     if canary is not None:
@@ -67,8 +70,25 @@ def clean(
     return _status(summary, strict=strict)
 
 
+def _places(src: str, dst: str | None, settings: CleanSettings) -> tuple[str, str]:
+    """SRC, which is '' where a list names all that there are, and DST.
+
+    Raises:
+        UsageError: DST is missing.
+    """
+    if dst is not None:
+        return src, dst
+    if settings.from_file is None:
+        raise UsageError("Missing argument 'DST': where is the cleaned mirror to go?")
+    return "", src
+
+
 def _send_canary(src: str, dst: str, settings: CleanSettings, count: int, limit: str) -> None:
     """Look at a sample first; the error that stops the run names the page."""
+    if settings.also or settings.from_file:
+        raise UsageError(
+            "A canary looks at one SRC only: give one glob instead of several, or no --canary."
+        )
     from demoire.cleaning.threads import use_threads
     from flows.commands.preview import clean_command
     from pipelines.preview.canary import CanaryLimit, run_canary
@@ -95,10 +115,10 @@ def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
 
-@takes_settings("sample", "merge", "device", "config", *CLEANING)
+@takes_settings("also", "from_file", "sample", "merge", "device", "config", *CLEANING)
 def plan(
     src: options.Src,
-    dst: options.Dst,
+    dst: options.DstBesideList = None,
     *,
     settings: CleanSettings,
     storage_option: options.StorageOption = None,
@@ -108,6 +128,7 @@ def plan(
     by.
     """
     keep_storage_options(storage_option)
+    src, dst = _places(src, dst, settings)
     return _plan(src, dst, settings, as_json=as_json)
 
 
@@ -258,6 +279,8 @@ def show_summary(summary: "RunSummary", *, as_json: bool) -> None:
         ("moiré of the cleaned, after", summary.moire_after),
     ]
     console.show_table(title, _WHAT, rows)
+    if summary.pruned:
+        typer.echo(f"removed from the mirror, as it has left SRC: {summary.pruned:,} objects")
     _show_differences(summary.foreign, summary.left)
     typer.echo(f"report: {summary.report}")
 
@@ -270,7 +293,10 @@ def _show_differences(foreign: "ObjectList", left: "ObjectList") -> None:
             "move it away and run the same command again to have its mirror there"
         )
     if left.count:
-        typer.echo(f"no longer in SRC, still in the mirror: {_names(left)}")
+        typer.echo(
+            f"no longer in SRC, still in the mirror: {_names(left)}; `demoire clean --prune` "
+            "removes it"
+        )
 
 
 def _names(objects: "ObjectList") -> str:

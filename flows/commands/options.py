@@ -18,6 +18,14 @@ Dst = Annotated[
     str,
     typer.Argument(metavar="DST", help="Where the cleaned mirror goes: a folder or a URL."),
 ]
+DstBesideList = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DST",
+        help="Where the cleaned mirror goes: a folder or a URL. Alone with --from-file.",
+        show_default=False,
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="TOML with the same settings; flags win over it."),

@@ -47,7 +47,7 @@ class MirrorClaims:
         self.foreign: set[str] = set()
         self._destination = destination
         self._src = src
-        self._ours = OwnObjects(destination, source)
+        self._ours = OwnObjects(destination, source.id, source)
         self._announcer = Announcer(self.place, source.id)
         self._written: dict[str, MirroredObject] = {}
         self._identical: set[str] = set()  # as we would write them, but not ours

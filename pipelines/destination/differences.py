@@ -10,7 +10,7 @@ from pipelines.destination.destination import Destination
 from pipelines.destination.mirrored import MirrorRecord
 from pipelines.destination.plans import Plan
 from pipelines.job import ObjectList
-from pipelines.sources.given import full_src
+from pipelines.sources.given import all_given, full_src
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def left_sources(destination: Destination, plan: Plan) -> Iterator[MirrorRecord]
     """
     if plan.sample is not None:
         return
-    given = {full_src(plan.src)}
+    given = {full_src(src) for src in all_given(plan.src, plan.also)}
     planned = plan.source_ids
     for record in destination.mirrored.all():
         if record.source_id not in planned and record.src in given:

@@ -33,7 +33,7 @@ def check_free(destination: Destination, sources: Sequence[Source], *, merge: bo
             raise UsageError(
                 f"DST {place.full()} is not empty (it holds {stranger}), and this program did not "
                 "make it: choose an empty DST, or add --merge to put the mirrors beside what is "
-                "there. Several sources are given as one quoted glob."
+                "there. Several sources are given as one quoted glob, or with --also."
             )
     for source in sources:
         occupied = _occupied(place, source)

@@ -52,6 +52,7 @@ class _StoredFacts:
     fingerprint: str
     sample: int | None
     generation: int
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,10 @@ class _PlanDigest:
 
     def __init__(self, scope: PlanScope) -> None:
         self._digest = hashlib.sha256()
-        self._add(asdict(scope))
+        facts = asdict(scope)
+        if not scope.also:
+            del facts["also"]  # plans of one SRC keep the ids that they always had
+        self._add(facts)
 
     def add(self, planned: SourcePlan, units: Sequence[Unit]) -> None:
         """Take in one more source."""
@@ -197,12 +201,14 @@ class _PlanDigest:
 
 def _write_sources(file: Path, plan: Plan) -> None:
     rows = [source_row(planned) for planned in plan.sources]
-    facts = {
+    facts: dict[str, Any] = {
         "id": plan.id,
         "src": plan.src,
         "fingerprint": plan.fingerprint,
         "sample": plan.sample,
         "generation": plan.generation,
     }
+    if plan.also:
+        facts["also"] = plan.also
     schema = SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")

@@ -31,11 +31,20 @@ class OwnObjects:
         notes: Paths of the announcements that were read.
     """
 
-    def __init__(self, destination: Destination, source: Source) -> None:
-        """Read what is known."""
+    def __init__(
+        self, destination: Destination, source_id: str, source: Source | None = None
+    ) -> None:
+        """Read what is known.
+
+        Args:
+            destination: Everything under DST.
+            source_id: Whose mirror it is.
+            source: The source, where its marker may vouch for a mirror without a record.
+        """
         self.recorded: tuple[MirroredObject, ...] = ()
         self.notes: set[str] = set()
         self._destination = destination
+        self._source_id = source_id
         self._source = source
         self._place = destination.place
         self._announced: dict[str, set[str]] = {}  # digests and versions by path
@@ -78,23 +87,25 @@ class OwnObjects:
         removes their announcements.
         """
         records = self._destination.mirrored
-        for note, announcements in records.announced(self._source.id).items():
+        for note, announcements in records.announced(self._source_id).items():
             self.notes.add(note)
             for announcement in announcements:
                 name = announcement.sha256 or announcement.version
                 self._announced.setdefault(announcement.path, set()).add(name)
-        record = records.read(self._source.id)
-        self.recorded = record.objects if record is not None else tuple(self._vouched_for())
+        record = records.read(self._source_id)
+        self.recorded = () if record is None else record.objects
+        if record is None and self._source is not None:
+            self.recorded = tuple(self._vouched_for(self._source))
         self._known = {item.path: item for item in self.recorded if item.state != "foreign"}
 
-    def _vouched_for(self) -> Iterator[MirroredObject]:
+    def _vouched_for(self, source: Source) -> Iterator[MirroredObject]:
         """The mirror of a version without records, as far as its marker fits it."""
-        marker = self._destination.markers.read(self._source.id)
-        marker_entry = self._place.stat(layout.publication_marker(self._source.id))
+        marker = self._destination.markers.read(source.id)
+        marker_entry = self._place.stat(layout.publication_marker(source.id))
         if marker is None or marker_entry is None:
             return
         entries = []
-        for entry in self._objects_in_place():
+        for entry in self._objects_in_place(source):
             if entry.mtime <= marker_entry.mtime:
                 entries.append(entry)
         size = sum(entry.size for entry in entries)
@@ -102,15 +113,14 @@ class OwnObjects:
             for entry in entries:
                 yield MirroredObject(entry.path, "mirrored", "", entry.version)
 
-    def _objects_in_place(self) -> Iterator[Entry]:
+    def _objects_in_place(self, source: Source) -> Iterator[Entry]:
         """What lies where the source's mirror goes."""
-        path = self._source.path
-        if self._source.kind != "folder":
-            entry = self._place.stat(path)
+        if source.kind != "folder":
+            entry = self._place.stat(source.path)
             if entry is not None:
                 yield entry
             return
-        for entry in self._place.list(path, recursive=False):
+        for entry in self._place.list(source.path, recursive=False):
             # Archives beside loose files are mirrors of other sources.
             if entry.kind == "file" and archive_kind(entry.name) is None:
                 yield entry

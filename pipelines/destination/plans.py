@@ -42,6 +42,7 @@ class PlanScope:
     fingerprint: str  # of the configuration
     sample: int | None = None  # so many images only
     generation: int = 0
+    also: tuple[str, ...] = ()  # further SRCs; src is '' where they are all there are
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Plan(PlanScope):
     @property
     def scope(self) -> PlanScope:
         """What the plan is made for, without the sources: small enough to travel with each task."""
-        return PlanScope(self.src, self.fingerprint, self.sample, self.generation)
+        return PlanScope(self.src, self.fingerprint, self.sample, self.generation, self.also)
 
     @property
     def source_ids(self) -> set[str]:

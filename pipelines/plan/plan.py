@@ -25,7 +25,7 @@ from pipelines.layout import image_id
 from pipelines.plan.units import plan_members
 from pipelines.records import Member, Source, Unit
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
-from pipelines.sources.discover import discover
+from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
 from pipelines.sources.members import DamagedArchiveError
 
@@ -55,7 +55,7 @@ def make_plan(
         UsageError: SRC holds nothing, or DST holds something of somebody else's.
         SourceChangedError: A source changed between being listed and being indexed.
     """
-    sources = discover(scope.src)
+    sources = discover_given(scope.src, scope.also)
     check_free(destination, sources, merge=merge)
     indexed = _indexed(sources, progress)
     if scope.sample is not None:
@@ -95,7 +95,7 @@ def make_retry_plan(
         members = chosen.get(planned.source.id, [])
         if members:
             indexed.append(_Indexed(SourceIndex(planned.source, tuple(members))))
-    scope = PlanScope(latest.src, fingerprint, latest.sample, generation)
+    scope = PlanScope(latest.src, fingerprint, latest.sample, generation, latest.also)
     return destination.manifests.write(scope, _planned(indexed, scope))
 
 

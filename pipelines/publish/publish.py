@@ -37,7 +37,7 @@ from pipelines.publish.previews import draw_previews, read_previews, write_previ
 from pipelines.publish.table import ReportWriter
 from pipelines.records import REPORT_SCHEMA, Member, Unit
 from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table
-from pipelines.sources.given import src_of
+from pipelines.sources.given import all_given, src_of
 
 
 def publish_source(
@@ -60,7 +60,7 @@ def publish_source(
     done = _CommittedUnits.of(units, destination.ledger, scope.fingerprint)
     cleaned = CleanedPayloads(destination.ledger, done.commits)
     members = _by_position(units)
-    claims = MirrorClaims(destination, source, src_of(source, [scope.src]))
+    claims = MirrorClaims(destination, source, src_of(source, all_given(scope.src, scope.also)))
     if source.kind == "folder":
         mirror = mirror_folder(source, claims, cleaned)
     else:
@@ -106,7 +106,7 @@ def publish_retry(
     done = _CommittedUnits.of(units, destination.ledger, scope.fingerprint)
     cleaned = CleanedPayloads(destination.ledger, done.commits)
     members = _by_position(units)
-    claims = MirrorClaims(destination, source, src_of(source, [scope.src]))
+    claims = MirrorClaims(destination, source, src_of(source, all_given(scope.src, scope.also)))
     mirror = Mirror(before.size, before.files, before.withheld)
     if cleaned.positions and source.kind == "folder":
         patch_folder(source, claims, cleaned, members)

@@ -12,6 +12,8 @@ from typing import Any
 
 from demoire.reasons import Reason
 from demoire.wording import figure, share
+from pipelines.destination.destination import Destination
+from pipelines.destination.differences import Differences, differences
 from pipelines.fixity.findings import ChecksumList, Findings
 from pipelines.layout import PAGE, SUMMARY
 from pipelines.names import shown
@@ -60,6 +62,9 @@ def build_report(dst: str) -> str:
     """
     place = open_place(dst)
     summary = summarise(place)
+    destination = Destination(place)
+    plan = destination.manifests.find_latest()
+    differing = Differences() if plan is None else differences(destination, plan)
     move_earlier_previews(place)
     page = render(
         "report.html.j2",
@@ -71,9 +76,10 @@ def build_report(dst: str) -> str:
         charts_data=_charts(summary),
         stages=_time_strip(summary),
         lists=_stale_first(summary.fixity),
+        differing=differing,
         explained={reason: reason.meaning for reason in Reason},
     )
-    place.write(SUMMARY, json.dumps(_as_json(summary), indent=2).encode())
+    place.write(SUMMARY, json.dumps(_as_json(summary, differing), indent=2).encode())
     place.write(PAGE, page)
     remove_earlier_page(place)
     return place.full(PAGE)
@@ -117,7 +123,7 @@ def _time_strip(summary: ReportSummary) -> list[_StripPart]:
     return parts
 
 
-def _as_json(summary: ReportSummary) -> dict[str, Any]:
+def _as_json(summary: ReportSummary, differing: Differences) -> dict[str, Any]:
     """The document of summary.json, whose keys and their order are a promise."""
     total = asdict(summary.total)
     del total["name"]
@@ -145,6 +151,8 @@ def _as_json(summary: ReportSummary) -> dict[str, Any]:
         **origins,
         "first_finished_at": summary.first.isoformat() if summary.first else None,
         "last_finished_at": summary.last.isoformat() if summary.last else None,
+        "foreign": asdict(differing.foreign),
+        "left": asdict(differing.left),
         "sources": [asdict(source) | {"name": shown(source.name)} for source in summary.sources],
         "fixity": asdict(summary.fixity) if summary.fixity else None,
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.pipelines.conftest import read_tar
+from tests.pipelines.conftest import draw, read_tar, tree
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +213,66 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert says in printed.err
     assert "hush-hush" not in printed.err
     assert os.listdir(box) == ["box.tar"]
+
+
+def test_a_third_argument_gets_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell that expands boxes/* to three folders."""
+    assert main(["clean", "a", "b", "c"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("demoire: Got unexpected extra argument")
+    assert "quote a glob ('boxes/*'), or name each further SRC by --also" in said
+
+
+def test_a_list_needs_no_src_beside_it(
+    tmp_path: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(draw(True, 1))
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{tmp_path / 'a'}\n{tmp_path / 'b'}\n")
+    dst = str(tmp_path / "dst")
+    command = ["plan", "--from-file", str(listed), "--config", str(tiny_toml), "--json"]
+    assert main([*command, dst]) == 0
+    assert json.loads(capsys.readouterr().out)["sources"] == 2
+    assert main(["plan", "only-one"]) == 2
+    assert "Missing argument 'DST'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_several_sources_are_cleaned_beside_each_other_and_pruned_when_asked(
+    tmp_path: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(draw(True, 1))
+        (tmp_path / name / "notes.txt").write_text(name)
+    dst = tmp_path / "dst"
+    command = ["clean", str(tmp_path / "a"), str(dst), "--also", str(tmp_path / "b")]
+    command += ["--config", str(tiny_toml)]
+    assert main(command) == 0
+    assert tree(dst).keys() == {"1.jpg", "notes.txt", "b/1.jpg", "b/notes.txt"}
+    (tmp_path / "a" / "notes.txt").unlink()
+    (dst / "b" / "1.jpg").write_bytes(b"edited by hand")
+    (tmp_path / "b" / "1.jpg").write_bytes(draw(True, 2))
+    capsys.readouterr()
+
+    assert main(["clean", *command[1:], "--strict"]) == 1, "a picture found its place taken"
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "left as it is: b/1.jpg" in said
+    assert "no longer in SRC, still in the mirror: notes.txt" in said
+    assert main(["status", str(dst)]) == 0
+    assert "b/1.jpg" in capsys.readouterr().out
+    summary = json.loads((dst / "_demoire" / "page" / "summary.json").read_text())
+    assert summary["foreign"] == {"count": 1, "first": ["b/1.jpg"]}
+    assert summary["left"] == {"count": 1, "first": ["notes.txt"]}
+    page = (dst / "_demoire" / "page" / "index.html").read_text()
+    assert "No longer in SRC" in page
+
+    assert main([*command, "--prune"]) == 0
+    assert "removed from the mirror" in capsys.readouterr().out
+    assert tree(dst).keys() == {"1.jpg", "b/1.jpg", "b/notes.txt"}
+    assert (dst / "b" / "1.jpg").read_bytes() == b"edited by hand"
+    summary = json.loads((dst / "_demoire" / "page" / "summary.json").read_text())
+    assert summary["left"]["count"] == 0

@@ -2,6 +2,7 @@
 sentence.
 """
 
+import io
 import json
 import os
 from pathlib import Path
@@ -82,3 +83,24 @@ def test_a_malformed_storage_option_is_refused_without_repeating_it() -> None:
     with pytest.raises(UsageError) as caught:
         keep_storage_options(["hush-hush"])
     assert "hush-hush" not in str(caught.value)
+
+
+def test_further_sources_come_from_options_and_then_from_the_list(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"/data/b\n\n/data/with space \xe9\r\n")
+    job = CleanSettings(also=("/data/a",), from_file=str(listed)).clean_job("/data", "/out")
+    assert job.also == ("/data/a", "/data/b", "/data/with space \udce9")
+
+
+def test_a_list_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"/data/b\n/data/c")))
+    assert CleanSettings(from_file="-").clean_job("", "/out").also == ("/data/b", "/data/c")
+
+
+@pytest.mark.parametrize("content", [None, b"\n \n"])
+def test_a_list_that_names_nothing_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    listed = tmp_path / "list.txt"
+    if content is not None:
+        listed.write_bytes(content)
+    with pytest.raises(UsageError, match="list.txt (cannot be read|names no SRC)"):
+        CleanSettings(from_file=str(listed)).clean_job("/data", "/out")

@@ -1,0 +1,89 @@
+"""What has left SRC: it is removed from the mirror when somebody asks, and only what is ours."""
+
+from pathlib import Path
+
+import pytest
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from pipelines.destination.differences import differences
+from pipelines.prune import prune
+from tests.pipelines.conftest import draw, half_moire, tree, write_tar
+from tests.pipelines.publish.job import Job, cleaned_job
+
+
+@pytest.fixture(scope="module")
+def cleaner(tiny_config: CleanerConfig) -> Cleaner:
+    return Cleaner(tiny_config)
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    """Two loose files and two tars."""
+    src = tmp_path / "src"
+    src.mkdir()
+    for name in ("kept.txt", "gone.txt", "edited.txt"):
+        (src / name).write_bytes(name.encode())
+    for name in ("kept.tar", "gone.tar"):
+        write_tar(src / name, half_moire(1))
+    return src
+
+
+def publish(src: Path, dst: Path, cleaner: Cleaner) -> Job:
+    job = cleaned_job(src, dst, cleaner)
+    job.publish_all()
+    return job
+
+
+@pytest.fixture
+def left(src: Path, tmp_path: Path, cleaner: Cleaner) -> Job:
+    """All was published, then some of it left SRC, and one of that was edited in the mirror."""
+    publish(src, tmp_path / "dst", cleaner)
+    for name in ("gone.txt", "edited.txt", "gone.tar"):
+        (src / name).unlink()
+    job = publish(src, tmp_path / "dst", cleaner)
+    (job.dst / "edited.txt").write_bytes(b"edited since")
+    (job.dst / "theirs.txt").write_bytes(b"never ours")
+    return job
+
+
+def test_what_has_left_is_removed_but_for_what_somebody_edited(left: Job) -> None:
+    assert differences(left.destination, left.plan).left.count == 3
+
+    assert prune(left.destination, left.plan) == 2
+
+    assert tree(left.dst).keys() == {"kept.txt", "kept.tar", "edited.txt", "theirs.txt"}
+    assert (left.dst / "edited.txt").read_bytes() == b"edited since"
+    assert differences(left.destination, left.plan).left.count == 0
+    assert left.destination.markers.done(left.plan) == left.plan.source_ids
+    assert left.prove().files == 2
+    assert prune(left.destination, left.plan) == 0
+
+
+def test_a_source_that_has_left_takes_its_report_with_it(left: Job) -> None:
+    reports = left.dst / "_demoire" / "report"
+    assert len(list(reports.iterdir())) == 3
+    prune(left.destination, left.plan)
+    assert len(list(reports.iterdir())) == 2
+
+
+def test_what_came_back_before_pruning_stays(left: Job, src: Path, cleaner: Cleaner) -> None:
+    write_tar(src / "gone.tar", half_moire(2))
+    (src / "gone.txt").write_bytes(b"back")
+    job = publish(src, left.dst, cleaner)
+    assert prune(job.destination, job.plan) == 0
+    assert {"gone.tar", "gone.txt"} <= tree(left.dst).keys()
+
+
+def test_the_mirror_of_another_source_is_not_pruned(
+    src: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_tar(other / "other.tar", {"1.jpg": draw(False, 1)})
+    dst = tmp_path / "dst"
+    publish(other, dst, cleaner)
+    (src / "kept.tar").unlink()
+    job = publish(src, dst, cleaner)
+    assert prune(job.destination, job.plan) == 0
+    assert "other.tar" in tree(dst)
