@@ -180,7 +180,7 @@ class CleanSettings(BaseModel):
             UsageError: Two settings name one model.
         """
         facts = self.model_dump(exclude=_NOT_OF_THE_CLEANER)
-        return CleanerConfig(**facts | self._named_weights())
+        return CleanerConfig(**facts | _named_weights(self))
 
     def clean_job(self, src: str, dst: str) -> "CleanJob":
         """The job of cleaning `src` into `dst` by these settings."""
@@ -200,18 +200,19 @@ class CleanSettings(BaseModel):
             prune=self.prune,
         )
 
-    def _named_weights(self) -> dict[str, str]:
-        """The weights that `weights` names, by the model that each of them is."""
-        if not self.weights:
-            return {}
-        from pipelines.training.registry import find_models
 
-        models: dict[str, str] = {}
-        for model, name in find_models(self.weights, self.registry).items():
-            if getattr(self, model) != type(self).model_fields[model].default:
-                raise UsageError(f"Both 'weights' and '{model}' name a {model}; give one of them.")
-            models[model] = name
-        return models
+def _named_weights(settings: CleanSettings) -> dict[str, str]:
+    """The weights that `weights` names, by the model that each of them is."""
+    if not settings.weights:
+        return {}
+    from pipelines.training.registry import find_models
+
+    models: dict[str, str] = {}
+    for model, name in find_models(settings.weights, settings.registry).items():
+        if getattr(settings, model) != type(settings).model_fields[model].default:
+            raise UsageError(f"Both 'weights' and '{model}' name a {model}; give one of them.")
+        models[model] = name
+    return models
 
 
 def _listed(name: str | None) -> tuple[str, ...]:
