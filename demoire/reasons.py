@@ -105,7 +105,32 @@ class Reason(StrEnum):
     )
     MODE_NOT_CLEANED = (
         "mode_not_cleaned",
-        "its pixels are of a kind that is not cleaned: 1-bit, palette, CMYK or floating point",
+        "its pixels are of a kind that is not cleaned, such as Lab, special inks or greys of less "
+        "than 8 bits, or in a coding that is not written",
+        "convert it if it shows moiré, or leave it as it is",
+        "copied",
+    )
+    BILEVEL = (
+        "bilevel",
+        "its pixels are black or white and nothing between: its dots are its greys",
+        "scan it again in grey if it shows moiré, or leave it as it is",
+        "copied",
+    )
+    PALETTE = (
+        "palette",
+        "its pixels are numbers of colours in a palette, and its dots are meant",
+        "convert it to RGB if it shows moiré, or leave it as it is",
+        "copied",
+    )
+    FLOAT_SAMPLES = (
+        "float_samples",
+        "its samples are floating point or 32-bit numbers, of which no range is known",
+        "convert it to 16 bits if it shows moiré, or leave it as it is",
+        "copied",
+    )
+    ANIMATED = (
+        "animated",
+        "a moving picture: GIF, WebP or PNG of several frames",
         "nothing is needed; it is copied as it is",
         "copied",
     )
@@ -148,7 +173,7 @@ class Reason(StrEnum):
     )
     MULTI_PAGE = (
         "multi_page",
-        "the file holds several pages or frames",
+        "the file holds several pages",
         "nothing is needed; it is copied as it is",
         "copied",
     )

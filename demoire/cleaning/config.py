@@ -16,7 +16,7 @@ from demoire.moire import CELL
 
 Gate = Literal["auto", "off"]
 
-CLEANING_VERSION = "3"  # to be raised whenever the same weights would give other bytes
+CLEANING_VERSION = "4"  # to be raised whenever the same weights would give other bytes
 
 
 @dataclass(frozen=True)

@@ -34,38 +34,40 @@ UNSUPPORTED_SUFFIXES = frozenset(
     | {".raf", ".srw", ".3fr", ".iiq", ".erf", ".mrw", ".mef", ".mos", ".kdc", ".dcr", ".x3f"}
 )
 
-# (offset, bytes there) of the formats above, as far as they have a signature.
-_UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes], ...] = (
-    (0, b"GIF8"),
-    (0, b"\0\0\0\x0cjP  "),  # JPEG 2000
-    (0, b"\xff\x4f\xff\x51"),  # JPEG 2000, bare codestream
-    (0, b"\xff\x0a"),  # JPEG XL, bare codestream
-    (0, b"\0\0\0\x0cJXL "),
-    (4, b"ftypavif"),
-    (4, b"ftypavis"),
-    (4, b"ftyphei"),
-    (4, b"ftyphev"),
-    (4, b"ftypmif1"),
-    (4, b"ftypcrx "),  # Canon CR3
-    (0, b"IIU\0"),  # Panasonic RW2
-    (0, b"IIRO"),  # Olympus ORF
-    (0, b"IIRS"),
-    (0, b"MMOR"),
-    (0, b"FUJIFILMCCD-RAW"),
-    (0, b"8BPS"),  # Photoshop
-    (0, b"%PDF"),
-    (0, b"AT&TFORM"),  # DjVu
-    (0, b"\0\0\1\0"),  # Windows icon
-    (0, b"P1"),
-    (0, b"P2"),
-    (0, b"P3"),
-    (0, b"P4"),
-    (0, b"P5"),
-    (0, b"P6"),
-    (0, b"\x76\x2f\x31\x01"),  # OpenEXR
-    (0, b"#?RADIANCE"),
-    (0, b"<svg"),
+# (offset, bytes there, name) of the formats above, as far as they have a signature.
+_UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"GIF8", "GIF"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),  # a bare codestream
+    (0, b"\xff\x0a", "JPEG XL"),  # a bare codestream
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftyphev", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypcrx ", "Canon CR3"),
+    (0, b"IIU\0", "Panasonic RW2"),
+    (0, b"IIRO", "Olympus ORF"),
+    (0, b"IIRS", "Olympus ORF"),
+    (0, b"MMOR", "Olympus ORF"),
+    (0, b"FUJIFILMCCD-RAW", "Fujifilm RAF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"AT&TFORM", "DjVu"),
+    (0, b"\0\0\1\0", "Windows icon"),
+    (0, b"P1", "PBM"),
+    (0, b"P2", "PGM"),
+    (0, b"P3", "PPM"),
+    (0, b"P4", "PBM"),
+    (0, b"P5", "PGM"),
+    (0, b"P6", "PPM"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"<svg", "SVG"),
 )
+# Begins what a GIF says of a frame that is shown for a time: a graphic control extension.
+_GIF_FRAME = b"\x21\xf9\x04"
 
 
 def codec_of(format: Format) -> Codec[Any]:
@@ -77,20 +79,28 @@ def recognise(data: bytes) -> Codec[Any]:
     """The codec for a file, by its first bytes.
 
     Raises:
-        ImageError: `unsupported_format`, `not_an_image`, or `truncated` for an empty file.
+        ImageError: `unsupported_format`, `animated`, `not_an_image`, or `truncated` for an empty
+            file.
     """
     for codec in _CODECS:
         if codec.recognises(data):
             return codec
-    for offset, signature in _UNSUPPORTED_SIGNATURES:
+    for offset, signature, name in _UNSUPPORTED_SIGNATURES:
         if data.startswith(signature, offset):
-            raise ImageError(
-                Reason.UNSUPPORTED_FORMAT,
-                "The image is of a format that is not cleaned; it is copied as it is.",
-            )
+            raise _not_cleaned(data, name)
     if not data:
         raise ImageError(Reason.TRUNCATED, "The file is empty; fetch it again.")
     raise ImageError(
         Reason.NOT_AN_IMAGE,
         "The bytes are not those of an image that is known; check what the file is.",
+    )
+
+
+def _not_cleaned(data: bytes, name: str) -> ImageError:
+    """Why a file of a format without a codec is copied."""
+    if name == "GIF" and data.count(_GIF_FRAME) > 1:
+        return ImageError(Reason.ANIMATED, "The GIF is a moving picture; it is copied as it is.")
+    return ImageError(
+        Reason.UNSUPPORTED_FORMAT,
+        f"The image is of a format that is not cleaned, {name}; it is copied as it is.",
     )

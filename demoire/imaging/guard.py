@@ -59,7 +59,7 @@ def decode_guarded(
         MachineError: No process can be started to decode it in.
     """
     images.check(opened, max_megapixels=max_megapixels, max_side=max_side)
-    return Picture(opened.facts, _read(opened), opened.data)
+    return images.picture_of(opened, _read(opened))
 
 
 def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> bytes:
@@ -75,7 +75,7 @@ def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = 
     try:
         opened = images.open_image(data)
         images.check(opened, max_megapixels=math.inf, max_side=sys.maxsize)
-        written = _read(opened).pixels
+        written = images.picture_of(opened, _read(opened)).pixels
     except ImageError as error:
         raise ImageError(
             Reason.ENCODE_FAILED, f"The cleaned image could not be read again: {error}"

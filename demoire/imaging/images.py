@@ -27,6 +27,7 @@ from demoire.errors import ImageError
 from demoire.imaging.codecs.base import Codec, Header
 from demoire.imaging.codecs.pillow import whole_files_only
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
+from demoire.imaging.colour import View, view_of
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
@@ -67,12 +68,16 @@ class Picture:
     facts: ImageFacts
     raster: Raster
     source: bytes  # the file as it came
+    view: View | None = None  # None where the raster's samples are what the networks see
     gives_up_signature: bool = False  # a signed manifest is left out when it is written
 
     @property
     def pixels(self) -> Pixels:
-        """(H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16 over the full range; not writable."""
-        return self.raster.pixels
+        """What the networks see: (H, W, 1) grey or (H, W, 3) sRGB, uint8 or uint16; not writable.
+
+        The samples of the file are in the raster.
+        """
+        return self.raster.pixels if self.view is None else self.view.pixels
 
     @property
     def alpha(self) -> Pixels | None:
@@ -192,8 +197,15 @@ def read(opened: OpenedImage) -> Raster:
             f"The {codec.FORMAT} file holds another size than its header says.",
         )
     if facts.pages > 1:
-        return replace(raster, obstacle=Reason.MULTI_PAGE)
+        is_animated = facts.format in ("PNG", "WEBP")
+        return replace(raster, obstacle=Reason.ANIMATED if is_animated else Reason.MULTI_PAGE)
     return raster
+
+
+def picture_of(opened: OpenedImage, raster: Raster) -> Picture:
+    """The picture of a file, with its colours as the networks are to see them."""
+    view = view_of(raster.pixels, opened.header.profile)
+    return Picture(opened.facts, raster, opened.data, view)
 
 
 def decode(
@@ -213,7 +225,7 @@ def decode(
     """
     opened = open_image(data)
     check(opened, max_megapixels=max_megapixels, max_side=max_side)
-    return Picture(opened.facts, read(opened), data)
+    return picture_of(opened, read(opened))
 
 
 def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> bytes:
@@ -238,7 +250,11 @@ def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> 
         )
     codec = codec_of(picture.facts.format)
     try:
-        data = codec.encode(picture.source, picture.raster, np.ascontiguousarray(pixels))
+        if picture.view is None:
+            samples = np.ascontiguousarray(pixels)
+        else:
+            samples = picture.view.carried_back(picture.raster.pixels, pixels)
+        data = codec.encode(picture.source, picture.raster, samples)
     except StaleDataError as error:
         raise ImageError(
             Reason.STALE_DATA, f"The image cannot be cleaned: it holds {error}."

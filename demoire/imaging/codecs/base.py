@@ -22,6 +22,11 @@ class Header(Protocol):
         """What the header says."""
         ...
 
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile of the samples, if the file has one."""
+        ...
+
 
 HeaderT = TypeVar("HeaderT", bound=Header)
 

@@ -24,7 +24,6 @@ from demoire.imaging.codecs.pillow import (
 )
 from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at
 from demoire.imaging.facts import Format
-from demoire.reasons import Reason
 
 FORMAT: Format = "BMP"
 SUFFIXES = frozenset({".bmp", ".dib"})
@@ -97,7 +96,7 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
     view.load()
     if _is_plain(_read_layout(data), view.mode, data):
         return grey_or_rgb(view)
-    return only_to_look_at(view, Reason.MODE_NOT_CLEANED)
+    return only_to_look_at(view)
 
 
 def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:

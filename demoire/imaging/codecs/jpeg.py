@@ -31,9 +31,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
-from demoire.imaging.codecs.jpeg_blocks import colours_of, recoded
+from demoire.imaging.codecs.jpeg_blocks import can_be_recoded, colours_of, recoded
 from demoire.imaging.codecs.jpeg_coefficients import Colours
 from demoire.imaging.codecs.jpeg_parts import (
+    APP14,
     APP_OR_COM,
     BASELINE,
     EOI,
@@ -60,6 +61,7 @@ from demoire.imaging.codecs.raster import (
     only_to_look_at,
     to_image,
 )
+from demoire.imaging.colour import view_of
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.derived.multi_picture import PictureIndex, moved, read_index
 from demoire.imaging.derived.segments import renewed
@@ -80,6 +82,8 @@ _MOST_SCANS = 50  # encoders write about ten, libjpeg itself gives up at 500
 # cameras write it.
 _ENDED = "premature end"
 _PADDED = "extraneous bytes before marker 0xd9"
+# simplejpeg's names of the colours to decode to, by Pillow's of those in the file.
+_DECODED_AS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 # Pillow's names of the sampling that libjpeg writes, by the factors of the first component.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
@@ -133,7 +137,7 @@ def is_risky(data: bytes) -> bool:
 
 
 def decode(data: bytes, header: PillowHeader) -> Raster:
-    """Grey or RGB pixels; CMYK, lossless and arithmetically coded files only to look at.
+    """Grey or RGB pixels, or inks; lossless and arithmetically coded files only to look at.
 
     So are signed ones.
     """
@@ -146,16 +150,30 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
 
 def _decode_parts(parts: JpegParts, view: Image.Image) -> Raster:
     is_plain = parts.frame.marker in (BASELINE, EXTENDED, PROGRESSIVE)
-    if view.mode not in ("L", "RGB") or not is_plain:
+    colours = _DECODED_AS.get(view.mode)
+    has_inks = view.mode == "CMYK"
+    if colours is None or not is_plain or (has_inks and not can_be_recoded(parts)):
         view.load()
-        return only_to_look_at(view, Reason.MODE_NOT_CLEANED)
-    colours = "GRAY" if view.mode == "L" else "RGB"
+        return only_to_look_at(view)
+    samples = _decode_strictly(parts, colours)
+    return Raster(_inks(parts, samples) if has_inks else samples)
+
+
+def _inks(parts: JpegParts, samples: Pixels) -> Pixels:
+    """Inks of CMYK samples, or samples of inks: Adobe's programs store what is left of the paper.
+
+    Other programs store how much ink there is, and write no Adobe segment.
+    """
+    return samples if parts.find(APP14, b"Adobe") is None else ~samples
+
+
+def _decode_strictly(parts: JpegParts, colours: str) -> Pixels:
     data = lean_file(parts)
     try:
-        return Raster(_decode(data, colours, strict=True))
+        return _decode(data, colours, strict=True)
     except ValueError as error:
         if _PADDED in str(error):
-            return Raster(_decode(data, colours, strict=False))
+            return _decode(data, colours, strict=False)
         if _ENDED in str(error).lower():
             raise CutShortError(str(error)) from error
         raise
@@ -168,6 +186,12 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         StaleDataError: It holds a thumbnail or an index that cannot be made to fit new pixels.
     """
     old = take_apart(data)
+    if pixels.shape[2] == 4:
+        coded = recoded(old, _inks(old, raster.pixels), _inks(old, pixels))
+        if coded is None:
+            raise ValueError("its inks cannot be coded")
+        view = view_of(pixels, read_header(data).profile)
+        return _with_coded(data, old, coded, pixels if view is None else view.pixels)
     coded = recoded(old, raster.pixels, pixels) or _code(old, pixels)
     return _with_coded(data, old, coded, pixels)
 

@@ -102,6 +102,11 @@ def recoded(parts: JpegParts, old: Pixels, new: Pixels) -> bytes | None:
     return with_blocks(lean_file(parts), colours, found)
 
 
+def can_be_recoded(parts: JpegParts) -> bool:
+    """Whether the blocks of a file can be replaced at all."""
+    return _shape(parts) is not None
+
+
 def colours_of(parts: JpegParts) -> Colours:
     """What the components of a file are, by libjpeg's own rules.
 

@@ -25,6 +25,12 @@ class PillowHeader:
     facts: ImageFacts
     view: Image.Image
 
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile of the samples, if the file has one."""
+        profile = self.view.info.get("icc_profile")
+        return profile if isinstance(profile, bytes) and profile else None
+
 
 def open_view(plugin: Callable[[io.BytesIO], Image.Image], data: bytes) -> Image.Image:
     """Let one Pillow plugin read the header of a file.

@@ -135,7 +135,7 @@ def _decode_pixels(data: bytes, header: PillowHeader, depth: int, colour_type: i
         return _decode_deep(data, colour_type)
     header.view.load()
     if depth != 8 or colour_type not in _COLOURS:
-        return only_to_look_at(header.view, Reason.MODE_NOT_CLEANED)
+        return only_to_look_at(header.view)
     return grey_or_rgb(header.view)
 
 

@@ -43,13 +43,24 @@ def grey_or_rgb(image: Image.Image) -> Raster:
     return Raster(samples)
 
 
-def only_to_look_at(image: Image.Image, obstacle: Reason) -> Raster:
+# Why a picture is not cleaned, by Pillow's name of its mode, where there is more to say than that.
+_OBSTACLES = {
+    "1": Reason.BILEVEL,
+    "P": Reason.PALETTE,
+    "PA": Reason.PALETTE,
+    "F": Reason.FLOAT_SAMPLES,
+    "I": Reason.FLOAT_SAMPLES,
+}
+
+
+def only_to_look_at(image: Image.Image) -> Raster:
     """The first page of any Pillow image in 8 bits: enough to judge it, not to write it back.
 
     Returns:
-        A raster with this obstacle, grey for modes of one channel and RGB for all others. Floats
+        A raster with an obstacle, grey for modes of one channel and RGB for all others. Floats
         and 32-bit integers are stretched from their least to their greatest value.
     """
+    obstacle = _OBSTACLES.get(image.mode, Reason.MODE_NOT_CLEANED)
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
         stretched = _stretch(np.asarray(image, dtype=np.float32))
         return Raster(stretched[:, :, None], None, obstacle)

@@ -7,8 +7,8 @@ A new strip takes the place of the old one if it fits, else it goes to the end o
 the tags of strip offsets and sizes are changed. An uncompressed file therefore differs in nothing
 but the changed samples.
 
-Cleaned are 8 and 16-bit grey and RGB, with or without unassociated alpha, chunky or planar, either
-byte order, also BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate,
+Cleaned are 8 and 16-bit grey, RGB and CMYK, with alpha of either kind or without, chunky or planar,
+either byte order, also BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate,
 PackBits, Zstandard with or without horizontal differencing, and JPEG in 8 bits. `tiff_layout` reads
 the structure with tifffile and the directories with `tiff_directory`; the strips are read here,
 because tifffile and libtiff both fill up what is missing.
@@ -51,6 +51,7 @@ from demoire.imaging.codecs.tiff_layout import (
     ZSTD,
     Layout,
     Segment,
+    has_float_samples,
     layout_of,
     read_layout,
 )
@@ -113,7 +114,14 @@ def read_header(data: bytes) -> PillowHeader:
         raise ImageError(
             Reason.CAMERA_RAW, "The image is a camera's raw file; it is copied as it is."
         )
-    view = open_view(TiffImagePlugin.TiffImageFile, data)
+    try:
+        view = open_view(TiffImagePlugin.TiffImageFile, data)
+    except SyntaxError as error:
+        if has_float_samples(data):
+            raise ImageError(
+                Reason.FLOAT_SAMPLES, "The image holds floats; it is copied as it is."
+            ) from error
+        raise
     assert isinstance(view, TiffImagePlugin.TiffImageFile)
     tags = view.tag_v2
     # Pillow's own size is that of the picture turned upright.
@@ -185,7 +193,7 @@ def _decode_by_pillow(header: PillowHeader) -> Raster:
     # Loading drops the tag, as it turns the picture upright.
     is_on_its_side = view.tag_v2.get(_ORIENTATION) in _ON_ITS_SIDE
     view.load()
-    raster = only_to_look_at(view, Reason.MODE_NOT_CLEANED)
+    raster = only_to_look_at(view)
     if is_on_its_side:
         return replace(raster, pixels=raster.pixels.swapaxes(0, 1))
     return raster
@@ -201,6 +209,8 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     layout = read_layout(data)
     if layout is None:
         raise ValueError("a file of this mode is not written")
+    if layout.premultiplied and raster.alpha is not None:
+        pixels = np.minimum(pixels, raster.alpha[:, :, None])  # no colour is more than its alpha
     cleaned = with_segments(data, layout, _packed_changes(data, layout, raster, pixels))
     return without_manifest(_with_new_levels(cleaned, pixels))
 

@@ -14,19 +14,21 @@ UNCOMPRESSED, LZW, JPEG, DEFLATE, PACKBITS = 1, 5, 7, 8, 32773
 OLD_DEFLATE, ZSTD = 32946, 50000
 _LOSSLESS = (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, OLD_DEFLATE, ZSTD)
 # Values of PhotometricInterpretation, and the colour samples that a pixel has with each.
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCBCR = 0, 1, 2, 6
-_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _YCBCR: 3}
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _YCBCR = 0, 1, 2, 5, 6
+_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _SEPARATED: 4, _YCBCR: 3}
 # Tags
 _BITS_PER_SAMPLE = 258
+_INK_SET = 332
 _SAMPLE_FORMAT = 339
 _JPEG_TABLES = 347
 _YCBCR_SUBSAMPLING = 530
 # Values of other tags
-_UNSIGNED = 1  # SampleFormat
+_UNSIGNED, _FLOAT = 1, 3  # SampleFormat
 _NO_PREDICTOR, _DIFFERENCING = 1, 2
 _MOST_SIGNIFICANT_FIRST = 1  # FillOrder
 _PLANAR = 2  # PlanarConfiguration
-_UNASSOCIATED_ALPHA = 2  # ExtraSamples
+_CMYK = 1  # InkSet
+_ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2  # ExtraSamples
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ class Layout:
         width: px.
         height: px.
         samples: Of a pixel, alpha included.
-        colours: Of a pixel, 1 or 3.
+        colours: Of a pixel: 1 grey, 3 RGB, 4 inks.
         stored: Type of a sample, in the byte order of the file.
         compression: Value of the tag.
         differenced: Whether each sample is stored as the difference to its left neighbour.
+        premultiplied: Whether the colours are multiplied by the alpha.
         inverted: Whether white is zero.
         ycbcr: Whether JPEG data is YCbCr.
         subsampling: Of the chroma of YCbCr, across and down.
@@ -100,6 +103,7 @@ class Layout:
     stored: np.dtype
     compression: int
     differenced: bool
+    premultiplied: bool
     inverted: bool
     ycbcr: bool
     subsampling: tuple[int, int]
@@ -140,12 +144,21 @@ def layout_of(page: tifffile.TiffPage, byteorder: str) -> Layout | None:
         stored=np.dtype(f"{byteorder}u{depth // 8}"),
         compression=int(page.compression),
         differenced=int(page.predictor) == _DIFFERENCING,
+        premultiplied=_ASSOCIATED_ALPHA in _extra_samples(page),
         inverted=photometric == _WHITE_IS_ZERO,
         ycbcr=is_ycbcr,
         subsampling=(int(factors[0]), int(factors[1])),
         jpeg_tables=page.tags.valueof(_JPEG_TABLES),
         segments=_segments(page),
     )
+
+
+def has_float_samples(data: bytes) -> bool:
+    """Whether the samples of the first page are floats or have 32 bits and more."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        return _FLOAT in _values(page, _SAMPLE_FORMAT) or max(_depths(page)) >= 32
 
 
 def _is_cleaned(page: tifffile.TiffPage) -> bool:
@@ -172,20 +185,27 @@ def _has_known_coding(page: tifffile.TiffPage) -> bool:
         return False
     if int(page.compression) == JPEG:
         is_planar = int(page.planarconfig) == _PLANAR
-        return _depths(page) == {8} and not page.extrasamples and not is_planar
+        has_inks = int(page.photometric) == _SEPARATED
+        return _depths(page) == {8} and not page.extrasamples and not is_planar and not has_inks
     # YCbCr without JPEG has its chroma interleaved in a way of its own (section 21).
     return int(page.compression) in _LOSSLESS and int(page.photometric) != _YCBCR
 
 
 def _has_known_colours(page: tifffile.TiffPage) -> bool:
-    """Whether a pixel is grey or RGB, with unassociated alpha or nothing besides."""
+    """Whether a pixel is grey, RGB or CMYK, with alpha or nothing besides."""
     colours = _COLOURS.get(int(page.photometric))
-    if colours is None:
+    if colours is None or int(page.tags.valueof(_INK_SET, _CMYK)) != _CMYK:
         return False
-    extra = tuple(int(value) for value in page.extrasamples)
-    if extra not in ((), (_UNASSOCIATED_ALPHA,)):
+    extra = _extra_samples(page)
+    if extra not in ((), (_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,)):
         return False
+    if _ASSOCIATED_ALPHA in extra and int(page.photometric) in (_WHITE_IS_ZERO, _SEPARATED):
+        return False  # what a colour multiplied by alpha means is not said for these
     return page.samplesperpixel == colours + len(extra)
+
+
+def _extra_samples(page: tifffile.TiffPage) -> tuple[int, ...]:
+    return tuple(int(value) for value in page.extrasamples)
 
 
 def _depths(page: tifffile.TiffPage) -> set[int]:

@@ -53,6 +53,7 @@ class WebpHeader:
     """The facts alone: for Pillow to open a WebP is to hand the whole file to libwebp."""
 
     facts: ImageFacts
+    profile: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def read_header(data: bytes) -> WebpHeader:
     chunk = next(_chunks(data), _Chunk(b"", b""))
     payload = chunk.payload
     if chunk.type == b"VP8X" and len(payload) >= 10:
-        return WebpHeader(_extended_facts(data, payload))
+        return _extended_header(data, payload)
     if chunk.type == b"VP8L" and len(payload) >= 5:
         # One byte of signature, then 14 bits of width - 1, 14 of height - 1, and one for alpha.
         packed = int.from_bytes(payload[1:5], "little")
@@ -112,7 +113,7 @@ def decode(data: bytes, header: WebpHeader) -> Raster:
     view = open_view(WebPImagePlugin.WebPImageFile, data)
     view.load()
     if view.mode not in ("RGB", "RGBA"):
-        return only_to_look_at(view, Reason.MODE_NOT_CLEANED)
+        return only_to_look_at(view)
     raster = grey_or_rgb(view)
     if any(chunk.type == _MANIFEST for chunk in _chunks(data)):
         return replace(raster, obstacle=Reason.SIGNED)
@@ -192,8 +193,8 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         offset = start + size + padding
 
 
-def _extended_facts(data: bytes, payload: bytes) -> ImageFacts:
-    """The facts in a VP8X chunk: flags, three reserved bytes, width and height."""
+def _extended_header(data: bytes, payload: bytes) -> WebpHeader:
+    """The header in a VP8X chunk: flags, three reserved bytes, width and height."""
     flags = payload[0]
     frames = 1
     if flags & _ANIMATED:
@@ -201,13 +202,14 @@ def _extended_facts(data: bytes, payload: bytes) -> ImageFacts:
     profile = None
     if flags & _PROFILED:
         profile = next((chunk.payload for chunk in _chunks(data) if chunk.type == b"ICCP"), None)
-    return _facts(
+    facts = _facts(
         width=1 + int.from_bytes(payload[4:7], "little"),
         height=1 + int.from_bytes(payload[7:10], "little"),
         has_alpha=bool(flags & _ALPHA),
         frames=max(1, frames),
         profile=profile,
     )
+    return WebpHeader(facts, profile)
 
 
 def _facts(

@@ -13,3 +13,6 @@ def test_files_that_are_no_images_are_told_from_those_not_cleaned(rgb: NDArray[n
     assert reason_of(b"") == "truncated"
     for format in ("GIF", "JPEG2000", "AVIF", "PDF", "PPM", "ICO"):
         assert reason_of(saved(image, format)) == "unsupported_format", format
+    other = Image.fromarray(rgb[::-1].copy())
+    moving = saved(image, "GIF", save_all=True, append_images=[other], duration=90)
+    assert reason_of(moving) == "animated"

@@ -92,7 +92,7 @@ def test_a_child_gives_the_very_picture(data: bytes) -> None:
 def test_what_cannot_be_written_back_keeps_its_obstacle() -> None:
     out = io.BytesIO()
     Image.new("1", (40, 30)).save(out, "TIFF", compression="group4")
-    assert decode(out.getvalue()).obstacle == "mode_not_cleaned"
+    assert decode(out.getvalue()).obstacle == "bilevel"
 
 
 def test_what_is_written_is_read_again_and_not_given_out_if_it_is_not_what_it_should_be() -> None:

@@ -13,6 +13,7 @@ from demoire.imaging.images import decode, encode, open_image, probe
 from tests.demoire.imaging.files import (
     SIZE,
     changed,
+    reason_of,
     saved,
     tiff,
 )
@@ -68,35 +69,42 @@ def test_modes_that_cannot_carry_changes_say_so(rgb: NDArray[np.uint8]) -> None:
     image = Image.fromarray(rgb)
     grey = image.convert("L")
     floats = np.asarray(grey, np.float32) / 7
+    float_rgb = np.asarray(rgb, np.float32) / 255
     files = {
-        "palette png": saved(image.quantize(40), "PNG"),
-        "two-bit png": saved(grey.quantize(4), "PNG", bits=2),
-        "one-bit png": saved(image.convert("1"), "PNG"),
-        "palette bmp": saved(image.quantize(40), "BMP"),
-        "cmyk jpeg": saved(image.convert("CMYK"), "JPEG"),
-        "cmyk tiff": saved(image.convert("CMYK"), "TIFF"),
-        "float tiff": saved(Image.fromarray(floats), "TIFF"),
-        "fax tiff": saved(image.convert("1"), "TIFF", compression="group4"),
-        "palette tiff": saved(image.quantize(40), "TIFF"),
-        "lab tiff": saved(image.convert("LAB"), "TIFF"),
-        "premultiplied tiff": tiff(
-            np.dstack([rgb, rgb[:, :, 0]]), photometric="rgb", extrasamples=["assocalpha"]
-        ),
+        "palette": {
+            "png": saved(image.quantize(40), "PNG"),
+            "two-bit png": saved(grey.quantize(4), "PNG", bits=2),
+            "bmp": saved(image.quantize(40), "BMP"),
+            "tiff": saved(image.quantize(40), "TIFF"),
+        },
+        "bilevel": {
+            "png": saved(image.convert("1"), "PNG"),
+            "fax tiff": saved(image.convert("1"), "TIFF", compression="group4"),
+        },
+        "float_samples": {
+            "tiff": saved(Image.fromarray(floats), "TIFF"),
+            "32-bit tiff": tiff(np.asarray(grey, np.uint32) * 9999, photometric="minisblack"),
+        },
+        "mode_not_cleaned": {"lab tiff": saved(image.convert("LAB"), "TIFF")},
     }
-    for name, data in files.items():
-        picture = decode(data)
-        assert picture.obstacle == "mode_not_cleaned", name
-        channels = 1 if name in ("one-bit png", "float tiff", "fax tiff") else 3
-        assert picture.pixels.shape == (*SIZE, channels) and picture.pixels.dtype == np.uint8, name
-        with pytest.raises(ValueError, match="do not go into"):
-            encode(picture, picture.pixels)
+    for reason, of_reason in files.items():
+        for name, data in of_reason.items():
+            picture = decode(data)
+            assert picture.obstacle == reason, name
+            channels = 1 if reason in ("bilevel", "float_samples") else 3
+            assert picture.pixels.shape == (*SIZE, channels), name
+            assert picture.pixels.dtype == np.uint8, name
+            with pytest.raises(ValueError, match="do not go into"):
+                encode(picture, picture.pixels)
+    for samples in (float_rgb, rgb.astype(np.uint32)):
+        assert reason_of(tiff(samples, photometric="rgb")) == "float_samples"
 
 
-def test_several_pages_are_not_cleaned(rgb: NDArray[np.uint8]) -> None:
+def test_several_pages_or_frames_are_not_cleaned(rgb: NDArray[np.uint8]) -> None:
     image, other = Image.fromarray(rgb), Image.fromarray(rgb[::-1].copy())
-    for format in ("TIFF", "WEBP", "PNG"):
+    for format, reason in (("TIFF", "multi_page"), ("WEBP", "animated"), ("PNG", "animated")):
         picture = decode(saved(image, format, save_all=True, append_images=[other], lossless=True))
-        assert picture.facts.pages == 2 and picture.obstacle == "multi_page", format
+        assert picture.facts.pages == 2 and picture.obstacle == reason, format
         assert np.array_equal(picture.pixels, rgb), format
 
 

@@ -88,11 +88,11 @@ def test_a_tiff_that_lies_on_its_side_stays_so(rgb: NDArray[np.uint8]) -> None:
         assert (picture.facts.height, picture.facts.width) == SIZE
         assert np.array_equal(picture.pixels, rgb)
         assert np.array_equal(decode(encode(picture, changed(picture))).pixels, changed(picture))
-        cmyk = np.dstack([rgb, rgb[:, :, :1]])
+        floats = rgb[:, :, 0].astype(np.float32)
         looked_at = decode(
-            tiff(cmyk, photometric="separated", extratags=[(274, "H", 1, orientation, True)])
+            tiff(floats, photometric="minisblack", extratags=[(274, "H", 1, orientation, True)])
         )
-        assert (looked_at.obstacle, looked_at.pixels.shape[:2]) == ("mode_not_cleaned", SIZE)
+        assert (looked_at.obstacle, looked_at.pixels.shape[:2]) == ("float_samples", SIZE)
 
 
 def test_a_tiff_with_an_empty_strip_is_cut_short(rgb: NDArray[np.uint8]) -> None:
