@@ -19,11 +19,12 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Decode a picture file in this process.
 
     Args:
-        path: A file of any format that is cleaned. Palettes, CMYK and other modes that cannot be
-            cleaned are read too; of several pages the first.
+        path: A file of any format that is cleaned. Palettes and other modes that cannot be cleaned
+            are read too; of several pages the first.
 
     Returns:
-        (H, W, 3) sRGB as stored, without alpha. The high byte of 16-bit samples; grey three times.
+        (H, W, 3) sRGB, other spaces converted, without alpha. The high byte of 16-bit samples; grey
+        three times.
 
     Raises:
         ImageError: The file is no picture, or a damaged or too large one.
