@@ -78,7 +78,7 @@ def read_header(data: bytes) -> WebpHeader:
     chunk = next(_chunks(data), _Chunk(b"", b""))
     payload = chunk.payload
     if chunk.type == b"VP8X" and len(payload) >= 10:
-        return _extended_header(data, payload)
+        return _read_extended_header(data, payload)
     if chunk.type == b"VP8L" and len(payload) >= 5:
         # One byte of signature, then 14 bits of width - 1, 14 of height - 1, and one for alpha.
         packed = int.from_bytes(payload[1:5], "little")
@@ -193,7 +193,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         offset = start + size + padding
 
 
-def _extended_header(data: bytes, payload: bytes) -> WebpHeader:
+def _read_extended_header(data: bytes, payload: bytes) -> WebpHeader:
     """The header in a VP8X chunk: flags, three reserved bytes, width and height."""
     flags = payload[0]
     frames = 1
