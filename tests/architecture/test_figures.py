@@ -47,11 +47,19 @@ def test_what_is_public_is_documented(figures: Figures) -> None:
     assert figures.public_docstrings_percent >= 95, undocumented
 
 
+def is_table(node: ast.ClassDef) -> bool:
+    """Whether a class is a list of values, which may be as long as there are values."""
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    return bool(bases & {"Enum", "StrEnum", "IntEnum"})
+
+
 def test_no_class_is_too_long() -> None:
     too_long = {}
     for module in modules():
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.ClassDef) and length(node) > LONGEST_CLASS:
+            if not isinstance(node, ast.ClassDef) or is_table(node):
+                continue
+            if length(node) > LONGEST_CLASS:
                 too_long[f"{module.name}.{node.name}"] = length(node)
     assert too_long == {}
 
