@@ -8,6 +8,7 @@ The tree, with exit statuses:
     DemoireError                    3   the run failed
     ├── UsageError                  2   bad usage or bad input
     │   ├── UnusablePlaceError      2   (also a StorageError) a place the user has to put right
+    │   │   └── RefusedNameError    2   a name that the place cannot hold
     │   ├── WeightsError            2
     │   └── ConfigError             2
     ├── StorageError                3   a store that failed for the moment
@@ -54,6 +55,21 @@ class UnusablePlaceError(StorageError, UsageError):
     """
 
     exit_code = 2
+
+
+class RefusedNameError(UnusablePlaceError):
+    """A name that a place cannot hold.
+
+    It is too long, has characters that the place refuses, or something else stands in its way. In
+    a mirror only the one object is left out.
+
+    Attributes:
+        reason: Why, as the report says it.
+    """
+
+    def __init__(self, message: str, reason: Reason = Reason.NAME_REFUSED) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class WeightsError(UsageError):

@@ -1,22 +1,27 @@
-"""Why an image was quarantined, or copied although it may hold moiré: told once, for all who ask.
+"""Why an image was quarantined, withheld, or copied although it may hold moiré: told once for all.
 
 The report page, the table in docs/nothing-lost.md and `demoire retry` read the meaning and the
 remedy from here. The values are promises: they stand in the report's column `reason`.
 """
 
 from enum import StrEnum
+from typing import Literal
+
+ReasonStatus = Literal["quarantined", "copied", "cleaned", "withheld"]
 
 
 class Reason(StrEnum):
-    """Why an image did not come out cleaned. Its value is what the report says."""
+    """Why an image did not come out cleaned, or an object is not in the mirror at all.
+
+    Its value is what the report says.
+    """
 
     meaning: str  # what happened, as a clause without a full stop
     remedy: str  # what the reader can do about it
-    status: str  # of the image: quarantined, copied or cleaned
-    quarantines: bool  # False where the image is simply copied
+    status: ReasonStatus  # what becomes of the image, or of an object that is withheld
 
     def __new__(
-        cls, value: str, meaning: str, remedy: str, status: str = "quarantined"
+        cls, value: str, meaning: str, remedy: str, status: ReasonStatus = "quarantined"
     ) -> "Reason":
         """Make one reason.
 
@@ -24,14 +29,14 @@ class Reason(StrEnum):
             value: What the report says.
             meaning: What happened.
             remedy: What the reader can do about it.
-            status: What becomes of the image: "quarantined", "copied" or "cleaned".
+            status: What becomes of it: quarantined and copied images are in the mirror as they
+                came, what is withheld is not in the mirror.
         """
         reason = str.__new__(cls, value)
         reason._value_ = value
         reason.meaning = meaning
         reason.remedy = remedy
         reason.status = status
-        reason.quarantines = status == "quarantined"
         return reason
 
     TRUNCATED = (
@@ -72,7 +77,7 @@ class Reason(StrEnum):
     )
     UNSAFE_NAME = (
         "unsafe_name",
-        "a link, a device, or a name that leaves its folder",
+        "in an archive, under a name that leaves its folder",
         "rename it",
     )
     UNREADABLE = (
@@ -176,4 +181,48 @@ class Reason(StrEnum):
         "the file holds several pages",
         "nothing is needed; it is copied as it is",
         "copied",
+    )
+    LINK_OUTSIDE = (
+        "link_outside",
+        "a link to something that is not in the mirror: it leads out of SRC, or to what SRC leaves "
+        "out; a linked folder is withheld with all that it holds",
+        "put the file or folder in its place, or clean its target as a source of its own",
+        "withheld",
+    )
+    LINK_NOT_KEPT = (
+        "link_not_kept",
+        "a link to something that is in the mirror, but DST keeps no links",
+        "nothing is needed, or choose a DST that keeps links",
+        "withheld",
+    )
+    SPECIAL_FILE = (
+        "special_file",
+        "a device, pipe or socket",
+        "nothing is needed",
+        "withheld",
+    )
+    UNSAFE_PATH = (
+        "unsafe_path",
+        "a file or key whose name leads out of its folder, on this or another system",
+        "rename it",
+        "withheld",
+    )
+    NAME_REFUSED = (
+        "name_refused",
+        "DST cannot hold the name: it is too long, or has characters that are not allowed there",
+        "rename it, or choose another DST",
+        "withheld",
+    )
+    BOOKKEEPING = (
+        "bookkeeping",
+        "SRC is itself a mirror, and these are the notes of the run that made it",
+        "nothing is needed; to clean a second time seldom helps, the originals are a better SRC",
+        "withheld",
+    )
+    NAME_TAKEN = (
+        "name_taken",
+        "something else has its name at DST: a folder where a file must be, the other way round, "
+        "or a name that differs only in case",
+        "rename one of the two, or choose another DST",
+        "withheld",
     )

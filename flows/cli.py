@@ -5,7 +5,8 @@ Commands live in `flows.commands`; each imports what it needs inside its own fun
 `demoire --help` stays a matter of typer and pydantic (0.3 s) although the program stands on torch,
 Ray and Prefect (several seconds together).
 
-Exit status: 0 all well; 1 finished, but something is in quarantine (with `--strict`); 2 bad usage
+Exit status: 0 all well; 1 finished, but something is in quarantine or withheld
+(with `--strict`); 2 bad usage
 or input; 3 failed; 130 stopped by the keyboard.
 """
 
@@ -57,7 +58,7 @@ app = typer.Typer(
         "and proves it with figures."
     ),
     epilog=(
-        "Exit status: 0 all well; 1 something is in quarantine (with --strict); "
+        "Exit status: 0 all well; 1 something is in quarantine or withheld (with --strict); "
         "2 bad usage or input; 3 failed. --debug, anywhere, shows the traceback of an error."
     ),
     add_completion=False,

@@ -16,13 +16,13 @@ MEANINGS: dict[str, str] = {
     "dpi": "Horizontal resolution in px per inch; null where the file does not say",
     "icc": "Description of the colour profile; null where there is none",
     "bytes_in": "Bytes of the image as it came, unpacked",
-    "bytes_out": "Bytes of the image in the mirror, unpacked",
+    "bytes_out": "Bytes of the image in the mirror, unpacked; 0 where it is withheld",
     "sha256_in": "Digest of the image as it came; null where its bytes were never read whole",
     "sha256_out": "Digest of the image in the mirror; equals `sha256_in` unless it was cleaned",
-    "status": "cleaned, copied or quarantined",
+    "status": "cleaned, copied or quarantined; withheld for what is not in the mirror",
     "reason": (
-        "Why it is in quarantine, or was copied although it may hold moiré; of a cleaned image "
-        "that its signature was removed; else null"
+        "Why it is in quarantine, withheld, or copied although it may hold moiré; of a cleaned "
+        "image that its signature was removed; else null"
     ),
     "moire_before": "Probability, 0 to 1, that the image holds moiré, as it came",
     "moire_after": "The same of the restored pixels, before they are encoded; null unless cleaned",

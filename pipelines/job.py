@@ -85,3 +85,5 @@ class RunSummary:
     foreign: ObjectList = ObjectList()  # somebody else's, where mirrors would go; it stayed
     left: ObjectList = ObjectList()  # mirrors of what has left SRC
     pruned: int = 0  # of these, removed by this run
+    withheld: int = 0  # objects of SRC that are not in the mirror
+    withheld_names: tuple[str, ...] = ()  # the first of them, each with its reason

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 SourceKind = Literal["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip", "folder"]
-MemberKind = Literal["image", "other", "unsafe"]
+MemberKind = Literal["image", "other", "unsafe", "link", "marker", "withheld"]
 Compression = Literal["stored", "deflate"]
 
 REPORT_VERSION = "1"
@@ -43,7 +43,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of a source, in the source's own order."""
+    """One entry of a source, in the source's own order.
+
+    A `link` is kept as a link, and a `marker` stands for the folder itself: it is an empty one, or
+    a bucket has a key for it. What is `withheld` is not in the mirror.
+    """
 
     position: int  # in the source, from 0
     name: str  # as the source gives it; may hold surrogate escapes where it is not UTF-8
@@ -56,6 +60,8 @@ class Member:
     version: str  # of a folder's file: etag, else size + mtime; '' inside an archive
     # MP once decoded, estimated from the bytes where the header was not read; 0 if no image.
     megapixels: float
+    target: str = ""  # of a link: what it leads to, relative to its folder
+    reason: str = ""  # why it is withheld; see `demoire.reasons`
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ def quarantined(member: Member, reason: str, attempt: UnitAttempt) -> Outcome:
     return Outcome(member, row, None)
 
 
+def withheld_row(member: Member, attempt: UnitAttempt) -> ReportRow:
+    """The row of something that is not in the mirror, for the reason that the member gives."""
+    row = _unseen_row(member, attempt)
+    return replace(row, status="withheld", reason=member.reason, bytes_out=0)
+
+
 def cleaner_outcome(
     member: Member, original: bytes, cleaned: "Cleaned", attempt: UnitAttempt
 ) -> Outcome:

@@ -150,7 +150,7 @@ def write_report(launch: Launch) -> str:
 
 
 def prove_counts(launch: Launch, plan_id: str) -> Proof:
-    """Planned = cleaned + copied + quarantined.
+    """Planned = cleaned + copied + quarantined + withheld, and listed = mirrored + withheld.
 
     Raises:
         ProofError: It is not.
@@ -217,6 +217,8 @@ def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunS
         foreign=differing.foreign,
         left=differing.left,
         pruned=pruned,
+        withheld=proof.withheld,
+        withheld_names=proof.names,
     )
     if work.published:
         launch.destination.notes.write(launch.job, plan_id, summary)
@@ -225,7 +227,7 @@ def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunS
 
 def _fits(latest: Plan, scope: PlanScope) -> bool:
     """Whether the latest plan is that of this job, over sources that have not changed since."""
-    if latest.scope != scope or not all(planned.knows_unsafe for planned in latest.sources):
+    if latest.scope != scope or not all(planned.is_complete for planned in latest.sources):
         return False
     return [planned.source for planned in latest.sources] == discover_given(scope.src, scope.also)
 

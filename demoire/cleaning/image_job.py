@@ -193,7 +193,7 @@ class Failed:
     @property
     def status(self) -> ImageStatus:
         """Quarantined, or simply copied where its format is not cleaned at all."""
-        return "quarantined" if self.error.reason.quarantines else "copied"
+        return "copied" if self.error.reason.status == "copied" else "quarantined"
 
 
 @dataclass(frozen=True)

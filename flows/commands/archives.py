@@ -14,6 +14,7 @@ from flows.commands import options
 from flows.commands.flags import CLEANING, takes_settings
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
+from pipelines.names import shown
 
 if TYPE_CHECKING:
     from pipelines.job import ObjectList, RunSummary
@@ -273,6 +274,7 @@ def show_summary(summary: "RunSummary", *, as_json: bool) -> None:
         ("copied, byte for byte", summary.copied),
         ("quarantined, byte for byte", summary.quarantined),
         ("other members, untouched", summary.others),
+        ("withheld, not in the mirror", summary.withheld),
         ("megapixels", summary.megapixels),
         ("megapixels a second", summary.mps or None),
         ("moiré of the cleaned, before", summary.moire_before),
@@ -282,6 +284,11 @@ def show_summary(summary: "RunSummary", *, as_json: bool) -> None:
     if summary.pruned:
         typer.echo(f"removed from the mirror, as it has left SRC: {summary.pruned:,} objects")
     _show_differences(summary.foreign, summary.left)
+    for name in summary.withheld_names:
+        typer.echo(f"withheld: {shown(name)}")
+    if summary.withheld > len(summary.withheld_names):
+        more = summary.withheld - len(summary.withheld_names)
+        typer.echo(f"withheld: {more:,} more, all named in the report")
     typer.echo(f"report: {summary.report}")
 
 
@@ -307,7 +314,8 @@ def _names(objects: "ObjectList") -> str:
 
 def _status(summary: "RunSummary", *, strict: bool) -> int:
     """The exit status of a run that finished."""
-    if strict and (summary.quarantined or summary.foreign.count):
+    has_remains = summary.quarantined or summary.withheld or summary.foreign.count
+    if strict and has_remains:
         return 1
     return 0
 

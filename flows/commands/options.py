@@ -38,7 +38,7 @@ StorageOption = Annotated[
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Exit status 1 when anything was quarantined."),
+    typer.Option("--strict", help="Exit status 1 when anything was quarantined or withheld."),
 ]
 AsJson = Annotated[
     bool,

@@ -7,6 +7,8 @@ Costs two small requests an object, one read of an object that is replaced on a 
 and one small write for up to eight objects.
 """
 
+import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +94,23 @@ class MirrorClaims:
             return False
         self._note_written(path, "")
         return True
+
+    def make_link(self, path: str, target: str) -> None:
+        """`Place.make_link`, for a link of the mirror; its digest is that of what it says."""
+        digest = hashlib.sha256(os.fsencode(target)).hexdigest()
+        link = Path(self.place.uri, path)
+        if link.is_symlink():
+            digest_there = hashlib.sha256(os.fsencode(link.readlink())).hexdigest()
+            is_taken = digest_there != digest and not self._ours.knows(path, digest_there)
+            if is_taken:
+                self.foreign.add(path)
+        else:
+            is_taken = self.is_foreign(path)
+        if is_taken:
+            return
+        self._announcer.announce(Announcement(path, digest))
+        self.place.make_link(path, target)
+        self._written[path] = MirroredObject(path, "mirrored", digest, "")
 
     def _note_written(self, path: str, sha256: str) -> None:
         """Remember what was just written, with the version that it has now."""

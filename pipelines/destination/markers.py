@@ -38,7 +38,7 @@ class Published:
     generation: int  # of the latest retry in it
     size: int  # bytes of the mirror, with what found its place taken
     files: int  # of the mirror; 1 for an archive, 0 where its place is taken
-    withheld: int  # links, devices and unsafe names of a folder, which are not followed
+    withheld: int  # objects that are not in the mirror
     others: int
     cleaned: int
     copied: int
@@ -48,10 +48,12 @@ class Published:
     moire_after: float
     foreign: int = 0  # objects of somebody else's, where those of the mirror would go
     left: int = 0  # objects of the mirror that have left SRC
+    folders: int = 0  # 1 where the folder itself was listed, as an empty one or by a bucket's key
+    late_rows: int = 0  # of what DST refused, and that has no row by the plan
 
     @property
     def images(self) -> int:
-        """Rows of its report."""
+        """Rows of its report that are images."""
         return self.cleaned + self.copied + self.quarantined
 
 
@@ -99,6 +101,8 @@ class Markers:
         if source.kind == "folder":
             expected = marker.files + marker.foreign + marker.left
             return self._loose_files(source.path) >= expected
+        if marker.files + marker.foreign == 0:  # DST refuses its name
+            return True
         mirror = self._place.stat(source.path)
         if mirror is None:
             return False
@@ -130,11 +134,12 @@ class Markers:
         return done
 
     def _loose_files(self, folder: str) -> int:
-        """How many files lie in a folder under DST itself; archives beside them are other sources'
-        mirrors.
+        """How many files and links lie in a folder under DST itself; archives beside them are other
+        sources' mirrors.
         """
         files = 0
         for entry in self._place.list(folder, recursive=False):
-            if entry.kind == "file" and archive_kind(entry.name) is None:
+            is_file = entry.kind == "file" and archive_kind(entry.name) is None
+            if is_file or entry.kind == "link":
                 files += 1
         return files

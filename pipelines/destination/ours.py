@@ -65,19 +65,20 @@ class OwnObjects:
         if entry.version in self._announced.get(entry.path, ()):
             return True
         digest = self.digest_of(entry.path)
-        if self._is_known(entry.path, digest):
+        if self.knows(entry.path, digest):
             return True
         # Another run over the same source may have written it since we looked.
         with self._looking:
             self._look_up()
-        return self._is_known(entry.path, digest)
+        return self.knows(entry.path, digest)
 
     def digest_of(self, path: str) -> str:
         """The sha256 of an object under DST."""
         with self._place.open(path) as file:
             return digest_of_file(file)
 
-    def _is_known(self, path: str, digest: str) -> bool:
+    def knows(self, path: str, digest: str) -> bool:
+        """Whether something of this digest was put there."""
         known = self._known.get(path)
         is_recorded = known is not None and known.sha256 == digest
         return is_recorded or digest in self._announced.get(path, ())

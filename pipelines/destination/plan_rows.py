@@ -11,19 +11,19 @@ import pyarrow as pa
 from pipelines.destination.plans import SourcePlan
 from pipelines.records import Member, Source, Unit
 
-_MEMBER = pa.struct(
-    [
-        ("position", pa.int64()),
-        ("name", pa.binary()),
-        ("kind", pa.string()),
-        ("offset", pa.int64()),
-        ("length", pa.int64()),
-        ("size", pa.int64()),
-        ("compression", pa.string()),
-        ("version", pa.string()),
-        ("megapixels", pa.float64()),
-    ]
-)
+_FACTS = [
+    ("position", pa.int64()),
+    ("name", pa.binary()),
+    ("kind", pa.string()),
+    ("offset", pa.int64()),
+    ("length", pa.int64()),
+    ("size", pa.int64()),
+    ("compression", pa.string()),
+    ("version", pa.string()),
+    ("megapixels", pa.float64()),
+]
+_MEMBER = pa.struct(_FACTS)
+_WITHHELD = pa.struct([*_FACTS, ("reason", pa.string())])
 
 
 UNITS = pa.schema(
@@ -51,7 +51,10 @@ SOURCES = pa.schema(
         ("bytes", pa.int64()),
         ("reads", pa.int64()),
         ("damaged", pa.string()),
-        ("unsafe_members", pa.list_(_MEMBER)),  # null in plans of versions before 0.2
+        # Null in plans of versions before 0.2, like all that follow.
+        ("unsafe_members", pa.list_(_MEMBER)),
+        ("withheld", pa.list_(_WITHHELD)),
+        ("objects", pa.int64()),
     ]
 )
 
@@ -73,6 +76,8 @@ def source_row(planned: SourcePlan) -> dict[str, Any]:
         "reads": planned.reads,
         "damaged": planned.damaged,
         "unsafe_members": [_member_row(member) for member in planned.unsafe_members],
+        "withheld": [_member_row(member) for member in planned.withheld],
+        "objects": planned.objects,
     }
 
 
@@ -95,6 +100,8 @@ def source_plan_of(row: dict[str, Any]) -> SourcePlan:
         reads=row["reads"],
         damaged=row["damaged"],
         unsafe_members=members_of(row["unsafe_members"] or []),
+        withheld=members_of(row["withheld"] or []),
+        objects=row["objects"] or 0,
     )
 
 

@@ -20,18 +20,23 @@ class SourcePlan:
     # Why the archive cannot be indexed: it is copied as it is, and has one row.
     damaged: str | None = None
     unsafe_members: tuple[Member, ...] = ()  # those counted by `unsafe`, for their rows
+    # What the mirror does not hold, each with its reason; for an archive it stands for the whole.
+    withheld: tuple[Member, ...] = ()
+    # Objects that were listed: 1 for an archive, else what lies in the folder. 0 before 0.2.
+    objects: int = 0
 
     @property
-    def knows_unsafe(self) -> bool:
-        """Whether the unsafe members are at hand; before version 0.2 they were only counted."""
-        return len(self.unsafe_members) == self.unsafe
+    def is_complete(self) -> bool:
+        """Whether all is at hand that is published; before version 0.2 less was written down."""
+        return self.objects > 0 and len(self.unsafe_members) == self.unsafe
 
     @property
     def rows(self) -> int:
         """Rows that its report has to have."""
+        rows = self.images + self.unsafe + len(self.withheld)
         if self.damaged is not None:
-            return self.images + self.unsafe + 1
-        return self.images + self.unsafe
+            rows += 1
+        return rows
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from pipelines.destination.foreign import check_free
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.layout import image_id
 from pipelines.plan.units import plan_members
+from pipelines.plan.withholding import Withholding, check_reserved
 from pipelines.records import Member, Source, Unit
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
-from pipelines.sources.members import DamagedArchiveError
+from pipelines.sources.members import DamagedArchiveError, withheld_member
 
 # An index waits for storage more than it computes.
 _INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)
@@ -52,12 +53,14 @@ def make_plan(
         merge: Whether DST may hold what this program did not write. It is never replaced.
 
     Raises:
-        UsageError: SRC holds nothing, or DST holds something of somebody else's.
+        UsageError: SRC holds nothing, or a folder where DST has its notes, or DST holds something
+            of somebody else's.
         SourceChangedError: A source changed between being listed and being indexed.
     """
     sources = discover_given(scope.src, scope.also)
+    check_reserved(sources)
     check_free(destination, sources, merge=merge)
-    indexed = _indexed(sources, progress)
+    indexed = _indexed(sources, Withholding(destination.place, sources), progress)
     if scope.sample is not None:
         indexed = iter(_sampled(indexed, scope.sample))
     plan = destination.manifests.write(scope, _planned(indexed, scope))
@@ -105,9 +108,12 @@ class _Indexed:
 
     contents: SourceIndex
     damage: str | None = None  # why the archive cannot be indexed
+    objects: int = 1  # that were listed: an archive, or what lies in a folder
 
 
-def _indexed(sources: Sequence[Source], progress: Progress) -> Iterator[_Indexed]:
+def _indexed(
+    sources: Sequence[Source], withholding: Withholding, progress: Progress
+) -> Iterator[_Indexed]:
     """Each source with its members, in order; a few ahead are being indexed."""
     waiting: deque[Future[_Indexed]] = deque()
     coming = iter(sources)
@@ -122,7 +128,7 @@ def _indexed(sources: Sequence[Source], progress: Progress) -> Iterator[_Indexed
                 following = next(coming, None)
                 if following is not None:
                     waiting.append(pool.submit(_index_one, following))
-                yield indexed
+                yield _withheld(indexed, withholding)
                 progress("plan", done, len(sources))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -130,18 +136,35 @@ def _indexed(sources: Sequence[Source], progress: Progress) -> Iterator[_Indexed
 
 def _index_one(source: Source) -> _Indexed:
     try:
-        return _Indexed(index(source))
+        contents = index(source)
+        objects = len(contents.members) if source.kind == "folder" else 1
+        return _Indexed(contents, objects=objects)
     except DamagedArchiveError as error:
         return _Indexed(SourceIndex(source, ()), str(error))
 
 
+def _withheld(indexed: _Indexed, withholding: Withholding) -> _Indexed:
+    """A source with those members, or that archive, as withheld that DST cannot hold."""
+    source = indexed.contents.source
+    if source.kind == "folder":
+        members = withholding.applied_to(source, indexed.contents.members)
+        return replace(indexed, contents=SourceIndex(source, tuple(members)))
+    reason = withholding.of_archive(source)
+    if reason is None:
+        return indexed
+    # One member stands for the whole archive, at a position that none in it has.
+    whole = Member(-1, "", "other", -1, source.size, source.size, "stored", "", 0.0)
+    return _Indexed(SourceIndex(source, (withheld_member(whole, reason),)))
+
+
 def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:
-    """The `count` images with the smallest digests of their ids, in their sources.
+    """The `count` images with the smallest digests of their ids, in their sources, and what is
+    withheld of these.
 
     The heap keeps the largest of them on top, so memory holds no more than `count` images.
     """
     heap: list[tuple[int, int, Member]] = []
-    sources: list[Source] = []
+    sources: list[_Indexed] = []
     for one in indexed:
         source = one.contents.source
         for member in one.contents.images:
@@ -152,14 +175,16 @@ def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:
                 heapq.heappush(heap, ranked)
             else:
                 heapq.heappushpop(heap, ranked)
-        sources.append(source)
+        sources.append(replace(one, contents=SourceIndex(source, one.contents.withheld)))
     chosen: dict[int, list[Member]] = {}
     for _, number, member in heap:
         chosen.setdefault(number, []).append(member)
     sampled = []
     for number in sorted(chosen):
+        withheld = sources[number].contents
         members = sorted(chosen[number], key=lambda member: member.position)
-        sampled.append(_Indexed(SourceIndex(sources[number], tuple(members))))
+        contents = SourceIndex(withheld.source, (*members, *withheld.members))
+        sampled.append(replace(sources[number], contents=contents))
     return sampled
 
 
@@ -170,7 +195,8 @@ def _planned(
     for one in indexed:
         contents = one.contents
         units = plan_members(contents.source, contents.members, scope.fingerprint, scope.generation)
-        yield replace(_totals(contents, units), damaged=one.damage), units
+        totals = _totals(contents, units)
+        yield replace(totals, damaged=one.damage, objects=one.objects), units
 
 
 def _totals(contents: SourceIndex, units: Sequence[Unit]) -> SourcePlan:
@@ -184,6 +210,7 @@ def _totals(contents: SourceIndex, units: Sequence[Unit]) -> SourcePlan:
         bytes=sum(unit.bytes for unit in units),
         reads=sum(_reads(unit) for unit in units),
         unsafe_members=contents.unsafe,
+        withheld=contents.withheld,
     )
 
 

@@ -2,8 +2,9 @@
 
 An archive is spliced (`pipelines.sources.splice`) into a local temporary file, looked through, and
 appears in one step. Where nothing was cleaned, and where the archive is damaged, its mirror is its
-own bytes. A folder's files are written one by one, each in one step; links, devices and names that
-leave the folder are not followed and not written.
+own bytes. A folder's files are written one by one, each in one step; links that stay in the mirror
+are written as links. What the plan withholds is not written, and what DST refuses although the plan
+thought otherwise is withheld as well, while all else is written.
 
 Locally a mirror keeps its source's modification time and permissions, on an object store its
 headers, metadata and tags; what did not change the store copies by itself where it can. Otherwise
@@ -14,19 +15,21 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from demoire.errors import RefusedNameError
+from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
 from pipelines.sources.formats.folder import folder_members, folder_of
-from pipelines.sources.members import DamagedArchiveError
+from pipelines.sources.members import DamagedArchiveError, withheld_member
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.open import open_place
@@ -41,8 +44,11 @@ class Mirror:
     """What was written."""
 
     size: int  # bytes
-    files: int  # objects; 1 for an archive
-    withheld: int = 0  # of a folder: links, devices, unsafe names
+    files: int  # files and links, with those whose place is taken; 1 for an archive
+    folders: int = 0  # 1 where the folder itself was listed: an empty one, or a bucket's key
+    withheld: int = 0  # objects that are not in it
+    # What DST refused although it was planned, with the reasons; a Member at -1 for an archive.
+    late: tuple[Member, ...] = ()
     # Positions of what was cleaned but cannot be put into the archive.
     refused: frozenset[int] = frozenset()
 
@@ -66,6 +72,21 @@ def mirror_archive(
     Raises:
         SourceChangedError: The archive is no longer what was planned.
     """
+    try:
+        _check_way(claims.place, source.path.rpartition("/")[0])
+        return _write_archive(source, claims, cleaned, members, count)
+    except RefusedNameError as error:
+        whole = Member(-1, "", "other", -1, source.size, source.size, "stored", "", 0.0)
+        return Mirror(0, 0, withheld=1, late=(withheld_member(whole, error.reason),))
+
+
+def _write_archive(
+    source: Source,
+    claims: MirrorClaims,
+    cleaned: CleanedPayloads,
+    members: Mapping[int, Member],
+    count: int | None,
+) -> Mirror:
     origin = open_place(source.uri)
     if not cleaned.positions and claims.copy_from(origin, "", source.path, source.version):
         return Mirror(source.size, 1)
@@ -89,25 +110,39 @@ def patch_archive(
         return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, None)
 
 
-def mirror_folder(source: Source, claims: MirrorClaims, cleaned: CleanedPayloads) -> Mirror:
+def mirror_folder(
+    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, withheld: Iterable[Member] = ()
+) -> Mirror:
     """Write a folder's mirror.
 
     The folder is listed again, so that a file which came since it was planned is noticed.
 
+    Args:
+        source: The folder.
+        claims: What may be written under DST.
+        cleaned: What was cleaned of it.
+        withheld: What the plan leaves out.
+
     Raises:
         SourceChangedError: A file is no longer what was planned.
     """
-    members = folder_members(source)
-    safe = [member for member in members if member.kind != "unsafe"]
-    size = _write_files(source, claims, cleaned, safe)
-    return Mirror(size, len(safe), withheld=len(members) - len(safe))
+    left_out = {member.position for member in withheld}
+    kept = []
+    for member in folder_members(source):
+        if member.kind == "withheld" or member.position in left_out:
+            left_out.add(member.position)
+        else:
+            kept.append(member)
+    mirror = _write_files(source, claims, cleaned, kept)
+    return replace(mirror, withheld=mirror.withheld + len(left_out))
 
 
 def patch_folder(
     source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Mapping[int, Member]
-) -> None:
-    """Write some more cleaned files into a folder's mirror."""
-    _write_files(source, claims, cleaned, [members[position] for position in cleaned.positions])
+) -> Mirror:
+    """Write some more cleaned files into a folder's mirror; what was written."""
+    changed = [members[position] for position in cleaned.positions]
+    return _write_files(source, claims, cleaned, changed)
 
 
 @dataclass(frozen=True)
@@ -169,33 +204,100 @@ def _copy(reader: BinaryIO, local: Path) -> None:
 
 def _write_files(
     source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Sequence[Member]
-) -> int:
-    """Write these files of a folder, the cleaned ones as such; bytes written."""
-    origin, _ = folder_of(source)
+) -> Mirror:
+    """Write these files of a folder, the cleaned ones as such."""
+    writer = _FolderWriter(source, claims, cleaned)
+    size = 0
+    files = 0
+    folders = 0
+    late = []
+    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="publish") as pool:
+        for member, written in zip(members, pool.map(writer.write, members), strict=True):
+            if isinstance(written, Reason):
+                late.append(withheld_member(member, written))
+                continue
+            size += written
+            if member.kind == "marker":
+                folders += 1
+            else:
+                files += 1
+    return Mirror(size, files, folders, withheld=len(late), late=tuple(late))
 
-    def write(member: Member) -> int:
-        is_cleaned = member.position in cleaned.positions
+
+@dataclass(frozen=True)
+class _FolderWriter:
+    """Writes the files of one folder's mirror."""
+
+    source: Source
+    claims: MirrorClaims
+    cleaned: CleanedPayloads
+
+    def write(self, member: Member) -> int | Reason:
+        """Write one file, link or marker: its bytes, or why DST refuses it."""
+        try:
+            _check_way(self.claims.place, self.source.path)
+            if member.kind == "marker":
+                return self._make_folder(member)
+            if member.kind == "link":
+                self.claims.make_link(self._path(member), member.target)
+                return 0
+            return self._write_file(member)
+        except RefusedNameError as error:
+            return error.reason
+
+    def _path(self, member: Member) -> str:
+        """Where a member's mirror goes under DST."""
+        return f"{self.source.path}/{member.name}".lstrip("/")
+
+    def _write_file(self, member: Member) -> int:
+        origin, _ = folder_of(self.source)
+        is_cleaned = member.position in self.cleaned.positions
         name = member.name
-        path = f"{source.path}/{name}".lstrip("/")
-        if not is_cleaned and claims.copy_from(origin, name, path, member.version):
+        path = self._path(member)
+        if not is_cleaned and self.claims.copy_from(origin, name, path, member.version):
             return member.size
-        facts = _carried_facts(claims.place, origin, name)
+        facts = _carried_facts(self.claims.place, origin, name)
         if is_cleaned:
             facts = facts.of_changed(name)
         if is_cleaned and facts.may_hold_digests:
             original = origin.read(name, version=member.version)
-            facts = facts.with_digests(original, cleaned(member.position))
-        with claims.new_file(path, facts) as local:
+            facts = facts.with_digests(original, self.cleaned(member.position))
+        with self.claims.new_file(path, facts) as local:
             if is_cleaned:
-                local.write_bytes(cleaned(member.position))
+                local.write_bytes(self.cleaned(member.position))
             else:
-                with origin.open(member.name, version=member.version) as reader:
+                with origin.open(name, version=member.version) as reader:
                     _copy(reader, local)
-            _keep_times(origin, member.name, claims.place, local)
+            _keep_times(origin, name, self.claims.place, local)
             return local.stat().st_size
 
-    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="publish") as pool:
-        return sum(pool.map(write, members))
+    def _make_folder(self, member: Member) -> int:
+        """Make the folder itself; a bucket's key for it may hold bytes."""
+        data = b""
+        if member.size:
+            parent, _, name = self.source.uri.rstrip("/").rpartition("/")
+            data = open_place(parent).read(f"{name}/", version=member.version)
+        self.claims.place.make_folder(self.source.path, data)
+        return len(data)
+
+
+def _check_way(place: Place, folder: str) -> None:
+    """Check that no link of the mirror itself stands where a folder is needed.
+
+    What once was a link in SRC may be a folder now. Written through the link, its files would take
+    the place of others. Links that lead out of DST are the user's own way to more room.
+
+    Raises:
+        RefusedNameError: There is such a link.
+    """
+    if not isinstance(place, LocalPlace):
+        return
+    top = Path(os.path.realpath(place.uri))
+    real = Path(os.path.realpath(top / folder))
+    if real != top / folder and real.is_relative_to(top):
+        raise RefusedNameError(
+            f"{place.full(folder)} leads through a link: remove it.", Reason.NAME_TAKEN
+        )
 
 
 def _carried_facts(target: Place, origin: Place, path: str) -> ObjectFacts:

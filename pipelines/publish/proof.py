@@ -1,16 +1,27 @@
-"""The proof at the end: planned = cleaned + copied + quarantined."""
+"""The proof at the end, for each source and in total.
+
+    planned rows    = cleaned + copied + quarantined + withheld
+    listed objects  = mirrored + withheld
+
+An object is an archive, a loose file, a link, or a folder that was listed itself. What is withheld
+is not in the mirror, and has a row with the reason.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from demoire.errors import ProofError
 from pipelines.destination.destination import Destination
 from pipelines.destination.markers import Published
 from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.names import shown
-from pipelines.rows import source_name
+from pipelines.rows import as_text, source_name
 
 _NAMED = 5  # sources that the error names
+WITHHELD_NAMED = 5  # objects that the proof names; the report has all
 
 
 @dataclass(frozen=True)
@@ -20,11 +31,14 @@ class Proof:
     cleaned: int = 0
     copied: int = 0
     quarantined: int = 0
-    files: int = 0
+    withheld: int = 0  # objects that are not in the mirror
+    files: int = 0  # objects that are in it
     others: int = 0  # members that are no images
     megapixels: float = 0.0
     moire_before: float = 0.0  # sums over the cleaned
     moire_after: float = 0.0
+    # The first of what is withheld, each with its reason.
+    names: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -36,11 +50,13 @@ class Proof:
             cleaned=self.cleaned + other.cleaned,
             copied=self.copied + other.copied,
             quarantined=self.quarantined + other.quarantined,
+            withheld=self.withheld + other.withheld,
             files=self.files + other.files,
             others=self.others + other.others,
             megapixels=self.megapixels + other.megapixels,
             moire_before=self.moire_before + other.moire_before,
             moire_after=self.moire_after + other.moire_after,
+            names=(*self.names, *other.names)[:WITHHELD_NAMED],
         )
 
 
@@ -58,32 +74,57 @@ def prove(destination: Destination, plan: Plan) -> Proof:
         if marker is None:
             wrong.append(f"{source_name(planned.source)} (its mirror is not there)")
             continue
-        table = destination.reports.read(planned.source.id, ["status"])
+        table = destination.reports.read(planned.source.id, ["member", "status", "reason"])
         statuses = Counter(table.column("status").to_pylist())
-        if not _comes_out(statuses, planned, marker):
-            counted = f"planned {planned.rows}, found {statuses.total()}"
-            wrong.append(f"{source_name(planned.source)} ({counted})")
+        difference = _difference(statuses, planned, marker)
+        if difference:
+            wrong.append(f"{source_name(planned.source)} ({difference})")
         total += Proof(
             cleaned=statuses["cleaned"],
             copied=statuses["copied"],
             quarantined=statuses["quarantined"],
-            files=marker.files,
+            withheld=marker.withheld,
+            files=marker.files + marker.folders,
             others=marker.others,
             megapixels=marker.megapixels,
             moire_before=marker.moire_before,
             moire_after=marker.moire_after,
+            names=_withheld_names(planned, table) if statuses["withheld"] else (),
         )
     if wrong:
         raise _not_proved(wrong)
     return total
 
 
-def _comes_out(statuses: Counter[str], planned: SourcePlan, marker: Published) -> bool:
-    """Whether a source's rows are as many as planned, and of each status as many as published."""
-    published = Counter(
-        cleaned=marker.cleaned, copied=marker.copied, quarantined=marker.quarantined
-    )
-    return statuses.total() == planned.rows and statuses == published
+def _difference(statuses: Counter[str], planned: SourcePlan, marker: Published) -> str:
+    """What does not come out of a source; '' if all does."""
+    rows = planned.rows + marker.late_rows
+    if statuses.total() != rows:
+        return f"planned {rows}, found {statuses.total()}"
+    for status, published in (
+        ("cleaned", marker.cleaned),
+        ("copied", marker.copied),
+        ("quarantined", marker.quarantined),
+    ):
+        if statuses[status] != published:
+            return f"published {published} {status}, found {statuses[status]}"
+    # What is foreign lies where the mirror of something would be; each one is named, too.
+    mirrored = marker.files + marker.folders + marker.foreign
+    if planned.objects and planned.objects != mirrored + marker.withheld:
+        return (
+            f"listed {planned.objects}, mirrored {mirrored} and withheld {marker.withheld} objects"
+        )
+    return ""
+
+
+def _withheld_names(planned: SourcePlan, table: pa.Table) -> tuple[str, ...]:
+    """The first of what is withheld of a source, each with its reason."""
+    names = []
+    withheld = table.filter(pc.equal(table["status"], "withheld"))
+    for row in withheld.slice(0, WITHHELD_NAMED).to_pylist():
+        name = f"{as_text(planned.source.path)}/{row['member']}".strip("/")
+        names.append(f"{name or '/'} ({row['reason']})")
+    return tuple(names)
 
 
 def _not_proved(wrong: list[str]) -> ProofError:

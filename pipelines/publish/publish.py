@@ -9,7 +9,7 @@ Costs one read and one write of the source, and for the previews about 30 ms a m
 twenty images.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ from pipelines.publish.payloads import CleanedPayloads
 from pipelines.publish.previews import draw_previews, read_previews, write_previews
 from pipelines.publish.table import ReportWriter
 from pipelines.records import REPORT_SCHEMA, Member, Unit
-from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table
+from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table, withheld_row
 from pipelines.sources.given import all_given, src_of
 
 
@@ -62,19 +62,23 @@ def publish_source(
     members = _by_position(units)
     claims = MirrorClaims(destination, source, src_of(source, all_given(scope.src, scope.also)))
     if source.kind == "folder":
-        mirror = mirror_folder(source, claims, cleaned)
+        mirror = mirror_folder(source, claims, cleaned, planned.withheld)
+    elif planned.withheld:
+        mirror = Mirror(0, 0, withheld=1)
     else:
         # A sample's plan does not know how many members there are in all.
         whole = planned.images + planned.unsafe + planned.others
         count = whole if scope.sample is None else None
         mirror = mirror_archive(source, claims, cleaned, members, count)
     record = claims.record(whole=True)
-    report = ReportWriter(destination.reports, source, mirror.refused)
-    tables = [*done.tables(destination.ledger), *_uncleaned(planned, scope.fingerprint)]
+    report = ReportWriter(destination.reports, source, mirror.refused, mirror.late)
+    late = _late_without_rows(members, mirror)
+    uncleaned = _uncleaned(planned, late, scope.fingerprint)
+    tables = [*done.tables(destination.ledger), *uncleaned]
     report.write(without_foreign(tables, source, members, claims.foreign))
     previews = list(draw_previews(source, report.most_changed, members, cleaned))
     write_previews(place, source, previews)
-    marker = _marker(planned, mirror, report, scope)
+    marker = replace(_marker(planned, mirror, report, scope), late_rows=len(late))
     marker = _with_objects(marker, mirror.files, record)
     destination.markers.write(marker)
     return marker
@@ -107,13 +111,16 @@ def publish_retry(
     cleaned = CleanedPayloads(destination.ledger, done.commits)
     members = _by_position(units)
     claims = MirrorClaims(destination, source, src_of(source, all_given(scope.src, scope.also)))
-    mirror = Mirror(before.size, before.files, before.withheld)
+    places = before.files + before.foreign
+    mirror = Mirror(before.size, places, before.folders, before.withheld)
     if cleaned.positions and source.kind == "folder":
-        patch_folder(source, claims, cleaned, members)
+        late = patch_folder(source, claims, cleaned, members).late
+        files = places - len(late)
+        mirror = replace(mirror, files=files, withheld=mirror.withheld + len(late), late=late)
     elif cleaned.positions and not claims.is_foreign(source.path):
         mirror = patch_archive(source, claims, cleaned, members)
     record = claims.record(whole=False)
-    report = ReportWriter(destination.reports, source, mirror.refused)
+    report = ReportWriter(destination.reports, source, mirror.refused, mirror.late)
     if claims.foreign and source.kind != "folder":
         rows = destination.reports.read(source.id).cast(REPORT_SCHEMA)
         report.write(without_foreign([rows], source, members, claims.foreign))
@@ -125,8 +132,12 @@ def publish_retry(
     write_previews(place, source, previews)
     # The marker stays that of the run before: its configuration is what the next run goes by.
     kept_scope = PlanScope(scope.src, before.fingerprint, before.sample, scope.generation)
-    marker = replace(_marker(planned, mirror, report, kept_scope), others=before.others)
-    marker = _with_objects(marker, before.files + before.foreign, record)
+    marker = replace(
+        _marker(planned, mirror, report, kept_scope),
+        others=before.others,
+        late_rows=before.late_rows,
+    )
+    marker = _with_objects(marker, mirror.files, record)
     destination.markers.write(marker)
     return marker
 
@@ -176,18 +187,26 @@ def _by_position(units: Sequence[Unit]) -> dict[int, Member]:
     return {member.position: member for unit in units for member in unit.members}
 
 
-def _uncleaned(planned: SourcePlan, fingerprint: str) -> Iterator[pa.Table]:
-    """The rows of what no unit holds: unsafe members, or an archive that cannot be opened."""
+def _late_without_rows(members: Mapping[int, Member], mirror: Mirror) -> list[Member]:
+    """What DST refused of that which has no row yet: it is no image, or a whole archive."""
+    return [member for member in mirror.late if member.position not in members]
+
+
+def _uncleaned(planned: SourcePlan, late: Sequence[Member], fingerprint: str) -> Iterator[pa.Table]:
+    """The rows of what no unit holds: unsafe members, an archive that cannot be opened, and what is
+    withheld.
+    """
     source = planned.source
+    attempt = UnitAttempt(make_unit(source, [], fingerprint), 0, fingerprint, run_id="")
     reason = Reason.UNSAFE_NAME
     members = planned.unsafe_members
     if planned.damaged is not None:
         # One row for the whole archive, at a position that no member has.
         reason = Reason.UNREADABLE
         members = (Member(-1, "", "unsafe", -1, source.size, source.size, "stored", "", 0.0),)
-    if members:
-        attempt = UnitAttempt(make_unit(source, [], fingerprint), 0, fingerprint, run_id="")
-        rows = [quarantined(member, reason.value, attempt).row for member in members]
+    rows = [quarantined(member, reason.value, attempt).row for member in members]
+    rows.extend(withheld_row(member, attempt) for member in (*planned.withheld, *late))
+    if rows:
         yield rows_to_table(rows)
 
 
@@ -203,6 +222,7 @@ def _marker(
         generation=scope.generation,
         size=mirror.size,
         files=mirror.files,
+        folders=mirror.folders,
         withheld=mirror.withheld,
         others=planned.others,
         cleaned=report.statuses["cleaned"],

@@ -2,9 +2,10 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,18 @@ import pyarrow.parquet as pq
 
 from pipelines.destination.reports import Reports
 from pipelines.layout import image_id, position_of
-from pipelines.records import REPORT_SCHEMA, Source
+from pipelines.records import REPORT_SCHEMA, Member, Source
 from pipelines.report.previews import SHOWN
 from pipelines.storage.local import local_temporary
+
+# What the row of an image says that is in the mirror as it came, or not at all.
+_UNCLEANED: dict[str, Any] = {
+    "tiles_restored": 0,
+    "moire_after": pa.scalar(None),
+    "psnr_vs_input": pa.scalar(None),
+    "ssim_vs_input": pa.scalar(None),
+    "colour_shift": pa.scalar(None),
+}
 
 
 @dataclass
@@ -26,6 +36,7 @@ class ReportWriter:
         reports: Where the table goes.
         source: Which source's it is.
         refused: Positions of images whose cleaned payload found no way into the mirror.
+        late: What DST refused, with the reasons; a member at -1 stands for the whole archive.
         statuses: Images by status.
         megapixels: Of all images.
         moire_before: Sum over the cleaned images.
@@ -36,6 +47,7 @@ class ReportWriter:
     reports: Reports
     source: Source
     refused: AbstractSet[int]
+    late: Sequence[Member] = ()
     statuses: Counter[str] = field(default_factory=Counter)
     megapixels: float = 0.0
     moire_before: float = 0.0
@@ -47,7 +59,7 @@ class ReportWriter:
         with local_temporary() as local:
             with pq.ParquetWriter(local, REPORT_SCHEMA, compression="zstd") as writer:
                 for table in tables:
-                    sound = self._without_refused(table)
+                    sound = self._without_late(self._without_refused(table))
                     self._count(sound)
                     writer.write_table(sound)
             self.reports.put(self.source.id, local)
@@ -71,23 +83,32 @@ class ReportWriter:
         is_refused = pc.is_in(table["image_id"], pa.array(ids, pa.string()))
         if not pc.any(is_refused).as_py():
             return table
-        null = pa.scalar(None)
         changes = {
             "status": "quarantined",
             "reason": "encode_failed",
-            "tiles_restored": 0,
-            "moire_after": null,
-            "psnr_vs_input": null,
-            "ssim_vs_input": null,
-            "colour_shift": null,
+            **_UNCLEANED,
             "bytes_out": table["bytes_in"],
             "sha256_out": table["sha256_in"],
         }
-        for name, value in changes.items():
-            number = table.schema.get_field_index(name)
-            column = table.schema.field(number)
-            values = pc.if_else(is_refused, value, table[name]).cast(column.type)
-            table = table.set_column(number, column, values)
+        return _changed(table, is_refused, changes)
+
+    def _without_late(self, table: pa.Table) -> pa.Table:
+        """The table with those rows as withheld whose images are not in the mirror after all."""
+        for member in self.late:
+            is_late = pc.equal(table["image_id"], image_id(self.source.id, member.position))
+            if member.position < 0:
+                is_late = pa.array([True] * table.num_rows)
+            table = _changed(
+                table,
+                is_late,
+                {
+                    "status": "withheld",
+                    "reason": member.reason,
+                    **_UNCLEANED,
+                    "bytes_out": 0,
+                    "sha256_out": pa.scalar(None),
+                },
+            )
         return table
 
     def _count(self, table: pa.Table) -> None:
@@ -105,6 +126,16 @@ class ReportWriter:
             if psnr is not None and np.isfinite(psnr):
                 changes.append((psnr, position_of(name)))
         self.most_changed = heapq.nsmallest(SHOWN, changes)
+
+
+def _changed(table: pa.Table, rows: pa.Array, changes: Mapping[str, Any]) -> pa.Table:
+    """The table with these rows changed: values, or other columns, by the name of a column."""
+    for name, value in changes.items():
+        number = table.schema.get_field_index(name)
+        column = table.schema.field(number)
+        values = pc.if_else(rows, value, table[name]).cast(column.type)
+        table = table.set_column(number, column, values)
+    return table
 
 
 def _sum(column: pa.ChunkedArray) -> float:

@@ -7,6 +7,7 @@ images) and at most forty small pictures.
 """
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipelines.storage.open import open_place
 
 _MOST_LISTS = 200  # of checksums, on the page
 _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
+_MOST_WITHHELD = 500  # names on the page; summary.json has all
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def build_report(dst: str) -> str:
         stages=_time_strip(summary),
         lists=_stale_first(summary.fixity),
         differing=differing,
+        withheld=summary.withheld[:_MOST_WITHHELD],
         explained={reason: reason.meaning for reason in Reason},
     )
     place.write(SUMMARY, json.dumps(_as_json(summary, differing), indent=2).encode())
@@ -130,6 +133,7 @@ def _as_json(summary: ReportSummary, differing: Differences) -> dict[str, Any]:
     means = {}
     for mean in fields(summary.means):
         means[mean.name] = getattr(summary.means, mean.name).value
+    withheld = Counter(item.reason for item in summary.withheld)
     origins = {f"{name}s": values for name, values in summary.origins.items()}
     return {
         "planned": total.pop("planned"),
@@ -139,6 +143,7 @@ def _as_json(summary: ReportSummary, differing: Differences) -> dict[str, Any]:
         **means,
         "moire_kinds": dict(summary.kinds),
         "quarantine": dict(summary.quarantine),
+        "withheld_by_reason": dict(withheld),
         "histogram": {
             "edges": [step / BINS for step in range(BINS + 1)],
             "all_before": summary.judged.tolist(),
@@ -155,4 +160,5 @@ def _as_json(summary: ReportSummary, differing: Differences) -> dict[str, Any]:
         "left": asdict(differing.left),
         "sources": [asdict(source) | {"name": shown(source.name)} for source in summary.sources],
         "fixity": asdict(summary.fixity) if summary.fixity else None,
+        "withheld_objects": [asdict(item) for item in summary.withheld],
     }

@@ -1,7 +1,7 @@
 """The report tables into one summary, read batch by batch.
 
-Memory holds a row a source and a bounded number of quarantined members, never the images' rows. A
-million rows take about two seconds.
+Memory holds a row a source, a bounded number of quarantined members and the names of what is
+withheld, never the images' rows. A million rows take about two seconds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from demoire.errors import UsageError
 from pipelines.destination.manifest import Manifests
+from pipelines.destination.markers import Markers
 from pipelines.destination.plans import SourcePlan
 from pipelines.fixity.findings import read_findings
 from pipelines.layout import REPORT
@@ -28,6 +29,7 @@ from pipelines.report.summary import (
     QuarantinedMember,
     ReportSummary,
     SourceTotals,
+    WithheldObject,
 )
 from pipelines.storage.place import Place
 
@@ -99,9 +101,18 @@ def _add_table(
         for batch in pq.ParquetFile(file).iter_batches(_BATCH, columns=_COLUMNS):
             if batch.num_rows:
                 _add(summary, totals, batch)
+    if planned is not None and totals.withheld > len(planned.withheld):
+        _add_late_rows(place, totals, planned)
     if not totals.name and planned is not None:
         totals.name = _name(planned)
     return totals
+
+
+def _add_late_rows(place: Place, totals: SourceTotals, planned: SourcePlan) -> None:
+    """Count as planned what DST refused only when it was written, and has a row only for that."""
+    marker = Markers(place).read(planned.source.id)
+    if marker is not None:
+        totals.planned = planned.rows + marker.late_rows
 
 
 def _add(summary: ReportSummary, totals: SourceTotals, batch: pa.RecordBatch) -> None:
@@ -113,6 +124,7 @@ def _add(summary: ReportSummary, totals: SourceTotals, batch: pa.RecordBatch) ->
         summary.seconds[stage] += _sum(batch.column(f"ms_{stage}")) / 1e3
     _add_moire(summary, batch)
     _add_quarantine(summary, batch.filter(pc.equal(batch.column("status"), "quarantined")))
+    _add_withheld(summary, batch.filter(pc.equal(batch.column("status"), "withheld")))
     _add_origins(summary, batch)
     _add_times(summary, batch)
 
@@ -124,10 +136,11 @@ def _totals_of(batch: pa.RecordBatch) -> SourceTotals:
     heights = pc.cast(batch.column("height"), pa.float64())
     return SourceTotals(
         "",
-        images=batch.num_rows,
+        images=batch.num_rows - statuses.get("withheld", 0),
         cleaned=statuses.get("cleaned", 0),
         copied=statuses.get("copied", 0),
         quarantined=statuses.get("quarantined", 0),
+        withheld=statuses.get("withheld", 0),
         megapixels=_sum(pc.multiply(widths, heights)) / 1e6,
         bytes_in=int(_sum(batch.column("bytes_in"))),
         bytes_out=int(_sum(batch.column("bytes_out"))),
@@ -153,6 +166,11 @@ def _add_quarantine(summary: ReportSummary, quarantined: pa.RecordBatch) -> None
         listed = summary.listed.setdefault(reason, [])
         if len(listed) < LISTED:
             listed.append(QuarantinedMember(row["source"], row["member"], row["page"]))
+
+
+def _add_withheld(summary: ReportSummary, withheld: pa.RecordBatch) -> None:
+    for row in withheld.select(["source", "member", "reason"]).to_pylist():
+        summary.withheld.append(WithheldObject(**row))
 
 
 def _add_origins(summary: ReportSummary, batch: pa.RecordBatch) -> None:

@@ -24,10 +24,11 @@ class SourceTotals:
     Attributes:
         name: The source as the report names it.
         planned: Rows that it must have by the latest plan; None if that plan does not hold it.
-        images: Rows that it has.
+        images: Images that have a row.
         cleaned: Images that were cleaned.
         copied: Images that were copied byte for byte.
         quarantined: Images that could not be cleaned.
+        withheld: Rows of what is not in the mirror, whether or not it is an image.
         megapixels: Size of the images, as far as they could be read.
         bytes_in: Size of the files as they came.
         bytes_out: Size of the files in the mirror.
@@ -39,14 +40,15 @@ class SourceTotals:
     cleaned: int = 0
     copied: int = 0
     quarantined: int = 0
+    withheld: int = 0
     megapixels: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
 
     @property
     def accounted(self) -> int:
-        """Images whose fate the report knows."""
-        return self.cleaned + self.copied + self.quarantined
+        """Rows whose fate the report knows."""
+        return self.cleaned + self.copied + self.quarantined + self.withheld
 
     @property
     def proved(self) -> bool:
@@ -59,6 +61,7 @@ class SourceTotals:
         self.cleaned += other.cleaned
         self.copied += other.copied
         self.quarantined += other.quarantined
+        self.withheld += other.withheld
         self.megapixels += other.megapixels
         self.bytes_in += other.bytes_in
         self.bytes_out += other.bytes_out
@@ -71,6 +74,15 @@ class QuarantinedMember:
     source: str
     member: str
     page: int
+
+
+@dataclass(frozen=True)
+class WithheldObject:
+    """Something in SRC that is not in the mirror."""
+
+    source: str
+    member: str
+    reason: str
 
 
 @dataclass
@@ -128,6 +140,7 @@ class ReportSummary:
         kinds: Cleaned images by kind of moiré.
         quarantine: Quarantined images by reason.
         listed: The first quarantined members of each reason.
+        withheld: Everything that is not in the mirror.
         judged: All images by probability of moiré as they came.
         before: The cleaned ones among them.
         after: The cleaned ones by probability of moiré after cleaning.
@@ -146,6 +159,7 @@ class ReportSummary:
     kinds: Counter[str] = field(default_factory=Counter)
     quarantine: Counter[str] = field(default_factory=Counter)
     listed: dict[str, list[QuarantinedMember]] = field(default_factory=dict)
+    withheld: list[WithheldObject] = field(default_factory=list)
     judged: Bins = field(default_factory=_no_images)
     before: Bins = field(default_factory=_no_images)
     after: Bins = field(default_factory=_no_images)

@@ -5,7 +5,8 @@ one archive, one image). `index` lists the members of one. `read` gives the payl
 them. Each format is one module in `formats`, which says what a format has to have. Archives are
 written anew by splicing (`splice`).
 
-`unsafe` members are image-named but not cleaned: names that leave their folder, sparse files, and
-in folders links and devices of any name. They have a row in the report, quarantined as
-`unsafe_name`.
+`unsafe` members of archives are image-named but not cleaned: names that leave their folder, and
+sparse files. They have a row in the report, quarantined as `unsafe_name`. What lies in a folder and
+cannot be mirrored at all (devices, links that lead out, names that leave it) is `withheld`, and has
+a row with the reason, whatever its name.
 """

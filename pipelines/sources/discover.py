@@ -7,7 +7,6 @@ from collections import defaultdict
 from fsspec.utils import glob_translate
 
 from demoire.errors import UsageError
-from pipelines.layout import BOOKKEEPING
 from pipelines.names import shown
 from pipelines.records import Source
 from pipelines.sources.formats.folder import DOTTED_FOLDERS, FolderTally, archive_in
@@ -19,7 +18,8 @@ from pipelines.storage.place import Entry, Place
 def discover(src: str) -> list[Source]:
     """List all sources under SRC, by path.
 
-    Hidden folders and `_demoire` folders are passed by.
+    Everything in SRC is in one of them: hidden folders are like any other, and an empty folder is a
+    source with nothing but its marker.
 
     Args:
         src: A folder, archive or image, local or as a URL; or a glob over such.
@@ -46,9 +46,11 @@ def _all_sources(base: Place, pattern: str) -> list[Source]:
     archives: list[Source] = []
     # By folder, and by the glob over the names in it, as both make up the source's URI.
     loose: defaultdict[tuple[str, str], FolderTally] = defaultdict(FolderTally)
-    for entry in base.list():
+    for entry in base.inventory():
+        if not entry.path and base.is_file_system:
+            continue  # an empty SRC
         name_glob = glob_pattern.name_glob_for(entry.path)
-        if name_glob is None or _is_hidden(entry.path):
+        if name_glob is None:
             continue
         folder, name = _split_safely(entry.path)
         kind = archive_in(entry, name)
@@ -86,15 +88,6 @@ def _single(place: Place, entry: Entry) -> Source:
 
 def _join(base: str, path: str) -> str:
     return f"{base.rstrip('/')}/{path}"
-
-
-def _is_hidden(path: str) -> bool:
-    """Whether a path leads through a hidden folder; one of dots alone is not hidden but unsafe."""
-    for folder in path.split("/")[:-1]:
-        is_hidden = folder.startswith(".") and folder.strip(".") != ""
-        if is_hidden or folder == BOOKKEEPING:
-            return True
-    return False
 
 
 def _split_safely(path: str) -> tuple[str, str]:

@@ -29,12 +29,18 @@ class SourceIndex:
     @cached_property
     def others(self) -> tuple[Member, ...]:
         """The members that are mirrored untouched, without a report row."""
-        return tuple(member for member in self.members if member.kind == "other")
+        kinds = ("other", "link", "marker")
+        return tuple(member for member in self.members if member.kind in kinds)
 
     @cached_property
     def unsafe(self) -> tuple[Member, ...]:
         """The members that are quarantined as `unsafe_name` without being read."""
         return tuple(member for member in self.members if member.kind == "unsafe")
+
+    @cached_property
+    def withheld(self) -> tuple[Member, ...]:
+        """The members that are not in the mirror, each with its reason."""
+        return tuple(member for member in self.members if member.kind == "withheld")
 
 
 def index(source: Source) -> SourceIndex:

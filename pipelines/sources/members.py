@@ -8,6 +8,7 @@ because a mirror built from half an index would lose members.
 
 import re
 import tarfile
+from dataclasses import replace
 from typing import BinaryIO, Literal
 
 from demoire.errors import ImageError, UsageError
@@ -145,6 +146,11 @@ def member_kind(name: str, *, plain: bool) -> MemberKind:
     if not is_image_name(name) or not plain:
         return "other"
     return "unsafe" if is_unsafe_name(name) else "image"
+
+
+def withheld_member(member: Member, reason: Reason) -> Member:
+    """The member as one that is not in the mirror."""
+    return replace(member, kind="withheld", reason=reason.value, megapixels=0.0)
 
 
 def obstacle(member: Member) -> ImageError | None:

@@ -13,18 +13,18 @@ some milliseconds.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 from uuid import uuid4
 
 import s3fs
 from fsspec.asyn import sync
 
-from demoire.errors import UnusablePlaceError
+from demoire.errors import RefusedNameError
 from pipelines.storage.local import local_temporary
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
-from pipelines.storage.place import Entry, Place, source_changed
+from pipelines.storage.place import Entry, EntryKind, Place, source_changed
 from pipelines.storage.range_file import RangeFile
 from pipelines.storage.s3_client import s3_client
 from pipelines.storage.s3_copy import CopyRefusedError, OriginChangedError, copy_object
@@ -37,10 +37,14 @@ from pipelines.storage.s3_errors import (
 )
 from pipelines.storage.s3_object import S3Object, etag_in, put_options
 
+_LONGEST_KEY = 1024  # bytes
+
 
 @dataclass(frozen=True)
 class BucketPlace(Place):
     """A prefix in a bucket."""
+
+    keeps_folders: ClassVar[bool] = True
 
     def stat(self, path: str) -> Entry | None:
         """The object at `path`: one HEAD."""
@@ -56,6 +60,15 @@ class BucketPlace(Place):
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List a thousand objects a request, in the store's order."""
+        for entry in self.inventory(path, recursive=recursive):
+            # Some stores keep an empty object as the marker of a folder.
+            if entry.kind != "marker":
+                yield entry
+            elif entry.size:
+                yield replace(entry, kind="file")
+
+    def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """List a thousand objects a request, with the keys that end in '/'."""
         own_key = self._object("").key
         own_length = len(f"{own_key}/") if own_key else 0
         top = self._object(path)
@@ -65,11 +78,10 @@ class BucketPlace(Place):
         while True:
             page = top.call("list", "list_objects_v2", **request)
             for item in page.get("Contents", ()):
-                # Some stores keep an empty object as the marker of a folder.
-                is_folder_marker = item["Key"].endswith("/") and item["Size"] == 0
-                if not is_folder_marker:
-                    modified = item["LastModified"].timestamp()
-                    yield Entry(item["Key"][own_length:], item["Size"], etag_in(item), modified)
+                modified = item["LastModified"].timestamp()
+                kind: EntryKind = "marker" if item["Key"].endswith("/") else "file"
+                inner = item["Key"][own_length:]
+                yield Entry(inner, item["Size"], etag_in(item), modified, kind)
             for folder in page.get("CommonPrefixes", ()):
                 yield Entry(folder["Prefix"][own_length:-1], 0, "", 0.0, "folder")
             if not page.get("IsTruncated"):
@@ -172,6 +184,22 @@ class BucketPlace(Place):
             new.call("write", "put_object", Body=data, **request)
         return True
 
+    def make_folder(self, path: str, data: bytes = b"") -> None:
+        """Put an object whose key ends in '/'; a bucket's top folder has none."""
+        folder = self._object(path)
+        if folder.key:
+            marker = replace(folder, key=f"{folder.key}/")
+            marker.call("write", "put_object", Body=data)
+
+    def refuses(self, path: str) -> bool:
+        """Whether the key is too long, no UTF-8, or one that s3fs reads as something else."""
+        try:
+            wanted = self._object(path)
+            wanted.check_name()
+        except RefusedNameError:
+            return True
+        return len(wanted.key.encode()) > _LONGEST_KEY
+
     def delete(self, path: str) -> None:
         """Delete the object."""
         with suppress(MissingObjectError):
@@ -181,7 +209,7 @@ class BucketPlace(Place):
         prefix = self.uri.partition("://")[2].partition("/")[2]
         key = "/".join(part for part in (prefix, path) if part)
         if not key.isprintable() and any("\ud800" <= character <= "\udfff" for character in key):
-            raise UnusablePlaceError(
+            raise RefusedNameError(
                 f"{self.full(path)} is not UTF-8, which a bucket's names must be: rename it."
             )
         return S3Object(self.uri.split("/")[2], key, self.full(path))

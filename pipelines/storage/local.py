@@ -13,13 +13,15 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 from uuid import uuid4
 
-from demoire.errors import StorageError, UnusablePlaceError
+from demoire.errors import RefusedNameError, StorageError, UnusablePlaceError
+from demoire.reasons import Reason
 from pipelines.names import shown
+from pipelines.storage.file_names import has_odd_parts, holds_odd_parts, is_too_long
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.os_errors import WAYS_OUT
 from pipelines.storage.place import Entry, EntryKind, Place, source_changed
@@ -28,13 +30,22 @@ _TEMPORARY_PREFIX = ".demoire-"
 _TEMPORARY_SUFFIX = ".tmp"
 _COPY_BLOCK = 1 << 20  # bytes
 
+# How a file system says that nothing can have such a name, so that nothing has it.
+_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP)
+
 # How a file system says that it has no hard links.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+
+# How it says that it has no symbolic ones.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
 class LocalPlace(Place):
     """A folder of this machine, or of a file system that it has mounted."""
+
+    is_file_system: ClassVar[bool] = True
+    keeps_folders: ClassVar[bool] = True
 
     def stat(self, path: str) -> Entry | None:
         """The file at `path`; links are followed."""
@@ -43,15 +54,34 @@ class LocalPlace(Place):
                 status = self._path(path).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+            except OSError as error:
+                if error.errno in _NO_SUCH_NAME:
+                    return None
+                raise
             if stat.S_ISDIR(status.st_mode):
                 return None
             return _entry(path, status)
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List by name; folders behind links are not entered."""
+        for entry in self.inventory(path, recursive=recursive):
+            if entry.kind != "marker":
+                yield entry
+
+    def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """List by name, empty folders as well; folders behind links are not entered."""
         for entry in self._scan(path, recursive=recursive):
             if not _is_temporary(entry.name):
                 yield entry
+
+    def refuses(self, path: str) -> bool:
+        """Whether the name is too long, or the file system does not take its odd characters.
+
+        Odd characters are tried once: a file that has them is written, looked for and removed.
+        """
+        if is_too_long(self.uri, path):
+            return True
+        return has_odd_parts(path) and not holds_odd_parts(self.uri, path)
 
     def leftovers(self, path: str = "") -> Iterator[Entry]:
         """Temporary files of writers that were killed."""
@@ -66,6 +96,12 @@ class LocalPlace(Place):
                     items = sorted(scan, key=lambda item: item.name)
             except (FileNotFoundError, NotADirectoryError):
                 return
+            except OSError as error:
+                if error.errno in _NO_SUCH_NAME:
+                    return
+                raise
+        if not items:
+            yield Entry(f"{path}/".lstrip("/"), 0, "", 0.0, "marker")
         for item in items:
             inner = f"{path}/{item.name}".lstrip("/")
             if not item.is_dir(follow_symlinks=False):
@@ -154,6 +190,30 @@ class LocalPlace(Place):
             _flush(target.parent)
             return True
 
+    def make_folder(self, path: str, data: bytes = b"") -> None:
+        """Make a folder, which has no bytes of its own."""
+        with _explaining(self, path, "make"):
+            self._path(path).mkdir(parents=True, exist_ok=True)
+
+    def make_link(self, path: str, target: str) -> None:
+        """Make a link under a temporary name, which is renamed."""
+        link = self._path(path)
+        temporary = link.parent / f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}"
+        with _explaining(self, path, "make"):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.symlink_to(target)
+                temporary.replace(link)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                raise RefusedNameError(
+                    f"Cannot make {self.full(path)}: its file system keeps no links."
+                ) from error
+            finally:
+                with suppress(OSError):
+                    temporary.unlink()
+
     def delete(self, path: str) -> None:
         """Remove a file."""
         with _explaining(self, path, "delete"), suppress(FileNotFoundError, NotADirectoryError):
@@ -185,12 +245,33 @@ class LocalPlace(Place):
         return Path(self.uri, path)
 
 
+# What is wrong with one name alone.
+_TAKEN_NAMES = {
+    errno.ENOTDIR: "a file stands where a folder is needed, choose another place",
+    errno.EEXIST: "a file stands where a folder is needed, choose another place",
+    errno.EISDIR: "a folder stands where a file is needed, choose another place",
+    errno.ENOTEMPTY: "a folder stands where a file is needed, choose another place",
+}
+_REFUSED_NAMES = {
+    errno.ENAMETOOLONG: "the name is too long for this file system, choose another place",
+    errno.EINVAL: "this file system does not take the name, rename it",
+    errno.EILSEQ: "this file system does not take the name, rename it",
+    errno.ELOOP: "links lead round in a circle, put them right",
+}
+
+
 @contextmanager
 def _explaining(place: LocalPlace, path: str, verb: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         cannot = f"Cannot {verb} {place.full(path)}"
+        taken = _TAKEN_NAMES.get(error.errno or 0)
+        if taken is not None:
+            raise RefusedNameError(f"{cannot}: {taken}.", Reason.NAME_TAKEN) from error
+        refusal = _REFUSED_NAMES.get(error.errno or 0)
+        if refusal is not None:
+            raise RefusedNameError(f"{cannot}: {refusal}.") from error
         way_out = WAYS_OUT.get(error.errno or 0)
         if way_out is not None:
             raise UnusablePlaceError(f"{cannot}: {way_out}.") from error
@@ -224,17 +305,12 @@ def _entry(path: str, status: os.stat_result, kind: EntryKind | None = None) -> 
 
 
 def _listed_entry(path: str, item: "os.DirEntry[str]") -> Entry:
-    """The entry of what a folder lists; a link to a file within the folder counts as that file."""
+    """The entry of what a folder lists; links are not followed."""
     status = item.stat(follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         return _entry(path, status)
     # realpath, as Path.resolve raises on a link that points to itself.
-    target = os.path.realpath(item.path)
-    folder = os.path.realpath(Path(item.path).parent)
-    stays_inside = target.startswith(folder.rstrip("/") + "/")
-    if stays_inside and Path(target).is_file():
-        return _entry(path, Path(target).stat())
-    return _entry(path, status, "link")
+    return replace(_entry(path, status, "link"), target=os.path.realpath(item.path))
 
 
 def _is_temporary(name: str) -> bool:

@@ -24,20 +24,22 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, ClassVar, Literal, Self
 
-from demoire.errors import SourceChangedError
+from demoire.errors import RefusedNameError, SourceChangedError
 from pipelines.names import shown
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 
-EntryKind = Literal["file", "folder", "link", "special"]
+EntryKind = Literal["file", "folder", "link", "special", "marker"]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One thing in a place.
 
-    A `link` is a symbolic link that leaves its folder; a `special` is a device, pipe or socket.
+    A `link` is a symbolic link, and a `special` a device, pipe or socket. A `marker` stands for a
+    folder itself: an empty folder locally, a key that ends in '/' in a bucket. Its path ends in
+    '/', or is '' for the place itself.
     """
 
     path: str  # relative to the place, '/'-separated
@@ -45,6 +47,7 @@ class Entry:
     version: str  # etag, else 'size-mtime_ns'; differs when the content does
     mtime: float  # seconds since 1970, UTC
     kind: EntryKind = "file"
+    target: str = ""  # of a link: the real path it leads to, whether or not that exists
 
     @property
     def name(self) -> str:
@@ -60,6 +63,12 @@ class Place(ABC):
     """
 
     uri: str  # absolute local path, or a URL such as s3://bucket/prefix, without a slash at the end
+
+    # Whether folders and links are things of their own, as in a file system: no file can have the
+    # name of a folder.
+    is_file_system: ClassVar[bool] = False
+    # Whether a folder without files can be kept.
+    keeps_folders: ClassVar[bool] = False
 
     def child(self, path: str) -> Self:
         """The place one or more folders further down."""
@@ -93,6 +102,18 @@ class Place(ABC):
             The entries: by name locally, in the store's own order elsewhere. Links to folders are
             never followed.
         """
+
+    def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
+        """List as `list` does, and the markers besides; see `Entry`."""
+        return self.list(path, recursive=recursive)
+
+    def refuses(self, path: str) -> bool:
+        """Whether no object can have this path here: too long, or of characters not allowed.
+
+        It is asked before any work. What it misses is found when the object is written, which
+        raises RefusedNameError.
+        """
+        return False
 
     @abstractmethod
     def read(
@@ -140,6 +161,30 @@ class Place(ABC):
 
         Of many callers at once, one gets True.
         """
+
+    def make_folder(self, path: str, data: bytes = b"") -> None:
+        """Make a folder that may stay empty.
+
+        Args:
+            path: Of the folder.
+            data: What its marker holds; only a bucket's can hold anything.
+
+        Raises:
+            RefusedNameError: There are no such folders here, or something else has the name.
+        """
+        raise RefusedNameError(f"Cannot make {self.full(path)}: folders cannot be kept there.")
+
+    def make_link(self, path: str, target: str) -> None:
+        """Make a symbolic link in one step, over whatever file or link is there.
+
+        Args:
+            path: Of the link.
+            target: What it says, relative to its folder.
+
+        Raises:
+            RefusedNameError: There are no links here, or a folder has the name.
+        """
+        raise RefusedNameError(f"Cannot make {self.full(path)}: links cannot be kept there.")
 
     @abstractmethod
     def delete(self, path: str) -> None:

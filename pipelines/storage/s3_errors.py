@@ -20,7 +20,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 from fsspec.exceptions import FSTimeoutError
 
-from demoire.errors import StorageError, UnusablePlaceError
+from demoire.errors import RefusedNameError, StorageError, UnusablePlaceError
 from pipelines.names import redact, shown
 
 CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN)"
@@ -38,6 +38,12 @@ _TRANSIENT_CODES = {
 _MISSING_CODES = {"404", "NoSuchKey", "NotFound"}
 _PAST_THE_END_CODES = {"InvalidRange", "416"}
 _TAKEN_CODES = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_REFUSED_NAME_CODES = {
+    "KeyTooLongError",
+    "InvalidURI",
+    "InvalidObjectName",
+    "XMinioInvalidObjectName",
+}
 _NOT_OFFERED_CODES = {"NotImplemented", "501"}
 _WRONG_KEY_CODES = {
     "InvalidAccessKeyId",
@@ -165,6 +171,8 @@ def _refused(refusal: Refusal, cannot: str) -> StorageError:
         return NotOfferedError(
             f"{cannot}: the store does not offer this ({what}), use another store."
         )
+    if refusal.code in _REFUSED_NAME_CODES:
+        return RefusedNameError(f"{cannot}: the store refuses the name ({what}), rename it.")
     if refusal.code in _WRONG_KEY_CODES:
         return UnusablePlaceError(
             f"{cannot}: the store refused the credentials ({what}), {CHECK_KEYS}."

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import s3fs
 
-from demoire.errors import UnusablePlaceError
+from demoire.errors import RefusedNameError, UnusablePlaceError
 from pipelines.storage.object_facts import ObjectFacts, Pairs, content_type_of
 from pipelines.storage.s3_client import s3_client
 
@@ -106,10 +106,17 @@ class S3Object:
             return ()
         return tuple((tag["Key"], tag["Value"]) for tag in answer.get("TagSet", ()))
 
-    def _s3fs_path(self) -> str:
-        # s3fs would read these as something else than a name.
+    def check_name(self) -> None:
+        """Check that s3fs reads the key as a name, and as nothing else.
+
+        Raises:
+            RefusedNameError: It does not, so that the object cannot be written.
+        """
         if "?versionId=" in self.key or self.key.endswith("/"):
-            raise UnusablePlaceError(f"{self.name} is a name that cannot be written: rename it.")
+            raise RefusedNameError(f"{self.name} is a name that cannot be written: rename it.")
+
+    def _s3fs_path(self) -> str:
+        self.check_name()
         return f"{self.bucket}/{self.key}"
 
 

@@ -16,9 +16,10 @@ END = "<!-- end of the table of reasons -->\n"
 
 
 def reasons_table() -> str:
-    """The table in Markdown: quarantine first, then what is copied or cleaned."""
+    """The table in Markdown: quarantine first, then what is withheld, then what is copied."""
     lines = ["| reason | the image is | what it means | what to do |", "| --- | --- | --- | --- |"]
-    for reason in sorted(Reason, key=lambda one: not one.quarantines):
+    order = ("quarantined", "withheld", "copied", "cleaned")
+    for reason in sorted(Reason, key=lambda one: order.index(one.status)):
         lines.append(f"| `{reason.value}` | {reason.status} | {reason.meaning} | {reason.remedy} |")
     return "\n".join(lines) + "\n"
 

@@ -34,7 +34,12 @@ OTHER_MEMBER: dict[str, Any] = {
     "compression": "deflate",
     "version": "2",
 }
-SAME_MEMBER: dict[str, Any] = {"kind": "other", "megapixels": 9.0}
+SAME_MEMBER: dict[str, Any] = {
+    "kind": "other",
+    "megapixels": 9.0,
+    "target": "a.jpg",
+    "reason": "name_refused",
+}
 OTHER_SOURCE: dict[str, Any] = {"uri": "s3://archive/1904/other.tar", "version": '"etag-2"'}
 SAME_SOURCE: dict[str, Any] = {"path": "elsewhere/box.tar", "kind": "zip", "size": 1}
 

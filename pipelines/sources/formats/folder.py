@@ -7,10 +7,13 @@ Costs: the index lists the folder once. A read is a request a file.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from demoire.errors import ImageError
+from demoire.reasons import Reason
 from pipelines.names import shown
 from pipelines.records import Member, Source
 from pipelines.sources.megapixels import PROBE_BYTES, probe_members
@@ -20,6 +23,7 @@ from pipelines.sources.members import (
     is_unsafe_name,
     member_kind,
     obstacle,
+    withheld_member,
 )
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Entry, Place, source_changed
@@ -39,7 +43,8 @@ class FolderTally:
 
     def add(self, name: str, entry: Entry) -> None:
         """Take in one file under its name in the folder."""
-        facts = f"{name}\0{entry.kind}\0{entry.version}".encode("utf-8", "surrogateescape")
+        text = f"{name}\0{entry.kind}\0{entry.version}{entry.target}"
+        facts = text.encode("utf-8", "surrogateescape")
         digest = int.from_bytes(hashlib.sha256(facts).digest(), "big")
         self._digest = (self._digest + digest) % (1 << 256)
         self.size += entry.size
@@ -99,7 +104,7 @@ def folder_members(source: Source) -> list[Member]:
     files.sort(key=lambda file: file[0])
     members = []
     for position, (name, entry) in enumerate(files):
-        members.append(_member(position, name, entry))
+        members.append(_member(folder, position, name, entry))
     return members
 
 
@@ -116,11 +121,19 @@ def read(
             yield member, error
 
 
-def _member(position: int, name: str, entry: Entry) -> Member:
-    is_unsafe = entry.kind != "file" or "/" in name or is_unsafe_name(name)
-    kind = "unsafe" if is_unsafe else member_kind(name, plain=True)
+def _member(folder: Place, position: int, name: str, entry: Entry) -> Member:
     size = entry.size
-    return Member(position, name, kind, 0, size, size, "stored", entry.version, 0.0)
+    member = Member(position, name, "other", 0, size, size, "stored", entry.version, 0.0)
+    if entry.kind == "marker" and not name:
+        return replace(member, kind="marker")
+    if "/" in name or is_unsafe_name(name):
+        return withheld_member(member, Reason.UNSAFE_PATH)
+    if entry.kind == "special":
+        return withheld_member(member, Reason.SPECIAL_FILE)
+    if entry.kind == "link":
+        target = os.path.relpath(entry.target, os.path.realpath(folder.uri))
+        return replace(member, kind="link", target=target)
+    return replace(member, kind=member_kind(name, plain=True))
 
 
 def _content(folder: Place, member: Member, *, check_version: bool) -> bytes:
@@ -131,19 +144,20 @@ def _content(folder: Place, member: Member, *, check_version: bool) -> bytes:
 
 
 def _loose_files(folder: Place) -> Iterator[tuple[str, Entry]]:
-    """What is directly in a folder, by its name there.
+    """What is directly in a folder, by its name there; its own marker, if it has one, by ''.
 
     The keys of a bucket may have folders called '', '.' or '..'. No path leads there, so their
     objects are this folder's, under unsafe names.
     """
     has_dotted_folder = False
-    for entry in folder.list(recursive=False):
+    for entry in folder.inventory(recursive=False):
         if entry.kind != "folder":
             yield entry.path, entry
         elif entry.name in DOTTED_FOLDERS:
             has_dotted_folder = True
     if not has_dotted_folder:
         return
-    for entry in folder.list():
-        if entry.path.split("/")[0] in DOTTED_FOLDERS:
+    for entry in folder.inventory():
+        is_own_marker = not entry.path
+        if not is_own_marker and entry.path.split("/")[0] in DOTTED_FOLDERS:
             yield entry.path, entry

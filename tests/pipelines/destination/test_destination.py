@@ -163,9 +163,11 @@ def test_a_plan_of_another_version_is_told_in_one_sentence(destination: Destinat
 def test_a_plan_of_the_version_before_lacks_the_unsafe_members_and_says_so(
     destination: Destination,
 ) -> None:
-    planned = SourcePlan(SOURCE, 1, 1, 0, 1, 1.0, 100, 1, unsafe_members=(MEMBER,))
+    planned = SourcePlan(SOURCE, 1, 1, 0, 1, 1.0, 100, 1, unsafe_members=(MEMBER,), objects=1)
     plan = destination.manifests.write(PlanScope("/box", "config"), [(planned, [UNIT])])
     (path,) = Path(destination.place.uri).rglob("*.sources.parquet")
-    pq.write_table(pq.read_table(path).drop_columns(["unsafe_members"]), path)
+    pq.write_table(
+        pq.read_table(path).drop_columns(["unsafe_members", "withheld", "objects"]), path
+    )
     (loaded,) = Destination(destination.place).manifests.load(plan.id).sources
-    assert (loaded.unsafe, loaded.rows, loaded.knows_unsafe) == (1, 2, False)
+    assert (loaded.unsafe, loaded.rows, loaded.is_complete) == (1, 2, False)

@@ -247,7 +247,7 @@ def test_a_plan_holds_the_unsafe_members_for_their_rows(
     plan = Destination(destination.place).manifests.latest()
     (many,) = (planned for planned in plan.sources if planned.source.path == "many.tar")
     assert [unsafe.name for unsafe in many.unsafe_members] == ["../evil.jpg"]
-    assert many.knows_unsafe
+    assert many.is_complete
 
 
 def test_a_changed_source_has_new_units_and_the_others_keep_theirs(

@@ -108,6 +108,11 @@ def cleaned_of(
     return CleanedPayloads(ledger, [commit]), {member.position: member for member in images}
 
 
+def links_of(source: Source) -> list[Member]:
+    """What a plan withholds of the folder: its link leads elsewhere."""
+    return [member for member in index(source).members if member.kind == "link"]
+
+
 def mirrored(path: Path, dst: Path, payloads: dict[str, bytes], count: int | None = None) -> Mirror:
     source = the_source(path)
     cleaned, members = cleaned_of(source, dst, payloads)
@@ -229,7 +234,7 @@ def test_a_patch_goes_into_the_mirror_and_leaves_what_was_changed_before(
 def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Path) -> None:
     source = the_source(folder)
     cleaned, _ = cleaned_of(source, dst, {"a.jpg": b"new"})
-    mirror = mirror_folder(source, claims_of(source, dst), cleaned)
+    mirror = mirror_folder(source, claims_of(source, dst), cleaned, links_of(source))
     assert tree(dst) == {"a.jpg": b"new", "notes.txt": b"notes", "d.jpg": MEMBERS["d.jpg"]}
     assert mirror == Mirror(len(b"new" + b"notes") + 512, 3, withheld=1)
     assert {
@@ -241,7 +246,8 @@ def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Pa
 
 def test_a_patch_of_a_folder_writes_its_files_alone(folder: Path, dst: Path) -> None:
     source = the_source(folder)
-    mirror_folder(source, claims_of(source, dst), cleaned_of(source, dst, {"a.jpg": b"first"})[0])
+    cleaned, _ = cleaned_of(source, dst, {"a.jpg": b"first"})
+    mirror_folder(source, claims_of(source, dst), cleaned, links_of(source))
     kept = (dst / "a.jpg").stat().st_ino, (dst / "notes.txt").stat().st_ino
     for gone in ("attempts", "segments", "rows", "commits"):
         shutil.rmtree(dst / "_demoire" / gone)

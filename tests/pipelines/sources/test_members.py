@@ -106,7 +106,7 @@ def test_a_link_in_a_zip_is_no_image(tmp_path: Path) -> None:
     assert [m.kind for m in index(the_only_source(tmp_path / "z.zip")).members] == ["other"]
 
 
-def test_links_and_pipes_in_a_folder_are_unsafe_and_stay_closed(tmp_path: Path) -> None:
+def test_links_and_pipes_in_a_folder_are_listed_and_stay_closed(tmp_path: Path) -> None:
     box = tmp_path / "box"
     box.mkdir()
     (tmp_path / "secret.jpg").write_bytes(JPEG)
@@ -115,11 +115,11 @@ def test_links_and_pipes_in_a_folder_are_unsafe_and_stay_closed(tmp_path: Path) 
     (box / "passwd").symlink_to("/etc/passwd")
     os.mkfifo(box / "pipe.jpg")
     members = index(the_only_source(box)).members
-    assert [(m.name, m.kind) for m in members] == [
-        ("a.jpg", "image"),
-        ("link.jpg", "unsafe"),
-        ("passwd", "unsafe"),
-        ("pipe.jpg", "unsafe"),
+    assert [(m.name, m.kind, m.target, m.reason) for m in members] == [
+        ("a.jpg", "image", "", ""),
+        ("link.jpg", "link", "../secret.jpg", ""),
+        ("passwd", "link", os.path.relpath("/etc/passwd", box), ""),
+        ("pipe.jpg", "withheld", "", "special_file"),
     ]
 
 
@@ -142,12 +142,13 @@ def test_a_bucket_key_with_dots_or_empty_folders_is_unsafe(monkeypatch: pytest.M
         ]
         for key in keys:
             client.put_object(Bucket="odd", Key=key, Body=b"" if key.endswith("/") else JPEG)
-        a, b = discover("s3://odd")
-        assert (a.path, b.path) == ("a", "a/b")
+        a, b, marker = discover("s3://odd")
+        assert (a.path, b.path, marker.path) == ("a", "a/b", "a/dir")
+        assert [(m.name, m.kind) for m in index(marker).members] == [("", "marker")]
         assert [(m.name, m.kind) for m in index(a).members] == [
-            ("../../x.jpg", "unsafe"),
-            ("./z.jpg", "unsafe"),
-            ("/y.jpg", "unsafe"),
+            ("../../x.jpg", "withheld"),
+            ("./z.jpg", "withheld"),
+            ("/y.jpg", "withheld"),
             ("?versionId=3.jpg", "image"),
             ("ok.jpg", "image"),
         ]
