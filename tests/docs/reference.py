@@ -29,9 +29,9 @@ HEAD = """\
 Written by `python -m tests.docs.reference`; a test fails where it is not up to date. `demoire
 COMMAND --help` says the same about a command.
 
-Exit status: 0 all well; 1 finished, but something is in quarantine or withheld (with `--strict`); 2 bad usage
-or input; 3 failed; 130 stopped by the keyboard. `--debug`, anywhere, shows the traceback of an
-error.
+Exit status: 0 all well; 1 finished, but something is in quarantine or withheld (with `--strict`);
+2 bad usage or input; 3 failed; 130 stopped by the keyboard. `--debug`, anywhere, shows the
+traceback of an error.
 """
 
 

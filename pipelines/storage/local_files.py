@@ -1,0 +1,170 @@
+"""Files of this machine, listed, opened and made in single steps: the parts of a local place.
+
+See `pipelines.storage.local` for why each write has these steps.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from demoire.errors import RefusedNameError, UnusablePlaceError
+from pipelines.names import shown
+from pipelines.storage.local_errors import NO_SUCH_NAME, explaining
+from pipelines.storage.place import Entry, EntryKind, Place
+
+_TEMPORARY_PREFIX = ".demoire-"
+_TEMPORARY_SUFFIX = ".tmp"
+
+# How a file system says that it has no symbolic links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+
+
+def path_in(place: Place, path: str) -> Path:
+    """Where a path of a local place is.
+
+    Raises:
+        UnusablePlaceError: It would lie outside.
+    """
+    leaves = path.startswith("/") or ".." in path.split("/")
+    if leaves or "\0" in path:
+        raise UnusablePlaceError(
+            f"'{shown(path)}' would lie outside {shown(place.uri)}: it is not touched, rename it."
+        )
+    return Path(place.uri, path)
+
+
+def scan_folder(place: Place, path: str, *, recursive: bool) -> Iterator[Entry]:
+    """What lies in a folder by name, temporary files and markers as well; links are not entered."""
+    with explaining(place.full(path), "list"):
+        items = _scanned(path_in(place, path))
+    if items is None:
+        return
+    if not items:
+        yield Entry(f"{path}/".lstrip("/"), 0, "", 0.0, "marker")
+    for item in items:
+        inner = f"{path}/{item.name}".lstrip("/")
+        if not item.is_dir(follow_symlinks=False):
+            # A file may be gone since the folder was listed.
+            with explaining(place.full(inner), "read"), suppress(FileNotFoundError):
+                yield _listed_entry(inner, item)
+        elif recursive:
+            yield from scan_folder(place, inner, recursive=True)
+        else:
+            yield Entry(inner, 0, "", 0.0, "folder")
+
+
+def _scanned(folder: Path) -> "list[os.DirEntry[str]] | None":
+    """What lies in a folder, by name; None where there is no such folder."""
+    try:
+        with os.scandir(folder) as scan:
+            return sorted(scan, key=lambda item: item.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in NO_SUCH_NAME:
+            return None
+        raise
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """The status of a file or folder; links are followed. None where there is nothing."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno in NO_SUCH_NAME:
+            return None
+        raise
+
+
+def version_of(status: os.stat_result) -> str:
+    """What differs where the content does."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def entry_of(path: str, status: os.stat_result, kind: EntryKind | None = None) -> Entry:
+    """The entry of a file of this status; a plain file or a special one unless told."""
+    if kind is None:
+        kind = "file" if stat.S_ISREG(status.st_mode) else "special"
+    return Entry(path, status.st_size, version_of(status), status.st_mtime, kind)
+
+
+def _listed_entry(path: str, item: "os.DirEntry[str]") -> Entry:
+    """The entry of what a folder lists; links are not followed."""
+    status = item.stat(follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        return entry_of(path, status)
+    # realpath, as Path.resolve raises on a link that points to itself.
+    return replace(entry_of(path, status, "link"), target=os.path.realpath(item.path))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has the name of one that is being written."""
+    return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name in the folder of a file that is to be written."""
+    return path.parent / f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}"
+
+
+def make_link_at(path: Path, target: str, name: str) -> None:
+    """Make a symbolic link under a temporary name, and rename it.
+
+    Args:
+        path: Of the link.
+        target: What it says.
+        name: The link, as it may be shown.
+
+    Raises:
+        RefusedNameError: The file system keeps no links.
+    """
+    temporary = temporary_beside(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.symlink_to(target)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise RefusedNameError(f"Cannot make {name}: its file system keeps no links.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def open_any(path: Path) -> BinaryIO:
+    """Open a file, or a pipe or device without waiting for its other end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return open(handle, "rb")  # noqa: PTH123
+
+
+def create_directly(target: Path, data: bytes) -> bool:
+    """Create a file on a file system without hard links; False where there is one.
+
+    It is exclusive still, but a crash here may leave a short object.
+    """
+    try:
+        with target.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
