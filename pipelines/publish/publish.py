@@ -72,7 +72,7 @@ def publish_source(
         mirror = mirror_archive(source, claims, cleaned, members, count)
     record = claims.record(whole=True)
     report = ReportWriter(destination.reports, source, mirror.refused, mirror.late)
-    late = _late_without_rows(members, mirror)
+    late = _late_without_rows(planned, members, mirror)
     uncleaned = _uncleaned(planned, late, scope.fingerprint)
     tables = [*done.tables(destination.ledger), *uncleaned]
     report.write(without_foreign(tables, source, members, claims.foreign))
@@ -187,8 +187,12 @@ def _by_position(units: Sequence[Unit]) -> dict[int, Member]:
     return {member.position: member for unit in units for member in unit.members}
 
 
-def _late_without_rows(members: Mapping[int, Member], mirror: Mirror) -> list[Member]:
+def _late_without_rows(
+    planned: SourcePlan, members: Mapping[int, Member], mirror: Mirror
+) -> list[Member]:
     """What DST refused of that which has no row yet: it is no image, or a whole archive."""
+    if planned.damaged is not None:
+        return []
     return [member for member in mirror.late if member.position not in members]
 
 
