@@ -15,6 +15,7 @@ import pyarrow as pa
 SourceKind = Literal["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip", "folder"]
 MemberKind = Literal["image", "other", "unsafe", "link", "marker", "withheld"]
 Compression = Literal["stored", "deflate"]
+Content = Literal["", "image", "other"]
 
 REPORT_VERSION = "1"
 
@@ -62,6 +63,7 @@ class Member:
     megapixels: float
     target: str = ""  # of a link: what it leads to, relative to its folder
     reason: str = ""  # why it is withheld; see `demoire.reasons`
+    content: Content = ""  # of a name without a suffix, by its first bytes; '' if not looked at
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class JobStatus:
     quarantine: dict[str, int] = field(default_factory=dict)  # images by reason
     foreign: ObjectList = ObjectList()  # somebody else's, where mirrors would go; it stays
     left: ObjectList = ObjectList()  # mirrors of what has left SRC
+    withheld: dict[str, int] = field(default_factory=dict)  # planned so, by reason
+    not_looked_into: dict[str, int] = field(default_factory=dict)  # members, by kind
 
 
 def status(destination: Destination) -> JobStatus:
@@ -78,6 +80,8 @@ def status(destination: Destination) -> JobStatus:
         quarantine=dict(quarantine),
         foreign=differing.foreign,
         left=differing.left,
+        withheld=plan.withheld,
+        not_looked_into=plan.not_looked_into,
     )
 
 

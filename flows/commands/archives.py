@@ -1,6 +1,6 @@
 """Commands for whole archives: clean, plan, status, report, retry, gc."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,7 +154,14 @@ def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
     cost = estimate(made, rate)
     if as_json:
         console.emit_json(
-            {"plan": made.id, **asdict(cost), "mps": rate, "images_done": images_done}
+            {
+                "plan": made.id,
+                **asdict(cost),
+                "mps": rate,
+                "images_done": images_done,
+                "withheld": made.withheld,
+                "not_looked_into": made.not_looked_into,
+            }
         )
         return 0
     rows = [
@@ -171,6 +178,8 @@ def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
         ("bytes written", cost.bytes_written),
     ]
     console.show_table(f"plan {made.id}", _WHAT, rows)
+    _show_counts("withheld, not in the mirror", "reason", made.withheld)
+    _show_counts("not looked into, mirrored as it came", "kind", made.not_looked_into)
     return 0
 
 
@@ -202,8 +211,16 @@ def status(
     if current.quarantine:
         by_reason = sorted(current.quarantine.items())
         console.show_table("in quarantine", ("reason", "images"), by_reason)
+    _show_counts("withheld, not in the mirror", "reason", current.withheld)
+    _show_counts("not looked into, mirrored as it came", "kind", current.not_looked_into)
     _show_differences(current.foreign, current.left)
     return 0
+
+
+def _show_counts(title: str, what: str, counts: Mapping[str, int]) -> None:
+    """A table of counts, where there are any."""
+    if counts:
+        console.show_table(title, (what, "files"), sorted(counts.items()))
 
 
 def report(dst: options.Dst, *, storage_option: options.StorageOption = None) -> int:

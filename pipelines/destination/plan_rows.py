@@ -55,6 +55,7 @@ SOURCES = pa.schema(
         ("unsafe_members", pa.list_(_MEMBER)),
         ("withheld", pa.list_(_WITHHELD)),
         ("objects", pa.int64()),
+        ("not_looked_into", pa.map_(pa.string(), pa.int64())),
     ]
 )
 
@@ -78,6 +79,7 @@ def source_row(planned: SourcePlan) -> dict[str, Any]:
         "unsafe_members": [_member_row(member) for member in planned.unsafe_members],
         "withheld": [_member_row(member) for member in planned.withheld],
         "objects": planned.objects,
+        "not_looked_into": list(planned.not_looked_into.items()),
     }
 
 
@@ -102,6 +104,7 @@ def source_plan_of(row: dict[str, Any]) -> SourcePlan:
         unsafe_members=members_of(row["unsafe_members"] or []),
         withheld=members_of(row["withheld"] or []),
         objects=row["objects"] or 0,
+        not_looked_into=dict(row["not_looked_into"] or []),
     )
 
 

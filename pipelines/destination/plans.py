@@ -1,5 +1,6 @@
 """What a plan says: of each source, and of all of them."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from pipelines.records import Member, Source
@@ -24,6 +25,8 @@ class SourcePlan:
     withheld: tuple[Member, ...] = ()
     # Objects that were listed: 1 for an archive, else what lies in the folder. 0 before 0.2.
     objects: int = 0
+    # Members that look like work and get no row, by kind.
+    not_looked_into: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -81,6 +84,22 @@ class Plan(PlanScope):
     def others(self) -> int:
         """Members that are mirrored untouched."""
         return sum(planned.others for planned in self.sources)
+
+    @property
+    def not_looked_into(self) -> dict[str, int]:
+        """Members that look like work and get no row, by kind."""
+        counts: Counter[str] = Counter()
+        for planned in self.sources:
+            counts.update(planned.not_looked_into)
+        return dict(counts)
+
+    @property
+    def withheld(self) -> dict[str, int]:
+        """What the mirror cannot hold, by reason."""
+        counts: Counter[str] = Counter()
+        for planned in self.sources:
+            counts.update(member.reason for member in planned.withheld)
+        return dict(counts)
 
     @property
     def units(self) -> int:

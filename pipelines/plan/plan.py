@@ -29,6 +29,7 @@ from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
 from pipelines.sources.members import DamagedArchiveError, withheld_member
+from pipelines.sources.not_looked_into import count_not_looked_into
 
 # An index waits for storage more than it computes.
 _INDEXERS = min(16, 2 * (os.cpu_count() or 1) + 2)
@@ -211,6 +212,7 @@ def _totals(contents: SourceIndex, units: Sequence[Unit]) -> SourcePlan:
         reads=sum(_reads(unit) for unit in units),
         unsafe_members=contents.unsafe,
         withheld=contents.withheld,
+        not_looked_into=dict(count_not_looked_into(contents.source, contents.members)),
     )
 
 

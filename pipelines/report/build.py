@@ -144,6 +144,7 @@ def _as_json(summary: ReportSummary, differing: Differences) -> dict[str, Any]:
         "moire_kinds": dict(summary.kinds),
         "quarantine": dict(summary.quarantine),
         "withheld_by_reason": dict(withheld),
+        "not_looked_into": summary.not_looked_into,
         "histogram": {
             "edges": [step / BINS for step in range(BINS + 1)],
             "all_before": summary.judged.tolist(),

@@ -63,6 +63,7 @@ def summarise(place: Place) -> ReportSummary:
     unpublished: dict[str, SourcePlan] = {}
     if plan is not None:
         unpublished = {planned.source.id: planned for planned in plan.sources}
+        summary.not_looked_into = plan.not_looked_into
     tables = sorted(report_tables(place))
     if not tables and not unpublished:
         raise UsageError(f"{place.full()} holds no report yet: run `demoire clean SRC DST` first.")

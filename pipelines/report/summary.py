@@ -141,6 +141,7 @@ class ReportSummary:
         quarantine: Quarantined images by reason.
         listed: The first quarantined members of each reason.
         withheld: Everything that is not in the mirror.
+        not_looked_into: Members that look like work and have no row, by kind; as planned.
         judged: All images by probability of moiré as they came.
         before: The cleaned ones among them.
         after: The cleaned ones by probability of moiré after cleaning.
@@ -160,6 +161,7 @@ class ReportSummary:
     quarantine: Counter[str] = field(default_factory=Counter)
     listed: dict[str, list[QuarantinedMember]] = field(default_factory=dict)
     withheld: list[WithheldObject] = field(default_factory=list)
+    not_looked_into: dict[str, int] = field(default_factory=dict)
     judged: Bins = field(default_factory=_no_images)
     before: Bins = field(default_factory=_no_images)
     after: Bins = field(default_factory=_no_images)

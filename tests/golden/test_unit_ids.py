@@ -39,6 +39,7 @@ SAME_MEMBER: dict[str, Any] = {
     "megapixels": 9.0,
     "target": "a.jpg",
     "reason": "name_refused",
+    "content": "image",
 }
 OTHER_SOURCE: dict[str, Any] = {"uri": "s3://archive/1904/other.tar", "version": '"etag-2"'}
 SAME_SOURCE: dict[str, Any] = {"path": "elsewhere/box.tar", "kind": "zip", "size": 1}

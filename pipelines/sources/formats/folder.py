@@ -25,6 +25,7 @@ from pipelines.sources.members import (
     obstacle,
     withheld_member,
 )
+from pipelines.sources.not_looked_into import peeked
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Entry, Place, source_changed
 
@@ -83,7 +84,7 @@ def index(source: Source) -> list[Member]:
         length = min(PROBE_BYTES, member.length)
         return folder.read(member.name, 0, length, version=member.version)
 
-    return probe_members(folder_members(source), head_of)
+    return peeked(probe_members(folder_members(source), head_of), head_of)
 
 
 def folder_members(source: Source) -> list[Member]:

@@ -42,6 +42,7 @@ from pipelines.sources.members import (
     DamagedArchiveError,
     member_kind,
 )
+from pipelines.sources.not_looked_into import peeked
 from pipelines.sources.splice import Edit, PayloadOf, Replacement, Writer, splice
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place, source_changed
@@ -69,7 +70,7 @@ def index(source: Source) -> list[Member]:
     def head_of(member: Member) -> bytes:
         return head(place, source.version, member)
 
-    return probe_members(members, head_of)
+    return peeked(probe_members(members, head_of), head_of)
 
 
 def head(place: Place, version: str | None, member: Member) -> bytes:
