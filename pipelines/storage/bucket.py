@@ -37,8 +37,6 @@ from pipelines.storage.s3_errors import (
 )
 from pipelines.storage.s3_object import S3Object, etag_in, put_options
 
-_LONGEST_KEY = 1024  # bytes
-
 
 @dataclass(frozen=True)
 class BucketPlace(Place):
@@ -55,8 +53,7 @@ class BucketPlace(Place):
             head = wanted.head()
         except MissingObjectError:
             return None
-        modified = head["LastModified"].timestamp()
-        return Entry(path, head["ContentLength"], etag_in(head), modified)
+        return Entry(path, head["ContentLength"], etag_in(head), head["LastModified"].timestamp())
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List a thousand objects a request, in the store's order."""
@@ -69,24 +66,12 @@ class BucketPlace(Place):
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List a thousand objects a request, with the keys that end in '/'."""
-        own_key = self._object("").key
-        own_length = len(f"{own_key}/") if own_key else 0
-        top = self._object(path)
-        request: dict[str, Any] = {"Prefix": f"{top.key}/" if top.key else ""}
-        if not recursive:
-            request["Delimiter"] = "/"
-        while True:
-            page = top.call("list", "list_objects_v2", **request)
+        own_length = len(self._object("x").key) - 1  # of the prefix with its slash, if it has one
+        for page in _pages(self._object(path), recursive=recursive):
             for item in page.get("Contents", ()):
-                modified = item["LastModified"].timestamp()
-                kind: EntryKind = "marker" if item["Key"].endswith("/") else "file"
-                inner = item["Key"][own_length:]
-                yield Entry(inner, item["Size"], etag_in(item), modified, kind)
+                yield _listed_entry(item, own_length)
             for folder in page.get("CommonPrefixes", ()):
                 yield Entry(folder["Prefix"][own_length:-1], 0, "", 0.0, "folder")
-            if not page.get("IsTruncated"):
-                return
-            request["ContinuationToken"] = page["NextContinuationToken"]
 
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
@@ -186,19 +171,13 @@ class BucketPlace(Place):
 
     def make_folder(self, path: str, data: bytes = b"") -> None:
         """Put an object whose key ends in '/'; a bucket's top folder has none."""
-        folder = self._object(path)
-        if folder.key:
-            marker = replace(folder, key=f"{folder.key}/")
-            marker.call("write", "put_object", Body=data)
+        self._object(path).put_marker(data)
 
     def refuses(self, path: str) -> bool:
         """Whether the key is too long, no UTF-8, or one that s3fs reads as something else."""
-        try:
-            wanted = self._object(path)
-            wanted.check_name()
-        except RefusedNameError:
-            return True
-        return len(wanted.key.encode()) > _LONGEST_KEY
+        with suppress(RefusedNameError):
+            return self._object(path).is_refused
+        return True
 
     def delete(self, path: str) -> None:
         """Delete the object."""
@@ -206,13 +185,35 @@ class BucketPlace(Place):
             self._object(path).call("delete", "delete_object")
 
     def _object(self, path: str) -> S3Object:
-        prefix = self.uri.partition("://")[2].partition("/")[2]
+        bucket, _, prefix = self.uri.partition("://")[2].partition("/")
         key = "/".join(part for part in (prefix, path) if part)
-        if not key.isprintable() and any("\ud800" <= character <= "\udfff" for character in key):
-            raise RefusedNameError(
-                f"{self.full(path)} is not UTF-8, which a bucket's names must be: rename it."
-            )
-        return S3Object(self.uri.split("/")[2], key, self.full(path))
+        _check_text(key, self.full(path))
+        return S3Object(bucket, key, self.full(path))
+
+
+def _pages(top: S3Object, *, recursive: bool) -> Iterator[dict[str, Any]]:
+    """The store's answers to a listing of what lies under an object's key."""
+    request: dict[str, Any] = {"Prefix": f"{top.key}/" if top.key else ""}
+    if not recursive:
+        request["Delimiter"] = "/"
+    while True:
+        page = top.call("list", "list_objects_v2", **request)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _listed_entry(item: dict[str, Any], own_length: int) -> Entry:
+    """An object of a listing; the first `own_length` characters of its key are the place's own."""
+    modified = item["LastModified"].timestamp()
+    kind: EntryKind = "marker" if item["Key"].endswith("/") else "file"
+    return Entry(item["Key"][own_length:], item["Size"], etag_in(item), modified, kind)
+
+
+def _check_text(key: str, name: str) -> None:
+    if not key.isprintable() and any("\ud800" <= character <= "\udfff" for character in key):
+        raise RefusedNameError(f"{name} is not UTF-8, which a bucket's names must be: rename it.")
 
 
 def _check_answer(

@@ -67,8 +67,7 @@ class Place(ABC):
     # Whether folders and links are things of their own, as in a file system: no file can have the
     # name of a folder.
     is_file_system: ClassVar[bool] = False
-    # Whether a folder without files can be kept.
-    keeps_folders: ClassVar[bool] = False
+    keeps_folders: ClassVar[bool] = False  # without files in them
 
     def child(self, path: str) -> Self:
         """The place one or more folders further down."""
@@ -163,11 +162,7 @@ class Place(ABC):
         """
 
     def make_folder(self, path: str, data: bytes = b"") -> None:
-        """Make a folder that may stay empty.
-
-        Args:
-            path: Of the folder.
-            data: What its marker holds; only a bucket's can hold anything.
+        """Make a folder that may stay empty; only a bucket's marker can hold `data`.
 
         Raises:
             RefusedNameError: There are no such folders here, or something else has the name.
@@ -175,11 +170,7 @@ class Place(ABC):
         raise RefusedNameError(f"Cannot make {self.full(path)}: folders cannot be kept there.")
 
     def make_link(self, path: str, target: str) -> None:
-        """Make a symbolic link in one step, over whatever file or link is there.
-
-        Args:
-            path: Of the link.
-            target: What it says, relative to its folder.
+        """Make a symbolic link in one step, over a file or link; `target` is what it says.
 
         Raises:
             RefusedNameError: There are no links here, or a folder has the name.

@@ -28,6 +28,8 @@ _HEADERS = {
     "Expires": "expires",
 }
 
+_LONGEST_KEY = 1024  # bytes
+
 
 @dataclass(frozen=True)
 class S3Object:
@@ -106,17 +108,20 @@ class S3Object:
             return ()
         return tuple((tag["Key"], tag["Value"]) for tag in answer.get("TagSet", ()))
 
-    def check_name(self) -> None:
-        """Check that s3fs reads the key as a name, and as nothing else.
+    def put_marker(self, data: bytes) -> None:
+        """Write what stands for a folder: its key ends in '/'. A bucket's top folder has none."""
+        if self.key:
+            self.call("write", "put_object", Key=f"{self.key}/", Body=data)
 
-        Raises:
-            RefusedNameError: It does not, so that the object cannot be written.
-        """
-        if "?versionId=" in self.key or self.key.endswith("/"):
-            raise RefusedNameError(f"{self.name} is a name that cannot be written: rename it.")
+    @property
+    def is_refused(self) -> bool:
+        """Whether the key is too long, or one that s3fs reads as something else than a name."""
+        is_too_long = len(self.key.encode()) > _LONGEST_KEY
+        return is_too_long or "?versionId=" in self.key or self.key.endswith("/")
 
     def _s3fs_path(self) -> str:
-        self.check_name()
+        if self.is_refused:
+            raise RefusedNameError(f"{self.name} is a name that cannot be written: rename it.")
         return f"{self.bucket}/{self.key}"
 
 
