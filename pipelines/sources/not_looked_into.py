@@ -1,7 +1,7 @@
 """Files that look like work and get no row: they are mirrored, and counted by kind.
 
-    archive inside an archive      its images are not cleaned
-    archive of another kind        7z, rar, cbr and the like, which are not opened
+    archive inside an archive      one that is not looked into (`formats.nesting`)
+    files packed as .7z            or .rar, .cbr and the like, by suffix (`unopened`)
     unknown raw file               a camera's, by its name
     image without a suffix         by its first bytes
     without a suffix, not opened   one of too many, or in an archive that is read in one stream
@@ -11,7 +11,7 @@ spread evenly over it, with one small read each; the others are counted as not o
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from demoire.errors import ImageError
@@ -19,14 +19,11 @@ from demoire.imaging.formats import recognise
 from demoire.reasons import Reason
 from pipelines.records import Member, Source
 from pipelines.sources.members import archive_kind, suffix_of
+from pipelines.sources.unopened import unopened_suffix
 
 PEEKS = 32  # names without a suffix that are looked at, of a source
 PEEK_BYTES = 64  # of each of them; the longest signature is shorter
 
-_OTHER_ARCHIVES = frozenset(
-    {".7z", ".cb7", ".rar", ".cbr", ".cba", ".ace", ".arj", ".lha", ".lzh", ".sit", ".sitx"}
-    | {".iso", ".dmg", ".cab", ".wim", ".zipx", ".aff", ".e01", ".lz", ".ar", ".cpio"}
-)
 _UNKNOWN_RAW = frozenset(
     {".raw", ".crw", ".rwl", ".gpr", ".bay", ".cap", ".fff", ".mdc", ".ptx", ".pxn", ".rwz"}
     | {".k25", ".kc2", ".dcs", ".drf", ".eip", ".cs1", ".cine", ".r3d", ".braw", ".ari", ".qtk"}
@@ -59,11 +56,16 @@ def peeked(members: Sequence[Member], head_of: Callable[[Member], bytes]) -> lis
     return looked_at
 
 
-def count_not_looked_into(source: Source, members: Iterable[Member]) -> Counter[str]:
+def count_not_looked_into(source: Source, members: Sequence[Member]) -> Counter[str]:
     """How many members of a source look like work and get no row, by kind."""
+    looked_into = set()  # inner archives; see `pipelines.sources.formats.nesting`
+    for member in members:
+        looked_into.add((member.position >> 32) - 1)
     counts: Counter[str] = Counter()
     for member in members:
-        kind = _kind_of(source, member) if member.kind == "other" else None
+        if member.kind != "other" or member.position in looked_into:
+            continue
+        kind = _kind_of(source, member)
         if kind is not None:
             counts[kind] += 1
     return counts
@@ -73,8 +75,9 @@ def _kind_of(source: Source, member: Member) -> str | None:
     suffix = suffix_of(member.name)
     if source.kind != "folder" and archive_kind(member.name) is not None:
         return "archive inside an archive"
-    if suffix in _OTHER_ARCHIVES:
-        return "archive of another kind"
+    packed = unopened_suffix(member.name)
+    if packed is not None:
+        return f"files packed as {packed}"
     if suffix in _UNKNOWN_RAW:
         return "unknown raw file"
     if member.content == "image":
