@@ -285,10 +285,8 @@ ODD_KEYS = {
     "x?versionId=3.txt": b"a version",
     "box": b"an object where a folder is",
     "long/" + "n" * 300: b"too long for a disk",
-    "../up.txt": b"up",
     "a//b.txt": b"an empty folder's name",
     ".hidden/x.txt": b"hidden",
-    "new\nline.txt": b"two lines",
 }
 
 
@@ -310,7 +308,6 @@ def test_odd_keys_of_a_bucket_are_mirrored_or_withheld(
         assert proof.files + proof.withheld == len(ODD_KEYS)
         withheld = withheld_of(job)
         expected = {
-            "../up.txt": "unsafe_path",
             "a//b.txt": "unsafe_path",
         }
         if to_bucket:
