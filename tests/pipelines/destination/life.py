@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 
 from pipelines.layout import BOOKKEEPING
 from pipelines.storage.local import LocalPlace
+from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Entry, Place
 from tests.pipelines.destination.launcher import Death, Launcher
@@ -117,11 +118,11 @@ class SteppedPlace(LocalPlace):
         return file
 
     @contextmanager
-    def new_file(self, path: str) -> Iterator[Path]:
+    def new_file(self, path: str, facts: ObjectFacts = NO_FACTS) -> Iterator[Path]:
         """What is written appears in the last moment of the block; so this is `write` and
         `put_file` as well.
         """
-        with super().new_file(path) as local:
+        with super().new_file(path, facts) as local:
             yield local
             self.life.before(path, "write")
         self.life.after()

@@ -17,7 +17,7 @@ def page(pairs: Path, tmp_path: Path, make_cleaner: MakeCleaner) -> str:
     for role in ("moire", "clean"):
         shutil.copy(pairs / f"b_{role}.png", pairs / f"<b onclick=x>_{role}.png")
     (pairs / "labels.csv").write_text("name,kind,strength\na,screen,7.99\n")
-    cleaner = make_cleaner("always")
+    cleaner = make_cleaner("always", gate="off")
     evaluation = evaluate_pairs(pairs, cleaner)
     evaluate_page(evaluation, pairs, tmp_path / "out/page.html", cleaner)
     return (tmp_path / "out/page.html").read_text()
