@@ -80,7 +80,7 @@ def _places(src: str, dst: str | None, settings: CleanSettings) -> tuple[str, st
     if dst is not None:
         return src, dst
     if settings.from_file is None:
-        raise UsageError("Missing argument 'DST': where is the cleaned mirror to go?")
+        raise UsageError("Missing argument 'DST' (see 'demoire clean --help')")
     return "", src
 
 
