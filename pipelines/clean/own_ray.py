@@ -2,7 +2,8 @@
 
 Ray runs as a handful of processes beside the one that started it. Two of them are vital: the
 raylet, which starts workers, and the GCS, which knows where everything is. Where one of the two
-dies, Ray's own library waits for a minute or so and then ends the process that uses it.
+dies or stands still, Ray's own library waits for a minute or so and then ends the process that uses
+it, without a word. So it has to be noticed before.
 """
 
 from contextlib import suppress
@@ -11,6 +12,8 @@ import psutil
 
 _VITAL = ("raylet", "gcs_server")
 _LONGEST_DEATH = 10.0  # seconds
+_DEAD = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+_STANDING_STILL = {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
 
 
 class OwnRay:
@@ -18,6 +21,7 @@ class OwnRay:
 
     def __init__(self) -> None:
         self._helpers: dict[str, psutil.Process] = {}
+        self._stopped: set[str] = set()  # names of those that the last look saw stopped
 
     def note_start(self) -> None:
         """Look up the helpers of the Ray that was just started."""
@@ -31,15 +35,22 @@ class OwnRay:
         """Forget about it: it was shut down."""
         self._helpers.clear()
 
-    def dead_helper(self) -> str | None:
-        """The name of a vital process that is dead; None if all live, or none is ours."""
+    def failed_helper(self) -> str | None:
+        """What is wrong with a vital process, as a clause; None if all work, or none is ours.
+
+        One that is stopped has failed only if the look before saw it stopped, too: where a whole
+        group is stopped and continued (Ctrl-Z, fg), this process may wake up first.
+        """
+        stopped_before = self._stopped
+        self._stopped = set()
         for name, process in self._helpers.items():
-            try:
-                is_dead = process.status() == psutil.STATUS_ZOMBIE
-            except psutil.NoSuchProcess:
-                is_dead = True
-            if is_dead:
-                return name
+            status = _status(process)
+            if status in _DEAD:
+                return f"Ray's helper process {name} died"
+            if status in _STANDING_STILL:
+                self._stopped.add(name)
+        for name in self._stopped & stopped_before:
+            return f"Ray's helper process {name} is stopped"
         return None
 
     def end_by_force(self) -> None:
@@ -57,6 +68,15 @@ class OwnRay:
                 process.kill()
         psutil.wait_procs(doomed, timeout=_LONGEST_DEATH)
         self._helpers.clear()
+
+
+def _status(process: psutil.Process) -> str:
+    """As psutil calls it; that of a dead process where there is none any more."""
+    try:
+        status: str = process.status()
+    except psutil.NoSuchProcess:
+        status = psutil.STATUS_DEAD
+    return status
 
 
 own_ray = OwnRay()

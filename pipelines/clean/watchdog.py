@@ -100,9 +100,9 @@ class WatchedRows:
             return item
 
     def _check(self) -> None:
-        dead = own_ray.dead_helper()
-        if dead is not None:
-            raise stalled(f"Ray's helper process {dead} died")
+        failure = own_ray.failed_helper()
+        if failure is not None:
+            raise stalled(failure)
         if time.monotonic() - self._last_progress > self._patience:
             minutes = f"{self._patience / 60:g} minutes"
             raise stalled(

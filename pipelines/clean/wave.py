@@ -131,9 +131,9 @@ def clean_wave(
         own = own_error(error)
         if own is not None:
             raise own from error
-        dead_helper = own_ray.dead_helper()
-        if dead_helper is not None:
-            raise stalled(f"Ray's helper process {dead_helper} died") from error
+        failure = own_ray.failed_helper()
+        if failure is not None:
+            raise stalled(failure) from error
         if not is_death(error):
             raise
         result.death = type(error).__name__
