@@ -39,7 +39,7 @@ from pipelines.fixity.loose import LooseList, LooseLists
 from pipelines.layout import BOOKKEEPING
 from pipelines.records import Source
 from pipelines.sources.formats.folder import folder_of
-from pipelines.sources.given import src_of
+from pipelines.sources.given import all_given, src_of
 from pipelines.storage.local import LocalPlace
 
 _LISTED_AT_ONCE = 8  # folders
@@ -56,7 +56,9 @@ def check_fixity(destination: Destination, plan: Plan, mode: FixityMode) -> Find
     Raises:
         StorageError: The store cannot be read or written.
     """
-    return _FixityCheck(destination, mode, gather_changes(destination, plan), (plan.src,)).run()
+    given = tuple(all_given(plan.src, plan.also))
+    changes = gather_changes(destination, plan)
+    return _FixityCheck(destination, mode, changes, given).run()
 
 
 def is_fixity_due(destination: Destination, mode: FixityMode) -> bool:

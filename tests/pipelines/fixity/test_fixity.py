@@ -13,11 +13,14 @@ import bagit
 import pytest
 
 from demoire.cleaning.cleaner import Cleaner
+from pipelines.destination.destination import Destination
+from pipelines.destination.plans import PlanScope
 from pipelines.fixity.findings import ChecksumList, Findings, FixityMode
 from pipelines.fixity.fixity import check_fixity, is_fixity_due
+from pipelines.plan.plan import make_plan
 from pipelines.report.build import build_report
 from tests.pipelines.conftest import draw, tree, write_tar
-from tests.pipelines.publish.job import Job, cleaned_job
+from tests.pipelines.publish.job import Job, cleaned_job, commit
 
 STRIPED = draw(True, 30)
 PLAIN = draw(False, 31)
@@ -132,6 +135,29 @@ def test_a_rewritten_list_is_ours_and_is_published_again(box: Path, cleaner: Cle
     again = _published(box, cleaner)
     assert (again.dst / "SHA256SUMS").read_bytes() == (box / "SHA256SUMS").read_bytes()
     assert len(_checked(again, "update").updated) == 3
+
+
+@pytest.mark.parametrize("src", ["first", ""], ids=["also", "from-file"])
+def test_a_rewritten_list_stays_the_mirror_of_the_src_that_it_came_from(
+    src: str, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    further = _files(tmp_path / "further", {"a.jpg": STRIPED})
+    (further / "a.jpg.sha256").write_text(_sha256(STRIPED))
+    if src:
+        src = str(_files(tmp_path / src, {"notes.txt": b"notes"}))
+    fingerprint = cleaner.config.fingerprint()
+    destination = Destination.at(str(tmp_path / "out"))
+    plan = make_plan(destination, PlanScope(src, fingerprint, also=(str(further),)))
+    job = Job(destination, plan)
+    for unit in job.units:
+        commit(unit, job, cleaner)
+    job.publish_all()
+
+    findings = _checked(job, "update")
+
+    assert [one.path for one in findings.updated] == ["further/a.jpg.sha256"]
+    record = destination.mirrored.read(job.planned("further").source.id)
+    assert record is not None and record.src == str(further)
 
 
 def test_a_list_that_somebody_edited_in_the_mirror_stays(box: Path, cleaner: Cleaner) -> None:
