@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pipelines import layout
 from pipelines.destination.destination import Destination
-from pipelines.destination.differences import left_sources
+from pipelines.destination.differences import SourcesNow
 from pipelines.destination.mirrored import MirrorRecord
 from pipelines.destination.ours import OwnObjects
 from pipelines.destination.plans import Plan
@@ -25,14 +25,13 @@ def prune(destination: Destination, plan: Plan) -> int:
         How many objects were removed.
     """
     removed = 0
-    for record in left_sources(destination, plan):
-        removed += _remove(destination, record, record.paths("mirrored", "left"))
-        _forget(destination, record.source_id)
-    planned = plan.source_ids
+    sources = SourcesNow.of(plan)
     for record in destination.mirrored.all():
-        left = record.paths("left")
-        if left and record.source_id in planned:
-            removed += _remove(destination, record, left)
+        if sources.have_lost(record):
+            removed += _remove(destination, record, record.paths("mirrored", "left"))
+            _forget(destination, record.source_id)
+        elif sources.have(record) and record.paths("left"):
+            removed += _remove(destination, record, record.paths("left"))
             _without_left(destination, record)
     return removed
 

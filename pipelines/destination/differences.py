@@ -3,7 +3,6 @@
 Costs one read of a small object for each source that was ever published under DST.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.destination.destination import Destination
@@ -36,26 +35,44 @@ def differences(destination: Destination, plan: Plan) -> Differences:
     """
     foreign: list[str] = []
     left: list[str] = []
-    planned = plan.source_ids
+    sources = SourcesNow.of(plan)
     for record in destination.mirrored.all():
-        if record.source_id in planned:
+        if sources.have(record):
             foreign += record.paths("foreign")
             left += record.paths("left")
-    for record in left_sources(destination, plan):
-        left += record.paths("mirrored", "left")
+        elif sources.have_lost(record):
+            left += record.paths("mirrored", "left")
     return Differences(ObjectList.of(foreign), ObjectList.of(left))
 
 
-def left_sources(destination: Destination, plan: Plan) -> Iterator[MirrorRecord]:
-    """The sources that were published from the same SRC and are no longer there.
+@dataclass(frozen=True)
+class SourcesNow:
+    """Which sources SRC holds, by the latest plan.
 
-    A sample's plan does not say what is in SRC. What was published from another SRC is nobody's
-    loss, and is passed over.
+    Attributes:
+        ids: Of those in the plan.
+        srcs: What the plan was made for, as full paths or URLs; none where it was made for a
+            sample, which does not say what is in SRC.
     """
-    if plan.sample is not None:
-        return
-    given = {full_src(src) for src in all_given(plan.src, plan.also)}
-    planned = plan.source_ids
-    for record in destination.mirrored.all():
-        if record.source_id not in planned and record.src in given:
-            yield record
+
+    ids: frozenset[str]
+    srcs: frozenset[str]
+
+    @staticmethod
+    def of(plan: Plan) -> "SourcesNow":
+        """The sources of a plan."""
+        srcs: set[str] = set()
+        if plan.sample is None:
+            srcs.update(full_src(src) for src in all_given(plan.src, plan.also))
+        return SourcesNow(frozenset(plan.source_ids), frozenset(srcs))
+
+    def have(self, record: MirrorRecord) -> bool:
+        """Whether the record's source is in SRC."""
+        return record.source_id in self.ids
+
+    def have_lost(self, record: MirrorRecord) -> bool:
+        """Whether the record's source was published from the same SRC and is no longer there.
+
+        What was published from another SRC is not lost.
+        """
+        return record.source_id not in self.ids and record.src in self.srcs
