@@ -18,6 +18,7 @@ from demoire.errors import ImageError
 from demoire.imaging.formats import recognise
 from demoire.reasons import Reason
 from pipelines.records import Member, Source
+from pipelines.sources.inner_positions import container_position, is_inner
 from pipelines.sources.members import archive_kind, suffix_of
 from pipelines.sources.unopened import unopened_suffix
 
@@ -58,9 +59,10 @@ def peeked(members: Sequence[Member], head_of: Callable[[Member], bytes]) -> lis
 
 def count_not_looked_into(source: Source, members: Sequence[Member]) -> Counter[str]:
     """How many members of a source look like work and get no row, by kind."""
-    looked_into = set()  # inner archives; see `pipelines.sources.formats.nesting`
+    looked_into = set()  # positions of inner archives
     for member in members:
-        looked_into.add((member.position >> 32) - 1)
+        if is_inner(member):
+            looked_into.add(container_position(member))
     counts: Counter[str] = Counter()
     for member in members:
         if member.kind != "other" or member.position in looked_into:

@@ -8,8 +8,7 @@ zip, a compressed tar on either level.
 
 The name of such a member is that of the inner archive, '!/', and its own name there:
 'box/inner.zip!/page1.jpg'. Since an outer member may have such a name too, the program goes by the
-position. That is the inner archive's, counted from 1, in the high half, and the member's in the low
-half, so it depends on nothing that stands elsewhere.
+position (`pipelines.sources.inner_positions`), which depends on nothing that stands elsewhere.
 
 An inner archive that is damaged is one image that cannot be read, under the archive's name: it has
 its row in the report, and is mirrored as it is.
@@ -29,6 +28,13 @@ from demoire.errors import ImageError
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats import zip as zip_archive
+from pipelines.sources.inner_positions import (
+    WHOLE_ARCHIVE,
+    container_position,
+    inner_position,
+    is_inner,
+    position_inside,
+)
 from pipelines.sources.megapixels import probe_members
 from pipelines.sources.members import (
     LARGEST_MEMBER,
@@ -47,9 +53,6 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 SEPARATOR = "!/"  # between the name of an inner archive and that of its member
-
-_INNER_POSITIONS = 1 << 32  # more than any archive has members
-_WHOLE = _INNER_POSITIONS - 1  # the inner position that stands for a damaged inner archive
 
 # Bytes. The sizes in the headers around a larger one would no longer fit once it has grown.
 _LARGEST_INNER = 3 << 30
@@ -107,8 +110,11 @@ class Nesting:
         with place.open("", version=source.version) as file:
             for container in containers:
                 listed = self._inner_members(file, container)
-                is_damaged = bool(listed) and _inner_position(listed[0]) == _WHOLE
-                (damaged if is_damaged else inner).extend(listed)
+                is_damaged = bool(listed) and inner_position(listed[0]) == WHOLE_ARCHIVE
+                if is_damaged:
+                    damaged += listed
+                else:
+                    inner += listed
 
         def head_of(member: Member) -> bytes:
             return self._format_of(member).head(place, source.version, member)
@@ -154,9 +160,9 @@ class Nesting:
         own = []
         by_container: dict[int, set[int]] = {}
         for member in members:
-            if _is_inner(member):
-                positions = by_container.setdefault(_container_position(member), set())
-                positions.add(_inner_position(member))
+            if is_inner(member):
+                positions = by_container.setdefault(container_position(member), set())
+                positions.add(inner_position(member))
             else:
                 own.append(member)
         if not by_container:
@@ -177,12 +183,12 @@ class Nesting:
         except DamagedArchiveError:
             size = min(container.length, LARGEST_MEMBER)
             whole = replace(container, kind="image", offset=-1, length=size, size=size)
-            return [replace(whole, position=_position(container, _WHOLE))]
+            return [replace(whole, position=position_inside(container, WHOLE_ARCHIVE))]
         return members
 
     def _format_of(self, member: Member) -> RangedFormat:
         """The format of the archive, outer or inner, that a member is directly in."""
-        if not _is_inner(member):
+        if not is_inner(member):
             return self.outer
         container = member.name.partition(SEPARATOR)[0]
         return _INNER_FORMATS[archive_kind(container)]
@@ -218,14 +224,14 @@ class _InnerRewriting:
             if member.position in self.by_container[position]:
                 changing.append(member)
 
-        def inner_payload(inner_position: int) -> NewPayload:
-            return self.payload_of(_position(container, inner_position))
+        def inner_payload(position_there: int) -> NewPayload:
+            return self.payload_of(position_inside(container, position_there))
 
         with local_temporary() as path:
             with path.open("wb") as out:
                 refused = archive.rewrite(window, out, changing, inner_payload)
-            for inner_position in refused:
-                self._refused.add(_position(container, inner_position))
+            for position_there in refused:
+                self._refused.add(position_inside(container, position_there))
             with path.open("rb") as file:
                 # The map outlives the file's name.
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -238,8 +244,8 @@ class _InnerRewriting:
             if container is None:
                 refused.add(position)
                 continue
-            for inner_position in self.by_container[position]:
-                refused.add(_position(container, inner_position))
+            for position_there in self.by_container[position]:
+                refused.add(position_inside(container, position_there))
         return refused
 
 
@@ -272,24 +278,8 @@ def _as_inner(member: Member, container: Member, start: int) -> Member:
     if offset >= 0:
         offset += start
     name = f"{container.name}{SEPARATOR}{member.name}"
-    position = _position(container, member.position)
+    position = position_inside(container, member.position)
     return replace(member, position=position, name=name, offset=offset)
-
-
-def _position(container: Member, inner_position: int) -> int:
-    return (container.position + 1) * _INNER_POSITIONS + inner_position
-
-
-def _is_inner(member: Member) -> bool:
-    return member.position >= _INNER_POSITIONS
-
-
-def _container_position(member: Member) -> int:
-    return member.position // _INNER_POSITIONS - 1
-
-
-def _inner_position(member: Member) -> int:
-    return member.position % _INNER_POSITIONS
 
 
 def _window(file: BinaryIO, start: int, length: int) -> BinaryIO:
