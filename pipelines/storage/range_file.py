@@ -1,12 +1,10 @@
 """An object in a place as a seekable file, read by ranges."""
 
-import errno
-import io
-import os
 from dataclasses import dataclass
 
 from demoire.errors import StorageError
 from pipelines.storage.place import Place
+from pipelines.storage.seekable_reader import SeekableReader
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class _Block:
         return self.start + len(self.data)
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(SeekableReader):
     """A seekable, read-only file over ranged reads of a place.
 
     A jump (to the next tar header, behind a big payload) costs one small request; reading on from
@@ -34,37 +32,14 @@ class RangeFile(io.RawIOBase):
     KEPT = 3  # blocks in memory
 
     def __init__(self, place: Place, path: str, size: int, version: str) -> None:
-        super().__init__()
+        super().__init__(size)
         self._place = place
         self._path = path
-        self._size = size
         self._version = version
-        self._position = 0
         self._step = self.SMALLEST
         self._blocks: list[_Block] = []  # most recent last
         self.requests = 0
         self.bytes_read = 0
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """The position in the object, bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to another position, beyond the end too; nothing is read yet."""
-        origins = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}
-        position = origins[whence] + offset
-        if position < 0:
-            raise OSError(errno.EINVAL, "cannot seek before the beginning")
-        self._position = position
-        return position
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
         """Fill the whole buffer unless the object ends.

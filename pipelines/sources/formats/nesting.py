@@ -48,6 +48,7 @@ from pipelines.sources.splice import NewPayload, PayloadOf, Writer
 from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
+from pipelines.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -286,35 +287,17 @@ def _window(file: BinaryIO, start: int, length: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Window(file, start, length)))
 
 
-class _Window(io.RawIOBase):
+class _Window(SeekableReader):
     """Some bytes of a file as a file. The other one's position moves along."""
 
     def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        super().__init__(length)
         self._file = file
         self._start = start
-        self._length = length
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}
-        position = origins[whence] + offset
-        if position < 0:
-            raise OSError("a position before the beginning")
-        self._position = position
-        return position
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
-        size = max(0, min(len(view), self._length - self._position))
+        size = max(0, min(len(view), self._size - self._position))
         self._file.seek(self._start + self._position)
         data = self._file.read(size)
         view[: len(data)] = data
