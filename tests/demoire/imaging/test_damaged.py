@@ -1,8 +1,10 @@
 """Files that are cut short or damaged are never decoded in part, and raise only ImageError."""
 
+import io
 import struct
 
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +13,20 @@ from demoire.imaging.images import decode, probe
 from tests.demoire.imaging.files import chunk, reason_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+# What may truthfully be said of a damaged file by whoever reads its header or decodes it. A byte
+# more or less can make another kind of image of it: a TIFF of floats, a raw file, a moving GIF.
+TRUTHFUL_REASONS = (
+    "animated",
+    "camera_raw",
+    "compression_bomb",
+    "decode_failed",
+    "float_samples",
+    "not_an_image",
+    "too_large",
+    "truncated",
+    "unsupported_format",
+)
 
 
 @given(share=st.floats(0.0, 0.999))
@@ -40,13 +56,23 @@ def test_nothing_but_image_errors_comes_of_damaged_bytes(
         try:
             read(bytes(damaged))
         except ImageError as error:
-            assert error.reason in (
-                "truncated",
-                "not_an_image",
-                "unsupported_format",
-                "too_large",
-                "decode_failed",
-            )
+            assert error.reason in TRUTHFUL_REASONS
+
+
+@pytest.mark.parametrize("name", ["tiff big", "tiff planar 16 tiles", "tiff short offsets"])
+def test_one_damaged_byte_that_makes_floats_of_a_tiff_is_told_as_floats(
+    name: str, all_files: dict[str, bytes]
+) -> None:
+    """SamplesPerPixel (0x0115) with the value 3 becomes SampleFormat (0x0153): 3 means floats."""
+    data = all_files[name]
+    assert data.startswith(b"II")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages.first.tags["SamplesPerPixel"]
+    damaged = bytearray(data)
+    damaged[tag.offset] = 0x53
+    with pytest.raises(ImageError) as caught:
+        decode(bytes(damaged))
+    assert caught.value.reason == "float_samples"
 
 
 def test_a_header_that_promises_more_than_the_file_can_hold_is_told_before_decoding(
