@@ -17,6 +17,7 @@ from pipelines.fixity.findings import (
 )
 from pipelines.fixity.loose import LooseFile
 from pipelines.fixity.stored_file import StoredFile
+from pipelines.paths import path_below
 from pipelines.records import Source
 from pipelines.rows import as_text
 from pipelines.sources.formats.folder import folder_of
@@ -109,7 +110,7 @@ def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFi
         path = as_text(source.path)
         member = name
         if source.kind == "folder":
-            path = f"{path}/{name}".lstrip("/")
+            path = path_below(path, name)
             member = ""
         changed[name] = ChangedFile(
             path=path,

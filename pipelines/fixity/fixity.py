@@ -37,6 +37,7 @@ from pipelines.fixity.findings import (
 from pipelines.fixity.lists import BAG_INFO, differ_in_digests_only, is_list_name, listed_name
 from pipelines.fixity.loose import LooseList, LooseLists
 from pipelines.layout import BOOKKEEPING
+from pipelines.paths import folders_above
 from pipelines.records import Source
 from pipelines.sources.formats.folder import folder_of
 from pipelines.sources.given import all_given, src_of
@@ -104,10 +105,7 @@ class _FixityCheck:
         """Paths of the lists in the folders of these files, and in those above them."""
         folders = {""}
         for path in changed:
-            folder = path.rpartition("/")[0]
-            while folder and folder not in folders:
-                folders.add(folder)
-                folder = folder.rpartition("/")[0]
+            folders.update(folders_above(path))
         found: list[str] = []
         with ThreadPoolExecutor(_LISTED_AT_ONCE, thread_name_prefix="fixity") as pool:
             for paths in pool.map(self._lists_in, sorted(folders)):
@@ -134,10 +132,10 @@ class _FixityCheck:
 
     def _source_of(self, path: str) -> Source | None:
         """The folder in which a file of the mirror lies."""
-        folder = path.rpartition("/")[0]
-        while folder and folder not in self.changes.folders:
-            folder = folder.rpartition("/")[0]
-        return self.changes.folders.get(folder)
+        for folder in (*folders_above(path), ""):
+            if folder in self.changes.folders:
+                return self.changes.folders[folder]
+        return None
 
     def _state_now(self, one: LooseList) -> ListState:
         """Whether an earlier run has rewritten the mirror's list, so that it holds."""

@@ -13,13 +13,14 @@ Memory holds the folders of all sources, and every name only where DST does not 
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from demoire.errors import UsageError
 from demoire.reasons import Reason
 from pipelines.layout import BOOKKEEPING, MANIFEST
 from pipelines.names import shown
+from pipelines.paths import folders_above, path_below
 from pipelines.records import Member, Source
 from pipelines.sources.formats.folder import folder_of
 from pipelines.sources.members import withheld_member
@@ -86,7 +87,7 @@ class Withholding:
             reason = self._of_link(source, member)
             if reason is not None:
                 return reason
-        return self._of_file(f"{source.path}/{member.name}".lstrip("/"))
+        return self._of_file(path_below(source.path, member.name))
 
     def _of_file(self, path: str) -> Reason | None:
         if self._place.refuses(path):
@@ -183,7 +184,7 @@ class _SeenNames:
 
     def has_another(self, path: str) -> bool:
         """Whether a file's path is that of another one, or leads through another folder."""
-        for folder in _above(path):
+        for folder in folders_above(path):
             if self._names.get(_folded(folder), folder) != folder:
                 return True
         return self._names.setdefault(_folded(path), path) != path
@@ -193,19 +194,10 @@ def _folders_of(sources: Iterable[Source]) -> set[str]:
     """All folders that the mirrors of these sources need, by their paths under DST."""
     folders: set[str] = set()
     for source in sources:
-        path = source.path if source.kind == "folder" else source.path.rpartition("/")[0]
-        while path and path not in folders:
-            folders.add(path)
-            path = path.rpartition("/")[0]
+        if source.kind == "folder" and source.path:
+            folders.add(source.path)
+        folders.update(folders_above(source.path))
     return folders
-
-
-def _above(path: str) -> Iterator[str]:
-    """The folders that a path leads through."""
-    folder = path.rpartition("/")[0]
-    while folder:
-        yield folder
-        folder = folder.rpartition("/")[0]
 
 
 def _is_reserved(path: str) -> bool:

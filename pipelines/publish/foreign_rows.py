@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from demoire.reasons import Reason
 from pipelines.layout import image_id
+from pipelines.paths import path_below
 from pipelines.records import Member, Source
 
 
@@ -32,7 +33,7 @@ def without_foreign(
     ids = []
     if source.kind == "folder" and foreign:
         for position, member in members.items():
-            if f"{source.path}/{member.name}".lstrip("/") in foreign:
+            if path_below(source.path, member.name) in foreign:
                 ids.append(image_id(source.id, position))
     for table in tables:
         is_foreign = pc.is_in(table["image_id"], pa.array(ids, pa.string()))

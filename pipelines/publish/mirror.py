@@ -25,6 +25,7 @@ from typing import BinaryIO, cast
 from demoire.errors import RefusedNameError
 from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
+from pipelines.paths import path_below
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
@@ -239,21 +240,18 @@ class _FolderWriter:
             if member.kind == "marker":
                 return self._make_folder(member)
             if member.kind == "link":
-                self.claims.make_link(self._path(member), member.target)
+                path = path_below(self.source.path, member.name)
+                self.claims.make_link(path, member.target)
                 return 0
             return self._write_file(member)
         except RefusedNameError as error:
             return error.reason
 
-    def _path(self, member: Member) -> str:
-        """Where a member's mirror goes under DST."""
-        return f"{self.source.path}/{member.name}".lstrip("/")
-
     def _write_file(self, member: Member) -> int:
         origin, _ = folder_of(self.source)
         is_cleaned = member.position in self.cleaned.positions
         name = member.name
-        path = self._path(member)
+        path = path_below(self.source.path, name)
         if not is_cleaned and self.claims.copy_from(origin, name, path, member.version):
             return member.size
         facts = _carried_facts(self.claims.place, origin, name)

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from demoire.errors import RefusedNameError, UnusablePlaceError
 from pipelines.names import shown
+from pipelines.paths import path_below
 from pipelines.storage.local_errors import NO_SUCH_NAME, explaining
 from pipelines.storage.place import Entry, EntryKind, Place
 
@@ -46,9 +47,9 @@ def scan_folder(place: Place, path: str, *, recursive: bool) -> Iterator[Entry]:
     if items is None:
         return
     if not items:
-        yield Entry(f"{path}/".lstrip("/"), 0, "", 0.0, "marker")
+        yield Entry(path_below(path, ""), 0, "", 0.0, "marker")
     for item in items:
-        inner = f"{path}/{item.name}".lstrip("/")
+        inner = path_below(path, item.name)
         if not item.is_dir(follow_symlinks=False):
             # A file may be gone since the folder was listed.
             with explaining(place.full(inner), "read"), suppress(FileNotFoundError):
