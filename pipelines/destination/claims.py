@@ -16,8 +16,9 @@ from pathlib import Path
 
 from pipelines.destination.destination import Destination
 from pipelines.destination.mirrored import Announcement, Announcer, MirroredObject, MirrorRecord
-from pipelines.destination.ours import OwnObjects, digest_of_file
+from pipelines.destination.ours import OwnObjects
 from pipelines.records import Source
+from pipelines.storage.digests import digest_of_file
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.place import Place

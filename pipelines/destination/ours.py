@@ -8,19 +8,16 @@ Mirrors of versions without a record are ours as far as their marker vouches for
 objects and bytes than it counts, none modified after it was written.
 """
 
-import hashlib
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from pipelines import layout
 from pipelines.destination.destination import Destination
 from pipelines.destination.mirrored import MirroredObject
 from pipelines.records import Source
 from pipelines.sources.members import archive_kind
+from pipelines.storage.digests import digest_of_file
 from pipelines.storage.place import Entry
-
-_BLOCK = 1 << 20  # bytes
 
 
 class OwnObjects:
@@ -134,11 +131,3 @@ def _is_unchanged(known: MirroredObject, entry: Entry) -> bool:
     """
     is_by_time = entry.version.startswith(f"{entry.size}-")
     return known.version == entry.version and (not is_by_time or not known.sha256)
-
-
-def digest_of_file(file: BinaryIO) -> str:
-    """The sha256 of a file from where it stands, 64 hex digits."""
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()

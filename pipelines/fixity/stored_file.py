@@ -1,11 +1,9 @@
 """One stored file, for its digests."""
 
-import hashlib
 from dataclasses import dataclass
 
+from pipelines.storage.digests import digest_of_file
 from pipelines.storage.place import Place
-
-_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,5 @@ class StoredFile:
         Raises:
             StorageError: It cannot be read.
         """
-        digest = hashlib.new(algorithm, usedforsecurity=False)
         with self.place.open(self.path) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+            return digest_of_file(file, algorithm)
