@@ -13,13 +13,13 @@ NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP)
 
 # What is wrong with one name alone.
 _TAKEN_NAMES = {
-    errno.ENOTDIR: "a file stands where a folder is needed, choose another place",
-    errno.EEXIST: "a file stands where a folder is needed, choose another place",
-    errno.EISDIR: "a folder stands where a file is needed, choose another place",
-    errno.ENOTEMPTY: "a folder stands where a file is needed, choose another place",
+    errno.ENOTDIR: WAYS_OUT[errno.ENOTDIR],
+    errno.EEXIST: WAYS_OUT[errno.EEXIST],
+    errno.EISDIR: WAYS_OUT[errno.EISDIR],
+    errno.ENOTEMPTY: WAYS_OUT[errno.EISDIR],
 }
 _REFUSED_NAMES = {
-    errno.ENAMETOOLONG: "the name is too long for this file system, choose another place",
+    errno.ENAMETOOLONG: WAYS_OUT[errno.ENAMETOOLONG],
     errno.EINVAL: "this file system does not take the name, rename it",
     errno.EILSEQ: "this file system does not take the name, rename it",
     errno.ELOOP: "links lead round in a circle, put them right",
