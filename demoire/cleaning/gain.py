@@ -9,6 +9,7 @@ At most 64 windows are looked at, whatever the size of the picture: some 10 ms.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +77,28 @@ def _spectrum(taken: NDArray[np.float32]) -> NDArray[np.float32]:
     Args:
         taken: (window, window, C) in any unit.
     """
-    bell = np.hanning(_WINDOW).astype(np.float32)
     energy = np.zeros((_WINDOW, _WINDOW // 2 + 1), np.float32)
     for plane in _planes(taken):
-        energy += np.abs(np.fft.rfft2(plane * np.outer(bell, bell))) ** 2
+        energy += np.abs(np.fft.rfft2(plane * _bell())) ** 2
+    spectrum: NDArray[np.float32] = energy[_may_be_pattern()]
+    return spectrum
+
+
+@cache
+def _bell() -> NDArray[np.float32]:
+    """The weights of a window's pixels, (window, window): Hann's in both directions."""
+    side = np.hanning(_WINDOW).astype(np.float32)
+    bell: NDArray[np.float32] = np.outer(side, side)
+    return bell
+
+
+@cache
+def _may_be_pattern() -> NDArray[np.bool_]:
+    """Which frequencies of a window are no shading, (window, window / 2 + 1)."""
     down = np.fft.fftfreq(_WINDOW)[:, None]
     across = np.fft.rfftfreq(_WINDOW)[None, :]
-    spectrum: NDArray[np.float32] = energy[np.hypot(down, across) > _SLOWEST]
-    return spectrum
+    is_fast: NDArray[np.bool_] = np.hypot(down, across) > _SLOWEST
+    return is_fast
 
 
 def _planes(taken: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
