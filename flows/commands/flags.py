@@ -20,10 +20,10 @@ from flows.settings import CleanSettings, Flag, read_settings
 
 Command = Callable[..., int]
 
-# The settings that decide how an image comes out, but for the device.
-CLEANING = (
-    "gate",
-    "threshold",
+# The settings that decide how an image comes out, but for the device: which images are cleaned ...
+GATES = ("gate", "threshold")
+# ... and with what, and within which limits.
+MEANS = (
     "detector",
     "restorer",
     "weights",
@@ -33,6 +33,7 @@ CLEANING = (
     "allow_signed",
     "provenance",
 )
+CLEANING = (*GATES, *MEANS)
 
 _SETTINGS = "settings"
 _FILE = "config"

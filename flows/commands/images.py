@@ -12,7 +12,7 @@ import typer
 from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
-from flows.commands.flags import takes_settings
+from flows.commands.flags import GATES, MEANS, takes_settings
 from flows.settings import CleanSettings
 
 if TYPE_CHECKING:
@@ -22,20 +22,7 @@ if TYPE_CHECKING:
 _IMAGE_HELP = "Image files, or folders of them."
 
 
-@takes_settings(
-    "gate",
-    "threshold",
-    "device",
-    "detector",
-    "restorer",
-    "weights",
-    "registry",
-    "max_megapixels",
-    "max_side",
-    "allow_signed",
-    "provenance",
-    "config",
-)
+@takes_settings(*GATES, "device", *MEANS, "config")
 def fix(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help=_IMAGE_HELP)],
     out: Annotated[
