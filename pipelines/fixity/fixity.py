@@ -113,12 +113,12 @@ class _FixityCheck:
         return found
 
     def _lists_in(self, folder: str) -> list[str]:
+        if folder.partition("/")[0] == BOOKKEEPING:
+            return []
         names: set[str] = set()
         for entry in self.destination.place.list(folder, recursive=False):
             if entry.kind == "file":
                 names.add(entry.path)
-        if folder.partition("/")[0] == BOOKKEEPING:
-            return []
         return sorted(_lists_among(names, self.changes.loose.keys()))
 
     def _original(self, path: str) -> bytes:

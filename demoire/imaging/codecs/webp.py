@@ -45,7 +45,7 @@ _SIDE_BITS = 0x3FFF
 _XMP = b"XMP "
 _MANIFEST = b"C2PA"  # see C2PA 2.1, A.3.4
 _EXIF = b"Exif\0\0"
-_METADATA = {"icc_profile": b"ICCP", "exif": b"EXIF", "xmp": b"XMP "}  # Pillow's names
+_METADATA = {"icc_profile": b"ICCP", "exif": b"EXIF", "xmp": _XMP}  # Pillow's names
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,21 @@ def publish(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
     return job
 
 
-def test_what_somebody_edited_in_the_mirror_stays_and_all_else_is_published(
-    folder: Path, tmp_path: Path, cleaner: Cleaner
-) -> None:
-    dst = tmp_path / "dst"
+def publish_over_an_edit(folder: Path, dst: Path, cleaner: Cleaner) -> Job:
+    """Publish, change both pictures, edit one of them in the mirror, and publish again."""
     publish(folder, dst, cleaner)
     (dst / "striped.jpg").write_bytes(THEIRS)
     (folder / "striped.jpg").write_bytes(draw(True, 2))
     (folder / "plain.jpg").write_bytes(draw(False, 2))
+    return publish(folder, dst, cleaner)
 
-    job = publish(folder, dst, cleaner)
+
+def test_what_somebody_edited_in_the_mirror_stays_and_all_else_is_published(
+    folder: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    dst = tmp_path / "dst"
+
+    job = publish_over_an_edit(folder, dst, cleaner)
 
     assert tree(dst) == {
         "striped.jpg": THEIRS,
@@ -93,10 +98,7 @@ def test_once_it_is_moved_away_the_same_job_finishes(
     folder: Path, tmp_path: Path, cleaner: Cleaner
 ) -> None:
     dst = tmp_path / "dst"
-    publish(folder, dst, cleaner)
-    (dst / "striped.jpg").write_bytes(THEIRS)
-    (folder / "striped.jpg").write_bytes(draw(True, 2))
-    job = publish(folder, dst, cleaner)
+    job = publish_over_an_edit(folder, dst, cleaner)
     assert job.destination.markers.done(job.plan) == job.plan.source_ids, "nothing to be done"
 
     (dst / "striped.jpg").unlink()
