@@ -110,7 +110,12 @@ def announcement(source_id: str, token: str, number: int) -> str:
         token: Keeps two writers apart.
         number: Of the note, from 1.
     """
-    return f"{ANNOUNCEMENTS}/{source_id}.{token}-{number}.json"
+    return f"{ANNOUNCEMENTS}/{announcement_prefix(source_id)}{token}-{number}.json"
+
+
+def announcement_prefix(source_id: str) -> str:
+    """How the names of a source's announcements begin."""
+    return f"{source_id}."
 
 
 def publication_marker(source_id: str) -> str:

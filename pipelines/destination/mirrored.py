@@ -13,7 +13,7 @@ eight files.
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
@@ -81,6 +81,15 @@ class Announcement:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A small object that announces some others."""
+
+    path: str  # under DST
+    version: str  # as DST gives it
+    announcements: tuple[Announcement, ...]
+
+
+@dataclass(frozen=True)
 class _RecordFacts:
     """The metadata of a record."""
 
@@ -105,11 +114,21 @@ class MirrorRecords:
         Raises:
             UsageError: It is damaged or of another version.
         """
-        if not self._place.exists(layout.mirror_record(source_id)):
+        if not self.version(source_id):
             return None
-        return self._read(source_id)
+        return self.read_existing(source_id)
 
-    def _read(self, source_id: str) -> MirrorRecord:
+    def version(self, source_id: str) -> str:
+        """The version of the record of a source, as DST gives it; '' if there is no record."""
+        entry = self._place.stat(layout.mirror_record(source_id))
+        return "" if entry is None else entry.version
+
+    def read_existing(self, source_id: str) -> MirrorRecord:
+        """The record of a source that has one.
+
+        Raises:
+            UsageError: It is damaged or of another version.
+        """
         path = layout.mirror_record(source_id)
         table = pq.read_table(pa.BufferReader(self._place.read(path)))
         metadata = (table.schema.metadata or {}).get(b"demoire.mirror", b"")
@@ -140,21 +159,27 @@ class MirrorRecords:
         entries = list(self._place.list(layout.MIRROR_RECORDS))
         source_ids = [layout.source_id_of(entry.name) for entry in entries]
         with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
-            yield from pool.map(self._read, source_ids)
+            yield from pool.map(self.read_existing, source_ids)
 
-    def announced(self, source_id: str) -> dict[str, tuple[Announcement, ...]]:
-        """What was announced for a source and is not recorded yet, by the path of the note."""
-        notes = {}
-        for entry in list(self._place.list(layout.ANNOUNCEMENTS)):
-            if layout.source_id_of(entry.name) != source_id:
+    def notes(self, source_id: str, known: Mapping[str, str]) -> Iterator[Note]:
+        """The notes of what was announced for a source and is not recorded yet.
+
+        Args:
+            source_id: The source.
+            known: Versions, by path, of notes that need not be read again.
+        """
+        prefix = layout.announcement_prefix(source_id)
+        for entry in list(self._place.list_named(layout.ANNOUNCEMENTS, prefix)):
+            if known.get(entry.path) == entry.version:
                 continue
             try:
-                notes[entry.path] = read_json(self._place, entry.path, _ANNOUNCEMENTS_FORM)
+                announcements = read_json(self._place, entry.path, _ANNOUNCEMENTS_FORM)
             except StorageError:
                 # Another run has recorded the objects meanwhile, and removed the note.
                 if self._place.exists(entry.path):
                     raise
-        return notes
+                continue
+            yield Note(entry.path, entry.version, announcements)
 
 
 class Announcer:

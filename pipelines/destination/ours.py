@@ -25,7 +25,7 @@ class OwnObjects:
 
     Attributes:
         recorded: All that the record says, what is foreign too.
-        notes: Paths of the announcements that were read.
+        notes: Versions of the notes of announcements that were read, by path.
     """
 
     def __init__(
@@ -39,13 +39,14 @@ class OwnObjects:
             source: The source, where its marker may vouch for a mirror without a record.
         """
         self.recorded: tuple[MirroredObject, ...] = ()
-        self.notes: set[str] = set()
+        self.notes: dict[str, str] = {}
         self._destination = destination
         self._source_id = source_id
         self._source = source
         self._place = destination.place
         self._announced: dict[str, set[str]] = {}  # digests and versions by path
         self._known: dict[str, MirroredObject] = {}  # by path
+        self._record_version: str | None = None  # None before the record was looked for
         self._looking = threading.Lock()
         self._look_up()
 
@@ -81,18 +82,25 @@ class OwnObjects:
         return is_recorded or digest in self._announced.get(path, ())
 
     def _look_up(self) -> None:
-        """Read announcements and record, in this order: a run that has recorded its objects
-        removes their announcements.
+        """Read announcements and record, as far as they changed since the last look.
+
+        They are read in this order, as a run that has recorded its objects removes their
+        announcements.
         """
         records = self._destination.mirrored
-        for note, announcements in records.announced(self._source_id).items():
-            self.notes.add(note)
-            for announcement in announcements:
+        for note in records.notes(self._source_id, self.notes):
+            self.notes[note.path] = note.version
+            for announcement in note.announcements:
                 name = announcement.sha256 or announcement.version
                 self._announced.setdefault(announcement.path, set()).add(name)
-        record = records.read(self._source_id)
-        self.recorded = () if record is None else record.objects
-        if record is None and self._source is not None:
+        version = records.version(self._source_id)
+        if version == self._record_version:
+            return
+        self._record_version = version
+        self.recorded = ()
+        if version:
+            self.recorded = records.read_existing(self._source_id).objects
+        elif self._source is not None:
             self.recorded = tuple(self._vouched_for(self._source))
         self._known = {item.path: item for item in self.recorded if item.state != "foreign"}
 

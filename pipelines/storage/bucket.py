@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
-from uuid import uuid4
 
 import s3fs
 from fsspec.asyn import sync
 
 from demoire.errors import RefusedNameError
+from pipelines.paths import path_below
 from pipelines.storage.local import local_temporary
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.place import Entry, EntryKind, Place, source_changed
@@ -31,11 +31,9 @@ from pipelines.storage.s3_copy import CopyRefusedError, OriginChangedError, copy
 from pipelines.storage.s3_errors import (
     BadAnswerError,
     MissingObjectError,
-    NameTakenError,
-    NotOfferedError,
     PastTheEndError,
 )
-from pipelines.storage.s3_object import S3Object, etag_in, put_options
+from pipelines.storage.s3_object import S3Object, etag_in
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,16 @@ class BucketPlace(Place):
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List a thousand objects a request, with the keys that end in '/'."""
-        own_length = len(self._object("x").key) - 1  # of the prefix with its slash, if it has one
-        for page in _pages(self._object(path), recursive=recursive):
-            for item in page.get("Contents", ()):
-                yield _listed_entry(item, own_length)
-            for folder in page.get("CommonPrefixes", ()):
-                yield Entry(folder["Prefix"][own_length:-1], 0, "", 0.0, "folder")
+        top = self._object(path)
+        prefix = f"{top.key}/" if top.key else ""
+        yield from _listed(top, prefix, self._own_length, recursive=recursive)
+
+    def list_named(self, path: str, prefix: str) -> Iterator[Entry]:
+        """List a thousand objects a request, and only those whose names begin so."""
+        top = self._object(path_below(path, prefix))
+        for entry in _listed(top, top.key, self._own_length, recursive=False):
+            if entry.kind == "file":
+                yield entry
 
     def read(
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
@@ -150,24 +152,7 @@ class BucketPlace(Place):
 
     def create(self, path: str, data: bytes) -> bool:
         """Put an object under `If-None-Match: *`."""
-        if self.exists(path):
-            return False
-        # Where the answer to our request is lost, the client repeats it, and the store says that
-        # the name is taken. This tells our own object from another writer's.
-        writer = uuid4().hex
-        new = self._object(path)
-        request = put_options(ObjectFacts(metadata=(("demoire-writer", writer),)), new.key)
-        try:
-            new.call("write", "put_object", Body=data, IfNoneMatch="*", **request)
-        except NameTakenError:
-            try:
-                head = new.head()
-            except MissingObjectError:  # taken by a write that then failed
-                return self.create(path, data)
-            return bool(head.get("Metadata", {}).get("demoire-writer") == writer)
-        except NotOfferedError:
-            new.call("write", "put_object", Body=data, **request)
-        return True
+        return not self.exists(path) and self._object(path).create(data)
 
     def make_folder(self, path: str, data: bytes = b"") -> None:
         """Put an object whose key ends in '/'; a bucket's top folder has none."""
@@ -184,6 +169,12 @@ class BucketPlace(Place):
         with suppress(MissingObjectError):
             self._object(path).call("delete", "delete_object")
 
+    @property
+    def _own_length(self) -> int:
+        """How many characters of its keys are the place's own: its prefix and a slash."""
+        key = self._object("").key
+        return len(f"{key}/") if key else 0
+
     def _object(self, path: str) -> S3Object:
         bucket, _, prefix = self.uri.partition("://")[2].partition("/")
         key = "/".join(part for part in (prefix, path) if part)
@@ -191,9 +182,25 @@ class BucketPlace(Place):
         return S3Object(bucket, key, self.full(path))
 
 
-def _pages(top: S3Object, *, recursive: bool) -> Iterator[dict[str, Any]]:
-    """The store's answers to a listing of what lies under an object's key."""
-    request: dict[str, Any] = {"Prefix": f"{top.key}/" if top.key else ""}
+def _listed(top: S3Object, prefix: str, own_length: int, *, recursive: bool) -> Iterator[Entry]:
+    """What lies under the keys that begin with a prefix.
+
+    Args:
+        top: What is listed, for messages.
+        prefix: How the keys begin.
+        own_length: So many characters of each key are the place's own, and no part of the path.
+        recursive: Whether keys with a further '/' are listed too, or folders in their place.
+    """
+    for page in _pages(top, prefix, recursive=recursive):
+        for item in page.get("Contents", ()):
+            yield _listed_entry(item, own_length)
+        for folder in page.get("CommonPrefixes", ()):
+            yield Entry(folder["Prefix"][own_length:-1], 0, "", 0.0, "folder")
+
+
+def _pages(top: S3Object, prefix: str, *, recursive: bool) -> Iterator[dict[str, Any]]:
+    """The store's answers to a listing."""
+    request: dict[str, Any] = {"Prefix": prefix}
     if not recursive:
         request["Delimiter"] = "/"
     while True:

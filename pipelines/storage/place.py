@@ -102,6 +102,12 @@ class Place(ABC):
             never followed.
         """
 
+    def list_named(self, path: str, prefix: str) -> Iterator[Entry]:
+        """List the files directly in a folder whose names begin so; a store lists no others."""
+        for entry in self.list(path, recursive=False):
+            if entry.kind == "file" and entry.name.startswith(prefix):
+                yield entry
+
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List as `list` does, and the markers besides; see `Entry`."""
         return self.list(path, recursive=recursive)

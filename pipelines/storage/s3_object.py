@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import s3fs
 
 from demoire.errors import RefusedNameError, UnusablePlaceError
 from pipelines.storage.object_facts import ObjectFacts, Pairs, content_type_of
 from pipelines.storage.s3_client import s3_client
+from pipelines.storage.s3_errors import MissingObjectError, NameTakenError, NotOfferedError
 
 _HEADERS = {
     "ContentType": "content_type",
@@ -75,6 +77,27 @@ class S3Object:
         """Write the object; a large one as a multipart upload, which appears as a whole."""
         address = self._s3fs_path()
         self._put(facts, lambda fs, options: fs.put_file(str(local), address, **options))
+
+    def create(self, data: bytes) -> bool:
+        """Write the object under `If-None-Match: *`; False where there is one already.
+
+        A store without such conditions writes it in any case.
+        """
+        # Where the answer to our request is lost, the client repeats it, and the store says that
+        # the name is taken. This tells our own object from another writer's.
+        writer = uuid4().hex
+        request = put_options(ObjectFacts(metadata=(("demoire-writer", writer),)), self.key)
+        try:
+            self.call("write", "put_object", Body=data, IfNoneMatch="*", **request)
+        except NameTakenError:
+            try:
+                head = self.head()
+            except MissingObjectError:  # taken by a write that then failed
+                return self.create(data)
+            return bool(head.get("Metadata", {}).get("demoire-writer") == writer)
+        except NotOfferedError:
+            self.call("write", "put_object", Body=data, **request)
+        return True
 
     def _put(
         self, facts: ObjectFacts, send: Callable[[s3fs.S3FileSystem, dict[str, Any]], None]

@@ -35,6 +35,10 @@ def test_listing_goes_deep_or_stays_on_top(place: Place) -> None:
         ("a/deep", "folder"),
     }
     assert list(place.list("nowhere")) == []
+    assert [entry.path for entry in place.list_named("a", "o")] == ["a/one.jpg"]
+    assert [entry.path for entry in place.list_named("", "to")] == ["top.txt"]
+    assert list(place.list_named("a", "de")) == [], "a folder is no file"
+    assert list(place.list_named("nowhere", "")) == []
     assert [entry.size for entry in place.list("a/deep")] == [14]
 
 
