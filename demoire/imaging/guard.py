@@ -72,6 +72,21 @@ def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = 
         ValueError: As `images.encode` does.
     """
     data = images.encode(picture, pixels, note)
+    verify(picture, pixels, data)
+    return data
+
+
+def verify(picture: Picture, pixels: Pixels, data: bytes) -> None:
+    """Read again what was written.
+
+    Args:
+        picture: The picture as it was decoded.
+        pixels: What it was given instead of its own.
+        data: The file that `images.encode` made of both.
+
+    Raises:
+        ImageError: `encode_failed`: it cannot be read, or holds something else.
+    """
     try:
         opened = images.open_image(data)
         images.check(opened, max_megapixels=math.inf, max_side=sys.maxsize)
@@ -89,7 +104,6 @@ def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = 
         raise ImageError(
             Reason.ENCODE_FAILED, "The cleaned image is read again as another picture."
         )
-    return data
 
 
 def _read(opened: OpenedImage) -> Raster:

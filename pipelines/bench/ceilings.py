@@ -22,6 +22,7 @@ from torch import nn
 from demoire.cleaning.blend import blend
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid, Tile, plan_tiles
+from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.images import Picture, decode, encode
 from demoire.measure import likeness
 from demoire.moire import CELL
@@ -51,8 +52,8 @@ def measure_ceilings(
         tile: Side of the restorer's tiles, in px.
         seconds: About how long to spend on each stage.
     """
-    units = _units(collection)
-    files = _image_files(units)
+    units = units_of(collection)
+    files = image_files(units)
     sample = [PictureWork.of(decode(data), engine, tile) for data in files[:_PICTURES]]
     cores = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(cores) as pool:
@@ -81,7 +82,7 @@ def measure_ceilings(
             return sum(pool.map(encode_one, encoded))
 
         def fetch_all() -> float:
-            return sum(_fetched(unit) for unit in units)
+            return sum(fetched(unit) for unit in units)
 
         return Ceilings(
             decode=rate(decode_all, seconds),
@@ -207,6 +208,10 @@ class PictureWork:
             changes.update(zip(numbers, engine.restore(tiles, pixels), strict=True))
         return [changes[number] for number in range(len(self.tiles))]
 
+    def blended(self, changes: Sequence[NDArray[np.floating]]) -> Pixels:
+        """The restored picture, of what `restored` gave."""
+        return blend(self.picture.pixels, self.grid, range(len(self.grid)), self.tiles, changes)
+
     def encoded(self, changes: Sequence[NDArray[np.floating]]) -> float:
         """Blend, measure and write the picture, as is done with every one that is cleaned.
 
@@ -217,21 +222,23 @@ class PictureWork:
             The megapixels written.
         """
         old = self.picture.pixels
-        new = blend(old, self.grid, range(len(self.grid)), self.tiles, changes)
+        new = self.blended(changes)
         for measure in (likeness.psnr, likeness.ssim, likeness.colour_difference):
             measure(old, new)
         encode(self.picture, new)
         return self.megapixels
 
 
-def _units(collection: Path) -> list[Unit]:
+def units_of(collection: Path) -> list[Unit]:
+    """The units of all sources in a folder, as a job plans them."""
     units: list[Unit] = []
     for source in discover(str(collection)):
         units += plan_members(source, index(source).members, "ceiling")
     return units
 
 
-def _image_files(units: Sequence[Unit]) -> list[bytes]:
+def image_files(units: Sequence[Unit]) -> list[bytes]:
+    """The images of units, each as its file."""
     files: list[bytes] = []
     for unit in units:
         contents = [data for _, data in read_members(unit.source, unit.members)]
@@ -239,7 +246,7 @@ def _image_files(units: Sequence[Unit]) -> list[bytes]:
     return files
 
 
-def _fetched(unit: Unit) -> float:
+def fetched(unit: Unit) -> float:
     """Read all of a unit; its megapixels."""
     return sum(member.megapixels for member, _ in read_members(unit.source, unit.members))
 

@@ -70,3 +70,53 @@ class BenchResult:
     job: JobFigures
     shares: Shares
     machine: Machine
+
+
+@dataclass(frozen=True)
+class CopiedStages:
+    """Milliseconds of core time a megapixel of a picture that is copied, without the networks."""
+
+    fetch: float  # from a tar
+    decode: float
+    judge: float  # what goes around the detector
+    commit: float  # hashes, report rows and marker
+
+
+@dataclass(frozen=True)
+class CleanedStages:
+    """The same of a picture of which every cell is cleaned."""
+
+    fetch: float
+    decode: float
+    judge: float
+    restore: float  # what goes around the restorer, and the look at its change
+    blend: float
+    gate: float  # whether a pattern was taken away
+    measure: float  # PSNR, SSIM, CIEDE2000
+    encode: float
+    verify: float  # reading again what was written
+    judge_again: float
+    commit: float  # hashes, payloads, report rows and marker
+
+
+@dataclass(frozen=True)
+class CoreCost:
+    """What a megapixel of one sort of picture costs apart from the networks."""
+
+    milliseconds: float  # of core time a megapixel, from the tar to the marker
+    mps_a_core: float
+    stages: CleanedStages | CopiedStages  # measured one by one
+
+    @staticmethod
+    def of(milliseconds: float, stages: CleanedStages | CopiedStages) -> "CoreCost":
+        """The cost of a path that takes this long."""
+        return CoreCost(milliseconds, 1000 / milliseconds, stages)
+
+
+@dataclass(frozen=True)
+class CoreCosts:
+    """What `demoire bench --no-networks --json` gives."""
+
+    cleaned: CoreCost
+    copied: CoreCost
+    machine: Machine

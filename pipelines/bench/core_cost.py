@@ -1,0 +1,279 @@
+"""What a megapixel costs apart from the networks: milliseconds of core time, and by stage.
+
+On a GPU the cores are the limit, so this price decides how fast an archive is cleaned. The whole
+path is the actor's own: read from a tar, decode, judge, restore, blend, measure, encode, read
+again, hash, commit; only the networks are stand-ins (`pipelines.bench.stand_ins`), whose own time
+is subtracted. Ray is left out.
+
+Measured is time on the cores, of this process and of the children that decode and code for it, not
+time by the clock: other programs matter little, and threads count in full. The stages are measured
+one by one, so they do not quite add up to the whole. About a minute.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.gain import pattern_share
+from demoire.cleaning.result import Cleaned
+from demoire.cleaning.threads import use_threads
+from demoire.cleaning.verdict import change_kind
+from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.guard import decode_guarded, verify
+from demoire.imaging.images import decode, encode, open_image
+from demoire.measure import likeness
+from demoire.progress import Progress, in_silence
+from demoire.simulate.scenes.drawings import SCENES
+from pipelines.bench.ceilings import PictureWork, fetched, image_files, units_of
+from pipelines.bench.collection import Extent, to_jpeg, write_archive
+from pipelines.bench.figures import CleanedStages, CopiedStages, CoreCost, CoreCosts
+from pipelines.bench.machine import describe_machine
+from pipelines.bench.stand_ins import StandIns, with_wave
+from pipelines.clean.actor import Fetched, clean_unit
+from pipelines.destination.ledger import Commit, Ledger
+from pipelines.records import Unit
+from pipelines.rows import UnitAttempt, cleaner_outcome
+from pipelines.storage.open import open_place
+
+_PASSES = 3  # at least, after one that is not counted
+
+
+def core_costs(
+    config: CleanerConfig = CleanerConfig(),
+    extent: Extent = Extent(),
+    progress: Progress = in_silence,
+) -> CoreCosts:
+    """Measure what cleaned and copied pictures cost on one core, without the networks.
+
+    Args:
+        config: How to clean, but for the networks and the device.
+        extent: How many pictures, how large, and how long to measure each figure.
+        progress: Told what is being measured, and how much of it is done.
+
+    Raises:
+        UsageError: The temporary folder cannot be written.
+    """
+    load, _, _ = os.getloadavg()
+    use_threads(1)
+    config = replace(config, device="cpu", gate="auto", threshold=None)
+    scenes = _scenes(extent)
+    with tempfile.TemporaryDirectory(prefix="demoire-bench-") as name:
+        folder = Path(name)
+        progress("copied pictures", 0, 2)
+        plain = _Collection(folder / "plain", scenes, config, extent.seconds)
+        copied = CoreCost.of(plain.whole_path("copied"), plain.copied_stages())
+        progress("cleaned pictures", 1, 2)
+        waved = [with_wave(scene) for scene in scenes]
+        spoilt = _Collection(folder / "waved", waved, config, extent.seconds)
+        cleaned = CoreCost.of(spoilt.whole_path("cleaned"), spoilt.cleaned_stages())
+        return CoreCosts(cleaned, copied, describe_machine("cpu", load))
+
+
+def _scenes(extent: Extent) -> list[Pixels]:
+    """Pictures without moiré, each scene in turn."""
+    names = sorted(SCENES)
+    scenes = []
+    for number in range(extent.pictures):
+        rng = np.random.default_rng(number)
+        draw = SCENES[names[number % len(names)]]
+        scenes.append(draw(rng, extent.height, extent.width))
+    return scenes
+
+
+def _core_seconds() -> float:
+    """Time that this process, with all its threads, and its living children have had a core."""
+    seconds = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        seconds += times.user + times.system
+    return seconds
+
+
+class _Collection:
+    """Pictures in a tar that are all cleaned, or all copied, and what they cost."""
+
+    def __init__(
+        self, folder: Path, pictures: Sequence[Pixels], config: CleanerConfig, seconds: float
+    ) -> None:
+        write_archive(folder / "in" / "box.tar", [to_jpeg(pixels) for pixels in pictures], 1)
+        self._units = units_of(folder / "in")
+        self._ledger = Ledger(open_place(str(folder / "out")))
+        self._networks = StandIns()
+        device = find_device("cpu")
+        self._cleaner = Cleaner(config, self._networks.models)
+        self._engine = Engine(self._networks.detector, self._networks.restorer, device)
+        self._tile = config.tile
+        self._files = image_files(self._units)
+        self._megapixels = sum(unit.megapixels for unit in self._units)
+        self._seconds = seconds
+        self._passes = 0
+
+    def whole_path(self, status: str) -> float:
+        """Milliseconds a megapixel of the actor's way of a unit, from the tar to the marker.
+
+        Args:
+            status: What becomes of every picture.
+
+        Raises:
+            RuntimeError: Something else became of one.
+        """
+
+        def clean_all() -> None:
+            for unit in self._units:
+                commit = self._clean(unit)
+                done = commit.cleaned if status == "cleaned" else commit.copied
+                if done != commit.images:
+                    raise RuntimeError(f"{done} of {commit.images} drawn pictures were {status}")
+
+        return self._cost(clean_all)
+
+    def copied_stages(self) -> CopiedStages:
+        """The stages of pictures that are copied, in milliseconds a megapixel."""
+        work = self._decoded()
+        outcomes = self._all_outcomes()
+        return CopiedStages(
+            fetch=self._cost(self._fetch),
+            decode=self._cost(self._decode),
+            judge=self._cost(lambda: _judge(work, self._engine)),
+            commit=self._cost(lambda: self._commit_all(outcomes)),
+        )
+
+    def cleaned_stages(self) -> CleanedStages:
+        """The stages of pictures that are cleaned all over, in milliseconds a megapixel."""
+        work = self._decoded()
+        outcomes = self._all_outcomes()
+        engine = self._engine
+        results = [_Result.of(one, engine) for one in work]
+        judge = self._cost(lambda: _judge(work, engine))
+        return CleanedStages(
+            fetch=self._cost(self._fetch),
+            decode=self._cost(self._decode),
+            judge=judge,
+            restore=self._cost_of_each(results, lambda result: result.restore(engine)),
+            blend=self._cost_of_each(results, _Result.blend),
+            gate=self._cost_of_each(results, _Result.look_for_pattern),
+            measure=self._cost_of_each(results, _Result.measure),
+            encode=self._cost_of_each(results, _Result.encode),
+            verify=self._cost_of_each(results, _Result.verify),
+            judge_again=judge,
+            commit=self._cost(lambda: self._commit_all(outcomes)),
+        )
+
+    def _cost_of_each(
+        self, results: Sequence["_Result"], stage: Callable[["_Result"], None]
+    ) -> float:
+        def all_of_them() -> None:
+            for result in results:
+                stage(result)
+
+        return self._cost(all_of_them)
+
+    def _cost(self, work: Callable[[], None]) -> float:
+        """Milliseconds of core time a megapixel; the median of the passes over the collection."""
+        work()
+        costs: list[float] = []
+        end = time.perf_counter() + self._seconds
+        while len(costs) < _PASSES or time.perf_counter() < end:
+            start = _core_seconds() - self._networks.seconds
+            work()
+            costs.append(_core_seconds() - self._networks.seconds - start)
+        return 1000 * float(np.median(costs)) / self._megapixels
+
+    def _fetch(self) -> None:
+        for unit in self._units:
+            fetched(unit)
+
+    def _decode(self) -> None:
+        for data in self._files:
+            decode_guarded(open_image(data))
+
+    def _decoded(self) -> list[PictureWork]:
+        return [PictureWork.of(decode(data), self._engine, self._tile) for data in self._files]
+
+    def _all_outcomes(self) -> list[tuple[Unit, list[Cleaned]]]:
+        """What the cleaner makes of each unit's images, in their order."""
+        results = []
+        for unit in self._units:
+            cleaned = dict(self._cleaner.clean_many(enumerate(image_files([unit]))))
+            results.append((unit, [cleaned[number] for number in range(len(cleaned))]))
+        return results
+
+    def _commit_all(self, results: Sequence[tuple[Unit, list[Cleaned]]]) -> None:
+        for unit, cleaned in results:
+            attempt = self._begin(unit)
+            outcomes = []
+            for member, data, result in zip(
+                unit.members, image_files([unit]), cleaned, strict=True
+            ):
+                outcomes.append(cleaner_outcome(member, data, result, attempt))
+            self._ledger.commit(attempt.unit, attempt.number, outcomes)
+
+    def _begin(self, unit: Unit) -> UnitAttempt:
+        """A first attempt at the unit, under a name that no pass had before."""
+        self._passes += 1
+        again = replace(unit, id=f"{unit.id}-{self._passes}")
+        return UnitAttempt(again, self._ledger.start(again), "core-cost", run_id="core-cost")
+
+    def _clean(self, unit: Unit) -> Commit:
+        """What the actor does with a unit."""
+        attempt = self._begin(unit)
+        payloads = tuple(image_files([unit]))
+        read = Fetched(attempt.unit, payloads, (None,) * len(payloads), milliseconds=0.0)
+        outcomes = clean_unit(self._cleaner, read, attempt, on_image=lambda: None)
+        return self._ledger.commit(attempt.unit, attempt.number, outcomes)
+
+
+def _judge(work: Sequence[PictureWork], engine: Engine) -> None:
+    for one in work:
+        one.judged(engine)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A picture that is restored all over, and what each stage makes of it."""
+
+    work: PictureWork
+    changes: list[NDArray[np.floating]]
+    pixels: Pixels  # restored
+    data: bytes  # the file
+
+    @staticmethod
+    def of(work: PictureWork, engine: Engine) -> "_Result":
+        changes = work.restored(engine)
+        pixels = work.blended(changes)
+        return _Result(work, changes, pixels, encode(work.picture, pixels))
+
+    def restore(self, engine: Engine) -> None:
+        changes = self.work.restored(engine)
+        for tile, change in zip(self.work.tiles, changes, strict=True):
+            change_kind(change, self.work.picture.pixels[tile.reach.slices])
+
+    def blend(self) -> None:
+        pixels = self.work.blended(self.changes)
+        np.array_equal(self.work.picture.pixels, pixels)
+
+    def look_for_pattern(self) -> None:
+        grid = self.work.grid
+        pattern_share(self.work.picture.pixels, self.pixels, grid, range(len(grid)))
+
+    def measure(self) -> None:
+        old = self.work.picture.pixels
+        likeness.psnr(old, self.pixels)
+        likeness.ssim(old, self.pixels)
+        likeness.colour_difference(old, self.pixels)
+
+    def encode(self) -> None:
+        encode(self.work.picture, self.pixels)
+
+    def verify(self) -> None:
+        verify(self.work.picture, self.pixels, self.data)
