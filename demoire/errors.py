@@ -24,6 +24,9 @@ The tree, with exit statuses:
 
 from demoire.reasons import Reason
 
+# With this a process ends whose work stood still (EX_TEMPFAIL of sysexits.h): begin it again.
+STALLED_STATUS = 75
+
 
 class DemoireError(Exception):
     """Base of all errors that are meant for the user. Exit status 3: the run failed."""
@@ -108,7 +111,7 @@ class StoppedError(DemoireError):
 class StalledError(DemoireError):
     """The work stood still and was ended; what is committed stays.
 
-    Exit status 3. The command line runs the same command again by itself, a few times.
+    Exit status 3. The command line begins the same command again by itself, a few times.
     """
 
 

@@ -45,27 +45,29 @@ def leash_children() -> None:
     os.environ[MARK] = mark
 
 
-def end_marked(mark: str, grace: float = _GRACE) -> None:
+def end_marked(mark: str, grace: float = _GRACE, variable: str = MARK) -> None:
     """End all processes that carry this mark: SIGTERM, and SIGKILL for those that stay.
 
     Args:
-        mark: Value of DEMOIRE_LEASH in their environment.
-        grace: Seconds between the two signals.
+        mark: Value of the variable in their environment.
+        grace: Seconds between the two signals; 0: SIGKILL at once.
+        variable: The variable.
     """
-    for process in _marked(mark):
-        _send(process, force=False)
     deadline = time.monotonic() + grace
-    while _marked(mark) and time.monotonic() < deadline:
+    if grace > 0:
+        for process in _marked(variable, mark):
+            _send(process, force=False)
+    while time.monotonic() < deadline and _marked(variable, mark):
         time.sleep(0.2)
-    for process in _marked(mark):
+    for process in _marked(variable, mark):
         _send(process, force=True)
 
 
-def _marked(mark: str) -> list[psutil.Process]:
+def _marked(variable: str, mark: str) -> list[psutil.Process]:
     marked = []
     for process in psutil.process_iter():
         try:
-            carries = process.environ().get(MARK) == mark
+            carries = process.environ().get(variable) == mark
             if carries and process.status() != psutil.STATUS_ZOMBIE:
                 marked.append(process)
         except psutil.Error:

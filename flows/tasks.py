@@ -12,7 +12,13 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from demoire.errors import ProofError, SourceChangedError, StoppedError, UsageError
+from demoire.errors import (
+    ProofError,
+    SourceChangedError,
+    StalledError,
+    StoppedError,
+    UsageError,
+)
 from pipelines.steps import Parameters, Result
 
 RETRIES = 2
@@ -41,11 +47,12 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     """Whether another try may end better.
 
     What the user got wrong is as wrong a minute later, and a count that does not come out stays so.
-    All else may pass: a store that failed, the network, a machine.
+    A Ray that stood still is gone, and this process cannot have another. All else may pass: a store
+    that failed, the network, a machine.
     """
     try:
         state.result()
-    except (UsageError, SourceChangedError, ProofError, StoppedError):
+    except (UsageError, SourceChangedError, ProofError, StoppedError, StalledError):
         return False
     except Exception:
         return True

@@ -28,6 +28,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
 from pipelines.clean.own_ray import own_ray
+from pipelines.clean.session_watch import SessionWatch
 from pipelines.storage.os_errors import system_refusal
 
 FETCH_CPUS = 0.25  # a fetch mostly waits for storage
@@ -46,7 +47,8 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         UsageError: The cluster cannot be reached.
         DemoireError: Ray does not come up on this machine.
         StalledError: From the block; Ray's processes are gone then, but this process had better end
-            too, since Ray's library holds on to them.
+            too, since Ray's library holds on to them. Where the block does not return from a Ray of
+            this machine that has failed, the process is ended (`pipelines.clean.session_watch`).
     """
     if ray.is_initialized():
         yield
@@ -75,22 +77,24 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
         ) from error
     if ray_address is None:
         own_ray.note_start()
-    try:
-        yield
-    except StalledError:
-        # An orderly end would wait for what stands still.
-        own_ray.end_by_force()
-        raise
-    except BaseException:
-        _end_ray()
-        raise
-    else:
-        _end_ray()
+    with SessionWatch(own_ray):
+        try:
+            yield
+        except StalledError:
+            # An orderly end would wait for what stands still.
+            own_ray.end_by_force()
+            raise
+        except BaseException:
+            _end_ray()
+            raise
+        else:
+            _end_ray()
 
 
 def _end_ray() -> None:
-    own_ray.note_end()
+    own_ray.note_shutdown()
     ray.shutdown()
+    own_ray.note_end()
 
 
 @contextmanager

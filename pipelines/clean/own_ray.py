@@ -6,14 +6,30 @@ dies or stands still, Ray's own library waits for a minute or so and then ends t
 it, without a word. So it has to be noticed before.
 """
 
+import time
 from contextlib import suppress
 
 import psutil
 
+from demoire.errors import StalledError
+
 _VITAL = ("raylet", "gcs_server")
 _LONGEST_DEATH = 10.0  # seconds
+_LONGEST_SHUTDOWN = 60.0  # seconds; Ray takes one or two, on a busy machine ten
 _DEAD = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 _STANDING_STILL = {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
+
+
+def stalled(how: str) -> StalledError:
+    """The error of work that stands still.
+
+    Args:
+        how: How one knows, as a clause.
+    """
+    return StalledError(
+        f"The work stood still and was ended ({how}); what is committed stays, run the same "
+        "command again to go on."
+    )
 
 
 class OwnRay:
@@ -22,44 +38,67 @@ class OwnRay:
     def __init__(self) -> None:
         self._helpers: dict[str, psutil.Process] = {}
         self._stopped: set[str] = set()  # names of those that the last look saw stopped
+        self._failure: str | None = None  # what the last look found
+        self._shutdown_began: float | None = None
 
     def note_start(self) -> None:
         """Look up the helpers of the Ray that was just started."""
-        self._helpers.clear()
+        self.note_end()
         for child in psutil.Process().children():
             name = child.name()
             if name in _VITAL:
                 self._helpers[name] = child
 
+    def note_shutdown(self) -> None:
+        """Ray is being shut down: from now on its helpers may die."""
+        self._shutdown_began = time.monotonic()
+
     def note_end(self) -> None:
         """Forget about it: it was shut down."""
-        self._helpers.clear()
+        self._helpers = {}
+        self._stopped = set()
+        self._failure = None
+        self._shutdown_began = None
 
-    def failed_helper(self) -> str | None:
-        """What is wrong with a vital process, as a clause; None if all work, or none is ours.
+    def look(self) -> str | None:
+        """Look at the vital processes; what is wrong with one, as a clause.
 
         One that is stopped has failed only if the look before saw it stopped, too: where a whole
-        group is stopped and continued (Ctrl-Z, fg), this process may wake up first.
+        group is stopped and continued (Ctrl-Z, fg), this process may wake up first. So the looks
+        have to be some time apart, and only one thread takes them.
+
+        Returns:
+            None if all work, or none is ours.
         """
-        stopped_before = self._stopped
-        self._stopped = set()
+        stopped = set()
         for name, process in self._helpers.items():
-            status = _status(process)
-            if status in _DEAD:
-                return f"Ray's helper process {name} died"
-            if status in _STANDING_STILL:
-                self._stopped.add(name)
-        for name in self._stopped & stopped_before:
-            return f"Ray's helper process {name} is stopped"
-        return None
+            if _status(process) in _STANDING_STILL:
+                stopped.add(name)
+        stopped_twice = sorted(stopped & self._stopped)
+        self._stopped = stopped
+        failure = self._dead_helper()
+        if stopped_twice:
+            failure = f"Ray's helper process {stopped_twice[0]} is stopped"
+        elif self._shutdown_lasts_too_long():
+            failure = "Ray does not shut down"
+        self._failure = failure
+        return failure
+
+    def failed_helper(self) -> str | None:
+        """What is wrong with a vital process, as a clause: what the last look found, or a death
+        that is seen only now.
+        """
+        return self._failure or self._dead_helper()
 
     def end_by_force(self) -> None:
         """End all of Ray's processes, although they may not answer any more.
 
         A process that stands still takes no SIGTERM, and Ray would wait for it.
         """
+        helpers = self._helpers
+        self.note_end()  # nobody else has to act on their failure any more
         doomed: list[psutil.Process] = []
-        for helper in self._helpers.values():
+        for helper in helpers.values():
             with suppress(psutil.NoSuchProcess):
                 doomed += helper.children(recursive=True)
             doomed.append(helper)
@@ -67,7 +106,18 @@ class OwnRay:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(doomed, timeout=_LONGEST_DEATH)
-        self._helpers.clear()
+
+    def _dead_helper(self) -> str | None:
+        if self._shutdown_began is not None:
+            return None
+        for name, process in self._helpers.items():
+            if _status(process) in _DEAD:
+                return f"Ray's helper process {name} died"
+        return None
+
+    def _shutdown_lasts_too_long(self) -> bool:
+        began = self._shutdown_began
+        return began is not None and time.monotonic() - began > _LONGEST_SHUTDOWN
 
 
 def _status(process: psutil.Process) -> str:

@@ -5,10 +5,14 @@ Signals belong to the process, and only its main thread is told of any. A second
 at once, which loses nothing either: what was not committed is done again by the next run. Ray puts
 a handler of its own in place when it starts, which aborts the process: `listening` has to come
 after that.
+
+One request may arrive twice: `timeout` and service managers signal a command and its whole group,
+and the command passes on what it gets (`flows.supervisor`). So a repetition at once is none.
 """
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,6 +20,7 @@ from types import FrameType
 from demoire.errors import StoppedError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SAME_REQUEST = 0.5  # seconds
 
 
 class OrderlyStop:
@@ -54,12 +59,16 @@ class OrderlyStop:
         finally:
             self._drain = None
             drain.end()
-        if drain.asked:  # all was done before the wait was over
+        if drain.asked_at is not None:  # all was done before the wait was over
             raise _stopped()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         drain = self._drain
-        if drain is None or drain.asked:
+        if drain is None:
+            raise _stopped()
+        if drain.asked_at is not None:
+            if not drain.is_over and time.monotonic() - drain.asked_at < _SAME_REQUEST:
+                return
             raise _stopped()
         drain.begin()
 
@@ -71,7 +80,8 @@ class _Drain:
         self._wait = wait
         self._changing = threading.Lock()
         self._over = False
-        self.asked = False
+        self.asked_at: float | None = None
+        self.is_over = False  # the wait, so that the next signal is this one's own
 
     def begin(self) -> None:
         """Wait in another thread, then stop this one.
@@ -79,13 +89,14 @@ class _Drain:
         The signal may have come anywhere, in code that is not reentrant, so this thread cannot wait
         here.
         """
-        self.asked = True
+        self.asked_at = time.monotonic()
         threading.Thread(target=self._run, name="drain", daemon=True).start()
 
     def _run(self) -> None:
         try:
             self._wait()
         finally:
+            self.is_over = True
             with self._changing:
                 if not self._over:
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)

@@ -1,10 +1,13 @@
-"""A wave that stands still is ended, so that one helper process of Ray does not hold the night.
+"""A wave that stands still is ended, so that one process of Ray does not hold the night.
 
 Ray restarts workers that die. It does not notice one that stands still, and it waits for ever, or
 for minutes, where a helper of its own (raylet, GCS) dies or stands still. So the rows of a wave are
 awaited in a thread of their own, and the run's own thread looks every other second whether Ray's
 helpers live, and whether anything was finished lately: a unit came back, or a worker told the
 wave's gate of one more image. Costs two threads and a small request every five seconds.
+
+Calls of Ray before, between and after the waves cannot be awaited like that; for those there is
+`pipelines.clean.session_watch`.
 """
 
 import logging
@@ -18,8 +21,7 @@ from typing import Any, TypeAlias
 import ray
 from ray.actor import ActorHandle
 
-from demoire.errors import StalledError
-from pipelines.clean.own_ray import own_ray
+from pipelines.clean.own_ray import own_ray, stalled
 
 _LOOK_AGAIN = 2.0  # seconds
 _BETWEEN_QUESTIONS = 5.0  # seconds, to the gate
@@ -28,18 +30,6 @@ _LONGEST_ANSWER = 30.0  # seconds
 _LOG = logging.getLogger(__name__)
 
 Row: TypeAlias = dict[str, Any]
-
-
-def stalled(how: str) -> StalledError:
-    """The error of a wave that stands still.
-
-    Args:
-        how: How one knows, as a clause.
-    """
-    return StalledError(
-        f"The work stood still and was ended ({how}); what is committed stays, run the same "
-        "command again to go on."
-    )
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ from pipelines.clean.cluster import (
     quiet_data_context,
 )
 from pipelines.clean.gate import gate_of_wave, wait_until_idle
-from pipelines.clean.own_ray import own_ray
+from pipelines.clean.own_ray import own_ray, stalled
 from pipelines.clean.stopping import OrderlyStop
-from pipelines.clean.watchdog import WatchedRows, stalled
+from pipelines.clean.watchdog import WatchedRows
 from pipelines.records import Unit
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks

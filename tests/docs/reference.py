@@ -15,8 +15,8 @@ import typer
 from typer.main import get_command
 
 from demoire.reasons import Reason
-from flows.cli import COMMANDS as FUNCTIONS
-from flows.cli import app, help_of
+from flows.app import COMMANDS as FUNCTIONS
+from flows.app import app, help_of
 from flows.settings import CleanSettings, Flag
 from pipelines.columns import MEANINGS
 from pipelines.records import REPORT_SCHEMA

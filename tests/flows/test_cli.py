@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import pytest
 
-from demoire.errors import ProofError
-from flows import cli
+from demoire.errors import ProofError, StalledError
+from flows import app as command_line
 from flows.cli import main
 
 PROMISED = [
@@ -65,11 +65,32 @@ def test_an_error_ends_with_its_own_status_and_debug_anywhere_adds_the_traceback
     def fails(**_: object) -> None:
         raise ProofError("The count does not come out.")
 
-    monkeypatch.setattr(cli, "app", fails)
+    monkeypatch.setattr(command_line, "app", fails)
     assert main(["clean", "a", "b"]) == 3
     assert capsys.readouterr().err == "demoire: The count does not come out.\n"
     assert main(["clean", "--debug", "a", "b"]) == 3
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_work_that_stood_still_in_somebody_elses_process_is_not_begun_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**_: object) -> None:
+        raise StalledError("It stood still.")
+
+    monkeypatch.setattr(command_line, "app", fails)
+    assert main(["clean", "a", "b"]) == 3
+    assert capsys.readouterr().err == "demoire: It stood still.\n"
+
+
+def test_the_process_that_waits_for_the_work_imports_nothing_of_weight() -> None:
+    code = (
+        "import sys, flows.cli; "
+        "heavy = {'typer', 'pydantic', 'psutil', 'ray', 'torch', 'numpy', 'prefect'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
 
 
 def test_an_unforeseen_error_is_a_sentence_too(
@@ -78,7 +99,7 @@ def test_an_unforeseen_error_is_a_sentence_too(
     def fails(**_: object) -> None:
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setattr(cli, "app", fails)
+    monkeypatch.setattr(command_line, "app", fails)
     assert main(["clean", "a", "b"]) == 3
     assert (
         capsys.readouterr().err

@@ -11,7 +11,7 @@ import typer
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import UsageError
-from flows.cli import help_of
+from flows.app import help_of
 from flows.commands.archives import clean
 from flows.commands.flags import takes_settings
 from flows.settings import CleanSettings

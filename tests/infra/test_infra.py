@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from flows.cli import app
+from flows.app import app
 from flows.deployment_file import read_deployment
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,64 @@
+"""The last resort where Ray fails: a thread that ends this process.
+
+Any call of Ray may wait for minutes where a helper of Ray is dead or stopped, and no exception
+reaches a thread that waits in native code: closing a wave's gate after the last row did so for
+eight minutes. So a thread that never calls Ray looks after Ray's helpers from the start of a local
+Ray to the end of its shutdown. Whoever awaits rows has some seconds to end in good order; after
+that the thread ends Ray's processes and this one. What is committed stays; the next start copes as
+it does after a kill. Costs a thread that reads two files of /proc every other second.
+"""
+
+import os
+import threading
+import time
+from types import TracebackType
+from typing import NoReturn
+
+from demoire.errors import STALLED_STATUS
+from pipelines.clean.own_ray import OwnRay, stalled
+
+
+class SessionWatch:
+    """For a `with` block: end this process, with STALLED_STATUS, where its Ray fails for good.
+
+    Args:
+        watched: The Ray of this process.
+        look_again: Seconds between two looks.
+        grace: Seconds from the look that finds a failure to the end.
+    """
+
+    def __init__(self, watched: OwnRay, look_again: float = 2.0, grace: float = 8.0) -> None:
+        self._watched = watched
+        self._look_again = look_again
+        self._grace = grace
+        self._over = threading.Event()
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._watch, name="demoire-session", daemon=True).start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        failed_at: float | None = None
+        while not self._over.wait(self._look_again):
+            failure = self._watched.look()
+            if failure is None:
+                failed_at = None
+                continue
+            now = time.monotonic()
+            if failed_at is None:
+                failed_at = now
+            if now - failed_at >= self._grace:
+                self._end(failure)
+
+    def _end(self, failure: str) -> NoReturn:
+        # Not by sys.stderr, whose lock the thread that waits may hold.
+        os.write(2, f"demoire: {stalled(failure)}\n".encode())
+        self._watched.end_by_force()
+        os._exit(STALLED_STATUS)

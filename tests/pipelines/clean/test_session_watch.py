@@ -1,0 +1,125 @@
+"""What is seen of a Ray whose helpers die or stand still, with stand-ins for these."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demoire.errors import StalledError
+from pipelines.clean.own_ray import OwnRay
+from pipelines.clean.watchdog import WatchedRows
+
+ROOT = Path(__file__).parents[3]
+
+# A process that waits in native code for ever, with a stand-in for a helper of Ray.
+HANGS = """
+import os, signal, subprocess, sys, threading
+from pipelines.clean.own_ray import OwnRay
+from pipelines.clean.session_watch import SessionWatch
+
+helper = subprocess.Popen([sys.argv[1], "600"])
+print(helper.pid, flush=True)
+ray = OwnRay()
+ray.note_start()
+with SessionWatch(ray, look_again=0.05, grace=0.2):
+    os.kill(helper.pid, signal.{number})
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()  # nobody gives it
+"""
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is called as Ray's GCS is."""
+    program = shutil.copy(shutil.which("sleep") or "", tmp_path / "gcs_server")
+    process = subprocess.Popen([program, "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def noted(helper: subprocess.Popen[bytes]) -> OwnRay:
+    ray = OwnRay()
+    ray.note_start()
+    assert helper.poll() is None
+    return ray
+
+
+def settle(helper: subprocess.Popen[bytes], status: str) -> None:
+    """Wait until the kernel shows the helper so."""
+    while f"State:\t{status}" not in Path(f"/proc/{helper.pid}/status").read_text():
+        time.sleep(0.01)
+
+
+def test_a_helper_that_dies_is_seen_at_once(helper: subprocess.Popen[bytes]) -> None:
+    ray = noted(helper)
+    assert ray.look() is None and ray.failed_helper() is None
+    helper.kill()
+    settle(helper, "Z")
+    assert ray.failed_helper() == "Ray's helper process gcs_server died"
+    assert ray.look() == "Ray's helper process gcs_server died"
+
+
+def test_a_helper_is_taken_for_stopped_when_it_is_seen_so_twice(
+    helper: subprocess.Popen[bytes],
+) -> None:
+    ray = noted(helper)
+    helper.send_signal(signal.SIGSTOP)
+    settle(helper, "T")
+    assert ray.look() is None
+    assert ray.look() == "Ray's helper process gcs_server is stopped"
+    assert ray.failed_helper() == "Ray's helper process gcs_server is stopped"
+    helper.send_signal(signal.SIGCONT)
+    settle(helper, "S")
+    assert ray.look() is None
+
+
+def test_a_helper_may_die_while_ray_is_shut_down(helper: subprocess.Popen[bytes]) -> None:
+    ray = noted(helper)
+    ray.note_shutdown()
+    helper.kill()
+    settle(helper, "Z")
+    assert ray.look() is None and ray.failed_helper() is None
+
+
+def test_a_stopped_helper_is_ended_by_force(helper: subprocess.Popen[bytes]) -> None:
+    ray = noted(helper)
+    helper.send_signal(signal.SIGSTOP)
+    ray.end_by_force()
+    assert not Path(f"/proc/{helper.pid}").exists()
+    assert ray.failed_helper() is None
+
+
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGSTOP"])
+def test_a_process_that_waits_for_a_failed_ray_ends_itself(tmp_path: Path, number: str) -> None:
+    program = shutil.copy(shutil.which("sleep") or "", tmp_path / "raylet")
+    script = HANGS.format(number=number)
+    done = subprocess.run(
+        [sys.executable, "-c", script, program], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert done.returncode == 75
+    assert done.stderr.startswith(b"demoire: The work stood still and was ended (Ray's helper")
+    assert not Path(f"/proc/{int(done.stdout)}").exists()
+
+
+def test_a_wave_in_which_nothing_is_finished_is_ended() -> None:
+    forever = threading.Event()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield {"unit": 1}
+        forever.wait()
+
+    gate: Any = object()  # it does not answer
+    watched = iter(WatchedRows(rows, gate, patience=0.1))
+    assert next(watched) == {"unit": 1}
+    with pytest.raises(StalledError, match="no image was finished for 0.0016"):
+        next(watched)
+    forever.set()
