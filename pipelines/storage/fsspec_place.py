@@ -214,7 +214,7 @@ def _explaining(place: FsspecPlace, path: str, verb: str) -> Iterator[None]:
         raise _MissingObjectError(f"{cannot}: it does not exist, check the path.") from None
     # Every file system has errors of its own. Only their names are told: what they say may hold
     # a secret.
-    except (TimeoutError, Exception) as error:
+    except Exception as error:
         what = type(error).__name__
         refused = isinstance(error, PermissionError) or _status(error) in (401, 403)
         if refused:

@@ -192,13 +192,7 @@ class Place(ABC):
         return NO_FACTS
 
     def copy_from(self, origin: "Place", origin_path: str, path: str, version: str) -> bool:
-        """Have the store itself copy an object of another place here, with all its facts.
-
-        Args:
-            origin: The other place.
-            origin_path: Of the object there.
-            path: Of the copy here.
-            version: That the object has to have.
+        """Have the store itself copy an object of this version from there, with all its facts.
 
         Returns:
             Whether it did. False where the two are not on one store, or it does not copy: then the

@@ -146,8 +146,7 @@ def explained(error: BaseException, name: str, verb: str) -> StorageError:
             f"{cannot}: access denied, {CHECK_KEYS} and what they may do there."
         )
     if isinstance(error, ConnectionError):
-        # A mistyped endpoint looks the same as a store that is down, which is why this counts as
-        # passing.
+        # A mistyped endpoint looks like a store that is down. So this may pass, too.
         endpoint = shown(redact(os.environ.get("AWS_ENDPOINT_URL", "the store")))
         return StorageError(
             f"{cannot}: {endpoint} cannot be reached, check AWS_ENDPOINT_URL and the network."
