@@ -9,6 +9,7 @@ from demoire.errors import ImageError
 from demoire.imaging.codecs import bmp, jpeg, png, tiff, webp
 from demoire.imaging.codecs.base import Codec
 from demoire.imaging.codecs.pillow import PillowHeader
+from demoire.imaging.codecs.tiff_header import TiffHeader
 from demoire.imaging.codecs.webp import WebpHeader
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
@@ -16,7 +17,7 @@ from demoire.reasons import Reason
 # The annotations make mypy hold each module against the protocol.
 _JPEG: Codec[PillowHeader] = jpeg
 _PNG: Codec[PillowHeader] = png
-_TIFF: Codec[PillowHeader] = tiff
+_TIFF: Codec[TiffHeader] = tiff
 _WEBP: Codec[WebpHeader] = webp
 _BMP: Codec[PillowHeader] = bmp
 _CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP)

@@ -31,15 +31,20 @@ import numpy as np
 import tifffile
 from PIL import JpegImagePlugin, TiffImagePlugin
 
-from demoire.errors import ImageError
 from demoire.imaging.codecs import jpeg, tiff_directory
-from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
+from demoire.imaging.codecs.pillow import PillowHeader
 from demoire.imaging.codecs.raster import (
     CutShortError,
     Pixels,
     Raster,
     only_to_look_at,
     to_image,
+)
+from demoire.imaging.codecs.tiff_header import (
+    FORMAT,
+    TiffHeader,
+    open_structure,
+    read_header,
 )
 from demoire.imaging.codecs.tiff_layout import (
     DEFLATE,
@@ -51,30 +56,24 @@ from demoire.imaging.codecs.tiff_layout import (
     ZSTD,
     Layout,
     Segment,
-    has_float_samples,
+    first_layout,
     layout_of,
-    read_layout,
 )
-from demoire.imaging.codecs.tiff_levels import has_layers, is_camera_raw, levels, reduced_to
+from demoire.imaging.codecs.tiff_levels import has_layers, levels, reduced_to
 from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
 from demoire.imaging.codecs.tiff_segments import with_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
-from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
 __all__ += ["read_header", "recognises", "with_xmp"]
 
-FORMAT: Format = "TIFF"
 SUFFIXES = frozenset({".tif", ".tiff"})
 
 # Byte order, then 42 for TIFF and 43 for BigTIFF in that order.
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags
-_WIDTH = 256
-_HEIGHT = 257
-_BITS_PER_SAMPLE = 258
 _ORIENTATION = 274
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations with rows and columns exchanged
 # Pillow's names of the sampling that libjpeg writes.
@@ -108,29 +107,6 @@ def recognises(data: bytes) -> bool:
     return data.startswith(_SIGNATURES)
 
 
-def read_header(data: bytes) -> PillowHeader:
-    """The header as Pillow reads it, with the size that the tags name."""
-    if is_camera_raw(data):
-        raise ImageError(
-            Reason.CAMERA_RAW, "The image is a camera's raw file; it is copied as it is."
-        )
-    try:
-        view = open_view(TiffImagePlugin.TiffImageFile, data)
-    except SyntaxError as error:
-        if has_float_samples(data):
-            raise ImageError(
-                Reason.FLOAT_SAMPLES, "The image holds floats; it is copied as it is."
-            ) from error
-        raise
-    assert isinstance(view, TiffImagePlugin.TiffImageFile)
-    tags = view.tag_v2
-    # Pillow's own size is that of the picture turned upright.
-    size = (int(tags[_WIDTH]), int(tags[_HEIGHT]))
-    bits = int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
-    pages = tiff_directory.count_pages(data)
-    return PillowHeader(facts_of(view, FORMAT, size=size, bits=bits, pages=pages), view)
-
-
 def is_cut_short(data: bytes) -> bool:
     """Whether the first directory, a value of it, or a strip lies beyond the end of the file."""
     try:
@@ -156,16 +132,17 @@ def is_risky(data: bytes) -> bool:
     return True
 
 
-def decode(data: bytes, header: PillowHeader) -> Raster:
+def decode(data: bytes, header: TiffHeader) -> Raster:
     """Grey or RGB pixels with their alpha, as they lie; other modes only to look at.
 
     So are files with Photoshop's layers, and signed ones.
     """
-    layout = read_layout(data)
+    structure = header.structure or open_structure(data)
+    layout = first_layout(structure)
     if layout is None:
         return _decode_by_pillow(header)
     raster = _decode_page(data, layout)
-    if has_layers(data):
+    if has_layers(structure):
         return replace(raster, obstacle=Reason.STALE_DATA)
     if is_signed(data):
         return replace(raster, obstacle=Reason.SIGNED)
@@ -206,7 +183,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         ValueError: A file of this mode is not written.
         StaleDataError: A level of it is of a mode that is not written.
     """
-    layout = read_layout(data)
+    layout = first_layout(open_structure(data))
     if layout is None:
         raise ValueError("a file of this mode is not written")
     if layout.premultiplied and raster.alpha is not None:

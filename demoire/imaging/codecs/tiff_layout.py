@@ -1,6 +1,5 @@
 """How the samples of a TIFF page lie in its file, if it is a page that is cleaned."""
 
-import io
 import math
 from dataclasses import dataclass
 
@@ -111,16 +110,15 @@ class Layout:
     segments: tuple[Segment, ...]
 
 
-def read_layout(data: bytes) -> Layout | None:
+def first_layout(file: tifffile.TiffFile) -> Layout | None:
     """The layout of the first page, or None where it is not one that is cleaned.
 
     Raises:
         CutShortError: There are fewer strips than the picture needs.
     """
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        assert isinstance(page, tifffile.TiffPage)
-        return layout_of(page, file.byteorder)
+    page = file.pages.first
+    assert isinstance(page, tifffile.TiffPage)
+    return layout_of(page, file.byteorder)
 
 
 def layout_of(page: tifffile.TiffPage, byteorder: str) -> Layout | None:
@@ -153,12 +151,11 @@ def layout_of(page: tifffile.TiffPage, byteorder: str) -> Layout | None:
     )
 
 
-def has_float_samples(data: bytes) -> bool:
+def has_float_samples(file: tifffile.TiffFile) -> bool:
     """Whether the samples of the first page are floats or have 32 bits and more."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        assert isinstance(page, tifffile.TiffPage)
-        return _FLOAT in _values(page, _SAMPLE_FORMAT) or max(_depths(page)) >= 32
+    page = file.pages.first
+    assert isinstance(page, tifffile.TiffPage)
+    return _FLOAT in _values(page, _SAMPLE_FORMAT) or max(_depths(page)) >= 32
 
 
 def _is_cleaned(page: tifffile.TiffPage) -> bool:

@@ -11,7 +11,6 @@ References:
     filter arrays; Adobe, "Photoshop TIFF Technical Notes" (2002), ImageSourceData.
 """
 
-import io
 from collections.abc import Iterator
 
 import cv2
@@ -31,23 +30,21 @@ _SENSOR_DATA = (32803, 34892)  # PhotometricInterpretation: colour filter array,
 _MOST_LEVELS = 32
 
 
-def is_camera_raw(data: bytes) -> bool:
+def is_camera_raw(file: tifffile.TiffFile) -> bool:
     """Whether the file is a camera's raw data with a picture to look at in front."""
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            first = _first(file)
-            if _DNG_VERSION in first.tags:
-                return True
-            pages = [first, *_sub_directories(first)]
-            return any(page.tags.valueof(_PHOTOMETRIC) in _SENSOR_DATA for page in pages)
+        first = _first(file)
+        if _DNG_VERSION in first.tags:
+            return True
+        pages = [first, *_sub_directories(first)]
+        return any(page.tags.valueof(_PHOTOMETRIC) in _SENSOR_DATA for page in pages)
     except Exception:  # damaged, or only its beginning: whoever decodes it will say what is wrong
         return False
 
 
-def has_layers(data: bytes) -> bool:
+def has_layers(file: tifffile.TiffFile) -> bool:
     """Whether Photoshop's layers are beside the picture: they hold its pixels once more."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return _IMAGE_SOURCE_DATA in _first(file).tags
+    return _IMAGE_SOURCE_DATA in _first(file).tags
 
 
 def levels(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:

@@ -1,0 +1,77 @@
+"""The header of a TIFF file, read by Pillow for the facts and by tifffile for the structure.
+
+tifffile reads the whole first directory whenever it opens a file. So it opens a file once, and the
+header carries its view on to whoever decodes the pixels.
+"""
+
+import io
+from dataclasses import dataclass
+
+import tifffile
+from PIL import TiffImagePlugin
+
+from demoire.errors import ImageError
+from demoire.imaging.codecs import tiff_directory
+from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
+from demoire.imaging.codecs.tiff_layout import has_float_samples
+from demoire.imaging.codecs.tiff_levels import is_camera_raw
+from demoire.imaging.facts import Format
+from demoire.reasons import Reason
+
+FORMAT: Format = "TIFF"
+
+# Tags
+_WIDTH = 256
+_HEIGHT = 257
+_BITS_PER_SAMPLE = 258
+
+
+@dataclass(frozen=True)
+class TiffHeader(PillowHeader):
+    """Pillow's view of a file, and tifffile's.
+
+    Attributes:
+        structure: None where tifffile cannot read the bytes: damaged, or only a file's beginning.
+    """
+
+    structure: tifffile.TiffFile | None
+
+
+def read_header(data: bytes) -> TiffHeader:
+    """The header as Pillow reads it, with the size that the tags name."""
+    structure = _structure_of(data)
+    if structure is not None and is_camera_raw(structure):
+        raise ImageError(
+            Reason.CAMERA_RAW, "The image is a camera's raw file; it is copied as it is."
+        )
+    try:
+        view = open_view(TiffImagePlugin.TiffImageFile, data)
+    except SyntaxError as error:
+        if has_float_samples(structure or open_structure(data)):
+            raise ImageError(
+                Reason.FLOAT_SAMPLES, "The image holds floats; it is copied as it is."
+            ) from error
+        raise
+    assert isinstance(view, TiffImagePlugin.TiffImageFile)
+    tags = view.tag_v2
+    # Pillow's own size is that of the picture turned upright.
+    size = (int(tags[_WIDTH]), int(tags[_HEIGHT]))
+    bits = int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
+    pages = tiff_directory.count_pages(data)
+    return TiffHeader(facts_of(view, FORMAT, size=size, bits=bits, pages=pages), view, structure)
+
+
+def open_structure(data: bytes) -> tifffile.TiffFile:
+    """tifffile's view of a file.
+
+    Raises:
+        Exception: Whatever tifffile raises for bad bytes.
+    """
+    return tifffile.TiffFile(io.BytesIO(data))
+
+
+def _structure_of(data: bytes) -> tifffile.TiffFile | None:
+    try:
+        return open_structure(data)
+    except Exception:  # damaged, or only its beginning: whoever decodes it will say what is wrong
+        return None
