@@ -129,6 +129,34 @@ return len(got)"""
         assert process.wait(30) == 1
 
 
+def test_ctrl_c_reaches_the_work_once_and_the_command_waits_for_its_end(tmp_path: Path) -> None:
+    """The terminal sends it to both; the command must not send it on."""
+    body = """got = []
+signal.signal(signal.SIGINT, lambda number, frame: got.append(number))
+(folder / "ready").touch()
+while not got: time.sleep(0.01)
+time.sleep(0.3)
+(folder / "got").write_text(f"{len(got)} {sys.stdin.isatty()}")"""
+    script = SCRIPT.format(body="\n    ".join(body.splitlines()), keeps_stdin=False)
+    on_a_terminal = (
+        "import os, pty, sys; "
+        "sys.exit(os.waitstatus_to_exitcode(pty.spawn([sys.executable, '-c', *sys.argv[1:]])))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", on_a_terminal, script, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(tmp_path / "ready")
+        process.communicate(b"\x03", timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert (tmp_path / "got").read_text() == "1 True"
+
+
 def test_work_that_is_asked_to_stop_is_not_begun_again(tmp_path: Path) -> None:
     body = """signal.signal(signal.SIGTERM, lambda number, frame: os._exit(1))
 (folder / "ready").touch()
