@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 from demoire.reasons import Reason
 from pipelines.layout import image_id
 from pipelines.paths import path_below
+from pipelines.publish.row_changes import NOTHING_WRITTEN, UNCLEANED, changed_rows
 from pipelines.records import Member, Source
+
+_FOREIGN = {
+    "status": "quarantined",
+    "reason": Reason.FOREIGN_OBJECT.value,
+    **UNCLEANED,
+    **NOTHING_WRITTEN,
+}
 
 
 def without_foreign(
@@ -39,26 +47,4 @@ def without_foreign(
         is_foreign = pc.is_in(table["image_id"], pa.array(ids, pa.string()))
         if source.kind != "folder" and foreign:
             is_foreign = pa.array([True] * table.num_rows)
-        yield quarantine_foreign(table, is_foreign)
-
-
-def quarantine_foreign(table: pa.Table, is_foreign: pa.Array) -> pa.Table:
-    """The table with these rows in quarantine: nothing of theirs is in the mirror."""
-    null = pa.scalar(None)
-    changes = {
-        "status": "quarantined",
-        "reason": Reason.FOREIGN_OBJECT.value,
-        "tiles_restored": 0,
-        "moire_after": null,
-        "psnr_vs_input": null,
-        "ssim_vs_input": null,
-        "colour_shift": null,
-        "bytes_out": 0,
-        "sha256_out": null,
-    }
-    for name, value in changes.items():
-        number = table.schema.get_field_index(name)
-        column = table.schema.field(number)
-        values = pc.if_else(is_foreign, value, table[name]).cast(column.type)
-        table = table.set_column(number, column, values)
-    return table
+        yield changed_rows(table, is_foreign, _FOREIGN)

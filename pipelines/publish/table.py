@@ -2,30 +2,22 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from demoire.reasons import Reason
 from pipelines.destination.reports import Reports
 from pipelines.layout import image_id, position_of
+from pipelines.publish.row_changes import NOTHING_WRITTEN, UNCLEANED, changed_rows
 from pipelines.records import REPORT_SCHEMA, Member, Source
 from pipelines.report.previews import SHOWN
 from pipelines.storage.local import local_temporary
-
-# What the row of an image says that is in the mirror as it came, or not at all.
-_UNCLEANED: dict[str, Any] = {
-    "tiles_restored": 0,
-    "moire_after": pa.scalar(None),
-    "psnr_vs_input": pa.scalar(None),
-    "ssim_vs_input": pa.scalar(None),
-    "colour_shift": pa.scalar(None),
-}
 
 
 @dataclass
@@ -85,12 +77,12 @@ class ReportWriter:
             return table
         changes = {
             "status": "quarantined",
-            "reason": "encode_failed",
-            **_UNCLEANED,
+            "reason": Reason.ENCODE_FAILED.value,
+            **UNCLEANED,
             "bytes_out": table["bytes_in"],
             "sha256_out": table["sha256_in"],
         }
-        return _changed(table, is_refused, changes)
+        return changed_rows(table, is_refused, changes)
 
     def _without_late(self, table: pa.Table) -> pa.Table:
         """The table with those rows as withheld whose images are not in the mirror after all."""
@@ -98,17 +90,13 @@ class ReportWriter:
             is_late = pc.equal(table["image_id"], image_id(self.source.id, member.position))
             if member.position < 0:
                 is_late = pa.array([True] * table.num_rows)
-            table = _changed(
-                table,
-                is_late,
-                {
-                    "status": "withheld",
-                    "reason": member.reason,
-                    **_UNCLEANED,
-                    "bytes_out": 0,
-                    "sha256_out": pa.scalar(None),
-                },
-            )
+            changes = {
+                "status": "withheld",
+                "reason": member.reason,
+                **UNCLEANED,
+                **NOTHING_WRITTEN,
+            }
+            table = changed_rows(table, is_late, changes)
         return table
 
     def _count(self, table: pa.Table) -> None:
@@ -126,16 +114,6 @@ class ReportWriter:
             if psnr is not None and np.isfinite(psnr):
                 changes.append((psnr, position_of(name)))
         self.most_changed = heapq.nsmallest(SHOWN, changes)
-
-
-def _changed(table: pa.Table, rows: pa.Array, changes: Mapping[str, Any]) -> pa.Table:
-    """The table with these rows changed: values, or other columns, by the name of a column."""
-    for name, value in changes.items():
-        number = table.schema.get_field_index(name)
-        column = table.schema.field(number)
-        values = pc.if_else(rows, value, table[name]).cast(column.type)
-        table = table.set_column(number, column, values)
-    return table
 
 
 def _sum(column: pa.ChunkedArray) -> float:
