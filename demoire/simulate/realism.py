@@ -20,6 +20,7 @@ not seen. About 4 ms a window.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -118,18 +119,31 @@ def _power(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Its sum is the plane's variance.
     """
-    side = len(plane)
-    hann = np.hanning(side + 2)[1:-1]
-    window = np.outer(hann, hann)
-    window /= np.sqrt((window**2).mean())
+    window = _hann_window()
     mean = (plane * window).mean() / window.mean()
-    return np.abs(np.fft.fft2((plane - mean) * window)) ** 2 / side**4
+    return np.abs(np.fft.fft2((plane - mean) * window)) ** 2 / _WINDOW**4
+
+
+@cache
+def _hann_window() -> NDArray[np.float64]:
+    """Weights of a window's pixels, (S, S), whose squares have a mean of 1."""
+    hann = np.hanning(_WINDOW + 2)[1:-1]
+    window: NDArray[np.float64] = np.outer(hann, hann)
+    window /= np.sqrt((window**2).mean())
+    return window
+
+
+@cache
+def _radius() -> NDArray[np.float64]:
+    """Cycles a pixel of each frequency of a window, (S, S)."""
+    axis = np.fft.fftfreq(_WINDOW)
+    radius: NDArray[np.float64] = np.hypot(*np.meshgrid(axis, axis))
+    return radius
 
 
 def _an_octave(power: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean power of each ring of frequencies, times how many of them an octave has there."""
-    axis = np.fft.fftfreq(len(power))
-    radius = np.hypot(*np.meshgrid(axis, axis))
+    radius = _radius()
     total, _ = np.histogram(radius, _LIMITS, weights=power)
     count, _ = np.histogram(radius, _LIMITS)
     # An octave is a ring of the area 2 pi f^2 ln 2 around the frequency f, and f^2 is the product
