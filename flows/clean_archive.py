@@ -33,6 +33,7 @@ from demoire.progress import Progress
 from flows.leash import leash_children
 from flows.settings import CleanSettings
 from flows.tasks import as_task
+from pipelines.destination.destination import Destination
 from pipelines.job import ObjectList, RunSummary
 from pipelines.names import shown
 from pipelines.report.summarise import summarise
@@ -129,7 +130,9 @@ def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> 
         key="demoire-summary",
         description=f"{shown(src)} cleaned into {shown(dst)}",
     )
-    sources = summarise(open_place(dst)).sources
+    destination = Destination.at(dst)
+    plan = destination.manifests.find_latest()
+    sources = summarise(destination.place, plan).sources
     listed = sources[:_MOST_SOURCES]
     create_table_artifact(
         table=[_source_row(source) for source in listed],

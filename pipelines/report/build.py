@@ -63,9 +63,9 @@ def build_report(dst: str) -> str:
         StorageError: The store cannot be read or written.
     """
     place = open_place(dst)
-    summary = summarise(place)
     destination = Destination(place)
     plan = destination.manifests.find_latest()
+    summary = summarise(place, plan)
     differing = Differences() if plan is None else differences(destination, plan)
     move_earlier_previews(place)
     page = render(

@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from pipelines.destination.manifest import Manifests
 from pipelines.destination.markers import Markers
-from pipelines.destination.plans import SourcePlan
+from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.fixity.findings import read_findings
-from pipelines.layout import REPORT
+from pipelines.layout import REPORT, source_id_of
 from pipelines.report.summary import (
     BINS,
     LISTED,
@@ -45,20 +44,20 @@ _BATCH = 16_384  # rows
 _MOST_ORIGINS = 20  # values of a column
 
 
-def summarise(place: Place) -> ReportSummary:
+def summarise(place: Place, plan: Plan | None) -> ReportSummary:
     """Summarise all report tables under DST.
 
     Args:
         place: DST.
+        plan: The latest plan; None where nothing was planned.
 
     Returns:
         The summary, with a plan to prove the count against if there is one.
 
     Raises:
         UsageError: Nothing was planned or published there.
-        StorageError: The store cannot be read. That is never taken for the lack of a plan.
+        StorageError: The store cannot be read.
     """
-    plan = Manifests(place).find_latest()
     summary = ReportSummary(has_plan=plan is not None, fixity=read_findings(place))
     unpublished: dict[str, SourcePlan] = {}
     if plan is not None:
@@ -68,7 +67,7 @@ def summarise(place: Place) -> ReportSummary:
     if not tables and not unpublished:
         raise UsageError(f"{place.full()} holds no report yet: run `demoire clean SRC DST` first.")
     for path in tables:
-        totals = _add_table(summary, place, path, unpublished.pop(_source_id(path), None))
+        totals = _add_table(summary, place, path, unpublished.pop(source_id_of(path), None))
         if totals.images or totals.planned:
             summary.sources.append(totals)
     for planned in unpublished.values():
@@ -83,10 +82,6 @@ def report_tables(place: Place) -> Iterator[str]:
     for entry in place.list(REPORT, recursive=False):
         if entry.kind == "file" and entry.name.endswith(".parquet"):
             yield entry.path
-
-
-def _source_id(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(".parquet")
 
 
 def _name(planned: SourcePlan) -> str:

@@ -11,7 +11,6 @@ from pipelines.destination.destination import Destination
 from pipelines.destination.plans import PlanScope
 from pipelines.plan.plan import make_plan
 from pipelines.report.build import build_report
-from pipelines.report.summarise import summarise
 from pipelines.sources.discover import discover
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.place import Entry
@@ -157,7 +156,7 @@ class Refusing(LocalPlace):
 def test_a_store_that_refuses_is_not_taken_for_the_lack_of_a_plan(dst: Path) -> None:
     """The page would say that there is nothing to prove the count against."""
     with pytest.raises(StorageError, match="access denied"):
-        summarise(Refusing(str(dst)))
+        Destination(Refusing(str(dst))).manifests.find_latest()
 
 
 def test_without_a_plan_nothing_is_proved_nor_refuted(dst: Path) -> None:
