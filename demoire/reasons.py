@@ -178,8 +178,9 @@ class Reason(StrEnum):
     )
     MULTI_PAGE = (
         "multi_page",
-        "the file holds several pages",
-        "nothing is needed; it is copied as it is",
+        "the file holds several pages and is not taken apart: it lies in an archive, was named to "
+        "`fix`, is signed, or its chain of pages is damaged",
+        "clean a TIFF as a loose file, by `demoire clean`: that cleans each of its pages",
         "copied",
     )
     LINK_OUTSIDE = (

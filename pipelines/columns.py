@@ -6,7 +6,7 @@ Beside `REPORT_SCHEMA`, which has names, types and order. A test holds the two t
 MEANINGS: dict[str, str] = {
     "source": "The archive or folder, by its path under DST",
     "member": "Name of the image in its source",
-    "page": "Page of a file with several pages, from 0; 0 in all rows of this version",
+    "page": "Page of a file with several pages, from 1; 0 for any other image",
     "image_id": "Names the image for good: the source's id and the image's position in it",
     "source_kind": "tar, tar.gz, tar.bz2, tar.xz, tar.zst, zip or folder",
     "width": "px, as stored; null where the header could not be read",

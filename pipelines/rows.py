@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines.layout import image_id
 from pipelines.records import REPORT_SCHEMA, Member, ReportRow, Source, Unit
+from pipelines.sources.inner_positions import page_number
 
 if TYPE_CHECKING:
     from demoire.cleaning.result import Cleaned
@@ -123,7 +124,7 @@ def _unseen_row(member: Member, attempt: UnitAttempt) -> ReportRow:
     return ReportRow(
         source=source_name(source),
         member=as_text(member.name),
-        page=0,
+        page=page_number(source, member.position),
         image_id=image_id(source.id, member.position),
         source_kind=source.kind,
         width=None,

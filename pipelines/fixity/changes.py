@@ -21,11 +21,12 @@ from pipelines.paths import path_below
 from pipelines.records import Source
 from pipelines.rows import as_text
 from pipelines.sources.formats.folder import folder_of
+from pipelines.sources.inner_positions import SEPARATOR
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
 _READ_AT_ONCE = 4  # archives
-_COLUMNS = ["member", "status", "sha256_in", "sha256_out", "bytes_in", "bytes_out"]
+_COLUMNS = ["member", "page", "status", "sha256_in", "sha256_out", "bytes_in", "bytes_out"]
 
 
 @dataclass
@@ -107,6 +108,13 @@ def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFi
     changed = {}
     for row in table.filter(pc.equal(table["status"], "cleaned")).to_pylist():
         name = row["member"]
+        if row["page"]:
+            name = name.partition(SEPARATOR)[0]
+            if name not in changed:
+                whole = _whole_file(destination, source, name)
+                if whole is not None:
+                    changed[name] = whole
+            continue
         path = as_text(source.path)
         member = name
         if source.kind == "folder":
@@ -121,6 +129,24 @@ def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFi
             bytes_after=row["bytes_out"],
         )
     return changed
+
+
+def _whole_file(destination: Destination, source: Source, name: str) -> ChangedFile | None:
+    """A loose file of which pages changed, hashed as a whole; None where it is not there."""
+    folder, _ = folder_of(source)
+    path = path_below(as_text(source.path), name)
+    before = folder.stat(name)
+    after = destination.place.stat(path)
+    if before is None or after is None:
+        return None
+    return ChangedFile(
+        path=path,
+        member="",
+        sha256_before=StoredFile(folder, name).digest("sha256"),
+        sha256_after=StoredFile(destination.place, path).digest("sha256"),
+        bytes_before=before.size,
+        bytes_after=after.size,
+    )
 
 
 def _recorded_digest(destination: Destination, source: Source) -> str:

@@ -28,6 +28,7 @@ from pipelines.records import Member, Source, Unit
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
+from pipelines.sources.inner_positions import is_inner
 from pipelines.sources.members import DamagedArchiveError, withheld_member
 from pipelines.sources.not_looked_into import count_not_looked_into
 
@@ -138,10 +139,16 @@ def _indexed(
 def _index_one(source: Source) -> _Indexed:
     try:
         contents = index(source)
-        objects = len(contents.members) if source.kind == "folder" else 1
-        return _Indexed(contents, objects=objects)
+        return _Indexed(contents, objects=_objects_in(contents))
     except DamagedArchiveError as error:
         return _Indexed(SourceIndex(source, ()), str(error))
+
+
+def _objects_in(contents: SourceIndex) -> int:
+    """How many objects of SRC a source is; a page is none of its own."""
+    if contents.source.kind != "folder":
+        return 1
+    return sum(1 for member in contents.members if not is_inner(member.position))
 
 
 def _withheld(indexed: _Indexed, withholding: Withholding) -> _Indexed:

@@ -23,6 +23,7 @@ from pipelines.names import shown
 from pipelines.paths import folders_above, path_below
 from pipelines.records import Member, Source
 from pipelines.sources.formats.folder import folder_of
+from pipelines.sources.inner_positions import container_position, is_inner
 from pipelines.sources.members import withheld_member
 from pipelines.storage.file_names import tells_case_apart
 from pipelines.storage.local import LocalPlace
@@ -69,13 +70,24 @@ class Withholding:
         return self._of_file(source.path)
 
     def applied_to(self, source: Source, members: Sequence[Member]) -> list[Member]:
-        """The members of a folder, those as `withheld` that DST cannot hold."""
+        """The members of a folder, those as `withheld` that DST cannot hold.
+
+        Pages, which are behind all files, go with their file.
+        """
         held = []
+        without_mirror = set()
         for member in members:
+            if is_inner(member.position):
+                if container_position(member.position) not in without_mirror:
+                    held.append(member)
+                continue
             reason = None
             if member.kind != "withheld":
                 reason = self._of_member(source, member)
-            held.append(member if reason is None else withheld_member(member, reason))
+            if reason is not None:
+                without_mirror.add(member.position)
+                member = withheld_member(member, reason)
+            held.append(member)
         return held
 
     def _of_member(self, source: Source, member: Member) -> Reason | None:

@@ -15,6 +15,7 @@ from pipelines.layout import image_id
 from pipelines.paths import path_below
 from pipelines.publish.row_changes import NOTHING_WRITTEN, UNCLEANED, changed_rows
 from pipelines.records import Member, Source
+from pipelines.sources.inner_positions import file_name_of
 
 _FOREIGN = {
     "status": "quarantined",
@@ -41,7 +42,7 @@ def without_foreign(
     ids = []
     if source.kind == "folder" and foreign:
         for position, member in members.items():
-            if path_below(source.path, member.name) in foreign:
+            if path_below(source.path, file_name_of(member)) in foreign:
                 ids.append(image_id(source.id, position))
     for table in tables:
         is_foreign = pc.is_in(table["image_id"], pa.array(ids, pa.string()))

@@ -1,10 +1,8 @@
-"""A source's mirror under DST: the same archive or folder, with the cleaned images put in.
+"""An archive's mirror under DST: the same archive, with the cleaned images put in.
 
 An archive is spliced (`pipelines.sources.splice`) into a local temporary file, looked through, and
 appears in one step. Where nothing was cleaned, and where the archive is damaged, its mirror is its
-own bytes. A folder's files are written one by one, each in one step; links that stay in the mirror
-are written as links. What the plan withholds is not written, and what DST refuses although the plan
-thought otherwise is withheld as well, while all else is written.
+own bytes. A folder's mirror is written by `loose_files`; what both need is here.
 
 Locally a mirror keeps its source's modification time and permissions, on an object store its
 headers, metadata and tags; what did not change the store copies by itself where it can. Otherwise
@@ -15,28 +13,24 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from demoire.errors import RefusedNameError
 from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
-from pipelines.paths import path_below
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
-from pipelines.sources.formats.folder import folder_members, folder_of
 from pipelines.sources.members import DamagedArchiveError, withheld_member
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
-_FILES_AT_ONCE = 8  # of a folder; each mostly waits for storage
 _COPIED_AT_ONCE = 1 << 20  # bytes
 
 
@@ -74,7 +68,7 @@ def mirror_archive(
         SourceChangedError: The archive is no longer what was planned.
     """
     try:
-        _check_way(claims.place, source.path.rpartition("/")[0])
+        check_way(claims.place, source.path.rpartition("/")[0])
         return _write_archive(source, claims, cleaned, members, count)
     except RefusedNameError as error:
         whole = Member(-1, "", "other", -1, source.size, source.size, "stored", "", 0.0)
@@ -91,7 +85,7 @@ def _write_archive(
     origin = open_place(source.uri)
     if not cleaned.positions and claims.copy_from(origin, "", source.path, source.version):
         return Mirror(source.size, 1)
-    facts = _carried_facts(claims.place, origin, "")
+    facts = carried_facts(claims.place, origin, "")
     with _buffered(origin.open("", version=source.version)) as reader:
         changed = [members[position] for position in cleaned.positions]
         return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, count)
@@ -109,41 +103,6 @@ def patch_archive(
         else:
             changed = [members[position] for position in cleaned.positions]
         return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, None)
-
-
-def mirror_folder(
-    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, withheld: Iterable[Member] = ()
-) -> Mirror:
-    """Write a folder's mirror.
-
-    The folder is listed again, so that a file which came since it was planned is noticed.
-
-    Args:
-        source: The folder.
-        claims: What may be written under DST.
-        cleaned: What was cleaned of it.
-        withheld: What the plan leaves out.
-
-    Raises:
-        SourceChangedError: A file is no longer what was planned.
-    """
-    left_out = {member.position for member in withheld}
-    kept = []
-    for member in folder_members(source):
-        if member.kind == "withheld" or member.position in left_out:
-            left_out.add(member.position)
-        else:
-            kept.append(member)
-    mirror = _write_files(source, claims, cleaned, kept)
-    return replace(mirror, withheld=mirror.withheld + len(left_out))
-
-
-def patch_folder(
-    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Mapping[int, Member]
-) -> Mirror:
-    """Write some more cleaned files into a folder's mirror; what was written."""
-    changed = [members[position] for position in cleaned.positions]
-    return _write_files(source, claims, cleaned, changed)
 
 
 @dataclass(frozen=True)
@@ -167,8 +126,8 @@ class _ArchiveWriter:
                 if not self._is_sound(local, kept, count):
                     refused = self.cleaned.positions
             if len(refused) == len(self.cleaned.positions):
-                _copy(reader, local)
-            _keep_times(open_place(self.source.uri), "", self.claims.place, local)
+                copy_whole(reader, local)
+            keep_times(open_place(self.source.uri), "", self.claims.place, local)
             return Mirror(local.stat().st_size, 1, refused=frozenset(refused))
 
     def _splice(self, reader: BinaryIO, local: Path, changed: Sequence[Member]) -> set[int]:
@@ -196,90 +155,14 @@ class _ArchiveWriter:
         return as_wanted == len(changed) and count in (None, members)
 
 
-def _copy(reader: BinaryIO, local: Path) -> None:
+def copy_whole(reader: BinaryIO, local: Path) -> None:
     """Byte for byte, from the beginning."""
     reader.seek(0)
     with local.open("wb") as out:
         shutil.copyfileobj(reader, out, _COPIED_AT_ONCE)
 
 
-def _write_files(
-    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Sequence[Member]
-) -> Mirror:
-    """Write these files of a folder, the cleaned ones as such."""
-    writer = _FolderWriter(source, claims, cleaned)
-    size = 0
-    files = 0
-    folders = 0
-    late = []
-    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="publish") as pool:
-        for member, written in zip(members, pool.map(writer.write, members), strict=True):
-            if isinstance(written, Reason):
-                late.append(withheld_member(member, written))
-                continue
-            size += written
-            if member.kind == "marker":
-                folders += 1
-            else:
-                files += 1
-    return Mirror(size, files, folders, withheld=len(late), late=tuple(late))
-
-
-@dataclass(frozen=True)
-class _FolderWriter:
-    """Writes the files of one folder's mirror."""
-
-    source: Source
-    claims: MirrorClaims
-    cleaned: CleanedPayloads
-
-    def write(self, member: Member) -> int | Reason:
-        """Write one file, link or marker: its bytes, or why DST refuses it."""
-        try:
-            _check_way(self.claims.place, self.source.path)
-            if member.kind == "marker":
-                return self._make_folder(member)
-            if member.kind == "link":
-                path = path_below(self.source.path, member.name)
-                self.claims.make_link(path, member.target)
-                return 0
-            return self._write_file(member)
-        except RefusedNameError as error:
-            return error.reason
-
-    def _write_file(self, member: Member) -> int:
-        origin, _ = folder_of(self.source)
-        is_cleaned = member.position in self.cleaned.positions
-        name = member.name
-        path = path_below(self.source.path, name)
-        if not is_cleaned and self.claims.copy_from(origin, name, path, member.version):
-            return member.size
-        facts = _carried_facts(self.claims.place, origin, name)
-        if is_cleaned:
-            facts = facts.of_changed(name)
-        if is_cleaned and facts.may_hold_digests:
-            original = origin.read(name, version=member.version)
-            facts = facts.with_digests(original, self.cleaned(member.position))
-        with self.claims.new_file(path, facts) as local:
-            if is_cleaned:
-                local.write_bytes(self.cleaned(member.position))
-            else:
-                with origin.open(name, version=member.version) as reader:
-                    _copy(reader, local)
-            _keep_times(origin, name, self.claims.place, local)
-            return local.stat().st_size
-
-    def _make_folder(self, member: Member) -> int:
-        """Make the folder itself; a bucket's key for it may hold bytes."""
-        data = b""
-        if member.size:
-            parent, _, name = self.source.uri.rstrip("/").rpartition("/")
-            data = open_place(parent).read(f"{name}/", version=member.version)
-        self.claims.place.make_folder(self.source.path, data)
-        return len(data)
-
-
-def _check_way(place: Place, folder: str) -> None:
+def check_way(place: Place, folder: str) -> None:
     """Check that no link of the mirror itself stands where a folder is needed.
 
     What once was a link in SRC may be a folder now. Written through the link, its files would take
@@ -298,7 +181,7 @@ def _check_way(place: Place, folder: str) -> None:
         )
 
 
-def _carried_facts(target: Place, origin: Place, path: str) -> ObjectFacts:
+def carried_facts(target: Place, origin: Place, path: str) -> ObjectFacts:
     """What a store keeps of an object, where its mirror can keep it too."""
     return NO_FACTS if isinstance(target, LocalPlace) else origin.facts(path)
 
@@ -313,7 +196,7 @@ def _buffered(file: BinaryIO) -> BinaryIO:
     return file
 
 
-def _keep_times(origin: Place, path: str, target: Place, local: Path) -> None:
+def keep_times(origin: Place, path: str, target: Place, local: Path) -> None:
     """Give a local mirror its source's times, and permissions where it has them."""
     if not isinstance(target, LocalPlace):
         return

@@ -15,6 +15,7 @@ from pipelines.records import Member, Source
 from pipelines.report.crops import preview_pair
 from pipelines.report.previews import SHOWN, Preview
 from pipelines.rows import as_text, source_name
+from pipelines.sources.inner_positions import page_number
 from pipelines.sources.read import read_members
 from pipelines.storage.local import local_temporary
 from pipelines.storage.place import Place
@@ -52,7 +53,7 @@ def draw_previews(
         yield Preview(
             source=source_name(source),
             member=as_text(member.name),
-            page=0,
+            page=page_number(source, member.position),
             psnr_vs_input=figures[member.position],
             before=small_before,
             after=small_after,

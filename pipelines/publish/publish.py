@@ -25,12 +25,11 @@ from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.names import shown
 from pipelines.plan.units import halves, make_unit
 from pipelines.publish.foreign_rows import without_foreign
+from pipelines.publish.loose_files import mirror_folder, patch_folder
 from pipelines.publish.mirror import (
     Mirror,
     mirror_archive,
-    mirror_folder,
     patch_archive,
-    patch_folder,
 )
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.publish.previews import draw_previews, read_previews, write_previews
@@ -38,6 +37,7 @@ from pipelines.publish.table import ReportWriter
 from pipelines.records import REPORT_SCHEMA, Member, Unit
 from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table, withheld_row
 from pipelines.sources.given import all_given, src_of
+from pipelines.sources.inner_positions import container_position, is_inner
 
 
 def publish_source(
@@ -71,6 +71,7 @@ def publish_source(
         count = whole if scope.sample is None else None
         mirror = mirror_archive(source, claims, cleaned, members, count)
     record = claims.record(whole=True)
+    mirror = replace(mirror, late=_pages_for_files(mirror.late, members))
     report = ReportWriter(destination.reports, source, mirror.refused, mirror.late)
     late = _late_without_rows(planned, members, mirror)
     uncleaned = _uncleaned(planned, late, scope.fingerprint)
@@ -114,9 +115,14 @@ def publish_retry(
     places = before.files + before.foreign
     mirror = Mirror(before.size, places, before.folders, before.withheld)
     if cleaned.positions and source.kind == "folder":
-        late = patch_folder(source, claims, cleaned, members).late
-        files = places - len(late)
-        mirror = replace(mirror, files=files, withheld=mirror.withheld + len(late), late=late)
+        patched = patch_folder(source, claims, cleaned, members)
+        mirror = replace(
+            mirror,
+            files=places - patched.withheld,
+            withheld=mirror.withheld + patched.withheld,
+            late=_pages_for_files(patched.late, members),
+            refused=patched.refused,
+        )
     elif cleaned.positions and not claims.is_foreign(source.path):
         mirror = patch_archive(source, claims, cleaned, members)
     record = claims.record(whole=False)
@@ -185,6 +191,19 @@ def _commits(ledger: Ledger, unit: Unit, fingerprint: str) -> list[Commit]:
 
 def _by_position(units: Sequence[Unit]) -> dict[int, Member]:
     return {member.position: member for unit in units for member in unit.members}
+
+
+def _pages_for_files(late: Sequence[Member], members: Mapping[int, Member]) -> tuple[Member, ...]:
+    """What DST refused, with the pages of a file in its place: they have the rows."""
+    pages: dict[int, list[Member]] = {}
+    for position, member in members.items():
+        if is_inner(position):
+            pages.setdefault(container_position(position), []).append(member)
+    refused: list[Member] = []
+    for member in late:
+        for one in pages.get(member.position, [member]):
+            refused.append(replace(one, kind="withheld", reason=member.reason))
+    return tuple(refused)
 
 
 def _late_without_rows(

@@ -1,35 +1,52 @@
-"""Positions of what lies in an inner archive; see `pipelines.sources.formats.nesting`.
+"""Positions and names of what lies inside a member: in an archive in an archive, or in a file of
+several pages.
 
-The high half is the position of the inner archive in the outer one, counted from 1. The low half is
-the member's position in the inner archive. So a member of the outer archive has a high half of 0.
+The high half of the position is that of the outer member, counted from 1. The low half is the
+position inside it: a page's number, a member's position in its inner archive. So what lies in
+nothing has a high half of 0. See `pipelines.sources.formats.nesting` and `formats.pages`.
 """
 
-from pipelines.records import Member
+from pipelines.records import Member, Source
+
+SEPARATOR = "!/"  # between the name of an outer member and that of what is inside
 
 _INNER_POSITIONS = 1 << 32  # more than any archive has members
 WHOLE_ARCHIVE = _INNER_POSITIONS - 1  # the inner position that stands for a damaged inner archive
 
 
-def position_inside(container: Member, inner_position: int) -> int:
-    """The position in the outer archive of a member of an inner one.
+def position_inside(outer_position: int, inner_position: int) -> int:
+    """The position in the source of what lies inside a member.
 
     Args:
-        container: The inner archive, as a member of the outer one.
-        inner_position: The member's position in the inner archive.
+        outer_position: Of the inner archive or the file of pages.
+        inner_position: In it.
     """
-    return (container.position + 1) * _INNER_POSITIONS + inner_position
+    return (outer_position + 1) * _INNER_POSITIONS + inner_position
 
 
-def is_inner(member: Member) -> bool:
-    """Whether a member lies in an inner archive."""
-    return member.position >= _INNER_POSITIONS
+def is_inner(position: int) -> bool:
+    """Whether what has this position lies inside a member."""
+    return position >= _INNER_POSITIONS
 
 
-def container_position(member: Member) -> int:
-    """The position of the inner archive that a member lies in."""
-    return member.position // _INNER_POSITIONS - 1
+def container_position(position: int) -> int:
+    """The position of the inner archive, or file of pages, that it lies in."""
+    return position // _INNER_POSITIONS - 1
 
 
-def inner_position(member: Member) -> int:
-    """The position of a member in its inner archive."""
-    return member.position % _INNER_POSITIONS
+def inner_position(position: int) -> int:
+    """Its position in there."""
+    return position % _INNER_POSITIONS
+
+
+def file_name_of(member: Member) -> str:
+    """The name of a folder's file that a member is, or is a page of."""
+    if is_inner(member.position):
+        return member.name.partition(SEPARATOR)[0]
+    return member.name
+
+
+def page_number(source: Source, position: int) -> int:
+    """Which page of a file has this position, from 1; 0 for what is no page."""
+    is_page = source.kind == "folder" and is_inner(position)
+    return inner_position(position) if is_page else 0

@@ -61,8 +61,8 @@ def count_not_looked_into(source: Source, members: Sequence[Member]) -> Counter[
     """How many members of a source look like work and get no row, by kind."""
     looked_into = set()  # positions of inner archives
     for member in members:
-        if is_inner(member):
-            looked_into.add(container_position(member))
+        if is_inner(member.position):
+            looked_into.add(container_position(member.position))
     counts: Counter[str] = Counter()
     for member in members:
         if member.kind != "other" or member.position in looked_into:

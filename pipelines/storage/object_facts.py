@@ -10,6 +10,7 @@ The table of types is the one that Python is built with, plus image formats that
 
 import hashlib
 import mimetypes
+import mmap
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 Pairs = tuple[tuple[str, str], ...]
+_Bytes = bytes | mmap.mmap
 
 _GENERIC_TYPES = ("", "application/octet-stream", "binary/octet-stream")
 _DIGEST = re.compile(r"[0-9a-fA-F]{32}|[A-Za-z0-9+/]{22,}=")  # hexadecimal or base64
@@ -81,7 +83,7 @@ class ObjectFacts:
         """Whether metadata or tags look as if they held a digest of the content."""
         return any(_DIGEST.search(value) for _, value in self.metadata + self.tags)
 
-    def with_digests(self, before: bytes, after: bytes) -> "ObjectFacts":
+    def with_digests(self, before: _Bytes, after: _Bytes) -> "ObjectFacts":
         """The facts with digests of the old content replaced by those of the new one.
 
         Programs that upload leave such digests (`md5chksum` of rclone, `s3cmd-attrs`), and would
@@ -103,7 +105,7 @@ class ObjectFacts:
 NO_FACTS = ObjectFacts()
 
 
-def _spellings(content: bytes) -> Iterator[str]:
+def _spellings(content: _Bytes) -> Iterator[str]:
     """The digests of some content, as programs write them."""
     for algorithm in ("md5", "sha1", "sha256", "sha512"):
         digest = hashlib.new(algorithm, content, usedforsecurity=False).digest()

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 _MOST_PAGES = 1000
 _NEW_SUBFILE_TYPE = 254
 _BIG = 43
+_LONG, _LONG8 = 4, 16  # types of values
 # Bytes of one value, by type: BYTE, ASCII, SHORT, LONG, RATIONAL, then their signed twins and
 # floats; 13 is an offset, 16 to 18 are those of BigTIFF.
-_VALUE_SIZES = {
+VALUE_SIZES = {
     1: 1,
     2: 1,
     3: 2,
@@ -39,29 +40,51 @@ _VALUE_SIZES = {
 
 
 @dataclass(frozen=True)
-class _Shapes:
+class Shapes:
     """How directories are laid out in one file."""
 
+    order: str  # of bytes, as `struct` writes it
     first_at: int  # where the header holds the offset of the first directory
     offset: struct.Struct
     count: struct.Struct
     entry: struct.Struct
     inline: int  # bytes of values that fit into an entry
 
+    @property
+    def is_big(self) -> bool:
+        """Whether it is a BigTIFF file, with offsets of 8 bytes."""
+        return self.inline == 8
 
-def _shapes(data: bytes) -> _Shapes:
-    """Raises struct.error where there is no header."""
+    @property
+    def wide_type(self) -> int:
+        """The type of values that hold any offset of the file: LONG, or LONG8 of BigTIFF."""
+        return _LONG8 if self.is_big else _LONG
+
+    def near_entry(self, tag: int, value_type: int, count: int, value: bytes) -> bytes:
+        """An entry whose values fit into it."""
+        head = self.entry.pack(tag, value_type, count, 0)[: -self.inline]
+        return head + value.ljust(self.inline, b"\0")
+
+
+def shapes_of(data: bytes) -> Shapes:
+    """How the directories of a file are laid out, by its first bytes.
+
+    Raises:
+        struct.error: There is no header.
+    """
     order = "<" if data[:2] == b"II" else ">"
     (version,) = struct.unpack_from(order + "H", data, 2)
     if version == _BIG:
-        return _Shapes(
+        return Shapes(
+            order=order,
             first_at=8,
             offset=struct.Struct(order + "Q"),
             count=struct.Struct(order + "Q"),
             entry=struct.Struct(order + "2HQQ"),
             inline=8,
         )
-    return _Shapes(
+    return Shapes(
+        order=order,
         first_at=4,
         offset=struct.Struct(order + "I"),
         count=struct.Struct(order + "H"),
@@ -74,7 +97,7 @@ def _shapes(data: bytes) -> _Shapes:
 class Directory:
     """A directory as it lies in a file."""
 
-    shapes: _Shapes
+    shapes: Shapes
     at: int
     entries: tuple[bytes, ...]
     next_at: int  # where the next directory lies; 0 behind the last one
@@ -90,7 +113,7 @@ def read_directory(data: bytes) -> Directory:
     Raises:
         struct.error: It is not there in full.
     """
-    shapes = _shapes(data)
+    shapes = shapes_of(data)
     (start,) = shapes.offset.unpack_from(data, shapes.first_at)
     (count,) = shapes.count.unpack_from(data, start)
     first_entry = start + shapes.count.size
@@ -112,7 +135,7 @@ def count_pages(data: bytes) -> int:
     seen: set[int] = set()
     pages = 0
     try:
-        shapes = _shapes(data)
+        shapes = shapes_of(data)
         (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
         while directory and directory not in seen and len(seen) < _MOST_PAGES:
             is_first = not seen
@@ -128,7 +151,7 @@ def count_pages(data: bytes) -> int:
     return max(1, pages)
 
 
-def _is_reduced(data: bytes, shapes: _Shapes, directory: int, count: int) -> bool:
+def _is_reduced(data: bytes, shapes: Shapes, directory: int, count: int) -> bool:
     """Whether a directory says that it shows another page in small.
 
     NewSubfileType is the lowest tag there is, so it can only be the first entry.
@@ -146,7 +169,7 @@ def ends_of_first(data: bytes) -> Iterator[int]:
     Raises:
         struct.error: The directory is not there.
     """
-    shapes = _shapes(data)
+    shapes = shapes_of(data)
     (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
     (count,) = shapes.count.unpack_from(data, directory)
     start = directory + shapes.count.size
@@ -154,5 +177,5 @@ def ends_of_first(data: bytes) -> Iterator[int]:
     yield end
     for entry_at in range(start, min(end, len(data)), shapes.entry.size):
         _, value_type, length, offset = shapes.entry.unpack_from(data, entry_at)
-        size = length * _VALUE_SIZES.get(value_type, 0)
+        size = length * VALUE_SIZES.get(value_type, 0)
         yield offset + size if size > shapes.inline else 0

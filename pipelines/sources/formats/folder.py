@@ -3,12 +3,16 @@
 A folder source's URI is its folder, '/', and a glob over the names in it ('' for all): '/box/',
 '/box/*.jpg'. `folder_of` takes it apart.
 
+A file of several pages is taken apart (`pages`): it is mirrored as one file, and its pages are the
+images, behind all files.
+
 Costs: the index lists the folder once. A read is a request a file.
 """
 
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -16,6 +20,8 @@ from demoire.errors import ImageError
 from demoire.reasons import Reason
 from pipelines.names import shown
 from pipelines.records import Member, Source
+from pipelines.sources.formats.pages import PageReader, take_apart
+from pipelines.sources.inner_positions import is_inner
 from pipelines.sources.megapixels import PROBE_BYTES, probe_members
 from pipelines.sources.members import (
     ArchiveKind,
@@ -73,7 +79,9 @@ def archive_in(entry: Entry, name: str) -> ArchiveKind | None:
 
 
 def index(source: Source) -> list[Member]:
-    """The files of a folder by name, with the megapixels of its images estimated.
+    """The files of a folder by name, then the pages of those that have several.
+
+    The megapixels of images are estimated.
 
     Raises:
         SourceChangedError: A file was added, removed or changed since the folder was discovered.
@@ -84,7 +92,8 @@ def index(source: Source) -> list[Member]:
         length = min(PROBE_BYTES, member.length)
         return folder.read(member.name, 0, length, version=member.version)
 
-    return peeked(probe_members(folder_members(source), head_of), head_of)
+    files, pages = take_apart(folder, folder_members(source))
+    return peeked(probe_members(files, head_of), head_of) + pages
 
 
 def folder_members(source: Source) -> list[Member]:
@@ -112,14 +121,18 @@ def folder_members(source: Source) -> list[Member]:
 def read(
     source: Source, members: Sequence[Member], *, check_version: bool
 ) -> Iterator[tuple[Member, bytes | ImageError]]:
-    """The content of each file, in the order given; see `pipelines.sources.read`."""
+    """The content of each file or page, in the order given; see `pipelines.sources.read`."""
     folder, _ = folder_of(source)
-    for member in members:
-        error = obstacle(member)
-        if error is None:
-            yield member, _content(folder, member, check_version=check_version)
-        else:
-            yield member, error
+    page_reader = PageReader(folder, check_version=check_version)
+    with closing(page_reader):
+        for member in members:
+            error = obstacle(member)
+            if error is not None:
+                yield member, error
+            elif is_inner(member.position):
+                yield member, page_reader.read(member)
+            else:
+                yield member, _content(folder, member, check_version=check_version)
 
 
 def _member(folder: Place, position: int, name: str, entry: Entry) -> Member:

@@ -29,6 +29,7 @@ from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats import zip as zip_archive
 from pipelines.sources.inner_positions import (
+    SEPARATOR,
     WHOLE_ARCHIVE,
     container_position,
     inner_position,
@@ -52,8 +53,6 @@ from pipelines.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-SEPARATOR = "!/"  # between the name of an inner archive and that of its member
 
 # Bytes. The sizes in the headers around a larger one would no longer fit once it has grown.
 _LARGEST_INNER = 3 << 30
@@ -111,7 +110,7 @@ class Nesting:
         with place.open("", version=source.version) as file:
             for container in containers:
                 listed = self._inner_members(file, container)
-                is_damaged = bool(listed) and inner_position(listed[0]) == WHOLE_ARCHIVE
+                is_damaged = bool(listed) and inner_position(listed[0].position) == WHOLE_ARCHIVE
                 if is_damaged:
                     damaged += listed
                 else:
@@ -161,9 +160,9 @@ class Nesting:
         own = []
         by_container: dict[int, set[int]] = {}
         for member in members:
-            if is_inner(member):
-                positions = by_container.setdefault(container_position(member), set())
-                positions.add(inner_position(member))
+            if is_inner(member.position):
+                positions = by_container.setdefault(container_position(member.position), set())
+                positions.add(inner_position(member.position))
             else:
                 own.append(member)
         if not by_container:
@@ -184,12 +183,12 @@ class Nesting:
         except DamagedArchiveError:
             size = min(container.length, LARGEST_MEMBER)
             whole = replace(container, kind="image", offset=-1, length=size, size=size)
-            return [replace(whole, position=position_inside(container, WHOLE_ARCHIVE))]
+            return [replace(whole, position=position_inside(container.position, WHOLE_ARCHIVE))]
         return members
 
     def _format_of(self, member: Member) -> RangedFormat:
         """The format of the archive, outer or inner, that a member is directly in."""
-        if not is_inner(member):
+        if not is_inner(member.position):
             return self.outer
         container = member.name.partition(SEPARATOR)[0]
         return _INNER_FORMATS[archive_kind(container)]
@@ -226,13 +225,13 @@ class _InnerRewriting:
                 changing.append(member)
 
         def inner_payload(position_there: int) -> NewPayload:
-            return self.payload_of(position_inside(container, position_there))
+            return self.payload_of(position_inside(container.position, position_there))
 
         with local_temporary() as path:
             with path.open("wb") as out:
                 refused = archive.rewrite(window, out, changing, inner_payload)
             for position_there in refused:
-                self._refused.add(position_inside(container, position_there))
+                self._refused.add(position_inside(container.position, position_there))
             with path.open("rb") as file:
                 # The map outlives the file's name.
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -246,7 +245,7 @@ class _InnerRewriting:
                 refused.add(position)
                 continue
             for position_there in self.by_container[position]:
-                refused.add(position_inside(container, position_there))
+                refused.add(position_inside(container.position, position_there))
         return refused
 
 
@@ -279,7 +278,7 @@ def _as_inner(member: Member, container: Member, start: int) -> Member:
     if offset >= 0:
         offset += start
     name = f"{container.name}{SEPARATOR}{member.name}"
-    position = position_inside(container, member.position)
+    position = position_inside(container.position, member.position)
     return replace(member, position=position, name=name, offset=offset)
 
 

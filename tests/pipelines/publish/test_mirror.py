@@ -19,12 +19,11 @@ from pipelines.destination.claims import MirrorClaims
 from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import Ledger
 from pipelines.plan.units import make_unit
+from pipelines.publish.loose_files import mirror_folder, patch_folder
 from pipelines.publish.mirror import (
     Mirror,
     mirror_archive,
-    mirror_folder,
     patch_archive,
-    patch_folder,
 )
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source

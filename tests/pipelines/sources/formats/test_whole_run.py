@@ -8,8 +8,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from backports import zstd
+from PIL import Image
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
@@ -77,6 +80,10 @@ def test_one_of_each_container_is_cleaned_and_all_else_in_it_is_kept(
     (box / "d.epub").write_bytes(zipped)
     (box / "e.tar").write_bytes(tar_of(tmp_path, {"in.zip": zipped, "z.txt": b"z"}))
     (box / "f.zip").write_bytes(zip_of(tmp_path, {"in.tar": tar, "z.txt": b"z"}))
+    (box / "g").mkdir()
+    with tifffile.TiffWriter(box / "g" / "g.tif") as writer:
+        for picture in PICTURES.values():
+            writer.write(np.asarray(Image.open(io.BytesIO(picture))), metadata=None)
     mirror = tree(run(box, tiny_config, tmp_path / "out"))
     assert mirror.keys() == tree(box).keys()
 
@@ -92,7 +99,16 @@ def test_one_of_each_container_is_cleaned_and_all_else_in_it_is_kept(
     for data in zips:
         assert_striped_ones_changed(members, dict(zip_contents(data)))
 
+    with (
+        tifffile.TiffFile(box / "g/g.tif") as old,
+        tifffile.TiffFile(tmp_path / "out/g/g.tif") as new,
+    ):
+        for number in range(len(PICTURES)):
+            is_same = np.array_equal(old.pages[number].asarray(), new.pages[number].asarray())
+            assert is_same == (number % 2 == 1)
+
     told = outcomes(tmp_path / "out")
+    assert told["g/g.tif!/page-0001"] == ("cleaned", None)
     assert len(told) == len(PICTURES) * len(tree(box))
     assert told["e.tar/in.zip!/img_000.jpg"] == ("cleaned", None)
     assert told["f.zip/in.tar!/img_002.jpg"] == ("cleaned", None)

@@ -1,0 +1,200 @@
+"""TIFF files of several pages among loose files: a row for each page, one file in the mirror."""
+
+import hashlib
+import io
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.config import CleanerConfig
+from demoire.imaging.images import decode
+from pipelines.fixity.changes import gather_changes
+from pipelines.layout import position_of
+from pipelines.plan.plan import make_retry_plan
+from pipelines.publish.publish import publish_retry
+from pipelines.sources.index import index
+from pipelines.sources.read import read_members
+from pipelines.status import status
+from tests.pipelines.conftest import draw, tree
+from tests.pipelines.publish.job import Job, cleaned_job, commit, job_of, rows_of
+from tests.pipelines.sources.archives import the_only_source
+
+
+@pytest.fixture(scope="module")
+def cleaner(tiny_config: CleanerConfig) -> Cleaner:
+    return Cleaner(tiny_config)
+
+
+def pixels_of(is_striped: bool, seed: int) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(draw(is_striped, seed, form="PNG"))))
+
+
+def write_pages(path: Path, striped: str = "ypyb") -> bytes:
+    """A file of a page a letter: striped (y), plain (p) or bilevel (b)."""
+    with tifffile.TiffWriter(path) as writer:
+        for number, letter in enumerate(striped):
+            pixels = pixels_of(letter == "y", number)
+            if letter == "b":
+                writer.write(pixels[:, :, 0] > 128, photometric="minisblack", metadata=None)
+            else:
+                writer.write(pixels, photometric="rgb", metadata=None, compression="zlib")
+    return path.read_bytes()
+
+
+def looped(data: bytes) -> bytes:
+    """The file with its last page leading to its first one."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        first, last = file.pages[0].offset, file.pages[-1].offset
+    (count,) = struct.unpack_from("<H", data, last)
+    broken = bytearray(data)
+    struct.pack_into("<I", broken, last + 2 + 12 * count, first)
+    return bytes(broken)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    box = tmp_path / "box"
+    box.mkdir()
+    write_pages(box / "b.tif")
+    write_pages(box / "one.tif", "y")
+    (box / "loop.tiff").write_bytes(looped(write_pages(box / "loop.tiff", "yy")))
+    (box / "z.jpg").write_bytes(draw(True, 9))
+    return box
+
+
+def test_pages_are_images_behind_all_files_and_are_read_alone(box: Path) -> None:
+    source = the_only_source(box)
+    members = index(source).members
+    assert [(member.name, member.kind) for member in members] == [
+        ("b.tif", "other"),
+        ("loop.tiff", "image"),
+        ("one.tif", "image"),
+        ("z.jpg", "image"),
+        ("b.tif!/page-0001", "image"),
+        ("b.tif!/page-0002", "image"),
+        ("b.tif!/page-0003", "image"),
+        ("b.tif!/page-0004", "image"),
+    ]
+    pages = members[4:]
+    assert round(pages[0].megapixels, 6) == 0.009216
+    for number, (_, data) in enumerate(read_members(source, pages[:3])):
+        assert isinstance(data, bytes)
+        assert np.array_equal(decode(data).pixels, pixels_of(number != 1, number))
+
+
+def test_pages_are_cleaned_in_their_place_and_the_count_comes_out(
+    box: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    job = cleaned_job(box, tmp_path / "out", cleaner)
+    job.publish_all()
+    rows = rows_of(job, "")
+    told = {name: (row["page"], row["status"], row["reason"]) for name, row in rows.items()}
+    assert told == {
+        "b.tif!/page-0001": (1, "cleaned", None),
+        "b.tif!/page-0002": (2, "copied", None),
+        "b.tif!/page-0003": (3, "cleaned", None),
+        "b.tif!/page-0004": (4, "copied", "bilevel"),
+        "loop.tiff": (0, "copied", "multi_page"),
+        "one.tif": (0, "cleaned", None),
+        "z.jpg": (0, "cleaned", None),
+    }
+    mirror, original = tree(job.dst), tree(box)
+    assert mirror.keys() == original.keys()
+    assert mirror["loop.tiff"] == original["loop.tiff"]
+    with (
+        tifffile.TiffFile(io.BytesIO(original["b.tif"])) as before,
+        tifffile.TiffFile(io.BytesIO(mirror["b.tif"])) as after,
+    ):
+        changed = []
+        for number, (old, new) in enumerate(zip(before.pages, after.pages, strict=True), start=1):
+            if not np.array_equal(old.asarray(), new.asarray()):
+                changed.append(number)
+        assert changed == [1, 3]
+    proof = job.prove()
+    assert (proof.images, proof.files, proof.others) == (7, 4, 1)
+
+    loose = gather_changes(job.destination, job.plan).loose
+    assert sorted(loose) == ["b.tif", "one.tif", "z.jpg"]
+    for when, data in (("before", original["b.tif"]), ("after", mirror["b.tif"])):
+        digest = hashlib.sha256(data).hexdigest()
+        assert getattr(loose["b.tif"].facts, f"sha256_{when}") == digest
+
+    again = job_of(box, tmp_path / "out", job.plan.fingerprint)
+    assert [unit.id for unit in again.units] == [unit.id for unit in job.units]
+    assert status(job.destination).images_done == 7
+
+
+def test_a_file_without_moire_stays_to_the_byte(tmp_path: Path, cleaner: Cleaner) -> None:
+    (tmp_path / "box").mkdir()
+    data = write_pages(tmp_path / "box" / "plain.tif", "ppb")
+    job = cleaned_job(tmp_path / "box", tmp_path / "out", cleaner)
+    job.publish_all()
+    assert tree(job.dst) == {"plain.tif": data}
+
+
+def test_a_retry_puts_further_pages_into_the_file_that_is_there(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    write_pages(box / "b.tif", "ppp")
+    with tifffile.TiffWriter(box / "b.tif") as writer:
+        writer.write(pixels_of(True, 0), photometric="rgb", metadata=None)
+        writer.write(np.tile(pixels_of(True, 0), (2, 2, 1)), photometric="rgb", metadata=None)
+    small = Cleaner(replace(tiny_config, max_megapixels=0.01))
+    job = cleaned_job(box, tmp_path / "out", small)
+    job.publish_all()
+    before = (job.dst / "b.tif").read_bytes()
+    rows = rows_of(job, "")
+    assert [row["reason"] for row in rows.values()] == [None, "too_large"]
+    late = rows["b.tif!/page-0002"]
+    source = job.planned("").source
+    images = [(source.id, position_of(late["image_id"]))]
+    plan = make_retry_plan(job.destination, images, tiny_config.fingerprint(), 1)
+    again = Job(job.destination, plan)
+    for unit in again.units:
+        commit(unit, again, Cleaner(tiny_config))
+    for _ in range(2):  # the second time as after a death
+        publish_retry(job.destination, plan.sources[0], again.units, plan.scope)
+        after = (job.dst / "b.tif").read_bytes()
+        assert rows_of(job, "")["b.tif!/page-0002"]["status"] == "cleaned"
+        with (
+            tifffile.TiffFile(io.BytesIO(before)) as old,
+            tifffile.TiffFile(io.BytesIO(after)) as new,
+        ):
+            assert np.array_equal(old.pages[0].asarray(), new.pages[0].asarray())
+            assert not np.array_equal(old.pages[1].asarray(), new.pages[1].asarray())
+    assert job.prove().cleaned == 2
+
+
+def test_pages_go_with_a_file_whose_name_is_refused(
+    tmp_path: Path, cleaner: Cleaner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box").mkdir()
+    write_pages(tmp_path / "box" / "b.tif", "yp")
+    monkeypatch.setattr(
+        "pipelines.storage.local.LocalPlace.refuses", lambda self, path: path == "b.tif"
+    )
+    job = cleaned_job(tmp_path / "box", tmp_path / "out", cleaner)
+    job.publish_all()
+    told = {name: row["status"] for name, row in rows_of(job, "").items()}
+    assert told == {"b.tif": "withheld"}
+    assert job.prove().withheld == 1
+
+
+def test_a_taken_place_puts_all_pages_in_quarantine(
+    box: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    job = cleaned_job(box, tmp_path / "out", cleaner)
+    (job.dst / "b.tif").write_bytes(b"somebody else's")
+    job.publish_all()
+    assert (job.dst / "b.tif").read_bytes() == b"somebody else's"
+    reasons = {row["reason"] for name, row in rows_of(job, "").items() if row["page"]}
+    assert reasons == {"foreign_object"}
+    assert job.prove().files == 3
