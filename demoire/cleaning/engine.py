@@ -190,14 +190,18 @@ class Engine:
             x = self._floats(windows)
             with self.autocast(enabled=self.restores_in_bfloat16 and has_8_bits):
                 y = self._restorer(x)
-            change = y.float() - x
-            if is_grey:
-                change = change.mean(dim=1, keepdim=True)
-            change = change.permute(0, 2, 3, 1)
-            if has_8_bits:
-                change = change.half()
-            used = [change[index][tile.used] for index, (tile, _) in enumerate(batch)]
-            return [part.contiguous().cpu().numpy() for part in used]
+            changes = []
+            for index, (tile, _) in enumerate(batch):
+                # Only what is used of a window is worth a subtraction: without its halo.
+                rows, columns = tile.used
+                change = y[index, :, rows, columns].float() - x[index, :, rows, columns]
+                if is_grey:
+                    change = change.mean(dim=0, keepdim=True)
+                change = change.permute(1, 2, 0)
+                if has_8_bits:
+                    change = change.half()
+                changes.append(change.contiguous().cpu().numpy())
+            return changes
 
     def _floats(self, windows: Sequence[Pixels]) -> Tensor:
         """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1, channels last."""

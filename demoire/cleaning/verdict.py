@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.cleaning.blend import in_floats
 from demoire.cleaning.result import Detection
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.provenance import Provenance
@@ -32,6 +34,8 @@ _HARMLESS_SHIFT = 0.02
 # log odds that will do where the picture still scores above the threshold.
 _LEAST_PATTERN_SHARE = 0.1
 _LEAST_FALL = 0.1
+
+_STRIPE = 32  # rows of a change that are looked at together, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,14 @@ def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind
     """
     full_scale = np.iinfo(before.dtype).max
     lightness = float(before.mean(dtype=np.float64)) / full_scale
-    strength = float(np.abs(change).mean(dtype=np.float32))
-    shift = abs(float(change.mean(dtype=np.float32)))
+    absolute = 0.0
+    total = 0.0
+    for top in range(0, len(change), _STRIPE):
+        added = in_floats(change[top : top + _STRIPE])
+        absolute += cv2.norm(added.reshape(len(added), -1), cv2.NORM_L1)
+        total += float(added.sum())
+    strength = absolute / change.size
+    shift = abs(total) / change.size
     largest_shift = _LARGEST_SHIFT * lightness + _HARMLESS_SHIFT
     # A NaN in the change makes both means NaN, and each comparison False.
     if not shift <= largest_shift:

@@ -2,7 +2,8 @@
 
 All measures take two pictures (H, W, 1 or 3) of one shape, uint8 or uint16 over the full range of
 their type. They run on every cleaned image beside the model, so they work in stripes that stay in
-the cache: on one thread about 1000 (psnr), 40 (ssim) and 80 (colour_difference) MP/s.
+the cache, and only where the pictures differ: elsewhere SSIM is 1 and the difference in colour 0.
+On one thread about 1000 (psnr), 90 (ssim) and 120 (colour_difference) MP/s of what differs.
 """
 
 import math
@@ -10,9 +11,9 @@ import math
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.color import deltaE_ciede2000, rgb2lab
 
 from demoire.imaging.codecs.raster import Pixels
+from demoire.measure.ciede2000 import ciede2000
 
 _STRIPE = 128  # rows
 # Weights of red, green and blue in luma, as in JPEG: Rec. ITU-R BT.601, section 2.5.1.
@@ -80,35 +81,62 @@ def ssim(a: Pixels, b: Pixels) -> float:
     _check(a, b)
     height, width = a.shape[:2]
     inset = _RADIUS if min(height, width) > 2 * _RADIUS else 0
-    total = 0.0
+    loss = 0.0  # of the windows' sum, whose highest is 1 each
     for top in range(inset, height - inset, _STRIPE):
         bottom = min(top + _STRIPE, height - inset)
         # The windows of the stripe's rows reach over its edges.
         first = max(top - _RADIUS, 0)
         last = min(bottom + _RADIUS, height)
-        luma_a = _luma(a[first:last])
-        luma_b = _luma(b[first:last])
-        likeness = _ssim_map(luma_a, luma_b, _full_range(a))
-        inner = likeness[top - first : bottom - first, inset : width - inset]
-        total += float(inner.sum(dtype=np.float64))
+        left, right = _differing_columns(a[first:last], b[first:last])
+        if left == right:
+            continue
+        # Windows that reach a pixel that differs, and what they see.
+        left = max(left - _RADIUS, inset)
+        right = min(right + _RADIUS, width - inset)
+        leftmost = max(left - _RADIUS, 0)
+        seen = np.s_[first:last, leftmost : right + _RADIUS]
+        likeness = _ssim_map(_luma(a[seen]), _luma(b[seen]), _full_range(a))
+        inner = likeness[top - first : bottom - first, left - leftmost : right - leftmost]
+        loss += inner.size - float(inner.sum(dtype=np.float64))
     windows = (height - 2 * inset) * (width - 2 * inset)
-    return float(total / windows)
+    return float(1 - loss / windows)
+
+
+def _differing_columns(a: Pixels, b: Pixels) -> tuple[int, int]:
+    """The first column in which two stripes differ, and the one after the last; 0, 0 for none."""
+    height, width, channels = a.shape
+    difference = cv2.absdiff(np.ascontiguousarray(a), np.ascontiguousarray(b))
+    largest = difference.reshape(height, width * channels).max(axis=0)
+    differing = np.flatnonzero(largest)
+    if len(differing) == 0:
+        return 0, 0
+    return int(differing[0]) // channels, int(differing[-1]) // channels + 1
 
 
 def _ssim_map(
     a: NDArray[np.float32], b: NDArray[np.float32], full_range: float
 ) -> NDArray[np.float32]:
-    """SSIM of the window around each pixel, (H, W)."""
+    """SSIM of the window around each pixel, (H, W). In place, for the cache's sake."""
     c1 = (_K1 * full_range) ** 2
     c2 = (_K2 * full_range) ** 2
     mean_a = _smooth(a)
     mean_b = _smooth(b)
+    covariance = _smooth(a * b)
+    variances = _smooth(a * a + b * b)
     product = mean_a * mean_b
-    squares = mean_a**2 + mean_b**2
-    covariance = _smooth(a * b) - product
-    variances = _smooth(a * a + b * b) - squares
-    likeness = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
-    return likeness.astype(np.float32, copy=False)
+    squares = mean_a * mean_a
+    squares += mean_b * mean_b
+    covariance -= product
+    variances -= squares
+    for doubled, constant in ((product, c1), (covariance, c2)):
+        doubled *= 2
+        doubled += constant
+    squares += c1
+    variances += c2
+    product *= covariance
+    squares *= variances
+    product /= squares
+    return product
 
 
 def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,19 +179,24 @@ def colour_difference(a: Pixels, b: Pixels) -> float:
         2005.
     """
     _check(a, b)
-    return float(np.mean(deltaE_ciede2000(_block_colours(a), _block_colours(b))))
+    colours_a = _block_colours(a)
+    colours_b = _block_colours(b)
+    differ = (colours_a != colours_b).any(axis=1)
+    if not differ.any():
+        return 0.0
+    total = ciede2000(colours_a[differ], colours_b[differ]).sum(dtype=np.float64)
+    return float(total) / len(differ)
 
 
-def _block_colours(pixels: Pixels) -> NDArray[np.floating]:
-    """CIELAB of the average of each block, (H / 8, W / 8, 3)."""
+def _block_colours(pixels: Pixels) -> Pixels:
+    """The average colour of each block, (blocks, 3) in the pixels' type."""
     height, width = pixels.shape[:2]
     size = (max(1, width // _BLOCK), max(1, height // _BLOCK))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = np.atleast_3d(small) / _full_range(pixels)
-    if small.shape[2] == 1:
-        small = np.repeat(small, 3, axis=2)
-    lab: NDArray[np.floating] = rgb2lab(small)
-    return lab
+    small: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small = small.reshape(size[0] * size[1], -1)
+    if small.shape[1] == 1:
+        small = np.repeat(small, 3, axis=1)
+    return small
 
 
 def _full_range(pixels: Pixels) -> float:

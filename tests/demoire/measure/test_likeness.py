@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from demoire.measure.ciede2000 import ciede2000
 from demoire.measure.likeness import colour_difference, psnr, ssim
 
 
@@ -91,3 +92,38 @@ def test_pictures_that_do_not_match_are_refused() -> None:
             figure(a, a.astype(np.uint16))
         with pytest.raises(ValueError, match="cannot be compared"):
             figure(a, a[:4])
+
+
+def test_ciede2000_is_that_of_scikit_image_for_greys_and_opposite_hues_too() -> None:
+    rng = np.random.default_rng(4)
+    one = rng.integers(0, 256, (3000, 3), dtype=np.uint8)
+    other = rng.integers(0, 256, (3000, 3), dtype=np.uint8)
+    one[:300] = one[:300, :1]
+    other[200:500] = other[200:500, :1]
+    other[500:1000] = 255 - one[500:1000]
+
+    expected = deltaE_ciede2000(rgb2lab(one / 255), rgb2lab(other / 255))
+
+    np.testing.assert_allclose(ciede2000(one, other), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (100, 30), (260, 170)])
+def test_pictures_that_differ_in_one_place_have_the_figures_of_the_whole_picture(
+    corner: tuple[int, int],
+) -> None:
+    top, left = corner
+    part = np.s_[top : top + 40, left : left + 41]
+    a, noisy = two_pictures(300, 211, 3, np.uint8)
+    b = a.copy()
+    b[part] = noisy[part]
+
+    everywhere = structural_similarity(
+        luma(a),
+        luma(b),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=255,
+    )
+    assert ssim(a, b) == pytest.approx(everywhere, abs=1e-5)
+    assert ssim(a, b) < 1 - 1e-4
