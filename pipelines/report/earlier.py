@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from demoire.errors import SourceChangedError
 from pipelines import layout
+from pipelines.report.tables import tables_in
 from pipelines.storage.place import Entry, Place
 
 _MOVED_AT_ONCE = 16
@@ -18,10 +19,7 @@ _MOVED_AT_ONCE = 16
 
 def move_earlier_previews(place: Place) -> None:
     """Move the previews of sources that version 0.1 published out of the folder of the tables."""
-    tables = []
-    for entry in place.list(layout.EARLIER_PREVIEWS, recursive=False):
-        if entry.kind == "file" and entry.name.endswith(".parquet"):
-            tables.append(entry)
+    tables = list(tables_in(place, layout.EARLIER_PREVIEWS))
     if not tables:
         return
     with ThreadPoolExecutor(_MOVED_AT_ONCE, thread_name_prefix="previews") as pool:

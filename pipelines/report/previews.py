@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from pipelines.layout import PREVIEWS
+from pipelines.report.tables import tables_in
 from pipelines.storage.place import Place
 
 SHOWN = 20
@@ -53,9 +54,7 @@ def most_changed_previews(place: Place, count: int = SHOWN) -> list[Preview]:
 
 def _candidates(place: Place) -> Iterator[_Candidate]:
     """Every preview, by its figure alone."""
-    for entry in place.list(PREVIEWS, recursive=False):
-        if entry.kind != "file" or not entry.name.endswith(".parquet"):
-            continue
+    for entry in tables_in(place, PREVIEWS):
         with place.open(entry.path) as file:
             table = pq.read_table(file, columns=["psnr_vs_input"])
         for row, psnr in enumerate(table.column(0).to_pylist()):

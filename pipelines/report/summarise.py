@@ -4,7 +4,7 @@ Memory holds a row a source, a bounded number of quarantined members and the nam
 withheld, never the images' rows. A million rows take about two seconds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from pipelines.report.summary import (
     SourceTotals,
     WithheldObject,
 )
+from pipelines.report.tables import tables_in
 from pipelines.storage.place import Place
 
 _COLUMNS = [
@@ -63,7 +64,7 @@ def summarise(place: Place, plan: Plan | None) -> ReportSummary:
     if plan is not None:
         unpublished = {planned.source.id: planned for planned in plan.sources}
         summary.not_looked_into = plan.not_looked_into
-    tables = sorted(report_tables(place))
+    tables = sorted(entry.path for entry in tables_in(place, REPORT))
     if not tables and not unpublished:
         raise UsageError(f"{place.full()} holds no report yet: run `demoire clean SRC DST` first.")
     for path in tables:
@@ -75,13 +76,6 @@ def summarise(place: Place, plan: Plan | None) -> ReportSummary:
             summary.sources.append(SourceTotals(_name(planned), planned=planned.rows))
     summary.sources.sort(key=lambda source: source.name)
     return summary
-
-
-def report_tables(place: Place) -> Iterator[str]:
-    """List the paths of the report tables, one for each source."""
-    for entry in place.list(REPORT, recursive=False):
-        if entry.kind == "file" and entry.name.endswith(".parquet"):
-            yield entry.path
 
 
 def _name(planned: SourcePlan) -> str:
