@@ -137,7 +137,7 @@ def publish_retry(
     previews.extend(draw_previews(source, report.most_changed, members, cleaned))
     write_previews(place, source, previews)
     # The marker stays that of the run before: its configuration is what the next run goes by.
-    kept_scope = PlanScope(scope.src, before.fingerprint, before.sample, scope.generation)
+    kept_scope = replace(scope, fingerprint=before.fingerprint, sample=before.sample)
     marker = replace(
         _marker(planned, mirror, report, kept_scope),
         others=before.others,
@@ -167,9 +167,7 @@ class _CommittedUnits:
         return [commit for _, commit in self.pairs]
 
     def tables(self, ledger: Ledger) -> Iterator[pa.Table]:
-        """The rows of each commit, under the unit that was planned: that it was halved on the way
-        is nobody's business.
-        """
+        """The rows of each commit, under the unit that was planned, even where it was halved."""
         number = REPORT_SCHEMA.get_field_index("unit_id")
         for unit, commit in self.pairs:
             rows = ledger.rows(commit)
