@@ -52,7 +52,7 @@ def gc(destination: Destination) -> Collected:
 
 @dataclass(frozen=True)
 class _UnitsInUse:
-    """Which units the ledger has to keep."""
+    """Which units and bundles the ledger has to keep."""
 
     finished: set[str]  # of published sources, with all the parts they were halved into
     needed: set[str]  # of all other sources of the plan
@@ -72,7 +72,13 @@ class _UnitsInUse:
                 finished.update(unit_ids)
             else:
                 needed.update(unit_ids)
-        return _UnitsInUse(finished, needed, _named_by(ledger, needed & committed))
+        named = _named_by(ledger, needed & committed)
+        for bundle_id, bundled in ledger.bundles.all().items():
+            if not needed.isdisjoint(bundled):
+                needed.add(bundle_id)
+            elif finished.issuperset(bundled):
+                finished.add(bundle_id)
+        return _UnitsInUse(finished, needed, named)
 
     def may_go(self, entry: Entry, *, is_old: bool) -> bool:
         """Whether an object of the ledger can be removed."""
@@ -96,7 +102,8 @@ def _named_by(ledger: Ledger, unit_ids: Iterable[str]) -> set[str]:
 
 def _ledger_objects(place: Place) -> Iterator[Entry]:
     """Markers first: a marker without its segment would be a promise that cannot be kept."""
-    for folder in (layout.COMMIT_MARKERS, layout.SEGMENTS, layout.ROWS, layout.ATTEMPT_NOTES):
+    markers = (layout.COMMIT_MARKERS, layout.BUNDLE_MARKERS)
+    for folder in (*markers, layout.SEGMENTS, layout.ROWS, layout.ATTEMPT_NOTES):
         # Listed whole before anything in it is deleted.
         yield from list(place.list(folder))
 

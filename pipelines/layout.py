@@ -7,6 +7,7 @@ so these names are promises. All paths are relative to DST.
     attempts/<unit>.<n>.json                                         a unit was begun
     segments/<unit>.<n>-<token>.bin, rows/<unit>.<n>-<token>.parquet what an attempt gave
     commits/<unit>.json                                              a unit is committed
+    bundles/<bundle>.json                                            several small ones are
     announced/<source>.<token>-<n>.json                              what a mirror is about to get
     mirrored/<source>.parquet                                        what is in a source's mirror
     published/<source>.json                                          a source is published
@@ -32,6 +33,7 @@ ATTEMPT_NOTES = f"{BOOKKEEPING}/attempts"
 SEGMENTS = f"{BOOKKEEPING}/segments"
 ROWS = f"{BOOKKEEPING}/rows"
 COMMIT_MARKERS = f"{BOOKKEEPING}/commits"
+BUNDLE_MARKERS = f"{BOOKKEEPING}/bundles"
 
 ANNOUNCEMENTS = f"{BOOKKEEPING}/announced"
 MIRROR_RECORDS = f"{BOOKKEEPING}/mirrored"
@@ -81,6 +83,11 @@ def commit_marker(unit_id: str) -> str:
     return f"{COMMIT_MARKERS}/{unit_id}.json"
 
 
+def bundle_marker(bundle_id: str) -> str:
+    """Path of the marker that makes all units of a bundle committed."""
+    return f"{BUNDLE_MARKERS}/{bundle_id}.json"
+
+
 def attempt_name(unit_id: str, attempt: int, token: str) -> str:
     """Name, without suffix, of what one attempt at a unit writes.
 
@@ -93,7 +100,7 @@ def attempt_name(unit_id: str, attempt: int, token: str) -> str:
 
 
 def unit_id_of(name: str) -> str:
-    """Unit of an attempt, segment, rows file or commit marker, by the name in its folder."""
+    """Unit or bundle of an attempt, segment, rows file or marker, by the name in its folder."""
     return name.partition(".")[0]
 
 

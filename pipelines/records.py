@@ -93,6 +93,25 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """Small units of several folders, which are cleaned together and committed by one marker."""
+
+    units: tuple[Unit, ...]
+    tried_as: str = ""  # the id of all that were put together, where some are committed already
+
+    @property
+    def id(self) -> str:
+        """A SHA-256 over the ids of its units, 64 hex digits."""
+        text = "\n".join(unit.id for unit in self.units)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def units_in(work: Unit | Bundle) -> tuple[Unit, ...]:
+    """The units of a bundle, or a unit as the only one."""
+    return work.units if isinstance(work, Bundle) else (work,)
+
+
+@dataclass(frozen=True)
 class ReportRow:
     """One row of the report: one image, or one page of it.
 

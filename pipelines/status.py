@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import differences
 from pipelines.job import ObjectList
-from pipelines.layout import unit_id_of
 from pipelines.plan.units import parts_of
 from pipelines.records import Unit
 
@@ -51,7 +50,7 @@ def status(destination: Destination) -> JobStatus:
     plan = destination.manifests.latest()
     ledger = destination.ledger
     published = destination.markers.done(plan)
-    times = {unit_id_of(entry.name): entry.mtime for entry in ledger.commits()}
+    times = ledger.times()
     deadly = ledger.deadly(times.keys())
     tally = _Tally(_Rate(times))
     open_commits: list[str] = []  # of sources that are not published: their reasons are here only

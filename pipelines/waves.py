@@ -20,8 +20,9 @@ from pipelines.clean.worker_weights import keep_weights
 from pipelines.destination.plans import Plan
 from pipelines.launch import Launch
 from pipelines.names import shown
+from pipelines.plan.bundles import bundle_units, is_small, open_parts
 from pipelines.plan.units import parts_of
-from pipelines.records import Unit
+from pipelines.records import Bundle, Unit, units_in
 from pipelines.rows import UnitAttempt, quarantined
 
 _IDLE_WAVES = 3  # waves in a row that change nothing
@@ -111,18 +112,21 @@ def clean_next_wave(
     committed = ledger.committed()
     deadly = ledger.deadly(committed)
     state = LedgerState(len(committed), len(deadly))
-    units: list[Unit] = []
+    work: list[Unit | Bundle] = []
+    units_of_wave = 0
     open_units = 0
     open_images = 0
-    for unit in _open_units(launch, plan, sources, committed, deadly):
-        open_units += 1
-        if unit.id in deadly:  # halved down to this one image
-            _give_up(launch, plan, unit, wave_id)
+    for one in _open_work(launch, plan, sources, committed, deadly):
+        units = units_in(one)
+        open_units += len(units)
+        if isinstance(one, Unit) and one.id in deadly:  # halved down to this one image
+            _give_up(launch, plan, one, wave_id)
             continue
-        open_images += len(unit.members)
-        if len(units) < WAVE_UNITS:
-            units.append(unit)
-    if not units:
+        open_images += sum(len(unit.members) for unit in units)
+        if units_of_wave < WAVE_UNITS:
+            work.append(one)
+            units_of_wave += len(units)
+    if not work:
         return WaveOutcome(open_units, state)
     images_done = plan.images - open_images
     launch.progress("clean", images_done, plan.images)
@@ -144,7 +148,7 @@ def clean_next_wave(
     )
     with ray_session(launch.job.ray_address):
         result = clean_wave(
-            units,
+            work,
             order,
             launch.job.workers,
             on_unit_done,
@@ -154,17 +158,31 @@ def clean_next_wave(
     return WaveOutcome(open_units, state, result)
 
 
-def _open_units(
+def _open_work(
     launch: Launch,
     plan: Plan,
     sources: AbstractSet[str],
     committed: AbstractSet[str],
     deadly: AbstractSet[str],
-) -> Iterator[Unit]:
-    """What is left of these sources: units, and parts of those that had to be halved."""
+) -> Iterator[Unit | Bundle]:
+    """What is left of these sources: units, parts of those that had to be halved, and small ones
+    that are cleaned together.
+    """
+    small: list[Unit] = []
+    open_ids: set[str] = set()  # of the small ones
     for unit in launch.destination.manifests.units(plan):
-        if unit.source.id in sources:
+        is_wanted = unit.source.id in sources
+        is_bundled = is_small(unit)
+        if is_bundled:
+            small.append(unit)
+        if not is_wanted or unit.id in committed:
+            continue
+        if is_bundled and unit.id not in deadly:
+            open_ids.add(unit.id)
+        else:
             yield from parts_of(unit, plan.fingerprint, committed, deadly).open
+    for group in bundle_units(small):
+        yield from open_parts(group, open_ids, deadly)
 
 
 def _give_up(launch: Launch, plan: Plan, unit: Unit, wave_id: str) -> None:

@@ -40,7 +40,8 @@ from pipelines.bench.figures import CleanedStages, CopiedStages, CoreCost, CoreC
 from pipelines.bench.machine import describe_machine
 from pipelines.bench.stand_ins import StandIns, with_wave
 from pipelines.clean.actor import Fetched, clean_unit
-from pipelines.destination.ledger import Commit, Ledger
+from pipelines.destination.commits import Commit
+from pipelines.destination.ledger import Ledger
 from pipelines.records import Unit
 from pipelines.rows import UnitAttempt, cleaner_outcome
 from pipelines.storage.open import open_place

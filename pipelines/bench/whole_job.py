@@ -11,10 +11,10 @@ import psutil
 from demoire.cleaning.config import CleanerConfig
 from demoire.progress import Progress
 from pipelines.bench.figures import JobFigures
+from pipelines.destination.destination import Destination
 from pipelines.job import CleanJob
-from pipelines.layout import ATTEMPT_NOTES, COMMIT_MARKERS
+from pipelines.layout import ATTEMPT_NOTES
 from pipelines.run import run_job
-from pipelines.storage.open import open_place
 
 _GLANCE = 0.1  # seconds between two looks at the workers' memory
 
@@ -48,9 +48,9 @@ def time_job(src: Path, dst: Path, config: CleanerConfig, progress: Progress) ->
 
     with _watched_memory() as held_mb:
         summary = run_job(CleanJob(str(src), str(dst), config), progress=cleaning_only)
-    place = open_place(str(dst))
-    begun = min(entry.mtime for entry in place.list(ATTEMPT_NOTES))
-    ended = max(entry.mtime for entry in place.list(COMMIT_MARKERS))
+    destination = Destination.at(str(dst))
+    begun = min(entry.mtime for entry in destination.place.list(ATTEMPT_NOTES))
+    ended = max(destination.ledger.times().values())
     figures = JobFigures(summary.images, summary.cleaned, summary.megapixels, ended - begun)
     return TimedJob(figures, max(held_mb))
 

@@ -3,7 +3,7 @@
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,17 @@ from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.gate import unit_in_work
 from pipelines.clean.worker_weights import KeptWeights, local_weights
+from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination
-from pipelines.destination.ledger import Commit
-from pipelines.records import Unit
+from pipelines.records import Bundle, Unit, units_in
 from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, quarantined
 from pipelines.sources.read import read_members
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
+
+
+Chain = tuple[Unit, ...] | Bundle  # what one fetch task reads
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,29 @@ class Fetched:
     milliseconds: float  # that all of it took
 
     @staticmethod
-    def from_row(unit: Unit, table: pa.Table) -> "Fetched":
-        """The unit with what a table of one row of `_FETCHED` holds for it."""
-        return Fetched(
-            unit=unit,
-            payloads=tuple(table.column("payloads")[0].as_py()),
-            reasons=tuple(table.column("reasons")[0].as_py()),
-            milliseconds=table.column("milliseconds")[0].as_py(),
-        )
+    def from_row(units: Sequence[Unit], table: pa.Table) -> "list[Fetched]":
+        """Each unit with what a table of one row of `_FETCHED` holds for it.
+
+        Args:
+            units: The unit, or those of the bundle.
+            table: The row, with the images of all of them one behind the other.
+        """
+        payloads = tuple(table.column("payloads")[0].as_py())
+        reasons = tuple(table.column("reasons")[0].as_py())
+        milliseconds = table.column("milliseconds")[0].as_py()
+        fetched = []
+        start = 0
+        for unit in units:
+            end = start + len(unit.members)
+            share = milliseconds * len(unit.members) / len(payloads)
+            fetched.append(Fetched(unit, payloads[start:end], reasons[start:end], share))
+            start = end
+        return fetched
 
 
 _FETCHED = pa.schema(
     [
-        ("unit", pa.binary()),
+        ("unit", pa.binary()),  # or bundle, pickled
         ("payloads", pa.list_(pa.large_binary())),  # null where there is only a reason
         ("reasons", pa.list_(pa.string())),
         ("milliseconds", pa.float64()),  # that the unit's bytes took, together
@@ -82,6 +95,7 @@ _DONE = pa.schema(
     [
         ("source", pa.string()),
         ("changed", pa.string()),
+        ("units", pa.int64()),
         ("images", pa.int64()),
         ("megapixels", pa.float64()),
         ("failure", pa.binary()),  # as above
@@ -97,11 +111,15 @@ def fetch(batch: pa.Table, order: WaveOrder) -> Iterator[pa.Table]:
     """
     order.environment.install()
     for pickled in batch.column("chain").to_pylist():
-        chain: tuple[Unit, ...] = pickle.loads(pickled)
+        chain: Chain = pickle.loads(pickled)
         try:
-            yield from _fetch_chain(chain, order)
+            if isinstance(chain, Bundle):
+                yield from _fetch_bundle(chain, order)
+            else:
+                yield from _fetch_chain(chain, order)
         except Exception as error:
-            row = {"unit": pickle.dumps(chain[0]), "failure": _pickled_failure(error)}
+            first = chain if isinstance(chain, Bundle) else chain[0]
+            row = {"unit": pickle.dumps(first), "failure": _pickled_failure(error)}
             yield pa.Table.from_pylist([row], _FETCHED)
 
 
@@ -139,6 +157,41 @@ def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table
         yield pa.Table.from_pylist([row], _FETCHED)
 
 
+def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
+    """One row for all units of a bundle, less those whose source has changed: each of these has
+    one that says so.
+    """
+    start = time.perf_counter()
+    if order.careful:
+        order.destination.ledger.start(bundle, f"{order.wave}/fetch")
+    units = []
+    payloads: list[bytes | None] = []
+    reasons: list[str | None] = []
+    for unit in bundle.units:
+        try:
+            read = [data for _, data in read_members(unit.source, unit.members)]
+        except SourceChangedError as error:
+            row = {"unit": pickle.dumps(unit), "changed": str(error)}
+            yield pa.Table.from_pylist([row], _FETCHED)
+            continue
+        units.append(unit)
+        for data in read:
+            if isinstance(data, ImageError):
+                payloads.append(None)
+                reasons.append(data.reason)
+            else:
+                payloads.append(data)
+                reasons.append(None)
+    if units:
+        fetched = {
+            "unit": pickle.dumps(replace(bundle, units=tuple(units))),
+            "payloads": payloads,
+            "reasons": reasons,
+            "milliseconds": 1e3 * (time.perf_counter() - start),
+        }
+        yield pa.Table.from_pylist([fetched], _FETCHED)
+
+
 class CleaningActor:
     """A Cleaner in a process of its own, on one GPU or a share of a machine's cores."""
 
@@ -160,20 +213,27 @@ class CleaningActor:
             self._cleaner = Cleaner(replace(config, device=device, threads=threads), day=order.day)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Clean and commit a unit: a batch of one row, as `fetch` gives it."""
-        unit: Unit = pickle.loads(batch.column("unit")[0].as_py())
+        """Clean and commit a unit or bundle: a batch of one row, as `fetch` gives it."""
+        work: Unit | Bundle = pickle.loads(batch.column("unit")[0].as_py())
+        units = units_in(work)
         changed = batch.column("changed")[0].as_py()
         failure = batch.column("failure")[0].as_py()
-        row: dict[str, Any] = {"source": unit.source.id, "changed": changed, "failure": failure}
+        source_id = units[0].source.id
+        row: dict[str, Any] = {"source": source_id, "changed": changed, "failure": failure}
         if changed is None and failure is None:
             try:
                 with unit_in_work(self._gate):
-                    commit = self._commit(Fetched.from_row(unit, batch))
+                    fetched = Fetched.from_row(units, batch)
+                    if isinstance(work, Bundle):
+                        commits = self._commit_bundle(work, fetched)
+                    else:
+                        commits = (self._commit(fetched[0]),)
             except Exception as error:
                 row["failure"] = _pickled_failure(error)
             else:
-                row["images"] = commit.images
-                row["megapixels"] = commit.megapixels
+                row["units"] = len(commits)
+                row["images"] = sum(commit.images for commit in commits)
+                row["megapixels"] = sum(commit.megapixels for commit in commits)
         return pa.Table.from_pylist([row], _DONE)
 
     def _commit(self, fetched: Fetched) -> Commit:
@@ -181,17 +241,29 @@ class CleaningActor:
         # Committed by a run beside this one, or by an attempt that died right after.
         if self._ledger.has(unit.id):
             return self._ledger.read(unit.id)
+        number = self._ledger.start(unit, self._order.wave)
+        return self._ledger.commit(unit, number, self._clean(fetched, number))
+
+    def _commit_bundle(self, bundle: Bundle, fetched: Sequence[Fetched]) -> tuple[Commit, ...]:
+        if self._ledger.bundles.exists(bundle.id):
+            return self._ledger.bundles.read(bundle.id)
+        number = self._ledger.start(bundle, self._order.wave)
+        outcomes = [self._clean(one, number) for one in fetched]
+        return self._ledger.commit_bundle(bundle, number, outcomes)
+
+    def _clean(self, fetched: Fetched, number: int) -> list[Outcome]:
+        """Clean a unit in the attempt of this number."""
+        unit = fetched.unit
         attempt = UnitAttempt(
             unit=unit,
-            number=self._ledger.start(unit, self._order.wave),
+            number=number,
             fingerprint=self._order.fingerprint,
             run_id=self._order.run_id,
             weights_digest=self._cleaner.weights_digest,
             device=self._cleaner.device_name,
             fetch_milliseconds=fetched.milliseconds / len(unit.members),
         )
-        outcomes = clean_unit(self._cleaner, fetched, attempt, self._count_image)
-        return self._ledger.commit(unit, attempt.number, outcomes)
+        return clean_unit(self._cleaner, fetched, attempt, self._count_image)
 
     def _count_image(self) -> None:
         """Tell the gate, without waiting for it."""

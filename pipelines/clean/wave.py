@@ -1,7 +1,7 @@
 """The Ray Data job: fetch -> clean in an actor pool -> commit.
 
-    rows            one a chain: a unit, or all remaining units of a compressed tar, which can only
-                    be read from its beginning
+    rows            one a chain: a unit, a bundle of small ones, or all remaining units of a
+                    compressed tar, which can only be read from its beginning
     fetch           CPU tasks; encoded bytes, by coalesced ranges; one row and one block a unit
     CleaningActor   holds the models; cleans a unit and commits it; gives back a row of counts
 
@@ -29,7 +29,7 @@ from ray.data import ActorPoolStrategy
 from ray.exceptions import RayTaskError
 
 from demoire.errors import DemoireError
-from pipelines.clean.actor import CleaningActor, WaveOrder, fetch
+from pipelines.clean.actor import Chain, CleaningActor, WaveOrder, fetch
 from pipelines.clean.cluster import (
     FETCH_CPUS,
     Pool,
@@ -42,7 +42,7 @@ from pipelines.clean.gate import gate_of_wave, wait_until_idle
 from pipelines.clean.own_ray import own_ray, stalled
 from pipelines.clean.stopping import OrderlyStop
 from pipelines.clean.watchdog import WatchedRows
-from pipelines.records import Unit
+from pipelines.records import Bundle, Unit
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
 PATIENCE = 1800.0  # seconds; the largest image takes a minute or two on two cores
@@ -77,7 +77,7 @@ class WaveResult:
         if row["changed"] is not None:
             self.changed.setdefault(row["source"], row["changed"])
             return
-        self.units += 1
+        self.units += row["units"]
         self.images += row["images"]
         self.megapixels += row["megapixels"]
         if on_unit_done is not None:
@@ -85,19 +85,19 @@ class WaveResult:
 
 
 def clean_wave(
-    units: Sequence[Unit],
+    work: Sequence[Unit | Bundle],
     order: WaveOrder,
     workers: int | None = None,
     on_unit_done: UnitDone | None = None,
     stop: OrderlyStop | None = None,
     patience: float = PATIENCE,
 ) -> WaveResult:
-    """Clean and commit these units on the Ray that runs.
+    """Clean and commit these units and bundles on the Ray that runs.
 
     Units of a source that has changed are passed over.
 
     Args:
-        units: At most `WAVE_UNITS`.
+        work: At most `WAVE_UNITS`, counting those in bundles.
         order: What the workers have to know.
         workers: Actors; None: as many as the machines have room for.
         on_unit_done: Told of each unit that is committed.
@@ -121,7 +121,7 @@ def clean_wave(
             pool = plan_pool(order.config.device, workers, order.config.threads)
             with stop.draining(lambda: wait_until_idle(gate)):
                 for row in WatchedRows(
-                    lambda: _rows_done(chains(units), order, pool, gate), gate, patience
+                    lambda: _rows_done(chains(work), order, pool, gate), gate, patience
                 ):
                     result.add(row, on_unit_done)
     except Exception as error:
@@ -142,18 +142,28 @@ def clean_wave(
     return result
 
 
-def chains(units: Sequence[Unit]) -> list[tuple[Unit, ...]]:
-    """The units in rows of what is read together: one by one, but all of a
-    compressed tar in one."""
+def chains(work: Sequence[Unit | Bundle]) -> list[Chain]:
+    """Rows of what is read together: bundles and units one by one, but all units of a compressed
+    tar in one.
+    """
+    rows: list[Chain] = []
+    units: list[Unit] = []
+    for one in work:
+        if isinstance(one, Bundle):
+            rows.append(one)
+        else:
+            units.append(one)
+    for _, group in groupby(units, _read_together):
+        rows.append(tuple(group))
+    return rows
 
-    def read_together(unit: Unit) -> str:
-        return unit.source.id if unit.source.is_stream else unit.id
 
-    return [tuple(group) for _, group in groupby(units, read_together)]
+def _read_together(unit: Unit) -> str:
+    return unit.source.id if unit.source.is_stream else unit.id
 
 
 def _rows_done(
-    rows: Sequence[tuple[Unit, ...]], order: WaveOrder, pool: Pool, gate: ActorHandle[Any]
+    rows: Sequence[Chain], order: WaveOrder, pool: Pool, gate: ActorHandle[Any]
 ) -> Iterator[dict[str, Any]]:
     """The actors' rows as they come, one a unit."""
     with quiet_data_context():

@@ -6,6 +6,8 @@
     rows/<unit>.<n>-<token>.parquet    its report rows
     commits/<unit>.json                the marker; created exclusively, and only it makes the unit
                                        exist
+    bundles/<bundle>.json              the same for a bundle of small units: its attempts, segment
+                                       and rows are shared, under the bundle's id
 
 A crash between any two of these writes leaves objects that nothing names: the unit is simply done
 again. Two writers of one unit end with one marker, which names the objects of one of them; the
@@ -15,68 +17,38 @@ where two may hold the same attempt number.
 A unit that kills its process is found by its attempts: it is deadly, and the next wave takes its
 halves instead (`pipelines.plan.units.parts_of`).
 
-Costs four small requests and two writes a unit. Listing the markers is a request a thousand units.
+Costs four small requests and two writes a unit or bundle. Listing the markers is a request a
+thousand units; each bundle's is read once a process.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ConfigDict, TypeAdapter
 
 from demoire.errors import DemoireError
 from pipelines import layout
+from pipelines.destination.bundles import BundleMarkers
+from pipelines.destination.commits import COMMIT_FORM, Commit, Payload
 from pipelines.destination.stored_json import read_json
-from pipelines.records import REPORT_SCHEMA, Unit
+from pipelines.records import REPORT_SCHEMA, Bundle, Unit
 from pipelines.rows import Outcome, rows_to_parquet
-from pipelines.storage.place import Entry, Place
+from pipelines.storage.place import Place
 
 # Ray starts a unit a second time in one wave only if the process died of the first, or with it; the
 # driver's own death leaves one attempt a wave. That may be the unit's fault as well (it took all
 # memory), but only repetition says so.
 DEATHS_IN_A_WAVE = 2
 ATTEMPTS_IN_ALL = 5
-
-
-class Payload(NamedTuple):
-    """Where a cleaned payload lies in its segment. A list in JSON: a marker holds up to 32."""
-
-    position: int  # of the member in its source
-    offset: int
-    length: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A unit's marker."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    unit_id: str
-    source_id: str
-    attempt: int
-    segment: str  # name in its folder; '' where nothing was cleaned
-    rows: str  # name in its folder
-    payloads: tuple[Payload, ...]
-    images: int
-    cleaned: int
-    copied: int
-    quarantined: int
-    megapixels: float
-    reasons: dict[str, int] = field(default_factory=dict)  # of the quarantined
-    committed_at: str = ""  # UTC, ISO 8601
-
-    def to_json(self) -> bytes:
-        """The marker as it is stored."""
-        return json.dumps(asdict(self)).encode()
 
 
 @dataclass(frozen=True)
@@ -89,21 +61,29 @@ class AttemptNote:
     started_at: str  # UTC, ISO 8601
 
 
-COMMIT_FORM = TypeAdapter(Commit)
 _NOTE_FORM = TypeAdapter(AttemptNote)
 
 
 class Ledger:
-    """The ledger under DST. It holds nothing but the place: any number of processes may use it."""
+    """The ledger under DST. Any number of processes may use it, each through one of its own.
+
+    Attributes:
+        place: DST.
+        bundles: The markers of bundles, as far as this process has read them.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.bundles = BundleMarkers(place)
 
-    def start(self, unit: Unit, wave: str = "") -> int:
-        """Note that the unit is begun, and get the number of this attempt, from 1."""
+    def start(self, unit: Unit | Bundle, wave: str = "") -> int:
+        """Note that the unit or bundle is begun, and get the number of this attempt, from 1."""
         note = json.dumps(asdict(AttemptNote(wave, _now()))).encode()
         number = 1
-        while not self.place.create(layout.attempt_note(unit.id, number), note):
+        name = unit.id
+        if isinstance(unit, Bundle):
+            name = unit.tried_as or unit.id
+        while not self.place.create(layout.attempt_note(name, number), note):
             number += 1
         return number
 
@@ -118,71 +98,105 @@ class Ledger:
         Returns:
             This attempt's marker, or that of another one that came first.
         """
-        name = layout.attempt_name(unit.id, attempt, uuid4().hex[:8])
-        payloads, segment = _join(outcomes)
-        segment_name = f"{name}.bin" if segment else ""
-        rows_name = f"{name}.parquet"
-        if segment:
-            self.place.write(f"{layout.SEGMENTS}/{segment_name}", segment)
-        rows = rows_to_parquet([outcome.row for outcome in outcomes])
-        self.place.write(f"{layout.ROWS}/{rows_name}", rows)
-        commit = replace(
-            _counted(unit, attempt, outcomes),
-            segment=segment_name,
-            rows=rows_name,
-            payloads=payloads,
-            committed_at=_now(),
-        )
+        (commit,) = _write(self.place, unit.id, attempt, [(unit, outcomes)])
         if self.place.create(layout.commit_marker(unit.id), commit.to_json()):
             return commit
         return self.read(unit.id)
 
+    def commit_bundle(
+        self, bundle: Bundle, attempt: int, outcomes: Sequence[Sequence[Outcome]]
+    ) -> tuple[Commit, ...]:
+        """Write one segment and one table of rows, then the marker that commits all units at once.
+
+        Args:
+            bundle: The units.
+            attempt: As `start` numbered it.
+            outcomes: Of each unit one for each of its members, in their order.
+
+        Returns:
+            What this attempt's marker says of each unit, or that of another that came first.
+        """
+        units = list(zip(bundle.units, outcomes, strict=True))
+        commits = _write(self.place, bundle.id, attempt, units)
+        if self.bundles.create(bundle.id, commits):
+            return commits
+        return self.bundles.read(bundle.id)
+
     def has(self, unit_id: str) -> bool:
-        """Whether the unit is committed."""
-        return self.place.exists(layout.commit_marker(unit_id))
+        """Whether the unit is known to be committed, at the price of one request.
+
+        Of bundles it knows those that this process has read.
+        """
+        is_bundled = self.bundles.bundle_of(unit_id) is not None
+        return is_bundled or self.place.exists(layout.commit_marker(unit_id))
 
     def read(self, unit_id: str) -> Commit:
-        """The marker of a committed unit.
+        """What the marker of a committed unit says, or that of its bundle.
 
         Raises:
             StorageError: There is none.
             UsageError: It is damaged or of another version.
         """
+        bundle_id = self.bundles.bundle_of(unit_id)
+        if bundle_id is not None:
+            return self.bundles.commit_of(bundle_id, unit_id)
         return read_json(self.place, layout.commit_marker(unit_id), COMMIT_FORM)
+
+    def find(self, unit_id: str) -> Commit | None:
+        """What a unit's marker or any bundle's says of it; None where it is not committed."""
+        if not self.has(unit_id):
+            self.bundles.refresh()
+            if self.bundles.bundle_of(unit_id) is None:
+                return None
+        return self.read(unit_id)
 
     def committed(self) -> set[str]:
         """The ids of all committed units."""
-        return {layout.unit_id_of(entry.name) for entry in self.commits()}
+        return set(self.times())
 
-    def commits(self) -> Iterator[Entry]:
-        """All markers, as the listing gives them."""
-        return self.place.list(layout.COMMIT_MARKERS)
+    def times(self) -> dict[str, float]:
+        """When each committed unit's marker was written, in seconds since 1970."""
+        times = self.bundles.refresh()
+        for entry in self.place.list(layout.COMMIT_MARKERS):
+            times[layout.unit_id_of(entry.name)] = entry.mtime
+        return times
 
     def rows(self, commit: Commit) -> pa.Table:
         """The report rows of a committed unit, in the order of its members."""
         with self.place.open(f"{layout.ROWS}/{commit.rows}") as file:
-            return pq.read_table(file, schema=REPORT_SCHEMA)
+            table = pq.read_table(file, schema=REPORT_SCHEMA)
+        if not _is_bundled(commit):
+            return table
+        return table.filter(pc.equal(table["unit_id"], commit.unit_id))
 
     def segment(self, commit: Commit) -> bytes:
         """The cleaned payloads of a committed unit, one behind the other."""
-        return self.place.read(f"{layout.SEGMENTS}/{commit.segment}")
+        start = commit.segment_start
+        length = sum(payload.length for payload in commit.payloads)
+        return self.place.read(f"{layout.SEGMENTS}/{commit.segment}", start, length)
 
     def damaged(self, commit: Commit) -> DemoireError:
         """The error for a segment whose bytes are not the ones that were committed."""
         segment = self.place.full(f"{layout.SEGMENTS}/{commit.segment}")
         marker = self.place.full(layout.commit_marker(commit.unit_id))
+        if _is_bundled(commit):
+            marker = self.place.full(layout.bundle_marker(layout.unit_id_of(commit.rows)))
         return DemoireError(
             f"{segment} is damaged: delete {marker} and run the same command again."
         )
 
     def deadly(self, committed: AbstractSet[str]) -> set[str]:
-        """The ids of the units that keep killing their process, without those committed by now."""
+        """The ids of the units and bundles that keep killing their process, without those
+        committed by now.
+        """
         entries = self.place.list(layout.ATTEMPT_NOTES)
         attempts = Counter(layout.unit_id_of(entry.name) for entry in entries)
         deadly = set()
         for unit_id, count in attempts.items():
             # A first attempt says nothing, and costs no read of its note.
-            if count > 1 and unit_id not in committed and self._is_deadly(unit_id, count):
+            if count == 1 or unit_id in committed or self.bundles.knows(unit_id):
+                continue
+            if self._is_deadly(unit_id, count):
                 deadly.add(unit_id)
         return deadly
 
@@ -196,11 +210,44 @@ class Ledger:
         return max(waves.values()) >= DEATHS_IN_A_WAVE
 
 
-def _join(outcomes: Sequence[Outcome]) -> tuple[tuple[Payload, ...], bytes]:
-    """The cleaned files one behind the other, and where each of them lies."""
+def _write(
+    place: Place, name: str, attempt: int, units: Sequence[tuple[Unit, Sequence[Outcome]]]
+) -> tuple[Commit, ...]:
+    """Write segment and rows of these units under one name; what is to be committed of each."""
+    name = layout.attempt_name(name, attempt, uuid4().hex[:8])
+    rows_name = f"{name}.parquet"
+    parts: list[bytes] = []
+    size = 0
+    rows = []
+    commits = []
+    for unit, outcomes in units:
+        payloads, data = _join(outcomes, size)
+        parts.append(data)
+        size += len(data)
+        rows += [outcome.row for outcome in outcomes]
+        commit = replace(
+            _counted(unit, attempt, outcomes),
+            segment=f"{name}.bin" if data else "",
+            rows=rows_name,
+            payloads=payloads,
+            committed_at=_now(),
+        )
+        commits.append(commit)
+    if size:
+        place.write(f"{layout.SEGMENTS}/{name}.bin", b"".join(parts))
+    place.write(f"{layout.ROWS}/{rows_name}", rows_to_parquet(rows))
+    return tuple(commits)
+
+
+def _is_bundled(commit: Commit) -> bool:
+    """Whether a unit shares its segment and rows, which are named after its bundle then."""
+    return layout.unit_id_of(commit.rows) != commit.unit_id
+
+
+def _join(outcomes: Sequence[Outcome], offset: int) -> tuple[tuple[Payload, ...], bytes]:
+    """The cleaned files one behind the other, and where each lies in a segment from `offset` on."""
     payloads = []
     parts = []
-    offset = 0
     for outcome in outcomes:
         cleaned = outcome.cleaned
         if cleaned is None:

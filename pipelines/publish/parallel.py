@@ -48,6 +48,8 @@ def publish_together(
     publish = ray.remote(num_cpus=_PUBLISH_CPUS, max_retries=1)(_publish)
     scope = plan.scope
     environment = storage_environment()
+    ledger = destination.ledger
+    ledger.bundles.refresh()
     running: list[ray.ObjectRef[None]] = []
     changed: list[str] = []
     done = len(plan.sources) - len(sources)
@@ -62,7 +64,12 @@ def publish_together(
         progress("publish", done, len(plan.sources))
 
     for planned, units in _by_source(destination, plan, sources):
-        running.append(publish.remote(destination, planned, units, scope, environment))
+        bundles = {}
+        for unit in units:
+            bundle_id = ledger.bundles.bundle_of(unit.id)
+            if bundle_id is not None:
+                bundles[unit.id] = bundle_id
+        running.append(publish.remote(destination, planned, units, scope, bundles, environment))
         if len(running) == _IN_FLIGHT:
             await_one()
     while running:
@@ -75,10 +82,15 @@ def _publish(
     planned: SourcePlan,
     units: list[Unit],
     scope: PlanScope,
+    bundles: dict[str, str],
     environment: StorageEnvironment,
 ) -> None:
-    """Publish one source, in whatever process and on whatever machine."""
+    """Publish one source, in whatever process and on whatever machine.
+
+    `bundles` tells where some of the units are committed, so that no task reads all markers.
+    """
     environment.install()
+    destination.ledger.bundles.learn(bundles)
     if scope.generation:
         publish_retry(destination, planned, units, scope)
     else:

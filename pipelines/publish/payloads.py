@@ -5,7 +5,8 @@ import threading
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from pipelines.destination.ledger import Commit, Ledger
+from pipelines.destination.commits import Commit
+from pipelines.destination.ledger import Ledger
 
 
 class CleanedPayloads:
@@ -16,7 +17,7 @@ class CleanedPayloads:
         self._whereabouts = {
             payload.position: (commit, payload) for commit in commits for payload in commit.payloads
         }
-        self._name = ""  # of the segment in memory
+        self._unit_id = ""  # of the segment in memory
         self._segment = b""
         self._reading = threading.Lock()
 
@@ -39,10 +40,11 @@ class CleanedPayloads:
         """
         commit, payload = self._whereabouts[position]
         with self._reading:
-            if self._name != commit.segment:
+            if self._unit_id != commit.unit_id:
                 self._segment = self._ledger.segment(commit)
-                self._name = commit.segment
-            data = self._segment[payload.offset : payload.offset + payload.length]
+                self._unit_id = commit.unit_id
+            start = payload.offset - commit.segment_start
+            data = self._segment[start : start + payload.length]
         if hashlib.sha256(data).hexdigest() != payload.sha256:
             raise self._ledger.damaged(commit)
         return data

@@ -17,8 +17,9 @@ import pyarrow as pa
 from demoire.errors import DemoireError
 from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
+from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination
-from pipelines.destination.ledger import Commit, Ledger
+from pipelines.destination.ledger import Ledger
 from pipelines.destination.markers import Published
 from pipelines.destination.mirrored import MirrorRecord
 from pipelines.destination.plans import PlanScope, SourcePlan
@@ -177,8 +178,9 @@ class _CommittedUnits:
 
 def _commits(ledger: Ledger, unit: Unit, fingerprint: str) -> list[Commit]:
     """The commits that make up a planned unit: its own, or those of its halves."""
-    if ledger.has(unit.id):
-        return [ledger.read(unit.id)]
+    commit = ledger.find(unit.id)
+    if commit is not None:
+        return [commit]
     if len(unit.members) == 1:
         raise DemoireError(
             f"{shown(unit.source.uri)} is not wholly cleaned yet: run the same command again."

@@ -13,13 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.errors import DemoireError, StorageError
-from pipelines.destination.ledger import (
-    ATTEMPTS_IN_ALL,
-    COMMIT_FORM,
-    Commit,
-    Ledger,
-    Payload,
-)
+from pipelines.destination.commits import COMMIT_FORM, Commit, Payload
+from pipelines.destination.ledger import ATTEMPTS_IN_ALL, Ledger
 from pipelines.destination.stored_json import check_json
 from pipelines.plan.units import halves, lineage, make_unit, parts_of
 from pipelines.publish.payloads import CleanedPayloads

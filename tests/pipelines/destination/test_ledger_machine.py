@@ -29,8 +29,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pipelines.destination.commits import COMMIT_FORM, Commit
 from pipelines.destination.destination import Destination
-from pipelines.destination.ledger import ATTEMPTS_IN_ALL, COMMIT_FORM, Commit
+from pipelines.destination.ledger import ATTEMPTS_IN_ALL
 from pipelines.destination.plans import Plan, PlanScope
 from pipelines.destination.stored_json import check_json
 from pipelines.layout import ATTEMPT_NOTES, BOOKKEEPING, position_of

@@ -1,0 +1,68 @@
+"""Small units of several folders put together, so that they share their bookkeeping.
+
+A bundle holds at most as much as a unit may. Bundles are made of the units as they stand in the
+plan, whatever is committed of them, so every wave of a run makes the same ones. One that kills its
+process is halved, like a unit, until the unit is alone that does it; of a half only what is still
+open is tried.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from pipelines.plan.units import UNIT_BYTES, UNIT_IMAGES, UNIT_MEGAPIXELS
+from pipelines.records import Bundle, Unit
+
+SMALL_IMAGES = 8  # of a folder's unit that may share a bundle
+
+
+def is_small(unit: Unit) -> bool:
+    """Whether a unit may share a bundle: it is of a folder and has few images."""
+    return unit.source.kind == "folder" and len(unit.members) <= SMALL_IMAGES
+
+
+def bundle_units(units: Iterable[Unit]) -> Iterator[tuple[Unit, ...]]:
+    """Small units in their order, put together up to the limits of a unit."""
+    group: list[Unit] = []
+    images = 0
+    size = 0
+    megapixels = 0.0
+    for unit in units:
+        images += len(unit.members)
+        size += unit.bytes
+        megapixels += unit.megapixels
+        is_full = images > UNIT_IMAGES or size > UNIT_BYTES or megapixels > UNIT_MEGAPIXELS
+        if group and is_full:
+            yield tuple(group)
+            group = []
+            images = len(unit.members)
+            size = unit.bytes
+            megapixels = unit.megapixels
+        group.append(unit)
+    if group:
+        yield tuple(group)
+
+
+def open_parts(
+    group: Sequence[Unit], open_ids: AbstractSet[str], deadly: AbstractSet[str]
+) -> Iterator[Unit | Bundle]:
+    """What is still to be done of a group, in the parts that can be tried.
+
+    Attempts are counted for a part as it was made, so that it stays deadly when some of it is
+    committed.
+
+    Args:
+        group: Small units that belong together.
+        open_ids: Ids of the units that are to be done.
+        deadly: Ids of all units and bundles that keep killing their process.
+    """
+    still_open = tuple(unit for unit in group if unit.id in open_ids)
+    if len(still_open) == 1:
+        yield still_open[0]
+    elif still_open:
+        whole = Bundle(tuple(group)).id
+        if whole in deadly:
+            middle = len(group) // 2
+            yield from open_parts(group[:middle], open_ids, deadly)
+            yield from open_parts(group[middle:], open_ids, deadly)
+        else:
+            yield Bundle(still_open, whole)
