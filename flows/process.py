@@ -23,6 +23,9 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A thread that outlives a run's Ray must not start another one.
     "RAY_ENABLE_AUTO_CONNECT": "0",
+    # Ray's processes change their titles, which otherwise overwrites the environment that /proc
+    # shows, and with it the marks by which what is left of a command is found and ended.
+    "SPT_NOENV": "1",
 }
 
 

@@ -179,9 +179,14 @@ def test_the_work_ends_where_the_command_is_killed(tmp_path: Path) -> None:
 
 
 def test_what_the_work_left_is_gone_before_it_is_begun_again(tmp_path: Path) -> None:
-    """Although it is stopped, and in a session of its own."""
+    """Although it is stopped, in a session of its own, and has another title, as Ray's have."""
     body = """if go == 1:
-    left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    from flows.process import prepare_process
+    prepare_process(debug=False)
+    title = "import setproctitle as s, time; s.setproctitle('ray::idle'); print(); time.sleep(600)"
+    words = [sys.executable, "-uc", title]
+    left = subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE)
+    left.stdout.readline()
     os.kill(left.pid, signal.SIGSTOP)
     (folder / "left").write_text(str(left.pid))
     os._exit(1)"""
