@@ -13,7 +13,7 @@ from PIL import TiffImagePlugin
 from demoire.errors import ImageError
 from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
-from demoire.imaging.codecs.tiff_layout import has_float_samples
+from demoire.imaging.codecs.tiff_layout import has_float_samples, has_inks_and_alpha
 from demoire.imaging.codecs.tiff_levels import is_camera_raw
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
@@ -50,6 +50,10 @@ def read_header(data: bytes) -> TiffHeader:
         if has_float_samples(structure or open_structure(data)):
             raise ImageError(
                 Reason.FLOAT_SAMPLES, "The image holds floats; it is copied as it is."
+            ) from error
+        if has_inks_and_alpha(structure or open_structure(data)):
+            raise ImageError(
+                Reason.MODE_NOT_CLEANED, "The image is CMYK with alpha; it is copied as it is."
             ) from error
         raise
     assert isinstance(view, TiffImagePlugin.TiffImageFile)

@@ -158,6 +158,13 @@ def has_float_samples(file: tifffile.TiffFile) -> bool:
     return _FLOAT in _values(page, _SAMPLE_FORMAT) or max(_depths(page)) >= 32
 
 
+def has_inks_and_alpha(file: tifffile.TiffFile) -> bool:
+    """Whether a pixel of the first page is CMYK with samples besides; Pillow opens none."""
+    page = file.pages.first
+    assert isinstance(page, tifffile.TiffPage)
+    return int(page.photometric) == _SEPARATED and bool(page.extrasamples)
+
+
 def _is_cleaned(page: tifffile.TiffPage) -> bool:
     """Whether samples, compression and colours of a page are among those that are written."""
     return _has_plain_samples(page) and _has_known_coding(page) and _has_known_colours(page)

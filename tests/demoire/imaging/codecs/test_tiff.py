@@ -9,11 +9,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from demoire.errors import ImageError
 from demoire.imaging.images import decode, encode
 from tests.demoire.imaging.files import (
     PROFILE,
     SIZE,
     changed,
+    deep,
     reason_of,
     saved,
     tiff,
@@ -101,3 +103,15 @@ def test_a_tiff_with_an_empty_strip_is_cut_short(rgb: NDArray[np.uint8]) -> None
         tag = file.pages[0].tags["StripByteCounts"]
         struct.pack_into("<" + "H" * 3, data, tag.valueoffset, tag.value[0], 0, tag.value[2])
     assert reason_of(bytes(data)) in ("truncated", "decode_failed")
+
+
+@pytest.mark.parametrize("extra", ["unspecified", "assocalpha", "unassalpha"])
+def test_cmyk_with_alpha_is_copied(rgb: NDArray[np.uint8], extra: str) -> None:
+    inks = np.dstack([rgb, rgb[:, :, :2]])
+    for samples in (inks, deep(inks)):
+        data = tiff(samples, photometric="separated", extrasamples=[extra])
+        try:
+            reason = decode(data).obstacle
+        except ImageError as error:
+            reason = error.reason
+        assert reason == "mode_not_cleaned"
