@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -164,6 +165,17 @@ class CleanSettings(BaseModel):
         Flag("Remove from the mirror what has left SRC.", default=""),
     ] = False
 
+    @cached_property
+    def further_sources(self) -> tuple[str, ...]:
+        """The SRCs beside the first: those of `also`, then those of the list.
+
+        The list is read once, since standard input cannot be read again.
+
+        Raises:
+            UsageError: The list cannot be read, or names nothing.
+        """
+        return self.also + _listed(self.from_file)
+
     @property
     def changes_cleaning(self) -> bool:
         """Whether anything is set that decides how an image comes out."""
@@ -196,7 +208,7 @@ class CleanSettings(BaseModel):
             stall_minutes=self.stall_minutes,
             merge=self.merge,
             fixity=self.fixity,
-            also=self.also + _listed(self.from_file),
+            also=self.further_sources,
             prune=self.prune,
         )
 

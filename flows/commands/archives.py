@@ -86,10 +86,6 @@ def _places(src: str, dst: str | None, settings: CleanSettings) -> tuple[str, st
 
 def _send_canary(src: str, dst: str, settings: CleanSettings, count: int, limit: str) -> None:
     """Look at a sample first; the error that stops the run names the page."""
-    if settings.also or settings.from_file:
-        raise UsageError(
-            "A canary looks at one SRC only: give one glob instead of several, or no --canary."
-        )
     from demoire.cleaning.threads import use_threads
     from flows.commands.preview import clean_command
     from pipelines.preview.canary import CanaryLimit, run_canary
@@ -99,7 +95,14 @@ def _send_canary(src: str, dst: str, settings: CleanSettings, count: int, limit:
     command = clean_command(src, settings, dst)
     with console.phases_bar() as progress:
         figures = run_canary(
-            src, dst, settings.cleaner_config(), count, parsed, command=command, progress=progress
+            src,
+            dst,
+            settings.cleaner_config(),
+            count,
+            parsed,
+            command=command,
+            progress=progress,
+            also=settings.further_sources,
         )
     console.remark(
         f"the canary lives: {figures.changed.count} of {figures.seen} images would be changed"

@@ -14,6 +14,15 @@ Src = Annotated[
         metavar="SRC", help="What to clean: a folder, an archive, a URL or a glob of them."
     ),
 ]
+SrcBesideList = Annotated[
+    str,
+    typer.Argument(
+        metavar="SRC",
+        show_default=False,
+        help="What to clean: a folder, an archive, a URL or a glob of them; none if a list "
+        "names all.",
+    ),
+]
 Dst = Annotated[
     str,
     typer.Argument(metavar="DST", help="Where the cleaned mirror goes: a folder or a URL."),

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pipelines.preview.figures import PreviewFigures
 
 
-@takes_settings("device", "config", *CLEANING)
+@takes_settings("also", "from_file", "device", "config", *CLEANING)
 def preview(
-    src: options.Src,
+    src: options.SrcBesideList = "",
     *,
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, help="About how many images to look at.")
@@ -37,24 +37,38 @@ def preview(
     another threshold would change. About two minutes.
     """
     keep_storage_options(storage_option)
+    if not src and not settings.further_sources:
+        raise UsageError("Missing argument 'SRC' (see 'demoire preview --help')")
     _check_writable(out)
     from demoire.cleaning.threads import use_threads
     from pipelines.preview.page import write_preview
     from pipelines.preview.preview import preview as look
+    from pipelines.sources.given import named_together
 
     use_threads(settings.threads)
     config = settings.cleaner_config()
     with console.phases_bar() as progress:
-        figures = look(src, config, count, progress)
-    write_preview(figures, src, clean_command(src, settings), out)
+        figures = look(src, config, count, progress, also=settings.further_sources)
+    name = named_together(src, settings.further_sources)
+    write_preview(figures, name, clean_command(src, settings), out)
     _show(figures)
     typer.echo(f"preview: {out}")
     return 0
 
 
 def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
-    """The command line that cleans SRC by these settings; without `dst` it leaves a gap for it."""
-    words = ["demoire", "clean", src, dst]
+    """The command line that cleans SRC by these settings; without `dst` it leaves a gap for it.
+
+    So it does for a list that came from standard input.
+    """
+    words = ["demoire", "clean"]
+    if src:
+        words.append(src)
+    words.append(dst)
+    for further in settings.also:
+        words += ["--also", further]
+    if settings.from_file is not None:
+        words += ["--from-file", "LIST" if settings.from_file == "-" else settings.from_file]
     for name in CLEANING:
         if name not in settings.model_fields_set:
             continue

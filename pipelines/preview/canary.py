@@ -6,6 +6,7 @@ run ends there, and the page that shows why lies under DST.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demoire.cleaning.config import CleanerConfig
@@ -15,6 +16,7 @@ from pipelines.layout import CANARY_PAGE
 from pipelines.preview.figures import PreviewFigures
 from pipelines.preview.page import preview_page
 from pipelines.preview.preview import preview
+from pipelines.sources.given import all_given, named_together
 from pipelines.storage.open import check_places, open_place
 
 
@@ -59,6 +61,7 @@ def run_canary(
     *,
     command: str,
     progress: Progress = in_silence,
+    also: Sequence[str] = (),
 ) -> PreviewFigures:
     """Look at a sample of SRC, and stop where too much of it would be changed.
 
@@ -70,17 +73,19 @@ def run_canary(
         limit: How much may be changed.
         command: The command line for the page, without a canary.
         progress: As for `preview`.
+        also: Further sources like `src`, which is '' where they are all there are.
 
     Raises:
         CanaryError: Too much would be changed; it names the page.
         UsageError: SRC or DST cannot be used.
     """
-    check_places(src, dst)
-    figures = preview(src, config, count, progress)
+    for given in all_given(src, also):
+        check_places(given, dst)
+    figures = preview(src, config, count, progress, also=also)
     objection = objection_to(figures, limit)
     if objection:
         place = open_place(dst)
-        place.write(CANARY_PAGE, preview_page(figures, src, command))
+        place.write(CANARY_PAGE, preview_page(figures, named_together(src, also), command))
         raise CanaryError(
             f"Stopped by the canary: {objection}; nothing was cleaned. Look at "
             f"{place.full(CANARY_PAGE)}, then choose another threshold or --canary-limit, or leave "

@@ -22,7 +22,7 @@ from demoire.errors import UsageError
 from demoire.progress import Progress, in_silence
 from pipelines.names import shown
 from pipelines.records import Member, Source
-from pipelines.sources.discover import discover
+from pipelines.sources.given import discover_given, named_together
 from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
 
@@ -61,18 +61,21 @@ class ArchiveSample:
         return self.indexed_sources == self.all_sources
 
 
-def draw_sample(src: str, count: int, progress: Progress = in_silence) -> ArchiveSample:
+def draw_sample(
+    src: str, count: int, progress: Progress = in_silence, *, also: Sequence[str] = ()
+) -> ArchiveSample:
     """Draw about `count` images of SRC, or all where there are fewer.
 
     Args:
-        src: As for `discover`: a folder, an archive, a URL or a glob of them.
+        src: As for `discover_given`: a folder, an archive, a URL or a glob of them.
         count: How many images; at least 1.
         progress: Told how many archives are indexed, of how many.
+        also: Further ones like SRC.
 
     Raises:
-        UsageError: SRC does not exist, or holds no image.
+        UsageError: A SRC does not exist, or all hold no image, or two would lie in one place.
     """
-    sources = discover(src)
+    sources = discover_given(src, also)
     chosen_sources = at_equal_steps(sources, count)
     images: list[SampledImage] = []
     damaged: list[str] = []
@@ -83,7 +86,8 @@ def draw_sample(src: str, count: int, progress: Progress = in_silence) -> Archiv
             damaged.append(str(error))
         progress("looking into archives", done, len(chosen_sources))
     if not images:
-        raise UsageError(f"{shown(src)} holds no image that could be cleaned; check the path.")
+        name = shown(named_together(src, also))
+        raise UsageError(f"{name} holds no image that could be cleaned; check the path.")
     images.sort(key=_stratum)
     sample = at_equal_steps(images, count)
     sample.sort(key=lambda image: (image.source.path, image.source.uri, image.member.position))

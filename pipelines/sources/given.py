@@ -30,6 +30,14 @@ def all_given(src: str, also: Sequence[str]) -> list[str]:
     return [src, *also] if src else list(also)
 
 
+def named_together(src: str, also: Sequence[str]) -> str:
+    """The SRCs in a few words, for a sentence or a heading."""
+    first, *others = all_given(src, also)
+    if not others:
+        return first
+    return f"{first} and {len(others)} more"
+
+
 def discover_given(src: str, also: Sequence[str]) -> list[Source]:
     """List the sources under SRC and the further ones, each in its own place under DST, by path.
 

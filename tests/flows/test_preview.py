@@ -1,12 +1,13 @@
 """`demoire preview` as a user types it: a page, a table, and nothing in a mirror."""
 
+import io
 import re
 from pathlib import Path
 
 import pytest
 
 from flows.cli import main
-from tests.pipelines.conftest import tree
+from tests.pipelines.conftest import draw, tree
 from tests.s3_server import s3_variables, serve_s3
 
 KEY, SECRET = "the-key", "the-secret-hush-hush"
@@ -42,6 +43,41 @@ def test_the_command_on_the_page_has_the_settings_that_were_given(
     assert "--threshold 0.25" in command[1]
     assert "--max-side 5000" in command[1]
     assert "--gate" not in command[1]
+
+
+def test_several_sources_are_looked_at_and_stand_in_the_command(
+    box: Path, tiny_toml: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "preview.html"
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/1.png").write_bytes(draw(False, 1, side=32, form="PNG"))
+    words = ["preview", str(box), "--also", str(tmp_path / "more"), "--out", str(page)]
+
+    assert main([*words, "--config", str(tiny_toml)]) == 0
+
+    written = page.read_text()
+    assert "of 8 images would be changed" in written
+    assert f"demoire clean {box} DST --also {tmp_path / 'more'}" in written
+
+
+def test_a_list_on_standard_input_needs_no_src_beside_it(
+    box: Path, tiny_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "preview.html"
+    listed = io.TextIOWrapper(io.BytesIO(f"{box}\n".encode()))
+    monkeypatch.setattr("sys.stdin", listed)
+
+    words = ["preview", "--from-file", "-", "--out", str(page), "--config", str(tiny_toml)]
+    assert main(words) == 0
+
+    assert "3 of 7 images would be changed" in page.read_text()
+    assert "demoire clean DST --from-file LIST" in page.read_text()
+
+
+def test_nothing_to_look_at_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["preview"]) == 2
+
+    assert "Missing argument 'SRC'" in capsys.readouterr().err
 
 
 def test_a_page_that_cannot_be_written_is_said_before_the_work(

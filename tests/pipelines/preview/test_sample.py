@@ -50,6 +50,14 @@ def test_the_same_archive_gives_the_same_sample(boxes: Path) -> None:
     assert draw_sample(str(boxes), 7) == draw_sample(str(boxes), 7)
 
 
+def test_several_sources_share_one_sample(boxes: Path) -> None:
+    sample = draw_sample(str(boxes / "a.tar"), 9, also=[str(boxes / "b.tar")])
+
+    counts = Counter(image.source.path for image in sample.images)
+    assert sample.all_images == 90
+    assert counts == {"a.tar": 6, "b.tar": 3}
+
+
 def test_few_images_are_all_taken(boxes: Path) -> None:
     sample = draw_sample(str(boxes / "c.tar"), 200)
 
