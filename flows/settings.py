@@ -58,10 +58,7 @@ class CleanSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gate: Annotated[
-        Gate,
-        Flag("'off' restores every tile, moiré or not."),
-    ] = CleanerConfig.gate
+    gate: Annotated[Gate, Flag("'off' restores every tile, moiré or not.")] = CleanerConfig.gate
     threshold: Annotated[
         float | None,
         Field(ge=0, le=1),
@@ -167,13 +164,7 @@ class CleanSettings(BaseModel):
 
     @cached_property
     def further_sources(self) -> tuple[str, ...]:
-        """The SRCs beside the first: those of `also`, then those of the list.
-
-        The list is read once, since standard input cannot be read again.
-
-        Raises:
-            UsageError: The list cannot be read, or names nothing.
-        """
+        """The SRCs of `also`, then those of the list, which is read once; see `_listed`."""
         return self.also + _listed(self.from_file)
 
     @property
