@@ -170,6 +170,26 @@ def test_an_image_that_kills_its_process_is_found_and_quarantined(
     assert read_tar(tmp_path / "out" / "a.tar") == {"harmless.jpg": cleaned, "deadly.jpg": deadly}
 
 
+def test_an_image_that_kills_its_process_is_found_among_folders_that_are_cleaned_together(
+    tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    pictures = {f"{number}/picture.jpg": draw(True, 410 + number) for number in range(4)}
+    deadly = pictures["2/picture.jpg"]
+    for name, data in pictures.items():
+        path = tmp_path / "box" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    job = CleanJob(str(tmp_path / "box"), str(tmp_path / "out"), tiny_config, workers=1)
+    assert exit_status(job, tmp_path / "hook", f"if image.data == {deadly!r}: os._exit(1)") == 0
+    expected = {name: ("cleaned", None) for name in pictures}
+    expected["2/picture.jpg"] = ("quarantined", "native_crash")
+    assert outcomes(tmp_path / "out") == expected
+    cleaner = Cleaner(tiny_config)
+    for name, data in pictures.items():
+        mirrored = (tmp_path / "out" / name).read_bytes()
+        assert mirrored == (data if data == deadly else cleaner.clean(data).data)
+
+
 def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
     tmp_path: Path, tiny_config: CleanerConfig
 ) -> None:
