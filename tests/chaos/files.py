@@ -68,10 +68,9 @@ def run_hostile_files(
         return found
     _check_rows(found, dst, images)
     _check_mirrors(found, dst, images)
-    begun, done = (
-        [path.name for path in (dst / "_demoire" / name).glob("*.json")]
-        for name in ("attempts", "commits")
-    )
+    bookkeeping = dst / "_demoire"
+    begun = list((bookkeeping / "attempts").glob("*.json"))
+    done = [*(bookkeeping / "commits").glob("*.json"), *(bookkeeping / "bundles").glob("*.json")]
     found.deaths = len(begun) - len(done)
     return found
 
