@@ -233,11 +233,12 @@ class _Run:
         return False
 
     def _units_in_work(self) -> int:
-        begun, done = (
-            {path.name.partition(".")[0] for path in (self._ledger / name).glob("*.json")}
-            for name in ("attempts", "commits")
-        )
-        return len(begun - done)
+        done = self._noted("commits") | self._noted("bundles")
+        return len(self._noted("attempts") - done)
+
+    def _noted(self, folder: str) -> set[str]:
+        """The ids of units and bundles that a folder of the ledger names."""
+        return {path.name.partition(".")[0] for path in (self._ledger / folder).glob("*.json")}
 
     def _again(self) -> None:
         if self._driver.poll() is None:
@@ -285,9 +286,10 @@ class _Run:
             time.sleep(0.1)
 
     def _signs(self) -> int:
-        return sum(
-            1 for name in ("attempts", "commits") for _ in (self._ledger / name).glob("*.json")
-        )
+        files = 0
+        for folder in ("attempts", "commits", "bundles"):
+            files += len(list((self._ledger / folder).glob("*.json")))
+        return files
 
     def _wait(self) -> int:
         try:
