@@ -168,20 +168,15 @@ def _open_work(
     """What is left of these sources: units, parts of those that had to be halved, and small ones
     that are cleaned together.
     """
-    small: list[Unit] = []
-    open_ids: set[str] = set()  # of the small ones
-    for unit in launch.destination.manifests.units(plan):
-        is_wanted = unit.source.id in sources
-        is_bundled = is_small(unit)
-        if is_bundled:
-            small.append(unit)
-        if not is_wanted or unit.id in committed:
-            continue
-        if is_bundled and unit.id not in deadly:
-            open_ids.add(unit.id)
-        else:
-            yield from parts_of(unit, plan.fingerprint, committed, deadly).open
-    for group in bundle_units(small):
+    for group in bundle_units(launch.destination.manifests.units(plan)):
+        open_ids: set[str] = set()  # of small ones
+        for unit in group:
+            if unit.source.id not in sources or unit.id in committed:
+                continue
+            if is_small(unit) and unit.id not in deadly:
+                open_ids.add(unit.id)
+            else:
+                yield from parts_of(unit, plan.fingerprint, committed, deadly).open
         yield from open_parts(group, open_ids, deadly)
 
 

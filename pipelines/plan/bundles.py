@@ -9,7 +9,7 @@ open is tried.
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from pipelines.plan.units import UNIT_BYTES, UNIT_IMAGES, UNIT_MEGAPIXELS
+from pipelines.plan.units import Filling
 from pipelines.records import Bundle, Unit
 
 SMALL_IMAGES = 8  # of a folder's unit that may share a bundle
@@ -21,22 +21,20 @@ def is_small(unit: Unit) -> bool:
 
 
 def bundle_units(units: Iterable[Unit]) -> Iterator[tuple[Unit, ...]]:
-    """Small units in their order, put together up to the limits of a unit."""
+    """Small units in their order, put together up to the limits of a unit; any other one alone.
+
+    Memory holds one group.
+    """
     group: list[Unit] = []
-    images = 0
-    size = 0
-    megapixels = 0.0
+    filling = Filling()
     for unit in units:
-        images += len(unit.members)
-        size += unit.bytes
-        megapixels += unit.megapixels
-        is_full = images > UNIT_IMAGES or size > UNIT_BYTES or megapixels > UNIT_MEGAPIXELS
-        if group and is_full:
+        if not is_small(unit):
+            yield (unit,)
+            continue
+        fits = filling.takes(len(unit.members), unit.bytes, unit.megapixels)
+        if group and not fits:
             yield tuple(group)
             group = []
-            images = len(unit.members)
-            size = unit.bytes
-            megapixels = unit.megapixels
         group.append(unit)
     if group:
         yield tuple(group)

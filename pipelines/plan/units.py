@@ -18,6 +18,36 @@ UNIT_BYTES = 96_000_000
 UNIT_MEGAPIXELS = 400.0
 
 
+@dataclass
+class Filling:
+    """How much was put together so far, held against the limits of a unit."""
+
+    images: int = 0
+    bytes: int = 0
+    megapixels: float = 0.0
+
+    def takes(self, images: int, size: int, megapixels: float) -> bool:
+        """Put in some more.
+
+        Returns:
+            False where all of it is more than a unit may hold. Then a new filling has begun, with
+            this in it.
+        """
+        self.images += images
+        self.bytes += size
+        self.megapixels += megapixels
+        if (
+            self.images <= UNIT_IMAGES
+            and self.bytes <= UNIT_BYTES
+            and self.megapixels <= UNIT_MEGAPIXELS
+        ):
+            return True
+        self.images = images
+        self.bytes = size
+        self.megapixels = megapixels
+        return False
+
+
 def make_unit(
     source: Source, members: Sequence[Member], fingerprint: str, generation: int = 0
 ) -> Unit:
@@ -44,19 +74,14 @@ def plan_members(
     """The image members among these, in order, as units within the limits."""
     units: list[Unit] = []
     group: list[Member] = []
-    size = 0
-    megapixels = 0.0
+    filling = Filling()
     for member in members:
         if member.kind != "image":
             continue
-        size += member.size
-        megapixels += member.megapixels
-        is_full = len(group) == UNIT_IMAGES or size > UNIT_BYTES or megapixels > UNIT_MEGAPIXELS
-        if group and is_full:
+        fits = filling.takes(1, member.size, member.megapixels)
+        if group and not fits:
             units.append(make_unit(source, group, fingerprint, generation))
             group = []
-            size = member.size
-            megapixels = member.megapixels
         group.append(member)
     if group:
         units.append(make_unit(source, group, fingerprint, generation))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,21 @@ def test_a_damaged_segment_names_the_marker_of_the_bundle(ledger: Ledger, dst: s
 def test_small_units_are_put_together_up_to_32_images() -> None:
     units = [small_unit(number, images=3) for number in range(25)]
     assert [len(group) for group in bundle_units(units)] == [10, 10, 5]
+
+
+def test_groups_come_while_the_plan_is_read_and_what_is_not_small_comes_alone() -> None:
+    """A plan may hold a million small folders, and memory holds none but the group's."""
+    read: list[Unit] = []
+
+    def plan() -> Iterator[Unit]:
+        for number in range(100):
+            read.append(small_unit(number, images=9 if number == 1 else 4))
+            yield read[-1]
+
+    groups = bundle_units(plan())
+    assert next(groups) == (read[1],)
+    assert next(groups) == (read[0], *read[2:9])
+    assert len(read) == 10
 
 
 def test_a_bundle_that_kills_its_process_is_halved_until_one_unit_is_alone() -> None:
