@@ -151,10 +151,21 @@ def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table
         except SourceChangedError as error:
             yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
             break
-        row["payloads"] = [None if isinstance(data, ImageError) else data for data in read]
-        row["reasons"] = [data.reason if isinstance(data, ImageError) else None for data in read]
-        row["milliseconds"] = 1e3 * (time.perf_counter() - start)
-        yield pa.Table.from_pylist([row], _FETCHED)
+        yield pa.Table.from_pylist([row | _contents(read, start)], _FETCHED)
+
+
+def _contents(read: Sequence[bytes | ImageError], start: float) -> dict[str, Any]:
+    """The columns of `_FETCHED` about what was read.
+
+    Args:
+        read: Each image, or why there is none.
+        start: When reading began, as `time.perf_counter` has it.
+    """
+    return {
+        "payloads": [None if isinstance(data, ImageError) else data for data in read],
+        "reasons": [data.reason if isinstance(data, ImageError) else None for data in read],
+        "milliseconds": 1e3 * (time.perf_counter() - start),
+    }
 
 
 def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
@@ -165,31 +176,19 @@ def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
     if order.careful:
         order.destination.ledger.start(bundle, f"{order.wave}/fetch")
     units = []
-    payloads: list[bytes | None] = []
-    reasons: list[str | None] = []
+    contents: list[bytes | ImageError] = []
     for unit in bundle.units:
         try:
             read = [data for _, data in read_members(unit.source, unit.members)]
         except SourceChangedError as error:
-            row = {"unit": pickle.dumps(unit), "changed": str(error)}
-            yield pa.Table.from_pylist([row], _FETCHED)
+            without = {"unit": pickle.dumps(unit), "changed": str(error)}
+            yield pa.Table.from_pylist([without], _FETCHED)
             continue
         units.append(unit)
-        for data in read:
-            if isinstance(data, ImageError):
-                payloads.append(None)
-                reasons.append(data.reason)
-            else:
-                payloads.append(data)
-                reasons.append(None)
+        contents += read
     if units:
-        fetched = {
-            "unit": pickle.dumps(replace(bundle, units=tuple(units))),
-            "payloads": payloads,
-            "reasons": reasons,
-            "milliseconds": 1e3 * (time.perf_counter() - start),
-        }
-        yield pa.Table.from_pylist([fetched], _FETCHED)
+        row = {"unit": pickle.dumps(replace(bundle, units=tuple(units)))}
+        yield pa.Table.from_pylist([row | _contents(contents, start)], _FETCHED)
 
 
 class CleaningActor:
