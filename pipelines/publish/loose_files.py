@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -130,10 +131,11 @@ class _FolderWriter:
     cleaned: CleanedPayloads
     is_there: bool  # pages are put into the file of the mirror that is there, not into the source's
     refused: set[int] = field(default_factory=set)  # positions of pages that could not be put in
-    _pages: dict[int, list[int]] = field(init=False)  # cleaned ones, by the position of their file
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_pages", _pages_by_file(self.cleaned.positions))
+    @cached_property
+    def _pages(self) -> dict[int, list[int]]:
+        """The numbers of cleaned pages, by the position of their file."""
+        return _pages_by_file(self.cleaned.positions)
 
     def write(self, member: Member) -> int | Reason:
         """Write one file, link or marker: its bytes, or why DST refuses it."""
