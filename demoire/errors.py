@@ -27,6 +27,8 @@ from demoire.reasons import Reason
 # With this a process ends whose work stood still (EX_TEMPFAIL of sysexits.h): begin it again.
 STALLED_STATUS = 75
 
+INTERRUPTED_STATUS = 130  # stopped by the keyboard: 128 and the number of SIGINT, as shells have it
+
 
 class DemoireError(Exception):
     """Base of all errors that are meant for the user. Exit status 3: the run failed."""

@@ -26,7 +26,6 @@ from flows.process import prepare_process
 
 FAILED = errors.DemoireError.exit_code
 BAD_USAGE = errors.UsageError.exit_code
-INTERRUPTED = 130
 
 COMMANDS: tuple[Callable[..., int], ...] = (
     *archives.COMMANDS,
@@ -98,7 +97,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return _end_by(error, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
         sentence = "stopped; the same command again goes on where this one ended"
-        return _end(sentence, INTERRUPTED, debug=debug)
+        return _end(sentence, errors.INTERRUPTED_STATUS, debug=debug)
     except BrokenPipeError:
         _swallow_stdout()
         return 0

@@ -7,11 +7,10 @@ imported only where the work is done, so that the process that waits stays small
 import sys
 from collections.abc import Sequence
 
-from demoire.errors import STALLED_STATUS, StalledError
+from demoire.errors import INTERRUPTED_STATUS, STALLED_STATUS, StalledError
 from flows.supervisor import supervise
 
 _USE_RAY = ("clean", "demo", "retry")
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return supervise(lambda: _run(words), keeps_stdin=_reads_stdin(words))
     except KeyboardInterrupt:  # while a list was typed
         print("demoire: stopped before anything was done", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED_STATUS
 
 
 def _run(words: Sequence[str]) -> int:
