@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from demoire.errors import StorageError
 from pipelines.storage.place import Place
-from pipelines.storage.seekable_reader import SeekableReader
+from pipelines.storage.seekable_reader import SizedReader
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class _Block:
         return self.start + len(self.data)
 
 
-class RangeFile(SeekableReader):
+class RangeFile(SizedReader):
     """A seekable, read-only file over ranged reads of a place.
 
     A jump (to the next tar header, behind a big payload) costs one small request; reading on from

@@ -6,12 +6,10 @@ import os
 
 
 class SeekableReader(io.RawIOBase):
-    """A read-only file of known size. Subclasses add `readinto`, and move `_position` in it."""
+    """A read-only file. Subclasses add `seek` and `readinto`, and move `_position` in both."""
 
-    def __init__(self, size: int) -> None:
-        """`size`: of the file, bytes."""
+    def __init__(self) -> None:
         super().__init__()
-        self._size = size
         self._position = 0
 
     def readable(self) -> bool:
@@ -25,6 +23,15 @@ class SeekableReader(io.RawIOBase):
     def tell(self) -> int:
         """The position in the file, bytes."""
         return self._position
+
+
+class SizedReader(SeekableReader):
+    """A file of known size, in which any position can be read. Subclasses add `readinto`."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: of the file, bytes."""
+        super().__init__()
+        self._size = size
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to another position, beyond the end too; nothing is read yet."""

@@ -49,7 +49,7 @@ from pipelines.sources.splice import NewPayload, PayloadOf, Writer
 from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
-from pipelines.storage.seekable_reader import SeekableReader
+from pipelines.storage.seekable_reader import SizedReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -286,7 +286,7 @@ def _window(file: BinaryIO, start: int, length: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Window(file, start, length)))
 
 
-class _Window(SeekableReader):
+class _Window(SizedReader):
     """Some bytes of a file as a file. The other one's position moves along."""
 
     def __init__(self, file: BinaryIO, start: int, length: int) -> None:

@@ -9,6 +9,7 @@ import io
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pipelines.sources.members import BOMB_RATIO
+from pipelines.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -65,7 +66,7 @@ class StreamFormat(Protocol):
         """A packer of the effort, and with the checks, that the source's first bytes show."""
 
 
-class UnpackedStream(io.RawIOBase):
+class UnpackedStream(SeekableReader):
     """What a file of compressed streams unpacks to. The file belongs to the caller.
 
     Seeking forward reads; going back begins anew.
@@ -79,24 +80,12 @@ class UnpackedStream(io.RawIOBase):
             stream_format: Of the streams in it.
             most: Bytes to which it may unpack; None for any number.
         """
+        super().__init__()
         self._file = file
         self._start = file.tell()
         self._format = stream_format
         self._most = most
-        self._position = 0
         self._unpacker = stream_format.unpacker()
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """The position in what was unpacked, bytes."""
-        return self._position
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Read on.
