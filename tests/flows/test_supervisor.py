@@ -65,6 +65,15 @@ def ended(folder: Path, body: str) -> tuple[int, int, str]:
     return process.returncode, len((folder / "goes").read_text()), said
 
 
+def counting(number: signal.Signals) -> str:
+    """Work that waits for a signal and a little longer; `got` then holds all that came."""
+    return f"""got = []
+signal.signal(signal.{number.name}, lambda number, frame: got.append(number))
+(folder / "ready").touch()
+while not got: time.sleep(0.01)
+time.sleep(0.3)"""
+
+
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
@@ -116,12 +125,7 @@ def test_work_that_somebody_kills_is_not_begun_again(
 
 def test_a_signal_reaches_the_work_once_and_the_command_waits_for_its_end(tmp_path: Path) -> None:
     """As `timeout` sends it: to the command, and to its whole group."""
-    body = """got = []
-signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
-(folder / "ready").touch()
-while not got: time.sleep(0.01)
-time.sleep(0.3)
-return len(got)"""
+    body = f"{counting(signal.SIGTERM)}\nreturn len(got)"
     with command(tmp_path, body) as process:
         wait_for(tmp_path / "ready")
         process.terminate()
@@ -131,12 +135,8 @@ return len(got)"""
 
 def test_ctrl_c_reaches_the_work_once_and_the_command_waits_for_its_end(tmp_path: Path) -> None:
     """The terminal sends it to both; the command must not send it on."""
-    body = """got = []
-signal.signal(signal.SIGINT, lambda number, frame: got.append(number))
-(folder / "ready").touch()
-while not got: time.sleep(0.01)
-time.sleep(0.3)
-(folder / "got").write_text(f"{len(got)} {sys.stdin.isatty()}")"""
+    told = '(folder / "got").write_text(f"{len(got)} {sys.stdin.isatty()}")'
+    body = f"{counting(signal.SIGINT)}\n{told}"
     script = SCRIPT.format(body="\n    ".join(body.splitlines()), keeps_stdin=False)
     on_a_terminal = (
         "import os, pty, sys; "
