@@ -153,7 +153,8 @@ class Reason(StrEnum):
     )
     SIGNED = (
         "signed",
-        "a signed manifest (C2PA) vouches for its pixels, and would call any change tampering",
+        "a signature vouches for its pixels, and would call any change tampering: a signed "
+        "manifest (C2PA), or in a PDF a signed field or a limit on changes",
         "nothing is needed; it is copied as it is",
         "copied",
     )
@@ -181,6 +182,30 @@ class Reason(StrEnum):
         "the file holds several pages and is not taken apart: it lies in an archive, was named to "
         "`fix`, is signed, or its chain of pages is damaged",
         "clean a TIFF as a loose file, by `demoire clean`: that cleans each of its pages",
+        "copied",
+    )
+    ENCRYPTED = (
+        "encrypted",
+        "a PDF that is encrypted, if only against changes",
+        "remove the encryption from a copy with `qpdf --decrypt IN OUT`, and clean that",
+        "copied",
+    )
+    DAMAGED_DOCUMENT = (
+        "damaged_document",
+        "a PDF that can only be read by repairing it: its cross-references, lengths or objects are "
+        "wrong",
+        "repair a copy with `qpdf IN OUT`, and clean that",
+    )
+    LAYERED_PAGE = (
+        "layered_page",
+        "in a PDF, a picture that lies over or under another one: its moiré may come of both",
+        "look at the page; export it as one picture if it shows moiré, and clean that",
+        "copied",
+    )
+    SMALL_PICTURE = (
+        "small_picture",
+        "in a PDF, a picture of less than 64 px on its shorter side, such as an icon or a rule",
+        "nothing is needed; it is copied as it is",
         "copied",
     )
     LINK_OUTSIDE = (

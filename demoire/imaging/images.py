@@ -31,14 +31,10 @@ from demoire.imaging.colour import View, view_of
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
-from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
+from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE, PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
 from demoire.imaging.provenance import Provenance
 from demoire.reasons import Reason
 
-# A file that unpacks to so many bytes, and to so many times its own size, is a trap, or a sheet so
-# blank that nothing is lost by leaving it be.
-_BOMB_BYTES = 128_000_000
-_BOMB_RATIO = 500
 # Bytes a pixel at 8 bits, by mode. All other modes are judged as RGB.
 _BYTES_A_PIXEL = {"1": 1 / 8, "L": 1.0, "LA": 2.0}
 _BYTES_AN_RGB_PIXEL = 3.0
@@ -152,7 +148,7 @@ def check(opened: OpenedImage, *, max_megapixels: float, max_side: int) -> None:
         )
     packed = len(opened.data)
     unpacked = _unpacked_size(facts)
-    if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+    if unpacked > max(PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO * packed):
         raise ImageError(
             Reason.COMPRESSION_BOMB,
             f"{packed} bytes that unpack to {unpacked / 1e6:.0f} MB are taken for a trap; "

@@ -1,0 +1,15 @@
+"""Pictures in PDF files: listed, carved out as picture files, and put back when they are cleaned.
+
+All that reads a PDF or unpacks a stream of one runs in a guarded child, since qpdf is native code
+at work on files from outside (`guarded`). The writing is done here, and is plain: the file's own
+bytes, and one incremental update behind them (`update`).
+
+What runs in the child: `document` opens a file or refuses it, `drawn` finds which pictures a page
+draws and where, `obstacles` tells which of them are left alone, `streams` carves a picture out and
+makes a stream of a cleaned one.
+"""
+
+from demoire.imaging.pdf.guarded import carve, pictures_of, put_pictures
+from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
+
+__all__ = ["PdfPicture", "PdfRefusedError", "carve", "pictures_of", "put_pictures"]

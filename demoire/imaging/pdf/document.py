@@ -1,0 +1,211 @@
+"""A PDF file that is read: refused as a whole, or with its pictures. Runs in the child.
+
+References:
+    ISO 32000-1:2008: file structure in 7.5, encryption in 7.6, signatures in 12.8, permissions in
+    12.8.4. C2PA 2.1, A.4 (PDF).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pikepdf
+
+from demoire.errors import ImageError
+from demoire.imaging.pdf.drawn import DrawnPicture, ObjectId, drawings_on, layered
+from demoire.imaging.pdf.obstacles import obstacle_of
+from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
+from demoire.imaging.pdf.requests import Trailer
+from demoire.reasons import Reason
+
+_SIGNATURE = b"%PDF-"
+_TAIL = 2048  # bytes at the end of a file, of which readers look for `startxref` in the last 1,024
+_START = re.compile(rb"startxref\s+(\d+)")
+_TABLE = b"xref"
+_MOST_FIELDS = 100_000
+# What a trailer says of its own section and of nothing else.
+_OF_THE_SECTION = ("/Size", "/Prev", "/XRefStm", "/Type", "/W", "/Index", "/Length")
+_OF_THE_STREAM = ("/Filter", "/DecodeParms")
+
+
+class PdfDocument:
+    """A file with the pictures that its pages draw.
+
+    Attributes:
+        pictures: In the order of their numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read a file.
+
+        Raises:
+            PdfRefusedError: It is copied as a whole.
+        """
+        self._path = path
+        self._pdf = _opened(path)
+        if _is_signed(self._pdf):
+            raise PdfRefusedError(
+                Reason.SIGNED, "The PDF is signed, and any change would break the signature."
+            )
+        self.pictures: list[PdfPicture] = []
+        self._streams: list[Any] = []
+        self._list_pictures()
+        warnings = self._pdf.get_warnings()
+        if warnings:
+            raise damaged(warnings[0])
+
+    def stream(self, number: int) -> Any:
+        """The object of the picture of this number.
+
+        Raises:
+            ImageError: The picture is left as it is.
+        """
+        picture = self.pictures[number - 1]
+        if picture.reason is not None:
+            raise ImageError(picture.reason, f"Picture {number} is {picture.reason.meaning}.")
+        return self._streams[number - 1]
+
+    def trailer(self) -> Trailer:
+        """What an update has to repeat.
+
+        Raises:
+            PdfRefusedError: The newest cross-reference section is not where it should be.
+        """
+        previous, has_table = _newest_section(self._path)
+        entries = self._pdf.trailer.copy()
+        objects = int(entries["/Size"])
+        for key in _OF_THE_SECTION if has_table else (*_OF_THE_SECTION, *_OF_THE_STREAM):
+            if key in entries:
+                del entries[key]
+        text = entries.unparse().removeprefix(b"<<").removesuffix(b">>").strip()
+        return Trailer(text, objects, previous, has_table)
+
+    def _list_pictures(self) -> None:
+        seen: dict[ObjectId, int] = {}
+        for page_number, page in enumerate(self._pdf.pages, start=1):
+            drawings = drawings_on(page)
+            in_layers = layered(drawings)
+            on_page = 0
+            for drawing in drawings:
+                index = seen.get(drawing.object_id)
+                if index is None:
+                    on_page += 1
+                    seen[drawing.object_id] = len(self.pictures)
+                    index = len(self.pictures)
+                    self._add(drawing, page_number, on_page)
+                if drawing.object_id in in_layers:
+                    self._mark_as_layered(index)
+
+    def _add(self, drawing: DrawnPicture, page: int, on_page: int) -> None:
+        stream = drawing.stream
+        width = int(stream.get("/Width", 0))
+        height = int(stream.get("/Height", 0))
+        picture = PdfPicture(
+            number=len(self.pictures) + 1,
+            page=page,
+            on_page=on_page,
+            width=width,
+            height=height,
+            size=int(stream.get("/Length", 0)),
+            megapixels=width * height / 1e6,
+            reason=obstacle_of(stream),
+        )
+        self.pictures.append(picture)
+        self._streams.append(stream)
+
+    def _mark_as_layered(self, index: int) -> None:
+        picture = self.pictures[index]
+        if picture.reason is None:
+            self.pictures[index] = replace(picture, reason=Reason.LAYERED_PAGE)
+
+
+def damaged(what: object) -> PdfRefusedError:
+    """The error for a file that can only be read with repairs, if at all."""
+    return PdfRefusedError(
+        Reason.DAMAGED_DOCUMENT,
+        f"The PDF is damaged ({what}); repair a copy of it with `qpdf IN OUT`, and clean that.",
+    )
+
+
+def _opened(path: Path) -> pikepdf.Pdf:
+    """A file that qpdf reads without repairs, and without a password."""
+    with path.open("rb") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            raise damaged("no header")
+    try:
+        pdf = pikepdf.open(path, attempt_recovery=False)
+    except pikepdf.PasswordError as error:
+        raise _encrypted() from error
+    except pikepdf.PdfError as error:
+        if "encrypt" in str(error).lower():
+            raise _encrypted() from error
+        raise
+    if pdf.is_encrypted:
+        raise _encrypted()
+    return pdf
+
+
+def _encrypted() -> PdfRefusedError:
+    return PdfRefusedError(
+        Reason.ENCRYPTED, "The PDF is encrypted; clean a copy made with `qpdf --decrypt`."
+    )
+
+
+def _newest_section(path: Path) -> tuple[int, bool]:
+    """Offset of the newest cross-reference section, and whether it is a table."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL))
+        starts = _START.findall(file.read())
+        if not starts:
+            raise damaged("no startxref")
+        offset = int(starts[-1])
+        file.seek(offset)
+        beginning = file.read(_TAIL).lstrip()
+    return offset, beginning.startswith(_TABLE)
+
+
+# Signatures
+
+
+def _is_signed(pdf: pikepdf.Pdf) -> bool:
+    permissions = pdf.Root.get("/Perms")
+    if isinstance(permissions, pikepdf.Dictionary) and len(permissions.keys()):
+        return True
+    for field in _fields(pdf.Root.get("/AcroForm")):
+        value = field.get("/V")
+        if isinstance(value, pikepdf.Dictionary) and "/ByteRange" in value:
+            return True
+    return _has_manifest(pdf.Root.get("/AF"))
+
+
+def _fields(form: Any) -> Iterator[Any]:
+    """The fields of a form, with those below them."""
+    if not isinstance(form, pikepdf.Dictionary):
+        return
+    waiting = [form.get("/Fields")]
+    looked_at = 0
+    while waiting:
+        fields = waiting.pop()
+        if not isinstance(fields, pikepdf.Array):
+            continue
+        for field in fields:
+            looked_at += 1
+            if looked_at > _MOST_FIELDS:
+                raise damaged("fields without end")
+            if isinstance(field, pikepdf.Dictionary):
+                yield field
+                waiting.append(field.get("/Kids"))
+
+
+def _has_manifest(files: Any) -> bool:
+    """Whether one of the associated files is a manifest of C2PA."""
+    if not isinstance(files, pikepdf.Array):
+        return False
+    for file in files:
+        is_dictionary = isinstance(file, pikepdf.Dictionary)
+        if is_dictionary and str(file.get("/AFRelationship")) == "/C2PA_Manifest":
+            return True
+    return False

@@ -1,0 +1,162 @@
+"""Which pictures the pages of a PDF draw, and where. Runs in the child.
+
+Only what moves the page about (q, Q, cm) and what draws (Do) is read of a page's content, in forms
+as well. Pictures that lie over each other make up one picture together: as in mixed raster content,
+where a page is split into a background, a foreground and a mask. Their moiré may come from either,
+or from both together, so they are left alone. A picture with nothing but masks and bilevel pictures
+over it is the only one that has tones, and is cleaned.
+
+References:
+    ISO 32000-1:2008: content streams in 7.8.2, transformations in 8.3.4, external objects in 8.8,
+    forms in 8.10.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pikepdf
+
+from demoire.imaging.pdf.obstacles import is_bilevel, is_stream
+from demoire.imaging.pdf.picture import PdfRefusedError
+from demoire.reasons import Reason
+
+Matrix = tuple[float, float, float, float, float, float]
+
+_WHOLE: Matrix = (1, 0, 0, 1, 0, 0)
+_OPERATORS = "q Q cm Do"
+_MOST_FORMS = 10_000  # drawn on one page
+_MOST_DEPTH = 20  # of forms in forms
+_MOST_DRAWINGS = 5_000  # on one page, of which it is worked out how they overlap
+# A picture is part of a layered one if others cover more than this share of it: a stamp of a
+# library's name in a corner does not make a scan a layered one.
+_COVERED = 0.1
+
+ObjectId = tuple[int, int]  # number and generation
+
+
+@dataclass(frozen=True)
+class DrawnPicture:
+    """A picture that is drawn on a page.
+
+    Attributes:
+        stream: Its object.
+        box: Left, bottom, right and top on the page, in its units.
+    """
+
+    stream: Any
+    box: tuple[float, float, float, float]
+
+    @property
+    def object_id(self) -> ObjectId:
+        """Of its object."""
+        number, generation = self.stream.objgen
+        return number, generation
+
+
+def drawings_on(page: pikepdf.Page) -> list[DrawnPicture]:
+    """The pictures that a page draws, in the order of drawing. Masks are none.
+
+    Raises:
+        PdfRefusedError: The page draws so much that it must be a trap.
+    """
+    return list(_PageReader().drawings(page, page.obj.get("/Resources"), _WHOLE, 0))
+
+
+def layered(drawings: list[DrawnPicture]) -> set[ObjectId]:
+    """Those pictures of a page of which others that have tones cover a part."""
+    toned = [drawing for drawing in drawings if not is_bilevel(drawing.stream)]
+    if len(toned) > _MOST_DRAWINGS:
+        return {drawing.object_id for drawing in toned}
+    boxes = np.array([drawing.box for drawing in toned], np.float64).reshape(-1, 4)
+    inside: set[ObjectId] = set()
+    for drawing in toned:
+        left, bottom, right, top = drawing.box
+        across = np.minimum(boxes[:, 2], right) - np.maximum(boxes[:, 0], left)
+        along = np.minimum(boxes[:, 3], top) - np.maximum(boxes[:, 1], bottom)
+        area = (right - left) * (top - bottom)
+        covered = float((across.clip(0) * along.clip(0)).sum()) - area  # without itself
+        if covered > _COVERED * area:
+            inside.add(drawing.object_id)
+    return inside
+
+
+class _PageReader:
+    """Reads one page's content, with that of the forms on it."""
+
+    def __init__(self) -> None:
+        self._forms = 0
+
+    def drawings(
+        self, content: Any, resources: Any, matrix: Matrix, depth: int
+    ) -> Iterator[DrawnPicture]:
+        """What is drawn by a content, whose units this matrix takes to those of the page."""
+        objects = _dictionary(_dictionary(resources).get("/XObject"))
+        saved: list[Matrix] = []
+        for instruction in pikepdf.parse_content_stream(content, operators=_OPERATORS):
+            operands: Any = instruction.operands
+            match str(instruction.operator):
+                case "q":
+                    saved.append(matrix)
+                case "Q" if saved:
+                    matrix = saved.pop()
+                case "cm":
+                    matrix = _concatenated(_matrix(operands), matrix)
+                case "Do" if len(operands) == 1 and str(operands[0]) in objects:
+                    drawn = objects[str(operands[0])]
+                    yield from self._drawn(drawn, resources, matrix, depth)
+
+    def _drawn(
+        self, drawn: Any, resources: Any, matrix: Matrix, depth: int
+    ) -> Iterator[DrawnPicture]:
+        if not is_stream(drawn):
+            return
+        subtype = str(drawn.get("/Subtype"))
+        if subtype == "/Image" and not drawn.get("/ImageMask"):
+            yield DrawnPicture(drawn, _unit_square(matrix))
+        if subtype == "/Form":
+            self._forms += 1
+            if self._forms > _MOST_FORMS or depth > _MOST_DEPTH:
+                raise PdfRefusedError(
+                    Reason.COMPRESSION_BOMB, "A page of the PDF draws itself over and over."
+                )
+            own = _matrix(drawn.get("/Matrix", _WHOLE))
+            inner = drawn.get("/Resources", resources)
+            yield from self.drawings(drawn, inner, _concatenated(own, matrix), depth + 1)
+
+
+def _dictionary(thing: Any) -> Any:
+    """A dictionary; an empty one where something else stands in its place."""
+    return thing if isinstance(thing, pikepdf.Dictionary) else pikepdf.Dictionary()
+
+
+def _matrix(numbers: Any) -> Matrix:
+    """A matrix; one that takes nothing anywhere else where the numbers are none."""
+    try:
+        a, b, c, d, e, f = (float(number) for number in numbers)
+    except (TypeError, ValueError):
+        return _WHOLE
+    return a, b, c, d, e, f
+
+
+def _concatenated(first: Matrix, then: Matrix) -> Matrix:
+    """The matrix that does what the first one does, and then the other."""
+    a, b, c, d, e, f = first
+    m, n, o, p, x, y = then
+    return (
+        a * m + b * o,
+        a * n + b * p,
+        c * m + d * o,
+        c * n + d * p,
+        e * m + f * o + x,
+        e * n + f * p + y,
+    )
+
+
+def _unit_square(matrix: Matrix) -> tuple[float, float, float, float]:
+    """Where the unit square, in which a picture is drawn, comes to lie."""
+    a, b, c, d, e, f = matrix
+    across = (0, a, c, a + c)
+    along = (0, b, d, b + d)
+    return min(across) + e, min(along) + f, max(across) + e, max(along) + f

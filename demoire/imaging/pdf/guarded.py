@@ -1,0 +1,150 @@
+"""The pictures of a PDF file, read by a process that may die of it.
+
+A child keeps the last file that it read, so that carving one picture after the other parses the
+file once. Each request has limits of time and memory; a child that breaks them is ended.
+
+All paths are those of local files.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from demoire.errors import ImageError
+from demoire.imaging.child import Children
+from demoire.imaging.pdf.cleaned_file import essence
+from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
+from demoire.imaging.pdf.requests import (
+    CarvePicture,
+    ListPictures,
+    ReadTrailer,
+    RenewPicture,
+    Request,
+)
+from demoire.imaging.pdf.update import IncrementalUpdate
+from demoire.reasons import Reason
+
+# How long a child may take: pages with much text on them are read at some 50 a second.
+_SECONDS = 60.0
+_SECONDS_A_MEGABYTE = 0.5
+_COPIED_AT_ONCE = 1 << 20  # bytes
+
+pdf_readers = Children("demoire.imaging.pdf.serving", "serve_pdf")
+
+
+def pictures_of(path: Path) -> list[PdfPicture]:
+    """The pictures that a file's pages draw.
+
+    Masks are no pictures of their own, nor are pictures that stand within a page's content.
+
+    Args:
+        path: The file.
+
+    Raises:
+        PdfRefusedError: The file is encrypted, signed, damaged or a trap.
+        MachineError: No process can be started to read it in.
+    """
+    pictures: list[PdfPicture] = _ask(ListPictures(path))
+    return pictures
+
+
+def carve(path: Path, number: int) -> bytes:
+    """A picture as a file of its own, which the codecs read.
+
+    A JPEG or JPEG 2000 stream is that file. Grey and RGB samples in another compression become a
+    PNG file. Both get the colour profile that the PDF has for the picture, if they have none.
+
+    Args:
+        path: The PDF file.
+        number: Of a picture that has no reason to be left alone.
+
+    Raises:
+        ImageError: The picture cannot be carved out. PdfRefusedError where the file is to blame.
+        MachineError: No process can be started to read it in.
+    """
+    data: bytes = _ask(CarvePicture(path, number))
+    return data
+
+
+def put_pictures(
+    path: Path, out: BinaryIO, numbers: Collection[int], cleaned: Callable[[int], bytes]
+) -> None:
+    """Copy a file and append one incremental update, in which some pictures have other pixels.
+
+    Each picture is carved out of the result again and held against what was to be put there.
+
+    Args:
+        path: The PDF file.
+        out: A file on disk, open for reading and writing. After an error it is of no use.
+        numbers: Of the pictures.
+        cleaned: The cleaned file of a picture, by its number; asked for once, in ascending order.
+
+    Raises:
+        PdfRefusedError: A picture cannot be put back faithfully.
+        MachineError: No process can be started to read the files in.
+    """
+    before = pictures_of(path)
+    with path.open("rb") as original:
+        shutil.copyfileobj(original, out, _COPIED_AT_ONCE)
+    update = IncrementalUpdate(out, _ask(ReadTrailer(path)))
+    digests: dict[int, bytes] = {}
+    for number in sorted(numbers):
+        data = cleaned(number)
+        digests[number] = _digest(data)
+        try:
+            update.add(_ask(RenewPicture(path, number, data)))
+        except ImageError as error:
+            raise PdfRefusedError(error.reason, str(error)) from error
+    update.finish()
+    _check_result(Path(out.name), before, digests)
+
+
+def _check_result(result: Path, before: list[PdfPicture], digests: dict[int, bytes]) -> None:
+    """Raise PdfRefusedError unless the result holds all pictures, and the changed ones as meant."""
+    try:
+        after = pictures_of(result)
+        is_as_meant = _without_sizes(after) == _without_sizes(before)
+        for number, digest in digests.items():
+            is_as_meant = is_as_meant and _digest(carve(result, number)) == digest
+    except ImageError as error:
+        raise PdfRefusedError(
+            Reason.ENCODE_FAILED, f"The PDF with cleaned pictures cannot be read again: {error}"
+        ) from error
+    if not is_as_meant:
+        raise PdfRefusedError(
+            Reason.ENCODE_FAILED, "The PDF with cleaned pictures is read again as another one."
+        )
+
+
+def _without_sizes(pictures: list[PdfPicture]) -> list[tuple[object, ...]]:
+    facts: list[tuple[object, ...]] = []
+    for picture in pictures:
+        facts.append((picture.page, picture.width, picture.height, picture.reason))
+    return facts
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(essence(data)).digest()
+
+
+def _ask(request: Request) -> Any:
+    """What a child answers."""
+    seconds = _SECONDS + _SECONDS_A_MEGABYTE * request.path.stat().st_size / 1e6
+    with pdf_readers.lend() as child:
+        try:
+            child.pipe.send(request)
+            if not child.pipe.poll(seconds):
+                raise PdfRefusedError(
+                    Reason.DECODER_LIMIT,
+                    f"The PDF was not read after {seconds:.0f} s; look at the file.",
+                )
+            answer = child.pipe.recv()
+        except (EOFError, OSError) as error:
+            raise PdfRefusedError(
+                Reason.NATIVE_CRASH, "The reader died of this PDF; look at it by hand."
+            ) from error
+    if isinstance(answer, ImageError):
+        raise answer
+    return answer
