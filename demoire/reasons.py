@@ -39,6 +39,18 @@ class Reason(StrEnum):
         reason.status = status
         return reason
 
+    @classmethod
+    def of(cls, value: str) -> "Reason":
+        """The reason that the report gives by this value.
+
+        Raises:
+            ValueError: There is none.
+        """
+        for reason in cls:
+            if reason.value == value:
+                return reason
+        raise ValueError(f"{value} is no reason")
+
     TRUNCATED = (
         "truncated",
         "the file ends before its picture does, whatever its last bytes say",

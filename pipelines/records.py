@@ -62,7 +62,8 @@ class Member:
     # MP once decoded, estimated from the bytes where the header was not read; 0 if no image.
     megapixels: float
     target: str = ""  # of a link: what it leads to, relative to its folder
-    reason: str = ""  # why it is withheld; see `demoire.reasons`
+    # Why it is withheld, or an image that is not read; see `demoire.reasons`.
+    reason: str = ""
     content: Content = ""  # of a name without a suffix, by its first bytes; '' if not looked at
 
 

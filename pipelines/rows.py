@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from demoire.reasons import Reason
 from pipelines.layout import image_id
 from pipelines.records import REPORT_SCHEMA, Member, ReportRow, Source, Unit
 from pipelines.sources.inner_positions import page_number
@@ -57,6 +58,12 @@ class UnitAttempt:
 def quarantined(member: Member, reason: str, attempt: UnitAttempt) -> Outcome:
     """The outcome of an image whose bytes no process has seen, or none survived."""
     row = replace(_unseen_row(member, attempt), status="quarantined", reason=reason)
+    return Outcome(member, row, None)
+
+
+def unread(member: Member, reason: Reason, attempt: UnitAttempt) -> Outcome:
+    """The outcome of an image that could not be read, or was not to be."""
+    row = replace(_unseen_row(member, attempt), status=reason.status, reason=reason.value)
     return Outcome(member, row, None)
 
 

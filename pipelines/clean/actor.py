@@ -14,13 +14,14 @@ from ray.actor import ActorHandle
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
 from demoire.imaging.quiet import quiet_decoders
+from demoire.reasons import Reason
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.gate import unit_in_work
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination
 from pipelines.records import Bundle, Unit, units_in
-from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, quarantined
+from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, unread
 from pipelines.sources.read import read_members
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def clean_unit(
         reason = fetched.reasons[number]
         payload = fetched.payloads[number]
         if reason is not None:
-            outcomes[number] = quarantined(member, reason, attempt)
+            outcomes[number] = unread(member, Reason.of(reason), attempt)
         elif payload is not None:
             payloads[number] = payload
     for number, cleaned in cleaner.clean_many(list(payloads.items())):

@@ -23,15 +23,15 @@ _FACTS = [
     ("megapixels", pa.float64()),
 ]
 _MEMBER = pa.struct(_FACTS)
-_WITHHELD = pa.struct([*_FACTS, ("reason", pa.string())])
-
+_MEMBER_WITH_REASON = pa.struct([*_FACTS, ("reason", pa.string())])
 
 UNITS = pa.schema(
     [
         ("id", pa.string()),
         ("source", pa.int64()),
         ("generation", pa.int64()),
-        ("members", pa.list_(_MEMBER)),
+        # Plans of versions before 0.2 have no reasons here.
+        ("members", pa.list_(_MEMBER_WITH_REASON)),
     ]
 )
 
@@ -53,7 +53,7 @@ SOURCES = pa.schema(
         ("damaged", pa.string()),
         # Null in plans of versions before 0.2, like all that follow.
         ("unsafe_members", pa.list_(_MEMBER)),
-        ("withheld", pa.list_(_WITHHELD)),
+        ("withheld", pa.list_(_MEMBER_WITH_REASON)),
         ("objects", pa.int64()),
         ("not_looked_into", pa.map_(pa.string(), pa.int64())),
     ]

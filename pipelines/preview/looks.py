@@ -139,7 +139,7 @@ def look_at(
 
 
 def _read(images: Sequence[SampledImage], looks: dict[int, ImageLook]) -> Iterator[_Pending]:
-    """Read the images; those that cannot be read are noted as quarantined at once.
+    """Read the images; of those that cannot be read the reason is noted at once.
 
     The cleaner's threads run this, one at a time.
     """
@@ -164,7 +164,7 @@ def _unread(sampled: SampledImage, error: ImageError) -> ImageLook:
     return ImageLook(
         source=source_name(sampled.source),
         member=as_text(sampled.member.name),
-        status="quarantined",
+        status=error.reason.status,
         reason=error.reason,
         score=None,
         kind=None,

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 from demoire.errors import RefusedNameError
 from demoire.reasons import Reason
@@ -27,9 +26,7 @@ from pipelines.sources.formats.pages import write_with_pages
 from pipelines.sources.inner_positions import (
     container_position,
     file_name_of,
-    inner_position,
     is_inner,
-    position_inside,
 )
 from pipelines.sources.members import withheld_member
 from pipelines.storage.local import local_temporary
@@ -40,7 +37,11 @@ _FILES_AT_ONCE = 8  # each mostly waits for storage
 
 
 def mirror_folder(
-    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, withheld: Iterable[Member] = ()
+    source: Source,
+    claims: MirrorClaims,
+    cleaned: CleanedPayloads,
+    members: Mapping[int, Member],
+    withheld: Iterable[Member] = (),
 ) -> Mirror:
     """Write a folder's mirror.
 
@@ -50,6 +51,7 @@ def mirror_folder(
         source: The folder.
         claims: What may be written under DST.
         cleaned: What was cleaned of it.
+        members: Its images, by position.
         withheld: What the plan leaves out.
 
     Raises:
@@ -62,7 +64,8 @@ def mirror_folder(
             left_out.add(member.position)
         else:
             kept.append(member)
-    mirror = _write_files(_FolderWriter(source, claims, cleaned, is_there=False), kept)
+    writer = _FolderWriter(source, claims, cleaned, members, is_there=False)
+    mirror = _write_files(writer, kept)
     return replace(mirror, withheld=mirror.withheld + len(left_out))
 
 
@@ -76,7 +79,7 @@ def patch_folder(
         if is_inner(position):
             member = _file_of(member)
         changed[member.position] = member
-    writer = _FolderWriter(source, claims, cleaned, is_there=True)
+    writer = _FolderWriter(source, claims, cleaned, members, is_there=True)
     return _write_files(writer, list(changed.values()))
 
 
@@ -86,13 +89,14 @@ def _file_of(page: Member) -> Member:
     return replace(page, kind="other", position=position, name=file_name_of(page), offset=0)
 
 
-def _pages_by_file(positions: Iterable[int]) -> dict[int, list[int]]:
-    """The numbers of the pages at these positions, by the position of their file."""
-    pages: dict[int, list[int]] = {}
+def _pages_by_file(
+    positions: Iterable[int], members: Mapping[int, Member]
+) -> dict[int, list[Member]]:
+    """The images on pages at these positions, in order, by the position of their file."""
+    pages: dict[int, list[Member]] = {}
     for position in sorted(positions):
         if is_inner(position):
-            numbers = pages.setdefault(container_position(position), [])
-            numbers.append(inner_position(position))
+            pages.setdefault(container_position(position), []).append(members[position])
     return pages
 
 
@@ -129,13 +133,14 @@ class _FolderWriter:
     source: Source
     claims: MirrorClaims
     cleaned: CleanedPayloads
+    members: Mapping[int, Member]  # its images, by position
     is_there: bool  # pages are put into the file of the mirror that is there, not into the source's
     refused: set[int] = field(default_factory=set)  # positions of pages that could not be put in
 
     @cached_property
-    def _pages(self) -> dict[int, list[int]]:
-        """The numbers of cleaned pages, by the position of their file."""
-        return _pages_by_file(self.cleaned.positions)
+    def _pages(self) -> dict[int, list[Member]]:
+        """The cleaned images on pages, by the position of their file."""
+        return _pages_by_file(self.cleaned.positions, self.members)
 
     def write(self, member: Member) -> int | Reason:
         """Write one file, link or marker: its bytes, or why DST refuses it."""
@@ -186,29 +191,23 @@ class _FolderWriter:
         if self.is_there and self.claims.is_foreign(path):
             return 0
         origin, _ = folder_of(self.source)
-        numbers = self._pages[member.position]
-
-        def cleaned_page(number: int) -> bytes:
-            return self.cleaned(position_inside(member.position, number))
-
+        images = self._pages[member.position]
         with local_temporary() as whole:
-            with self._open_original(member) as original:
-                is_done = write_with_pages(original, whole, numbers, cleaned_page)
+            if self.is_there:
+                place = self.claims.place
+                is_done = write_with_pages(place, path, None, whole, images, self.cleaned)
+            else:
+                is_done = write_with_pages(
+                    origin, member.name, member.version, whole, images, self.cleaned
+                )
             if not is_done:
-                self.refused.update(position_inside(member.position, number) for number in numbers)
+                self.refused.update(image.position for image in images)
                 return member.size if self.is_there else self._write_file(member)
             facts = self._facts_of_pages(member, whole)
             with self.claims.new_file(path, facts) as local:
                 shutil.copyfile(whole, local)
                 keep_times(origin, member.name, self.claims.place, local)
                 return local.stat().st_size
-
-    def _open_original(self, member: Member) -> BinaryIO:
-        """The file that cleaned pages are put into."""
-        if self.is_there:
-            return self.claims.place.open(self._path(member))
-        origin, _ = folder_of(self.source)
-        return origin.open(member.name, version=member.version)
 
     def _facts_of_pages(self, member: Member, whole: Path) -> ObjectFacts:
         """What the store is to keep of a file with cleaned pages."""

@@ -63,7 +63,7 @@ def publish_source(
     members = _by_position(units)
     claims = MirrorClaims(destination, source, src_of(source, all_given(scope.src, scope.also)))
     if source.kind == "folder":
-        mirror = mirror_folder(source, claims, cleaned, planned.withheld)
+        mirror = mirror_folder(source, claims, cleaned, members, planned.withheld)
     elif planned.withheld:
         mirror = Mirror(0, 0, withheld=1)
     else:

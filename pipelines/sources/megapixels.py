@@ -55,7 +55,8 @@ def probe_members(members: Sequence[Member], head_of: Callable[[Member], bytes])
     """
     readable = []
     for member in members:
-        if member.kind == "image" and member.offset >= 0 and member.length:
+        is_readable = member.offset >= 0 and not member.reason
+        if member.kind == "image" and is_readable and member.length:
             readable.append(member)
     probed = {member.position: probed_megapixels(head_of(member)) for member in _spread(readable)}
     return with_megapixels(members, probed)
@@ -77,7 +78,7 @@ def with_megapixels(members: Sequence[Member], probed: Mapping[int, float | None
             by_suffix.setdefault(suffix_of(member.name), _Rate()).add(megapixels, member.size)
     sized = []
     for member in members:
-        if member.kind == "image":
+        if member.kind == "image" and not member.reason:
             megapixels = probed.get(member.position)
             if megapixels is None:
                 megapixels = member.size * _rate_for(suffix_of(member.name), by_suffix, overall)

@@ -154,7 +154,12 @@ def withheld_member(member: Member, reason: Reason) -> Member:
 
 
 def obstacle(member: Member) -> ImageError | None:
-    """Why a member is not read at all: too large, a trap, or in no readable form."""
+    """Why a member is not read at all: left alone by the index, too large, a trap, or in no
+    readable form.
+    """
+    if member.reason:
+        reason = Reason.of(member.reason)
+        return ImageError(reason, f"Member {member.position} is left alone: {reason.meaning}.")
     if member.size > LARGEST_MEMBER:
         return ImageError(
             Reason.TOO_LARGE,

@@ -232,8 +232,8 @@ def test_a_patch_goes_into_the_mirror_and_leaves_what_was_changed_before(
 
 def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Path) -> None:
     source = the_source(folder)
-    cleaned, _ = cleaned_of(source, dst, {"a.jpg": b"new"})
-    mirror = mirror_folder(source, claims_of(source, dst), cleaned, links_of(source))
+    cleaned, members = cleaned_of(source, dst, {"a.jpg": b"new"})
+    mirror = mirror_folder(source, claims_of(source, dst), cleaned, members, links_of(source))
     assert tree(dst) == {"a.jpg": b"new", "notes.txt": b"notes", "d.jpg": MEMBERS["d.jpg"]}
     assert mirror == Mirror(len(b"new" + b"notes") + 512, 3, withheld=1)
     assert {
@@ -245,8 +245,8 @@ def test_a_folder_is_mirrored_without_what_leads_out_of_it(folder: Path, dst: Pa
 
 def test_a_patch_of_a_folder_writes_its_files_alone(folder: Path, dst: Path) -> None:
     source = the_source(folder)
-    cleaned, _ = cleaned_of(source, dst, {"a.jpg": b"first"})
-    mirror_folder(source, claims_of(source, dst), cleaned, links_of(source))
+    cleaned, members = cleaned_of(source, dst, {"a.jpg": b"first"})
+    mirror_folder(source, claims_of(source, dst), cleaned, members, links_of(source))
     kept = (dst / "a.jpg").stat().st_ino, (dst / "notes.txt").stat().st_ino
     for gone in ("attempts", "segments", "rows", "commits"):
         shutil.rmtree(dst / "_demoire" / gone)
@@ -257,10 +257,10 @@ def test_a_patch_of_a_folder_writes_its_files_alone(folder: Path, dst: Path) -> 
 
 def test_a_file_that_changed_since_it_was_planned_fails(folder: Path, dst: Path) -> None:
     source = the_source(folder)
-    cleaned, _ = cleaned_of(source, dst, {})
+    cleaned, members = cleaned_of(source, dst, {})
     (folder / "d.jpg").write_bytes(b"another")
     with pytest.raises(SourceChangedError):
-        mirror_folder(source, claims_of(source, dst), cleaned)
+        mirror_folder(source, claims_of(source, dst), cleaned, members)
 
 
 def test_two_mirrors_of_one_source_are_the_same_bytes(archive: Path, tmp_path: Path) -> None:
