@@ -6,8 +6,9 @@ A file's format is what its first bytes say. Its name only decides whether it co
 from typing import Any
 
 from demoire.errors import ImageError
-from demoire.imaging.codecs import bmp, jpeg, png, tiff, webp
+from demoire.imaging.codecs import bmp, jp2, jpeg, png, tiff, webp
 from demoire.imaging.codecs.base import Codec
+from demoire.imaging.codecs.jp2 import Jpeg2000Header
 from demoire.imaging.codecs.pillow import PillowHeader
 from demoire.imaging.codecs.tiff_header import TiffHeader
 from demoire.imaging.codecs.webp import WebpHeader
@@ -20,7 +21,8 @@ _PNG: Codec[PillowHeader] = png
 _TIFF: Codec[TiffHeader] = tiff
 _WEBP: Codec[WebpHeader] = webp
 _BMP: Codec[PillowHeader] = bmp
-_CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP)
+_JPEG2000: Codec[Jpeg2000Header] = jp2
+_CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP, _JPEG2000)
 _BY_FORMAT = {codec.FORMAT: codec for codec in _CODECS}
 
 IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
@@ -28,7 +30,7 @@ IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
 # Recognised as images and counted as such, but copied as they are.
 UNSUPPORTED_SUFFIXES = frozenset(
     {".gif", ".ico", ".tga", ".psd"}
-    | {".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif"}
+    | {".jxl", ".avif", ".heic", ".heif"}
     | {".pdf", ".djvu", ".svg", ".emf", ".wmf"}
     | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"}
     | {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".pef", ".orf", ".rw2"}
@@ -38,8 +40,6 @@ UNSUPPORTED_SUFFIXES = frozenset(
 # (offset, bytes there, name) of the formats above, as far as they have a signature.
 _UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF8", "GIF"),
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),  # a bare codestream
     (0, b"\xff\x0a", "JPEG XL"),  # a bare codestream
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (4, b"ftypavif", "AVIF"),

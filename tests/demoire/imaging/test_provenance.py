@@ -77,6 +77,12 @@ def xmp_of(file: bytes) -> bytes:
     return found.encode() if isinstance(found, str) else bytes(found)
 
 
+def box_of_xmp(packet: bytes) -> bytes:
+    """A UUID box of JPEG 2000, see part 3 of Adobe's specification, 1.1.4."""
+    identifier = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+    return struct.pack(">I4s", 24 + len(packet), b"uuid") + identifier + packet
+
+
 WITHOUT_XMP = {
     "jpeg": (".jpg", jpeg(picture())),
     "jpeg of a camera": (
@@ -89,11 +95,13 @@ WITHOUT_XMP = {
     "bigtiff": (".tif", tiff(bigtiff=True)),
     "lossy webp": (".webp", saved("WEBP")),
     "lossless webp": (".webp", saved("WEBP", lossless=True)),
+    "jpeg 2000": (".jp2", saved("JPEG2000", mct=1)),
 }
 WITH_XMP = {
     "jpeg": (".jpg", with_segments(jpeg(picture()), (0xE1, XMP + HISTORY))),
     "tiff": (".tif", tiff(extratags=[(700, 1, len(HISTORY), HISTORY, True)])),
     "webp": (".webp", saved("WEBP", xmp=HISTORY)),
+    "jpeg 2000": (".jp2", saved("JPEG2000", mct=1) + box_of_xmp(HISTORY)),
 }
 
 
@@ -126,7 +134,7 @@ def test_a_history_goes_on_and_the_rest_of_the_packet_stays(
     assert (tags["About"], tags["Format"]) == ("uuid:7", "image/jpeg")
 
 
-@pytest.mark.parametrize("name", ["png", "tiff", "lossless webp"])
+@pytest.mark.parametrize("name", ["png", "tiff", "lossless webp", "jpeg 2000"])
 def test_the_pixels_and_everything_else_are_those_of_a_file_without_a_note(name: str) -> None:
     file = WITHOUT_XMP[name][1]
     noted = cleaned(file, NOTE)
