@@ -165,6 +165,8 @@ class RestorerLossConfig(_Section):
     frequency: NonNegativeFloat = 0.0  # L1 between the spectra
     # how far the mean tone of regions is off, every decibel the same
     tone: NonNegativeFloat = 0.0
+    # by how much the truth's steepest edges became flatter
+    edges: NonNegativeFloat = 0.0
     # distance of blurred pictures in CIELAB's a* and b*: coloured bands
     colour: NonNegativeFloat = 0.0
     # how much less real than the truth a discriminator finds it; above 0 makes one

@@ -2,8 +2,9 @@
 
 The restorer's loss looks at the pixels and, averaged over 4 and 16 px, at what is left of wide
 bands: these are faint in every single pixel and would hardly count otherwise. Parts for the
-spectrum, for coloured bands and for the mean tone of regions can be added. All take the sRGB values
-that people see, 0..1. What a discriminator says is in `demoire.training.adversarial`.
+spectrum, for coloured bands, for the mean tone of regions and for the steepness of edges can be
+added. All take the sRGB values that people see, 0..1. What a discriminator says is in
+`demoire.training.adversarial`.
 """
 
 import math
@@ -19,6 +20,10 @@ _CHARBONNIER_EPSILON = 1e-3
 _PSNR_EPSILON = 1e-5  # 50 dB: what is better already is not worth a step
 _TONE_EPSILON = (0.2 / 255) ** 2
 _REGION = 32  # px, whose mean tone should stay
+_EDGE_SHARE = 0.03  # of the picture, where the truth is steepest, as `measure.restoration` has it
+_EDGE_SOFTNESS = 0.8  # px, sigma of the derivative
+_EDGE_STRIDE = 13  # one pixel in so many tells what is steep: ranking all would cost half a step
+_LEAST_STEEP = 4 / 255  # a pixel; what rises less steeply is grain or a slope, and no edge
 # In CIELAB's units, of which two are just seen. It keeps the slope at zero finite.
 _CHROMA_EPSILON = 0.5
 # px. Coloured bands are wider; the dots and subpixels that also have colour are narrower.
@@ -132,6 +137,44 @@ def tone_loss(difference: Tensor) -> Tensor:
     return ((error + _TONE_EPSILON) / _TONE_EPSILON).log10().mean()
 
 
+def _gradients(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 2, H, W): the derivative of the mean of the colours, across and down."""
+    radius = math.ceil(4 * _EDGE_SOFTNESS)
+    offsets = torch.arange(-radius, radius + 1, device=pictures.device, dtype=pictures.dtype)
+    smooth = torch.exp(-offsets.square() / (2 * _EDGE_SOFTNESS**2))
+    smooth = smooth / smooth.sum()
+    rising = offsets * smooth
+    rising = rising / (rising * offsets).sum()
+    kernels = torch.stack([torch.outer(smooth, rising), torch.outer(rising, smooth)])
+    luma = F.pad(pictures.mean(dim=1, keepdim=True), (radius,) * 4, mode="reflect")
+    return F.conv2d(luma, kernels[:, None])
+
+
+def edge_loss(restored: Tensor, clean: Tensor) -> Tensor:
+    """By how much the truth's steepest edges became flatter, mean over the pictures.
+
+    It is what `demoire.measure.restoration.edges_kept` lacks to 1, at the steepest 3 % of the truth
+    as far as these are edges at all. Steeper ones cost nothing here: the pixels' part of the loss
+    sees them.
+
+    Args:
+        restored: (N, 3, H, W) sRGB 0..1.
+        clean: The same, the truth.
+    """
+    wanted = _gradients(clean)
+    there = _gradients(restored)
+    steepness = wanted.square().sum(dim=1).flatten(1)
+    some = steepness[:, ::_EDGE_STRIDE]
+    rank = max(1, round((1 - _EDGE_SHARE) * some.shape[1]))
+    least = some.kthvalue(rank, dim=1, keepdim=True).values.clamp_min(_LEAST_STEEP**2)
+    steep = steepness >= least
+    along = (wanted * there).sum(dim=1).flatten(1)
+    whole = (steepness * steep).sum(dim=1)
+    slope = (along * steep).sum(dim=1) / whole.clamp_min(_LEAST_STEEP**2)
+    has_edges = steep.any(dim=1)
+    return torch.where(has_edges, (1 - slope).clamp_min(0), 0).mean()
+
+
 def restorer_loss(
     restored: Tensor, clean: Tensor, known: Tensor, config: RestorerLossConfig
 ) -> Tensor:
@@ -164,6 +207,8 @@ def restorer_loss(
         loss = loss + config.colour * colour_loss(clean + difference, clean)
     if config.tone:
         loss = loss + config.tone * tone_loss(difference)
+    if config.edges:
+        loss = loss + config.edges * edge_loss(clean + difference, clean)
     return loss
 
 

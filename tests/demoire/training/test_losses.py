@@ -8,10 +8,12 @@ from skimage.color import rgb2xyz, xyz2lab
 from torch import Tensor
 from torch.nn import functional as F
 
+from demoire.measure.restoration import edges_kept
 from demoire.training.config import DetectorLossConfig, RestorerLossConfig
 from demoire.training.losses import (
     colour_loss,
     detector_loss,
+    edge_loss,
     multi_scale_loss,
     restorer_loss,
     tone_loss,
@@ -137,3 +139,32 @@ def test_tone_part_sees_the_mean_of_regions_and_no_pattern_within_them() -> None
     ten_steps = tone_loss(torch.full((1, 3, 64, 64), 10 / 255))
     assert 1.3 < one_step < 1.5
     assert ten_steps - one_step == pytest.approx(2.0, abs=0.03)  # 20 dB
+
+
+def _steps() -> Tensor:
+    """Grey squares with steep edges, (1, 3, 128, 128)."""
+    squares = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    return squares.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3).repeat(1, 3, 1, 1)
+
+
+def _blurred(picture: Tensor, sigma: float) -> Tensor:
+    return torch.from_numpy(gaussian_filter(picture.numpy(), (0, 0, sigma, sigma)))
+
+
+def test_edge_part_is_what_the_benchmark_says_is_missing_of_the_edges() -> None:
+    clean = _blurred(_steps(), 0.8)
+    soft = _blurred(clean, 0.8)
+    kept = edges_kept(soft[0].permute(1, 2, 0).numpy(), clean[0].permute(1, 2, 0).numpy())
+    assert kept < 0.9
+    assert edge_loss(soft, clean) == pytest.approx(1 - kept, abs=0.03)
+    config = RestorerLossConfig(edges=2.0)
+    added = _loss(soft, clean, config) - _loss(soft, clean, RestorerLossConfig())
+    assert added == pytest.approx(2 * edge_loss(soft, clean).item(), rel=1e-3)
+
+
+def test_edge_part_is_nothing_for_steeper_edges_and_where_there_are_none() -> None:
+    clean = _blurred(_steps(), 0.8)
+    assert edge_loss(clean, clean) < 1e-6
+    assert edge_loss(_steps(), clean) == 0
+    grain = 0.5 + (CLEAN - 0.5) / 255
+    assert edge_loss(torch.full_like(grain, 0.5), grain) == 0
