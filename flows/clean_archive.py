@@ -7,7 +7,8 @@ and of the sources, as artifacts. Between tasks pass URIs and small dataclasses,
 results are kept in memory and not pickled anywhere. Parameters are stored by Prefect in plain
 sight, so they hold no credentials: those are in the environment of the process that runs the flow.
 That process is also Ray's driver: whatever ends it, a cancellation or a crash, ends its workers
-with it.
+with it. Where Ray ended it or stood still, a run of a deployment is begun again
+(`flows.begin_again`).
 
 Servers store the address of the flow, `flows/clean_archive.py:clean_archive`: it must not move.
 
@@ -30,6 +31,7 @@ from prefect.artifacts import (
 
 from demoire.imaging.quiet import quiet_decoders
 from demoire.progress import Progress
+from flows.begin_again import begin_again_after_crash, begin_again_after_stall
 from flows.leash import leash_children
 from flows.settings import CleanSettings
 from flows.tasks import as_task
@@ -111,6 +113,8 @@ def run_clean_flow(
     flow_run_name="{src} -> {dst}",
     persist_result=False,
     validate_parameters=True,
+    on_crashed=[begin_again_after_crash],
+    on_failure=[begin_again_after_stall],
 )
 def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> RunSummary:
     """Clean an archive into its mirror, and prove the count.

@@ -27,10 +27,10 @@ from demoire.errors import STALLED_STATUS, DemoireError
 
 GO = "DEMOIRE_GO"  # a name of its own for each child, in the environment of all that it starts
 
-_MOST_GOES = 5
+MOST_GOES = 5
 _FORWARDED = (signal.SIGTERM, signal.SIGINT)
 _AWAITED = (*_FORWARDED, signal.SIGCHLD)
-_ENDED_BY_A_LIBRARY = (
+ENDED_BY_A_LIBRARY = (
     -signal.SIGABRT,
     -signal.SIGBUS,
     -signal.SIGFPE,
@@ -64,7 +64,7 @@ class _End:
             # Ray may still end the process while Python is on its way out.
             is_overruled = self.code < 0 or self.code == 1
             return self.word if is_overruled else self.code
-        if self.code == STALLED_STATUS or self.code in _ENDED_BY_A_LIBRARY:
+        if self.code == STALLED_STATUS or self.code in ENDED_BY_A_LIBRARY:
             return None
         return self.code if self.code >= 0 else 128 - self.code
 
@@ -85,7 +85,7 @@ def supervise(work: Callable[[], int], *, keeps_stdin: bool = False) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     try:
-        for go in range(1, _MOST_GOES + 1):
+        for go in range(1, MOST_GOES + 1):
             name = uuid4().hex
             end = _one_go(work, name, mask, stdin)
             if end.word is None:
@@ -93,12 +93,12 @@ def supervise(work: Callable[[], int], *, keeps_stdin: bool = False) -> int:
             status = _status_by(end)
             if status is not None:
                 return status
-            if go < _MOST_GOES:
-                _say(f"The same command is begun again now ({go + 1} of {_MOST_GOES}).")
+            if go < MOST_GOES:
+                _say(f"The same command is begun again now ({go + 1} of {MOST_GOES}).")
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _say(
-        f"The command was begun {_MOST_GOES} times: see whether this machine is overloaded or "
+        f"The command was begun {MOST_GOES} times: see whether this machine is overloaded or "
         "short of memory first."
     )
     return DemoireError.exit_code

@@ -11,13 +11,19 @@ import time
 import tomllib
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
+import psutil
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.states import Crashed, Failed
 
-from demoire.errors import ConfigError, UsageError
+from demoire.errors import ConfigError, StalledError, StoppedError, UsageError
+from flows.begin_again import begin_again_after_crash, begin_again_after_stall
 from flows.deployment_file import read_deployment
 from flows.deployments import deploy
 from flows.server import local_server
@@ -70,12 +76,23 @@ def test_a_scheduled_run_cleans_a_bucket(
             words, stdout=out, stderr=out, env=environment, start_new_session=True
         )
     try:
-        page = folder / "clean/_demoire/page/index.html"
         end = time.monotonic() + PATIENCE
+        first = None
+        while first is None:
+            assert serving.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.2)
+            first = _process_of_a_run(serving)
+        first.send_signal(signal.SIGABRT)  # as Ray's library ends the process that uses it
+        page = folder / "clean/_demoire/page/index.html"
         while not page.exists():
             assert serving.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.5)
+        runs = _ask(f"http://127.0.0.1:{port}/api/flow_runs/filter")
+        crashed = [run["id"] for run in runs if run["state_type"] == "CRASHED"]
+        begun_again = [run["parameters"]["src"] for run in runs if "go-2" in run["tags"]]
+        assert (len(crashed), begun_again) == (1, ["s3://incoming"])
         before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/box.tar")
         assert [name for name in before if after[name] != before[name]] == [
             "img_000.jpg",
@@ -89,6 +106,15 @@ def test_a_scheduled_run_cleans_a_bucket(
         except subprocess.TimeoutExpired:
             os.killpg(serving.pid, signal.SIGKILL)
             serving.wait()
+
+
+def _process_of_a_run(serving: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """The process of a run that `demoire serve` has started; None where there is none."""
+    for process in psutil.Process(serving.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if "prefect.engine" in process.cmdline():
+                return process
+    return None
 
 
 @pytest.mark.slow
@@ -123,6 +149,37 @@ def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_pat
             "30 2 * * *"
         ]
         assert [pool["type"] for pool in _ask(f"{api}/work_pools/filter")] == ["process"]
+        _check_that_an_odd_end_is_begun_again(deployment["id"], api)
+
+
+def _check_that_an_odd_end_is_begun_again(deployment: str, api: str) -> None:
+    """A run that ended oddly gets four others, one after the other; all else gets none."""
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(UUID(deployment), tags=["nightly"])
+    stalled = Failed(data=StalledError("It stood still."))
+    stopped = Failed(data=StoppedError("Stopped."))
+    for message in ("SIGTERM came.", "Process exited with status code: -15. Stopped."):
+        begin_again_after_crash(None, run, Crashed(message=message))
+    begin_again_after_stall(None, run, stopped)
+    assert _goes(api) == []
+    begin_again_after_crash(None, run, Crashed(message="It exited with status code: 75. Odd."))
+    begin_again_after_crash(None, run, Crashed(message="It exited with status code 75."))
+    assert _goes(api) == ["go-2"], "the same end of the same run is answered once"
+    fourth = run.model_copy(update={"id": uuid4(), "tags": ["nightly", "go-4"]})
+    begin_again_after_stall(None, fourth, stalled)
+    fifth = run.model_copy(update={"id": uuid4(), "tags": ["nightly", "go-5"]})
+    begin_again_after_stall(None, fifth, stalled)
+    by_a_command = run.model_copy(update={"id": uuid4(), "deployment_id": None})
+    begin_again_after_stall(None, by_a_command, stalled)
+    assert _goes(api) == ["go-2", "go-5"]
+
+
+def _goes(api: str) -> list[str]:
+    """Which goes the runs on this server are that were begun again."""
+    goes = []
+    for run in _ask(f"{api}/flow_runs/filter"):
+        goes += [tag for tag in run["tags"] if tag.startswith("go-")]
+    return sorted(goes)
 
 
 def _ask(address: str) -> list[dict[str, Any]]:
