@@ -16,61 +16,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
 from demoire.moire import CELL
 
 SLIVER = 64  # px; a remainder below this is no cell of its own
 OVERLAP = 16  # px that neighbouring tiles share on each side of their common edge
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of pixels, half open."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        """px from top to bottom."""
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        """px from left to right."""
-        return self.right - self.left
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """What cuts the box out of the picture."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    def within(self, outer: "Box") -> tuple[slice, slice]:
-        """What cuts this box out of an array that covers `outer`."""
-        top = self.top - outer.top
-        left = self.left - outer.left
-        return slice(top, top + self.height), slice(left, left + self.width)
-
-    def common(self, other: "Box") -> "Box | None":
-        """What both boxes cover; None if nothing."""
-        box = Box(
-            max(self.top, other.top),
-            max(self.left, other.left),
-            min(self.bottom, other.bottom),
-            min(self.right, other.right),
-        )
-        return box if box.height > 0 and box.width > 0 else None
-
-    def grown(self, by: int, height: int, width: int) -> "Box":
-        """This box with a margin of `by` px, within an image of this size."""
-        return Box(
-            max(self.top - by, 0),
-            max(self.left - by, 0),
-            min(self.bottom + by, height),
-            min(self.right + by, width),
-        )
 
 
 def _edges(size: int) -> tuple[int, ...]:

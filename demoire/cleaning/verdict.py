@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from demoire.cleaning.blend import in_floats
@@ -106,13 +107,15 @@ def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind
         before: The same pixels as they were, (h, w, C) uint8 or uint16.
     """
     full_scale = np.iinfo(before.dtype).max
-    lightness = float(before.mean(dtype=np.float64)) / full_scale
+    light = 0.0
     absolute = 0.0
     total = 0.0
     for top in range(0, len(change), _STRIPE):
-        added = in_floats(change[top : top + _STRIPE])
-        absolute += cv2.norm(added.reshape(len(added), -1), cv2.NORM_L1)
+        light += sum(cv2.sumElems(before[top : top + _STRIPE]))
+        added = torch.from_numpy(in_floats(change[top : top + _STRIPE]))
         total += float(added.sum())
+        absolute += float(added.abs_().sum())
+    lightness = light / (before.size * full_scale)
     strength = absolute / change.size
     shift = abs(total) / change.size
     largest_shift = _LARGEST_SHIFT * lightness + _HARMLESS_SHIFT

@@ -2,19 +2,25 @@
 
 A child is started when it is first needed (0.3 s), one for each thread that waits for one, and
 kept. A child ends with its parent, however that ends.
+
+Requests and answers go through a pipe. What is large may go through memory that both share, which
+is there from the child's start: pages that were written once cost nothing to write again.
 """
 
+import mmap
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import Pipe
+from pathlib import Path
 
 from demoire.errors import MachineError
 
-_START = "import sys; sys.path[:] = {path!r}; from {module} import {function}; {function}({end})"
+_START = "import sys; sys.path[:] = {path!r}; from {module} import {function}; {function}({ends})"
 
 
 class Child:
@@ -22,16 +28,19 @@ class Child:
 
     Attributes:
         pipe: Requests go in here and answers come out. EOFError and OSError mean that it has died.
+        shared: Memory that both processes see; None where none was asked for.
     """
 
-    def __init__(self, module: str, function: str) -> None:
+    def __init__(self, module: str, function: str, shared_bytes: int = 0) -> None:
         """Start a process that calls this function with the descriptor of its end of the pipe.
+
+        Where shared memory is asked for, its descriptor is the second argument.
 
         Raises:
             MachineError: There is no room for one more process or pipe.
         """
         try:
-            self._start(module, function)
+            self._start(module, function, shared_bytes)
         except OSError as error:
             what = error.strerror or type(error).__name__
             raise MachineError(
@@ -40,16 +49,23 @@ class Child:
                 "again."
             ) from error
 
-    def _start(self, module: str, function: str) -> None:
+    def _start(self, module: str, function: str, shared_bytes: int) -> None:
+        self.shared: mmap.mmap | None = None
         self.pipe, other = Pipe()
-        program = _START.format(path=sys.path, module=module, function=function, end=other.fileno())
-        with other:
+        with other, ExitStack() as opened:
+            descriptors = [other.fileno()]
+            if shared_bytes:
+                descriptor = opened.enter_context(_memory(shared_bytes))
+                self.shared = mmap.mmap(descriptor, shared_bytes)
+                descriptors.append(descriptor)
+            ends = ", ".join(str(descriptor) for descriptor in descriptors)
+            program = _START.format(path=sys.path, module=module, function=function, ends=ends)
             self._process = subprocess.Popen(
                 [sys.executable, "-c", program],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # where native decoders say what they think of the file
-                pass_fds=[other.fileno()],
+                pass_fds=descriptors,
                 start_new_session=True,  # a Ctrl-C is for the parent
             )
 
@@ -60,13 +76,36 @@ class Child:
         self._process.wait()
 
 
+@contextmanager
+def _memory(size: int) -> Iterator[int]:
+    """A descriptor of so many bytes, which live as long as somebody has mapped them."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("demoire")
+    else:
+        descriptor, name = tempfile.mkstemp()
+        Path(name).unlink()
+    try:
+        os.ftruncate(descriptor, size)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class Children:
     """The children of this process that do one kind of work, kept once they are started."""
 
-    def __init__(self, module: str, function: str) -> None:
-        """Name what they do: a function that takes the descriptor of a pipe and serves it."""
+    def __init__(self, module: str, function: str, shared_bytes: int = 0) -> None:
+        """Name what they do.
+
+        Args:
+            module: Where the function is.
+            function: Takes the descriptor of a pipe and serves it.
+            shared_bytes: How much memory each of them shares with this process; its descriptor is
+                the function's second argument. 0 for none.
+        """
         self._module = module
         self._function = function
+        self._shared_bytes = shared_bytes
         self._idle: list[Child] = []
         self._lock = threading.Lock()
         self._is_told_of_forks = False
@@ -98,7 +137,7 @@ class Children:
             if not self._is_told_of_forks:
                 os.register_at_fork(after_in_child=self._forget)
                 self._is_told_of_forks = True
-        return Child(self._module, self._function)
+        return Child(self._module, self._function, self._shared_bytes)
 
     def _forget(self) -> None:
         """In a fork of this process: the children are the parent's.

@@ -3,7 +3,7 @@
 All measures take two pictures (H, W, 1 or 3) of one shape, uint8 or uint16 over the full range of
 their type. They run on every cleaned image beside the model, so they work in stripes that stay in
 the cache, and only where the pictures differ: elsewhere SSIM is 1 and the difference in colour 0.
-On one thread about 1000 (psnr), 90 (ssim) and 120 (colour_difference) MP/s of what differs.
+On one thread about 5000 (psnr), 100 (ssim) and 200 (colour_difference) MP/s of what differs.
 """
 
 import math
@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
 from demoire.measure.ciede2000 import ciede2000
 
-_STRIPE = 128  # rows
+_STRIPE = 200_000  # px that are measured at a time
 # Weights of red, green and blue in luma, as in JPEG: Rec. ITU-R BT.601, section 2.5.1.
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 # SSIM's window and constants, as Wang et al. chose them.
@@ -44,9 +45,10 @@ def psnr(a: Pixels, b: Pixels) -> float:
     """
     _check(a, b)
     error = 0.0
-    for top in range(0, len(a), _STRIPE):
-        stripe_a = np.ascontiguousarray(a[top : top + _STRIPE])
-        stripe_b = np.ascontiguousarray(b[top : top + _STRIPE])
+    height, width = a.shape[:2]
+    for stripe in in_stripes(Box(0, 0, height, width), _STRIPE, columns=width):
+        stripe_a = np.ascontiguousarray(a[stripe.slices])
+        stripe_b = np.ascontiguousarray(b[stripe.slices])
         error += cv2.norm(stripe_a, stripe_b, cv2.NORM_L2) ** 2
     if error == 0:
         return math.inf
@@ -81,25 +83,23 @@ def ssim(a: Pixels, b: Pixels) -> float:
     _check(a, b)
     height, width = a.shape[:2]
     inset = _RADIUS if min(height, width) > 2 * _RADIUS else 0
+    windows = Box(inset, inset, height - inset, width - inset)
     loss = 0.0  # of the windows' sum, whose highest is 1 each
-    for top in range(inset, height - inset, _STRIPE):
-        bottom = min(top + _STRIPE, height - inset)
-        # The windows of the stripe's rows reach over its edges.
-        first = max(top - _RADIUS, 0)
-        last = min(bottom + _RADIUS, height)
-        left, right = _differing_columns(a[first:last], b[first:last])
+    for stripe in in_stripes(windows, _STRIPE):
+        # The windows of the stripe's pixels reach over its edges.
+        seen = stripe.grown(_RADIUS, height, width)
+        left, right = _differing_columns(a[seen.slices], b[seen.slices])
         if left == right:
             continue
-        # Windows that reach a pixel that differs, and what they see.
-        left = max(left - _RADIUS, inset)
-        right = min(right + _RADIUS, width - inset)
-        leftmost = max(left - _RADIUS, 0)
-        seen = np.s_[first:last, leftmost : right + _RADIUS]
-        likeness = _ssim_map(_luma(a[seen]), _luma(b[seen]), _full_range(a))
-        inner = likeness[top - first : bottom - first, left - leftmost : right - leftmost]
+        # Those that reach a pixel that differs, and what they see.
+        differing = Box(seen.top, seen.left + left, seen.bottom, seen.left + right)
+        reaching = stripe.common(differing.grown(_RADIUS, height, width))
+        assert reaching is not None
+        seen = reaching.grown(_RADIUS, height, width)
+        likeness = _ssim_map(_luma(a[seen.slices]), _luma(b[seen.slices]), _full_range(a))
+        inner = likeness[reaching.within(seen)]
         loss += inner.size - float(inner.sum(dtype=np.float64))
-    windows = (height - 2 * inset) * (width - 2 * inset)
-    return float(1 - loss / windows)
+    return float(1 - loss / (windows.height * windows.width))
 
 
 def _differing_columns(a: Pixels, b: Pixels) -> tuple[int, int]:
@@ -189,14 +189,49 @@ def colour_difference(a: Pixels, b: Pixels) -> float:
 
 
 def _block_colours(pixels: Pixels) -> Pixels:
-    """The average colour of each block, (blocks, 3) in the pixels' type."""
-    height, width = pixels.shape[:2]
-    size = (max(1, width // _BLOCK), max(1, height // _BLOCK))
-    small: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    small = small.reshape(size[0] * size[1], -1)
-    if small.shape[1] == 1:
-        small = np.repeat(small, 3, axis=1)
-    return small
+    """The average colour of each block, (blocks, 3) in the pixels' type.
+
+    Where the sides are no multiples of a block, blocks are a little larger, and share pixels. Rows
+    are averaged first, as products of matrices: OpenCV takes half as long again for both at once.
+    """
+    height, width, channels = pixels.shape
+    down = max(1, height // _BLOCK)
+    across = max(1, width // _BLOCK)
+    averages = np.empty((down, width * channels), np.float32)
+    for first in range(0, down, _BLOCK):
+        last = min(first + _BLOCK, down)
+        top, weights = _row_weights(first, last, height, down)
+        rows = pixels[top : top + weights.shape[1]].reshape(weights.shape[1], -1)
+        np.matmul(weights, rows.astype(np.float32), out=averages[first:last])
+    small = cv2.resize(
+        averages.reshape(down, width, channels), (across, down), interpolation=cv2.INTER_AREA
+    )
+    colours: Pixels = np.rint(small).astype(pixels.dtype).reshape(down * across, -1)
+    if channels == 1:
+        colours = np.repeat(colours, 3, axis=1)
+    return colours
+
+
+def _row_weights(first: int, last: int, height: int, down: int) -> tuple[int, NDArray[np.float32]]:
+    """How much each row of pixels counts in the averages of some rows of blocks.
+
+    Args:
+        first: The first row of blocks.
+        last: The one after the last.
+        height: Of the picture, px.
+        down: Rows of blocks in it.
+
+    Returns:
+        The first row of pixels that counts, and the weights (blocks, pixels) from there on.
+    """
+    side = height / down
+    top = int(first * side)
+    bottom = min(height, math.ceil(last * side))
+    starts = np.arange(first, last)[:, None] * side
+    pixels = np.arange(top, bottom)[None, :]
+    covered = np.minimum(starts + side, pixels + 1) - np.maximum(starts, pixels)
+    weights: NDArray[np.float32] = (np.clip(covered, 0, 1) / side).astype(np.float32)
+    return top, weights
 
 
 def _full_range(pixels: Pixels) -> float:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.imaging.codecs.jpeg_coefficients import Blocks, Colours, blocks_of, with_blocks
+from demoire.imaging.codecs.jpeg_coefficients import Colours, NewBlocks, with_blocks
 from demoire.imaging.codecs.jpeg_parts import (
     APP0,
     APP14,
@@ -29,6 +29,7 @@ from demoire.imaging.codecs.jpeg_parts import (
     JpegParts,
     lean_file,
 )
+from demoire.imaging.codecs.libjpeg import blocks_of
 from demoire.imaging.codecs.raster import Pixels
 
 _QUANTISATION_TABLES = 0xDB
@@ -98,8 +99,7 @@ def recoded(parts: JpegParts, old: Pixels, new: Pixels) -> bytes | None:
         return None
     colours = colours_of(parts)
     changed = _changed_units(old, new, shape)
-    found = _new_blocks(new, changed, shape, colours)
-    return with_blocks(lean_file(parts), colours, found)
+    return with_blocks(lean_file(parts), _new_blocks(new, changed, shape, colours))
 
 
 def can_be_recoded(parts: JpegParts) -> bool:
@@ -190,10 +190,8 @@ def _changed_units(old: Pixels, new: Pixels, shape: _Shape) -> NDArray[np.bool_]
 
 def _new_blocks(
     pixels: Pixels, changed: NDArray[np.bool_], shape: _Shape, colours: Colours
-) -> tuple[Blocks, ...]:
-    """The blocks of all changed units, component by component."""
-    numbers = [[np.empty(0, np.int64)] for _ in shape.components]
-    coefficients = [[np.empty((0, 64), np.int16)] for _ in shape.components]
+) -> Iterator[NewBlocks]:
+    """The blocks of all changed units, some rows of units at a time."""
     for top in range(0, len(changed), _AT_A_TIME):
         columns = np.flatnonzero(changed[top : top + _AT_A_TIME].any(axis=0))
         if len(columns) == 0:
@@ -202,16 +200,13 @@ def _new_blocks(
         wanted = changed[top : top + _AT_A_TIME, left : int(columns[-1]) + 1]
         planes = _planes(_band(pixels, top, left, wanted, shape), colours)
         for number, component in enumerate(shape.components):
+            of_blocks = wanted.repeat(component.down, axis=0).repeat(component.across, axis=1)
+            first_row = top * component.down
+            first_column = left * component.across
+            # The last units have blocks beyond the picture, which only fill them up.
+            inside = np.s_[: component.rows - first_row, : component.columns - first_column]
             blocks = _coefficients(planes[number], component, shape)
-            blocks_at, is_wanted = _block_numbers(top, left, wanted, component)
-            numbers[number].append(blocks_at[is_wanted])
-            coefficients[number].append(blocks[is_wanted])
-    found = []
-    for number, component in enumerate(shape.components):
-        all_at = np.concatenate(numbers[number])
-        all_blocks = np.concatenate(coefficients[number])
-        found.append(Blocks(component.rows, component.columns, all_at, all_blocks))
-    return tuple(found)
+            yield NewBlocks(number, first_row, first_column, blocks[inside], of_blocks[inside])
 
 
 def _band(pixels: Pixels, top: int, left: int, units: NDArray[np.bool_], shape: _Shape) -> Pixels:
@@ -252,7 +247,7 @@ def _channels(samples: NDArray[np.float32]) -> Iterator[Plane]:
 
 
 def _coefficients(plane: Plane, component: _Component, shape: _Shape) -> NDArray[np.int16]:
-    """The quantised coefficients (rows, columns, 64) of a component's blocks in an array of units.
+    """The quantised coefficients (rows, columns, 8, 8) of a component in an array of units.
 
     First down, then across, each as one product of large matrices.
     """
@@ -269,21 +264,4 @@ def _coefficients(plane: Plane, component: _Component, shape: _Shape) -> NDArray
     np.rint(both, out=both)
     np.clip(both, -_LARGEST, _LARGEST, out=both)
     quantised = both.astype(np.int16).reshape(height // _SIDE, _SIDE, width // _SIDE, _SIDE)
-    return quantised.transpose(0, 2, 1, 3).reshape(height // _SIDE, width // _SIDE, 64)
-
-
-def _block_numbers(
-    top: int, left: int, wanted: NDArray[np.bool_], component: _Component
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where a component's blocks (rows, columns) in an array of units stand among all its blocks.
-
-    Returns:
-        Their numbers, and which of them belong to wanted units and lie in the picture: its last
-        units have blocks that only fill them up.
-    """
-    of_units = wanted.repeat(component.down, axis=0).repeat(component.across, axis=1)
-    down = top * component.down + np.arange(of_units.shape[0])[:, None]
-    across = left * component.across + np.arange(of_units.shape[1])
-    is_inside = (down < component.rows) & (across < component.columns)
-    numbers: NDArray[np.int64] = down * component.columns + across
-    return numbers, is_inside & of_units
+    return quantised.transpose(0, 2, 1, 3)

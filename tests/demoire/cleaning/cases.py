@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from demoire.cleaning.grid import Box, Grid, Tile, plan_tiles
+from demoire.cleaning.grid import Grid, Tile, plan_tiles
+from demoire.imaging.boxes import Box
 
 sizes = st.one_of(
     st.integers(1, 900), st.sampled_from([255, 256, 257, 319, 320, 512, 575, 576, 768])

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.cleaning.blend import blend, coverage, fade, tile_shares
-from demoire.cleaning.grid import Box, Grid, plan_tiles
+from demoire.cleaning.grid import Grid, plan_tiles
+from demoire.imaging.boxes import Box
 from tests.demoire.cleaning.cases import Case, cases, painted
 
 
