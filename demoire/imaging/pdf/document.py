@@ -25,6 +25,15 @@ _TAIL = 2048  # bytes at the end of a file, of which readers look for `startxref
 _START = re.compile(rb"startxref\s+(\d+)")
 _TABLE = b"xref"
 _MOST_FIELDS = 100_000
+# What qpdf remarks on in files that every reader takes, and that an update may follow.
+_HARMLESS = re.compile(
+    "xref entry for the xref stream itself is missing"
+    "|is not one plus the highest object number"
+    "|extraneous whitespace seen before xref"
+    "|stream keyword followed by"
+    "|MediaBox is undefined"
+)
+_HIGHEST = re.compile(r"is not one plus the highest object number \((\d+)\)")
 # What a trailer says of its own section and of nothing else.
 _OF_THE_SECTION = ("/Size", "/Prev", "/XRefStm", "/Type", "/W", "/Index", "/Length")
 _OF_THE_STREAM = ("/Filter", "/DecodeParms")
@@ -52,16 +61,22 @@ class PdfDocument:
         self.pictures: list[PdfPicture] = []
         self._streams: list[Any] = []
         self._list_pictures()
-        warnings = self._pdf.get_warnings()
-        if warnings:
-            raise damaged(warnings[0])
+        self._highest = 0  # object number, where the trailer tells another one
+        for warning in self._pdf.get_warnings():
+            if not _HARMLESS.search(warning):
+                raise damaged(warning.replace(str(path), "the file"))
+            highest = _HIGHEST.search(warning)
+            if highest is not None:
+                self._highest = int(highest[1])
 
     def stream(self, number: int) -> Any:
         """The object of the picture of this number.
 
         Raises:
-            ImageError: The picture is left as it is.
+            ImageError: The picture is left as it is, or there is none of this number.
         """
+        if not 1 <= number <= len(self.pictures):
+            raise ImageError(Reason.UNREADABLE, f"The PDF has no picture {number}.")
         picture = self.pictures[number - 1]
         if picture.reason is not None:
             raise ImageError(picture.reason, f"Picture {number} is {picture.reason.meaning}.")
@@ -75,7 +90,7 @@ class PdfDocument:
         """
         previous, has_table = _newest_section(self._path)
         entries = self._pdf.trailer.copy()
-        objects = int(entries["/Size"])
+        objects = max(int(entries["/Size"]), self._highest + 1)
         for key in _OF_THE_SECTION if has_table else (*_OF_THE_SECTION, *_OF_THE_STREAM):
             if key in entries:
                 del entries[key]

@@ -26,9 +26,10 @@ from demoire.imaging.pdf.requests import (
 from demoire.imaging.pdf.update import IncrementalUpdate
 from demoire.reasons import Reason
 
-# How long a child may take: pages with much text on them are read at some 50 a second.
-_SECONDS = 60.0
-_SECONDS_A_MEGABYTE = 0.5
+# How long a child may take: pages with text on them are read at some 250 a second on an
+# idle core, and a machine may have far more to do.
+_SECONDS = 300.0
+_SECONDS_A_MEGABYTE = 1.0
 _COPIED_AT_ONCE = 1 << 20  # bytes
 
 pdf_readers = Children("demoire.imaging.pdf.serving", "serve_pdf")
@@ -88,6 +89,8 @@ def put_pictures(
     before = pictures_of(path)
     with path.open("rb") as original:
         shutil.copyfileobj(original, out, _COPIED_AT_ONCE)
+    if not numbers:
+        return
     update = IncrementalUpdate(out, _ask(ReadTrailer(path)))
     digests: dict[int, bytes] = {}
     for number in sorted(numbers):

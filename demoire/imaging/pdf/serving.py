@@ -21,7 +21,7 @@ from demoire.reasons import Reason
 _MEMORY = 1 << 30
 _COPIES = 4
 _BYTES_A_PIXEL = 6  # RGB of 16 bits
-_MOST_UNPACKED = 256 << 20  # bytes that a stream of objects or of content may unpack to
+_MOST_UNPACKED = 128 << 20  # bytes that a stream of objects or of content may unpack to
 _MOST_WARNINGS = 100
 
 
@@ -68,8 +68,8 @@ class _Reader:
             return PdfRefusedError(
                 Reason.DECODER_LIMIT, "The PDF wants more memory than any should; look at it."
             )
-        except Exception as error:  # whatever qpdf and its wrapper make of bad bytes
-            return damaged(error)
+        except Exception as error:  # whatever qpdf makes of bad bytes, and of a trap
+            return damaged(str(error).replace(str(request.path), "the file"))
 
     def _answer(self, request: Request) -> Any:
         document = self._read(request.path)

@@ -95,3 +95,41 @@ def rendered(path: Path, scale: float = 1) -> list[NDArray]:
 
 def numbers(*values: float) -> Array:
     return Array(list(values))
+
+
+def raw_pdf(objects: dict[int, bytes], trailer: bytes = b"", generation: int = 0) -> bytes:
+    """A file with these objects and a table, written by hand; the first is the root."""
+    out = b"%PDF-1.5\n%\xe2\xe3\xcf\xd3\n"
+    entries = [b"0000000000 65535 f \n"]
+    for number in range(1, max(objects) + 1):
+        if number not in objects:
+            entries.append(b"0000000000 00000 f \n")
+            continue
+        entries.append(b"%010d %05d n \n" % (len(out), generation))
+        out += b"%d %d obj\n%s\nendobj\n" % (number, generation, objects[number])
+    start = len(out)
+    out += b"xref\n0 %d\n%s" % (len(entries), b"".join(entries))
+    root = b"/Root 1 %d R /Size %d" % (generation, len(entries))
+    return out + b"trailer\n<< %s %s >>\nstartxref\n%d\n%%%%EOF" % (root, trailer, start)
+
+
+def raw_stream(data: bytes, entries: bytes = b"", length: int | None = None) -> bytes:
+    claimed = len(data) if length is None else length
+    return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (entries, claimed, data)
+
+
+def raw_scan(generation: int = 0, length: int | None = None) -> dict[int, bytes]:
+    """The objects of a scan of one page: catalogue, pages, page, content, picture."""
+    entries = b"/Type /XObject /Subtype /Image /Width %d /Height %d" % (WIDTH, HEIGHT)
+    entries += b" /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /DCTDecode"
+    objects = {
+        1: b"<< /Type /Catalog /Pages 2 0 R >>",
+        2: b"<< /Type /Pages /Kids [ 3 0 R ] /Count 1 >>",
+        3: b"<< /Type /Page /Parent 2 0 R /MediaBox [ 0 0 %d %d ] /Contents 4 0 R "
+        b"/Resources << /XObject << /Im0 5 0 R >> >> >>" % (WIDTH, HEIGHT),
+        4: raw_stream(b"%d 0 0 %d 0 0 cm /Im0 Do" % (WIDTH, HEIGHT)),
+        5: raw_stream(jpeg_of(samples_of(1)), entries, length),
+    }
+    for number, body in objects.items():
+        objects[number] = body.replace(b" 0 R", b" %d R" % generation)
+    return objects

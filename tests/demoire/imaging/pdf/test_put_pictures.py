@@ -2,73 +2,354 @@
 
 import io
 import subprocess
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pikepdf
+import pypdfium2
 import pytest
-from PIL import Image
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pikepdf import Array, Dictionary, Name, Stream
 
 from demoire.imaging.images import decode, encode
-from demoire.imaging.pdf import carve, pictures_of, put_pictures
-from demoire.imaging.pdf.guarded import pdf_readers
-from tests.demoire.imaging.pdf.drawn_pdf import LAYOUTS, rendered, scan
+from demoire.imaging.pdf import PdfRefusedError, carve, pictures_of, put_pictures
+from tests.demoire.imaging.files import PROFILE
+from tests.demoire.imaging.pdf.drawn_pdf import (
+    HEIGHT,
+    LAYOUTS,
+    WIDTH,
+    add_page,
+    jpeg_of,
+    jpeg_picture,
+    picture,
+    raw_pdf,
+    raw_scan,
+    raw_stream,
+    rendered,
+    samples_of,
+    scan,
+)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def readers() -> Iterator[None]:
-    yield
-    pdf_readers.end()
+CHANGED = np.s_[8:40, 8:56]
 
 
 def brighter(data: bytes) -> bytes:
-    picture = decode(data)
-    pixels = picture.pixels.copy()
-    part = pixels[8:40, 8:56]
+    opened = decode(data)
+    pixels = opened.pixels.copy()
+    part = pixels[CHANGED]
     part += ((np.iinfo(part.dtype).max - part) // 2).astype(part.dtype)
-    return encode(picture, pixels)
+    return encode(opened, pixels)
 
 
-def put(path: Path, out: Path, numbers: list[int]) -> dict[int, bytes]:
-    cleaned = {number: brighter(carve(path, number)) for number in numbers}
+def put(path: Path, numbers: list[int], clean: Callable[[bytes], bytes] = brighter) -> Path:
+    out = path.with_name("out.pdf")
     with out.open("w+b") as file:
-        put_pictures(path, file, numbers, cleaned.__getitem__)
-    return cleaned
+        put_pictures(path, file, numbers, lambda number: clean(carve(path, number)))
+    return out
 
 
-def qpdf_says(path: Path) -> tuple[int, str]:
-    done = subprocess.run(["qpdf", "--check", path], capture_output=True, text=True)
-    return done.returncode, done.stderr
+def check(path: Path, out: Path) -> None:
+    """What holds of every result."""
+    assert out.read_bytes().startswith(path.read_bytes())
+    done = subprocess.run(["qpdf", "--check", out], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def same_pages(before: list[NDArray], after: list[NDArray]) -> list[bool]:
+    return [np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_file_is_a_prefix_and_only_the_changed_page_looks_different(
-    layout: str, tmp_path: Path
-) -> None:
+def test_only_the_changed_page_looks_different(layout: str, tmp_path: Path) -> None:
     path = scan(tmp_path / "scan.pdf", layout=layout)
-    out = tmp_path / "out.pdf"
-    put(path, out, [2])
-    assert out.read_bytes().startswith(path.read_bytes())
-    assert qpdf_says(out) == (0, "")
-    before, after = rendered(path), rendered(out)
-    are_same = [np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
-    assert are_same == [True, False, True]
-    assert before[1].shape == after[1].shape
+    out = put(path, [2])
+    check(path, out)
+    assert same_pages(rendered(path), rendered(out)) == [True, False, True]
+    (before, after) = rendered(path)[1], rendered(out)[1]
+    assert before.shape == after.shape
+    outside = np.ones(before.shape[:2], bool)
+    outside[0:56, 0:72] = False  # the part that changed, and what decoders smooth
+    assert np.array_equal(before[outside], after[outside])
 
 
-def test_a_jpeg_is_carved_out_as_it_stands(tmp_path: Path) -> None:
-    path = scan(tmp_path / "scan.pdf", pages=1)
-    data = carve(path, 1)
-    assert data in path.read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        assert image.size == (96, 72)
+def other_objects(path: Path, left_out: set[tuple[int, int]]) -> dict[tuple[int, int], Any]:
+    """All objects of a file but some, as they are written, with their streams."""
+    objects = {}
+    with pikepdf.open(path) as pdf:
+        for one in pdf.objects:
+            if one.objgen in left_out:
+                continue
+            if isinstance(one, Stream):
+                if one.get("/Type") not in (Name.XRef, Name.ObjStm):
+                    objects[one.objgen] = (one.stream_dict.unparse(), one.read_raw_bytes())
+            elif one.is_indirect:
+                objects[one.objgen] = one.unparse(resolved=True)
+    return objects
 
 
-def test_pictures_are_told_of_in_page_order(tmp_path: Path) -> None:
-    pictures = pictures_of(scan(tmp_path / "scan.pdf"))
-    assert [(one.number, one.page, one.on_page) for one in pictures] == [
-        (1, 1, 1),
-        (2, 2, 1),
-        (3, 3, 1),
-    ]
-    assert {(one.width, one.height, one.reason) for one in pictures} == {(96, 72, None)}
+def archival_scan(path: Path, layout: str) -> Path:
+    """With text over the picture, a link, an outline, metadata, tags and a part of PDF/A."""
+    with pikepdf.new() as pdf:
+        font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)
+        for number in range(2):
+            text = b"BT 3 Tr /F1 12 Tf 10 20 Td (Words of page %d) Tj ET" % number
+            drawn = b"q 96 0 0 72 0 0 cm /Im0 Do Q " + text
+            page = add_page(pdf, jpeg_picture(pdf, number), content=drawn)
+            page.obj.Resources.Font = Dictionary(F1=pdf.make_indirect(font))
+            link = Dictionary(Type=Name.Annot, Subtype=Name.Link, Rect=Array([0, 0, 9, 9]))
+            page.obj.Annots = Array([pdf.make_indirect(link)])
+        with pdf.open_outline() as outline:
+            outline.root.append(pikepdf.OutlineItem("The second page", 1))
+        with pdf.open_metadata() as metadata:
+            metadata["dc:title"] = "A scan"
+            metadata["pdfaid:part"] = "2"
+            metadata["pdfaid:conformance"] = "B"
+        pdf.Root.StructTreeRoot = pdf.make_indirect(Dictionary(Type=Name.StructTreeRoot))
+        pdf.Root.MarkInfo = Dictionary(Marked=True)
+        pdf.docinfo["/Title"] = "A scan"
+        pdf.save(path, **LAYOUTS[layout])
+    return path
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_object_but_the_picture_stays(layout: str, tmp_path: Path) -> None:
+    path = archival_scan(tmp_path / "scan.pdf", layout)
+    out = put(path, [1])
+    check(path, out)
+    with pikepdf.open(path) as before, pikepdf.open(out) as after:
+        old = before.pages[0].Resources.XObject.Im0
+        new = after.pages[0].Resources.XObject.Im0
+        assert old.objgen == new.objgen
+        changed = {old.objgen}
+        entries = {"/Root", "/Info", "/ID"}
+        for key in entries:
+            assert before.trailer[key].unparse() == after.trailer[key].unparse()
+        assert old.stream_dict.keys() == new.stream_dict.keys()
+        for key in set(old.stream_dict.keys()) - {"/Length"}:
+            assert old[key] == new[key]
+        with after.open_metadata() as metadata:
+            assert metadata.pdfa_status == "2B"
+    assert other_objects(path, changed) == other_objects(out, changed)
+    with pypdfium2.PdfDocument(out) as pdf:
+        assert pdf[1].get_textpage().get_text_range() == "Words of page 1"
+        assert [item.get_title() for item in pdf.get_toc()] == ["The second page"]
+
+
+def tail_of(path: Path, out: Path) -> bytes:
+    return out.read_bytes()[path.stat().st_size :]
+
+
+def test_the_update_is_of_the_kind_that_the_file_is(tmp_path: Path) -> None:
+    for layout, has_table in {"table": True, "stream": False, "linearized": False}.items():
+        path = scan(tmp_path / f"{layout}.pdf", layout=layout)
+        tail = tail_of(path, put(path, [1, 3]))
+        assert (b"\nxref\n" in tail, b"/XRef" in tail) == (has_table, not has_table)
+        assert tail.count(b" obj\n") == (2 if has_table else 3)
+
+
+def test_an_update_can_follow_an_update(tmp_path: Path) -> None:
+    for layout in LAYOUTS:
+        path = scan(tmp_path / f"{layout}.pdf", layout=layout)
+        once = put(path, [2]).rename(tmp_path / f"{layout}_once.pdf")
+        twice = put(once, [1, 2])
+        check(once, twice)
+        assert same_pages(rendered(once), rendered(twice)) == [False, False, True]
+
+
+def test_the_generation_of_an_object_stays(tmp_path: Path) -> None:
+    path = tmp_path / "generation.pdf"
+    path.write_bytes(raw_pdf(raw_scan(generation=3), generation=3))
+    out = put(path, [1])
+    check(path, out)
+    assert b"\n5 3 obj\n" in tail_of(path, out) and b" 00003 n \n" in tail_of(path, out)
+
+
+def test_a_trailer_that_counts_too_few_objects_does_not_cost_one(tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.pdf")
+    data = path.read_bytes()
+    with pikepdf.open(path) as pdf:
+        objects = int(pdf.trailer.Size)
+    path.write_bytes(data.replace(b"/Size %d" % objects, b"/Size %d" % (objects - 1)))
+    out = put(path, [1])
+    with pikepdf.open(path) as before, pikepdf.open(out) as after:
+        assert len(after.objects) == len(before.objects)
+        assert int(after.trailer.Size) == objects
+    assert same_pages(rendered(path), rendered(out)) == [False, True, True]
+
+
+def hybrid() -> bytes:
+    """A file whose table is for old readers; newer ones find object 7 in an object stream."""
+    objects = raw_scan()
+    objects[1] = b"<< /Type /Catalog /Pages 2 0 R /PieceInfo 7 0 R >>"
+    objects[6] = raw_stream(b"7 0 << /Hidden true >>", b"/Type /ObjStm /N 1 /First 4")
+    plain = raw_pdf(objects)
+    start = int(plain.rpartition(b"startxref\n")[2].split()[0])
+    entries = b"/Type /XRef /Size 9 /Root 1 0 R /W [ 1 2 1 ] /Index [ 7 2 ]"
+    rows = b"\x02\0\x06\0\x01" + start.to_bytes(2, "big") + b"\0"
+    section = b"8 0 obj\n%s\nendobj\n" % raw_stream(rows, entries)
+    table = plain[start:].replace(b"/Size 7", b"/Size 9 /XRefStm %d" % start)
+    table = table.replace(b"%d" % start + b"\n%%EOF", b"%d\n%%%%EOF" % (start + len(section)))
+    return plain[:start] + section + table
+
+
+def test_a_hybrid_file_keeps_what_only_newer_readers_find(tmp_path: Path) -> None:
+    path = tmp_path / "hybrid.pdf"
+    path.write_bytes(hybrid())
+    with pikepdf.open(path) as pdf:
+        assert pdf.Root.PieceInfo.Hidden
+    out = put(path, [1])
+    check(path, out)
+    assert b"\nxref\n" in tail_of(path, out)
+    with pikepdf.open(out) as pdf:
+        assert pdf.Root.PieceInfo.Hidden
+
+
+def test_a_shared_picture_changes_wherever_it_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "shared.pdf"
+    with pikepdf.new() as pdf:
+        shared = jpeg_picture(pdf, 0)
+        add_page(pdf, shared)
+        add_page(pdf, jpeg_picture(pdf, 1))
+        add_page(pdf, shared)
+        pdf.save(path)
+    out = put(path, [1])
+    assert same_pages(rendered(path), rendered(out)) == [False, True, False]
+
+
+def test_soft_mask_profile_and_intent_stay(tmp_path: Path) -> None:
+    path = tmp_path / "entries.pdf"
+    with pikepdf.new() as pdf:
+        ramp = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
+        soft = picture(pdf, ramp.tobytes(), ColorSpace=Name.DeviceGray)
+        profile = pdf.make_indirect(Stream(pdf, PROFILE, N=3))
+        entries = {
+            "ColorSpace": Array([Name.ICCBased, profile]),
+            "SMask": pdf.make_indirect(soft),
+            "Intent": Name.Perceptual,
+            "Interpolate": True,
+        }
+        add_page(pdf, jpeg_picture(pdf, 0, **entries))
+        pdf.save(path)
+    out = put(path, [1])
+    check(path, out)
+    assert PROFILE not in tail_of(path, out)  # only the carved file has it
+    tail = tail_of(path, out)
+    for key in (b"/Intent /Perceptual", b"/Interpolate true", b"/SMask", b"/ICCBased"):
+        assert key in tail
+
+
+KINDS = st.fixed_dictionaries(
+    {
+        "form": st.sampled_from(["jpeg", "jpeg 4:4:4", "deflate", "png", "none", "deflated jpeg"]),
+        "channels": st.sampled_from([1, 3]),
+        "bits": st.sampled_from([8, 16]),
+        "seed": st.integers(0, 1000),
+        "is_changed": st.booleans(),
+    }
+)
+SPACES = {1: Name.DeviceGray, 3: Name.DeviceRGB}
+
+
+def drawn(pdf: pikepdf.Pdf, kind: dict[str, Any]) -> Stream:
+    form = kind["form"]
+    bits = 8 if "jpeg" in form else kind["bits"]
+    samples = samples_of(kind["seed"], kind["channels"], bits)
+    entries: dict[str, Any] = {"ColorSpace": SPACES[kind["channels"]], "BitsPerComponent": bits}
+    raw = samples.astype(samples.dtype.newbyteorder(">")).tobytes()
+    match form:
+        case "none":
+            return picture(pdf, raw, **entries)
+        case "deflate":
+            return picture(pdf, zlib.compress(raw), Filter=Name.FlateDecode, **entries)
+        case "png":
+            row = len(raw) // HEIGHT
+            rows = b"".join(b"\0" + raw[row * i : row * (i + 1)] for i in range(HEIGHT))
+            entries["DecodeParms"] = Dictionary(
+                Predictor=15, Colors=kind["channels"], BitsPerComponent=bits, Columns=WIDTH
+            )
+            return picture(pdf, zlib.compress(rows), Filter=Name.FlateDecode, **entries)
+        case "deflated jpeg":
+            filters = Array([Name.FlateDecode, Name.DCTDecode])
+            return picture(pdf, zlib.compress(jpeg_of(samples)), Filter=filters, **entries)
+    data = jpeg_of(samples, subsampling=0 if form == "jpeg 4:4:4" else 2)
+    return picture(pdf, data, Filter=Name.DCTDecode, **entries)
+
+
+@given(
+    kinds=st.lists(KINDS, min_size=1, max_size=4),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+)
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+def test_what_is_put_in_is_carved_out(
+    kinds: list[dict[str, Any]], layout: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "kinds.pdf"
+    with pikepdf.new() as pdf:
+        for kind in kinds:
+            add_page(pdf, drawn(pdf, kind))
+        pdf.save(path, **LAYOUTS[layout])
+    changed = [i for i, kind in enumerate(kinds, start=1) if kind["is_changed"]]
+    out = put(path, changed)
+    check(path, out)
+    assert len(pictures_of(out)) == len(kinds)
+    for number in range(1, len(kinds) + 1):
+        was, became = carve(path, number), carve(out, number)
+        meant = brighter(was) if number in changed else was
+        assert np.array_equal(decode(became).pixels, decode(meant).pixels)
+        assert decode(became).facts.bits == decode(was).facts.bits
+
+
+@pytest.mark.parametrize(
+    "cleaned",
+    [
+        b"not even a picture",
+        jpeg_of(samples_of(1)[:64]),
+    ],
+    ids=["no picture", "another size"],
+)
+def test_what_is_no_cleaned_picture_of_this_file_is_refused(cleaned: bytes, tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.pdf")
+    with pytest.raises(PdfRefusedError) as caught:
+        put(path, [1], lambda _: cleaned)
+    assert caught.value.reason == "encode_failed"
+
+
+def test_a_grey_file_for_a_picture_in_colour_is_refused(tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.pdf")
+    with pytest.raises(PdfRefusedError):
+        put(path, [1], lambda _: jpeg_of(samples_of(1, 1)))
+
+
+def test_nothing_to_put_in_is_a_copy(tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.pdf")
+    assert put(path, []).read_bytes() == path.read_bytes()
+
+
+def test_a_result_that_is_not_as_meant_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scan(tmp_path / "scan.pdf")
+    out = io.FileIO(tmp_path / "out.pdf", "w+")
+
+    class Spoilt(io.BufferedRandom):
+        """Writes a picture wrong by one byte."""
+
+        def write(self, data: Any) -> int:
+            spoilt = bytes(data)
+            if spoilt.startswith(b"\xff\xd8\xff"):
+                spoilt = spoilt[:-300] + b"\0" + spoilt[-299:]
+            return super().write(spoilt)
+
+    with Spoilt(out) as file, pytest.raises(PdfRefusedError) as caught:
+        put_pictures(path, file, [2], lambda number: brighter(carve(path, number)))
+    assert caught.value.reason == "encode_failed"
