@@ -67,6 +67,7 @@ _UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"#?RADIANCE", "Radiance HDR"),
     (0, b"<svg", "SVG"),
 )
+_TGA_END = b"TRUEVISION-XFILE.\0"  # the one mark that a TGA has, and not in its first version
 # Begins what a GIF says of a frame that is shown for a time: a graphic control extension.
 _GIF_FRAME = b"\x21\xf9\x04"
 
@@ -89,6 +90,8 @@ def recognise(data: bytes) -> Codec[Any]:
     for offset, signature, name in _UNSUPPORTED_SIGNATURES:
         if data.startswith(signature, offset):
             raise _not_cleaned(data, name)
+    if data.endswith(_TGA_END):
+        raise _not_cleaned(data, "TGA")
     if not data:
         raise ImageError(Reason.TRUNCATED, "The file is empty; fetch it again.")
     raise ImageError(

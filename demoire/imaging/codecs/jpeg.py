@@ -6,9 +6,9 @@ are made anew, and so are previews behind the picture, whose index is corrected 
 
 Quantisation tables, sampling factors, progressive or not, and RGB instead of YCbCr are kept
 (`jpeg_blocks`, `jpeg_coefficients`). Huffman tables are optimised, which keeps the file from
-growing; restart markers go. Where blocks cannot be replaced (tables that change between scans, odd
-sampling) the whole picture is coded anew: pixels that were not changed then move by 0.02 to 0.25 of
-255 on average, and sampling that libjpeg's front end does not write becomes 4:4:4. So are previews.
+growing; restart markers go. Where blocks cannot be replaced (tables that change between scans) the
+whole picture is coded anew: pixels that were not changed then move by 0.02 to 0.25 of 255 on
+average, and sampling that libjpeg's front end does not write becomes 4:4:4. So are previews.
 
 libjpeg makes up what is missing or spoilt, in grey, and only warns about it. Pillow ignores the
 warnings; simplejpeg treats them as errors, decodes to the very same pixels, and is a quarter
@@ -31,6 +31,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
+from demoire.errors import ImageError
 from demoire.imaging.codecs.jpeg_blocks import can_be_recoded, colours_of, recoded
 from demoire.imaging.codecs.jpeg_coefficients import Colours
 from demoire.imaging.codecs.jpeg_parts import (
@@ -76,11 +77,13 @@ FORMAT: Format = "JPEG"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 _RESTART_INTERVAL = 0xDD
+_PRECISION = 8  # bits of a sample
 
 _MOST_SCANS = 50  # encoders write about ten, libjpeg itself gives up at 500
 # libjpeg's words for a picture that is not there in full, and for one with filling behind it, as
 # cameras write it.
 _ENDED = "premature end"
+_UNKNOWN_SAMPLING = "Could not determine subsampling"
 _PADDED = "extraneous bytes before marker 0xd9"
 # simplejpeg's names of the colours to decode to, by Pillow's of those in the file.
 _DECODED_AS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
@@ -98,8 +101,14 @@ def read_header(data: bytes) -> PillowHeader:
     try:
         view = open_view(JpegImagePlugin.JpegImageFile, data)
     except SyntaxError:
+        parts = take_apart(data)
+        if parts.frame.precision != _PRECISION:
+            raise ImageError(
+                Reason.MODE_NOT_CLEANED,
+                f"The image has {parts.frame.precision} bits a sample; it is copied as it is.",
+            ) from None
         # Pillow gives up at a segment that it cannot parse, be it only an empty profile.
-        view = open_view(JpegImagePlugin.JpegImageFile, lean_file(take_apart(data)))
+        view = open_view(JpegImagePlugin.JpegImageFile, lean_file(parts))
     facts = facts_of(view, FORMAT, size=view.size, bits=bits_of_mode(view), pages=_frames(view))
     return PillowHeader(facts, view)
 
@@ -155,7 +164,11 @@ def _decode_parts(parts: JpegParts, view: Image.Image) -> Raster:
     if colours is None or not is_plain or (has_inks and not can_be_recoded(parts)):
         view.load()
         return only_to_look_at(view)
-    samples = _decode_strictly(parts, colours)
+    try:
+        samples = _decode_strictly(parts, colours)
+    except _UnknownSamplingError:
+        view.load()
+        return only_to_look_at(view)
     return Raster(_inks(parts, samples) if has_inks else samples)
 
 
@@ -176,7 +189,13 @@ def _decode_strictly(parts: JpegParts, colours: str) -> Pixels:
             return _decode(data, colours, strict=False)
         if _ENDED in str(error).lower():
             raise CutShortError(str(error)) from error
+        if _UNKNOWN_SAMPLING in str(error):
+            raise _UnknownSamplingError(str(error)) from error
         raise
+
+
+class _UnknownSamplingError(ValueError):
+    """Sampling factors that libjpeg-turbo's own interface has no name for."""
 
 
 def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:

@@ -82,13 +82,16 @@ class _Shape:
     unit_width: int
 
 
-def recoded(parts: JpegParts, old: Pixels, new: Pixels) -> bytes | None:
+def recoded(
+    parts: JpegParts, old: Pixels, new: Pixels, colours: Colours | None = None
+) -> bytes | None:
     """The picture's file with new pixels where they differ, and the old coefficients elsewhere.
 
     Args:
         parts: The file as it was.
         old: (H, W, C) uint8, its pixels: grey, RGB, or CMYK as it is stored.
         new: (H, W, C) uint8, what they are to be.
+        colours: What its components are; None for what its own segments say.
 
     Returns:
         A JPEG file without the old one's segments of metadata; None where its coding does not allow
@@ -97,7 +100,8 @@ def recoded(parts: JpegParts, old: Pixels, new: Pixels) -> bytes | None:
     shape = _shape(parts)
     if shape is None:
         return None
-    colours = colours_of(parts)
+    if colours is None:
+        colours = colours_of(parts)
     changed = _changed_units(old, new, shape)
     return with_blocks(lean_file(parts), _new_blocks(new, changed, shape, colours))
 

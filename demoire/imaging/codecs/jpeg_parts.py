@@ -50,6 +50,11 @@ class Frame:
         return height, width
 
     @property
+    def precision(self) -> int:
+        """Bits of a sample."""
+        return self.payload[0]
+
+    @property
     def components(self) -> int:
         """How many there are: 1 grey, 3 colour, 4 CMYK."""
         return self.payload[5]

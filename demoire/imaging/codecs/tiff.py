@@ -16,7 +16,7 @@ because tifffile and libtiff both fill up what is missing.
 References:
     Adobe, "TIFF Revision 6.0" (1992): photometric interpretation, strips and sample format in
     sections 3 to 8 and 19, PackBits in section 9, LZW in 13, differencing predictor in 14, tiles in
-    15. JPEG as in Adobe, "TIFF Technical Note 2" (1995), not as in section 22.
+    15. JPEG as in `tiff_jpeg`, not as in section 22.
 """
 
 import io
@@ -29,23 +29,24 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import JpegImagePlugin, TiffImagePlugin
+from PIL import TiffImagePlugin
 
-from demoire.imaging.codecs import jpeg, tiff_directory
+from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.pillow import PillowHeader
 from demoire.imaging.codecs.raster import (
     CutShortError,
     Pixels,
     Raster,
     only_to_look_at,
-    to_image,
 )
 from demoire.imaging.codecs.tiff_header import (
     FORMAT,
     TiffHeader,
+    foreign_coding_told,
     open_structure,
     read_header,
 )
+from demoire.imaging.codecs.tiff_jpeg import pack_jpeg, repack_jpeg, unpack_jpeg
 from demoire.imaging.codecs.tiff_layout import (
     DEFLATE,
     JPEG,
@@ -76,8 +77,6 @@ _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags
 _ORIENTATION = 274
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations with rows and columns exchanged
-# Pillow's names of the sampling that libjpeg writes.
-_JPEG_SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
 
 def _inflate(data: bytes, size: int) -> bytes:
@@ -140,7 +139,8 @@ def decode(data: bytes, header: TiffHeader) -> Raster:
     structure = header.structure or open_structure(data)
     layout = first_layout(structure)
     if layout is None:
-        return _decode_by_pillow(header)
+        with foreign_coding_told(structure):
+            return _decode_by_pillow(header)
     raster = _decode_page(data, layout)
     if has_layers(structure):
         return replace(raster, obstacle=Reason.STALE_DATA)
@@ -187,7 +187,10 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     if layout is None:
         raise ValueError("a file of this mode is not written")
     if layout.premultiplied and raster.alpha is not None:
-        pixels = np.minimum(pixels, raster.alpha[:, :, None])  # no colour is more than its alpha
+        # No colour becomes more than its alpha. What is more already stays as it is: such a file
+        # was not multiplied, whatever its tag says.
+        most = np.maximum(raster.alpha[:, :, None], raster.pixels)
+        pixels = np.minimum(pixels, most)
     cleaned = with_segments(data, layout, _packed_changes(data, layout, raster, pixels))
     return without_manifest(_with_new_levels(cleaned, pixels))
 
@@ -213,15 +216,30 @@ def _packed_changes(
 ) -> dict[int, bytes]:
     """The strips or tiles that changed, by index, as they are to be stored."""
     changed = (raster.pixels != pixels).any(axis=2)
-    samples = ~pixels if layout.inverted else pixels
-    if raster.alpha is not None:
-        samples = np.dstack([samples, raster.alpha])
+    samples = _stored(layout, pixels, raster.alpha)
+    old_samples = _stored(layout, raster.pixels, raster.alpha)
     packed: dict[int, bytes] = {}
     for segment in layout.segments:
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
-        if changed[segment.rows_and_columns].any() and not is_alpha:
-            packed[segment.index] = _pack(data, layout, segment, _cut(samples, segment))
+        if is_alpha or not changed[segment.rows_and_columns].any():
+            continue
+        new = _cut(samples, segment)
+        if layout.compression == JPEG:
+            old = _cut(old_samples, segment)
+            packed[segment.index] = repack_jpeg(_packed(data, segment), layout, old, new)
+        else:
+            packed[segment.index] = _pack(data, layout, segment, new)
     return packed
+
+
+def _stored(layout: Layout, pixels: Pixels, alpha: Pixels | None) -> Pixels:
+    """The samples (H, W, S) of a page with these pixels."""
+    samples = ~pixels if layout.inverted else pixels
+    return samples if alpha is None else np.dstack([samples, alpha])
+
+
+def _packed(data: bytes, segment: Segment) -> bytes:
+    return data[segment.offset : segment.offset + segment.size]
 
 
 def _unpack(data: bytes, layout: Layout, segment: Segment) -> Pixels:
@@ -230,13 +248,13 @@ def _unpack(data: bytes, layout: Layout, segment: Segment) -> Pixels:
     Raises:
         CutShortError: Some of them are missing.
     """
-    packed = data[segment.offset : segment.offset + segment.size]
+    packed = _packed(data, segment)
     samples = layout.samples if segment.plane is None else 1
     shape = (segment.rows, segment.columns, samples)
     if len(packed) < segment.size or not packed:
         raise CutShortError("a strip lies beyond the end of the file")
     if layout.compression == JPEG:
-        return _unpack_jpeg(packed, layout, shape)
+        return unpack_jpeg(packed, layout, shape)
     count = math.prod(shape)
     size = count * layout.stored.itemsize
     raw = bytes(_UNPACK[layout.compression](packed, size))
@@ -247,21 +265,6 @@ def _unpack(data: bytes, layout: Layout, segment: Segment) -> Pixels:
         # Each sample is stored as the difference to its left neighbour, modulo 2^bits.
         return np.cumsum(stored, axis=1, dtype=stored.dtype.newbyteorder("="))
     return stored
-
-
-def _unpack_jpeg(packed: bytes, layout: Layout, shape: tuple[int, int, int]) -> Pixels:
-    decoded = imagecodecs.jpeg8_decode(
-        packed,
-        tables=layout.jpeg_tables,
-        colorspace="YCbCr" if layout.ycbcr else None,
-        outcolorspace="RGB" if layout.ycbcr else None,
-    )
-    decoded = np.atleast_3d(decoded)
-    rows = shape[0]
-    # A last strip may be coded in full height.
-    if decoded.shape[0] < rows or decoded.shape[1:] != shape[1:]:
-        raise CutShortError("a strip holds too few samples")
-    return decoded[:rows]
 
 
 def _cut(samples: Pixels, segment: Segment) -> Pixels:
@@ -280,32 +283,10 @@ def _cut(samples: Pixels, segment: Segment) -> Pixels:
 
 def _pack(data: bytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes:
     if layout.compression == JPEG:
-        return _pack_jpeg(data, layout, segment, samples)
+        return pack_jpeg(_packed(data, segment), layout, samples)
     if layout.differenced:
         samples = np.concatenate([samples[:, :1], np.diff(samples, axis=1)], axis=1)
     stored = samples.astype(layout.stored)
     if layout.compression == PACKBITS:  # each row by itself, as section 9 asks
         return b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in stored)
     return bytes(_PACK[layout.compression](stored.tobytes()))
-
-
-def _pack_jpeg(data: bytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes:
-    """A whole JPEG with the strip's own quantisation tables.
-
-    A strip is usually an abbreviated file whose tables are in the tag JPEGTables (technical note
-    2). A whole file may stand in its place.
-    """
-    old = data[segment.offset : segment.offset + segment.size]
-    if layout.jpeg_tables:
-        # The tables are a JPEG file without a picture: its start and end markers are left out.
-        old = b"\xff\xd8" + layout.jpeg_tables[2:-2] + old[2:]
-    tables = jpeg.quantisation_tables(JpegImagePlugin.JpegImageFile(io.BytesIO(old)))
-    out = io.BytesIO()
-    to_image(samples).save(
-        out,
-        "JPEG",
-        qtables=tables,
-        subsampling=_JPEG_SUBSAMPLING.get(layout.subsampling, 0),
-        keep_rgb=not layout.ycbcr,
-    )
-    return out.getvalue()

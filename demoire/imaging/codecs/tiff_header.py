@@ -5,6 +5,8 @@ header carries its view on to whoever decodes the pixels.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import tifffile
@@ -13,12 +15,18 @@ from PIL import TiffImagePlugin
 from demoire.errors import ImageError
 from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
-from demoire.imaging.codecs.tiff_layout import has_float_samples, has_inks_and_alpha
+from demoire.imaging.codecs.tiff_layout import (
+    has_float_samples,
+    has_foreign_coding,
+    has_inks_and_alpha,
+)
 from demoire.imaging.codecs.tiff_levels import is_camera_raw
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
 FORMAT: Format = "TIFF"
+
+_BIG_ENDIAN_BIGTIFF = b"MM\0+"  # Pillow opens none
 
 # Tags
 _WIDTH = 256
@@ -39,13 +47,18 @@ class TiffHeader(PillowHeader):
 
 def read_header(data: bytes) -> TiffHeader:
     """The header as Pillow reads it, with the size that the tags name."""
+    if data.startswith(_BIG_ENDIAN_BIGTIFF):
+        raise ImageError(
+            Reason.MODE_NOT_CLEANED, "The image is a big-endian BigTIFF; it is copied as it is."
+        )
     structure = _structure_of(data)
     if structure is not None and is_camera_raw(structure):
         raise ImageError(
             Reason.CAMERA_RAW, "The image is a camera's raw file; it is copied as it is."
         )
     try:
-        view = open_view(TiffImagePlugin.TiffImageFile, data)
+        with foreign_coding_told(structure):
+            view = open_view(TiffImagePlugin.TiffImageFile, data)
     except SyntaxError as error:
         if has_float_samples(structure or open_structure(data)):
             raise ImageError(
@@ -72,6 +85,27 @@ def open_structure(data: bytes) -> tifffile.TiffFile:
         Exception: Whatever tifffile raises for bad bytes.
     """
     return tifffile.TiffFile(io.BytesIO(data))
+
+
+@contextmanager
+def foreign_coding_told(structure: tifffile.TiffFile | None) -> Iterator[None]:
+    """Tell a sound file in a compression that is not known from a damaged one.
+
+    Raises:
+        ImageError: `mode_not_cleaned`, where the block raises and the compression is not one that
+            is written.
+    """
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:
+        if structure is None or not has_foreign_coding(structure):
+            raise
+        raise ImageError(
+            Reason.MODE_NOT_CLEANED,
+            "The image is in a compression that is not cleaned; it is copied as it is.",
+        ) from error
 
 
 def _structure_of(data: bytes) -> tifffile.TiffFile | None:

@@ -165,6 +165,15 @@ def has_inks_and_alpha(file: tifffile.TiffFile) -> bool:
     return int(page.photometric) == _SEPARATED and bool(page.extrasamples)
 
 
+def has_foreign_coding(file: tifffile.TiffFile) -> bool:
+    """Whether the first page is in a compression that is known to TIFF and not written here."""
+    page = file.pages.first
+    assert isinstance(page, tifffile.TiffPage)
+    compression = int(page.compression)
+    is_known = compression in tifffile.COMPRESSION._value2member_map_
+    return is_known and compression not in (JPEG, *_LOSSLESS)
+
+
 def _is_cleaned(page: tifffile.TiffPage) -> bool:
     """Whether samples, compression and colours of a page are among those that are written."""
     return _has_plain_samples(page) and _has_known_coding(page) and _has_known_colours(page)

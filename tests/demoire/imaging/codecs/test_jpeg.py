@@ -3,6 +3,7 @@
 import io
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -135,3 +136,11 @@ def test_headers_without_sense_are_errors_of_the_image(jpeg_files: dict[str, byt
     short_segment = data[:4] + b"\0\0" + data[6:]
     for broken in (no_components, short_frame, short_segment, b"II+\0\x08\0\0\0" + b"\xff" * 8):
         assert reason_of(broken) in ("decode_failed", "truncated")
+
+
+def test_codings_that_are_not_written_are_copied(rgb: NDArray[np.uint8]) -> None:
+    twelve_bits = imagecodecs.jpeg8_encode(rgb.astype(np.uint16) << 4, bitspersample=12)
+    assert reason_of(bytes(twelve_bits)) == "mode_not_cleaned"
+    inks = Image.fromarray(np.dstack([rgb, rgb[:, :, 0]]), "CMYK")
+    black_in_less_detail = saved(inks, "JPEG", subsampling=2)
+    assert decode(black_in_less_detail).obstacle == "mode_not_cleaned"

@@ -83,6 +83,49 @@ def test_jpeg_in_tiff_keeps_its_compression(rgb: NDArray[np.uint8], photometric:
     )
 
 
+@pytest.mark.parametrize("photometric", ["ycbcr", "rgb", "minisblack", "tables of their own"])
+def test_jpeg_in_tiff_keeps_the_blocks_that_did_not_change(
+    rgb: NDArray[np.uint8], photometric: str
+) -> None:
+    """Blocks are 8 or 16 px, and their neighbours may move where colour is subsampled."""
+    if photometric == "tables of their own":
+        data = saved(Image.fromarray(rgb), "TIFF", compression="jpeg", quality=80)
+    else:
+        samples = rgb[:, :, 1] if photometric == "minisblack" else rgb
+        data = tiff(samples, photometric=photometric, compression="jpeg", rowsperstrip=96)
+    before = tifffile.imread(io.BytesIO(data))
+    picture = decode(data)
+    written = encode(picture, changed(picture))
+    after = tifffile.imread(io.BytesIO(written))
+    away = np.ones(SIZE, bool)
+    away[:80, 8:112] = False
+    assert np.array_equal(after[away], before[away])
+    error = np.abs(np.atleast_3d(after).astype(int) - changed(picture))[20:60, 30:90].mean()
+    assert error < 3
+
+
+def test_colours_that_are_more_than_their_alpha_stay_where_nothing_changed(
+    rgb: NDArray[np.uint8],
+) -> None:
+    """Some programs write colours that were not multiplied by alpha, and say that they were."""
+    alpha = np.full((*SIZE, 1), 9, np.uint8)
+    data = tiff(np.dstack([rgb, alpha]), photometric="rgb", extrasamples=["assocalpha"])
+    picture = decode(data)
+    new = picture.pixels.copy()
+    new[20:60, 30:90] //= 2
+    assert np.array_equal(decode(encode(picture, new)).pixels, new)
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": "webp"}, {"compression": "jpeg2000"}, {"byteorder": ">"}]
+)
+def test_a_sound_tiff_in_a_coding_that_is_not_written_is_copied(
+    rgb: NDArray[np.uint8], options: dict[str, str]
+) -> None:
+    data = tiff(rgb, photometric="rgb", bigtiff="byteorder" in options, **options)
+    assert reason_of(data) == "mode_not_cleaned"
+
+
 def test_a_tiff_that_lies_on_its_side_stays_so(rgb: NDArray[np.uint8]) -> None:
     for orientation in range(1, 9):
         data = tiff(rgb, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
