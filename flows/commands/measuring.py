@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
     from pipelines.evaluation.aligned import AlignedEvaluation
     from pipelines.evaluation.figures import Evaluation, Measures
+    from pipelines.evaluation.text import TextEvaluation
 
 _ALIGNED = (
     ("pattern left, 1/255", "pattern_left"),
@@ -43,6 +44,14 @@ def evaluate(
             "measures pattern left, edges kept, PSNR with a pixel of tolerance, and tone.",
         ),
     ] = "none",
+    ocr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            help="For pages: measure how well tesseract reads them, before and after, in this "
+            "language ('eng', 'rus+eng'). NAME_text.txt is the true text; else the clean twin's.",
+        ),
+    ] = None,
     settings: CleanSettings,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")
@@ -52,7 +61,7 @@ def evaluate(
     detector's figures.
 
     NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector
-    alone; --align tone passes them by.
+    alone; --align tone and --ocr pass them by.
     """
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
@@ -62,7 +71,12 @@ def evaluate(
     use_threads(settings.threads)
     if align == "tone" and html is not None:
         raise UsageError("The page is for exact twins: leave out --html, or --align tone.")
+    if ocr is not None and (align == "tone" or html is not None):
+        raise UsageError("--ocr measures the text alone: leave out --html and --align.")
     cleaner = Cleaner(settings.cleaner_config())
+    if ocr is not None:
+        _evaluate_text(pairs, cleaner, ocr, as_json=as_json)
+        return 0
     if align == "tone":
         _evaluate_aligned(pairs, cleaner, as_json=as_json)
         return 0
@@ -87,6 +101,37 @@ def _evaluate_aligned(pairs: Path, cleaner: "Cleaner", *, as_json: bool) -> None
         console.emit_json(evaluation.to_json())
     else:
         _show_aligned(evaluation)
+
+
+def _evaluate_text(pairs: Path, cleaner: "Cleaner", language: str, *, as_json: bool) -> None:
+    from pipelines.evaluation.text import evaluate_text
+
+    with console.progress_bar("reading") as bar:
+        evaluation = evaluate_text(
+            pairs, cleaner, language, lambda what, done, total: bar(done, total)
+        )
+    if as_json:
+        console.emit_json(evaluation.to_json())
+    else:
+        _show_text(evaluation)
+
+
+def _show_text(evaluation: "TextEvaluation") -> None:
+    rows: list[Sequence[Any]] = []
+    for page in evaluation.pages:
+        row = (page.name, page.characters, page.error_before, page.error_after, page.status)
+        rows.append(row)
+    title = f"characters that tesseract ({evaluation.language}) misreads, as a share of the text's"
+    columns = ("page", "characters", "before", "after", "status")
+    console.show_table(title, columns, rows)
+    facts = [
+        ("pages", len(evaluation.pages)),
+        ("pages without text", len(evaluation.without_text)),
+        ("misread before, mean", evaluation.error_before),
+        ("misread after, mean", evaluation.error_after),
+        ("pages read as well as before, or better", f"{evaluation.no_worse:.1%}"),
+    ]
+    console.show_table("together", ("figure", "value"), facts)
 
 
 def _show_aligned(evaluation: "AlignedEvaluation") -> None:
