@@ -104,6 +104,10 @@ def _not_cleaned(data: bytes, name: str) -> ImageError:
     """Why a file of a format without a codec is copied."""
     if name == "GIF" and data.count(_GIF_FRAME) > 1:
         return ImageError(Reason.ANIMATED, "The GIF is a moving picture; it is copied as it is.")
+    if name == "PDF":
+        return ImageError(
+            Reason.MULTI_PAGE, "The PDF is not taken apart here; it is copied as it is."
+        )
     return ImageError(
         Reason.UNSUPPORTED_FORMAT,
         f"The image is of a format that is not cleaned, {name}; it is copied as it is.",

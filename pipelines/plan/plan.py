@@ -26,6 +26,7 @@ from pipelines.plan.units import plan_members
 from pipelines.plan.withholding import Withholding, check_reserved
 from pipelines.records import Member, Source, Unit
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
+from pipelines.sources.formats.pages import read_together
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
 from pipelines.sources.inner_positions import is_inner
@@ -226,7 +227,7 @@ def _totals(contents: SourceIndex, units: Sequence[Unit]) -> SourcePlan:
 def _reads(unit: Unit) -> int:
     """Ranged reads that fetch a unit."""
     if unit.source.kind == "folder":
-        return len(unit.members)
+        return len({read_together(member) for member in unit.members})
     if unit.source.is_stream:
         return 1
     spans = [(member.offset, member.length) for member in unit.members]

@@ -22,7 +22,7 @@ from pipelines.publish.mirror import Mirror, carried_facts, check_way, copy_whol
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats.folder import folder_members, folder_of
-from pipelines.sources.formats.pages import write_with_pages
+from pipelines.sources.formats.pages import PagedObject, write_with_pages
 from pipelines.sources.inner_positions import (
     container_position,
     file_name_of,
@@ -193,13 +193,12 @@ class _FolderWriter:
         origin, _ = folder_of(self.source)
         images = self._pages[member.position]
         with local_temporary() as whole:
+            original = PagedObject(origin, member.name, member.version)
             if self.is_there:
-                place = self.claims.place
-                is_done = write_with_pages(place, path, None, whole, images, self.cleaned)
-            else:
-                is_done = write_with_pages(
-                    origin, member.name, member.version, whole, images, self.cleaned
-                )
+                original = PagedObject(self.claims.place, path)
+            is_done = write_with_pages(
+                original, whole, images, self.cleaned, may_hold_them=self.is_there
+            )
             if not is_done:
                 self.refused.update(image.position for image in images)
                 return member.size if self.is_there else self._write_file(member)

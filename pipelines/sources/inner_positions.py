@@ -21,6 +21,7 @@ WHOLE_ARCHIVE = _INNER_POSITIONS - 1  # the inner position that stands for a dam
 
 _PICTURES = 1 << 31  # from here on are pictures on pages
 _PICTURES_A_PAGE = 1 << 12
+_MOST_PAGES = (_PICTURES // _PICTURES_A_PAGE) - 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ def page_position(page: int, on_page: int) -> int:
     if not on_page:
         return page
     return _PICTURES + page * _PICTURES_A_PAGE + on_page
+
+
+def has_position(page: int, on_page: int) -> bool:
+    """Whether there is room for this image among the positions of a file."""
+    return page < _MOST_PAGES and on_page < _PICTURES_A_PAGE
 
 
 def page_at(position: int) -> PageAt:

@@ -102,5 +102,5 @@ def _is_image(head: bytes) -> bool:
     try:
         recognise(head)
     except ImageError as error:
-        return error.reason == Reason.UNSUPPORTED_FORMAT
+        return error.reason in (Reason.UNSUPPORTED_FORMAT, Reason.MULTI_PAGE)
     return True

@@ -4,9 +4,10 @@ To add a format, write a class with the methods of `PagedFormat` and name it in 
 """
 
 from demoire.imaging.paged.paged_format import PagedFormat
+from demoire.imaging.paged.pdf_pictures import PdfPictures
 from demoire.imaging.paged.tiff_pages import TiffPages
 
-_FORMATS: tuple[PagedFormat, ...] = (TiffPages(),)
+_FORMATS: tuple[PagedFormat, ...] = (TiffPages(), PdfPictures())
 
 PAGED_SUFFIXES = frozenset().union(*(one.suffixes for one in _FORMATS))
 

@@ -58,6 +58,11 @@ def jpeg_picture(pdf: pikepdf.Pdf, seed: int = 0, **entries: Any) -> Stream:
     return picture(pdf, jpeg_of(samples_of(seed)), Filter=Name.DCTDecode, **entries)
 
 
+def jpeg_picture_of(pdf: pikepdf.Pdf, data: bytes, *, side: int) -> Stream:
+    """A square JPEG file as a picture."""
+    return picture(pdf, data, Filter=Name.DCTDecode, Width=side, Height=side)
+
+
 def add_page(pdf: pikepdf.Pdf, *pictures: Any, content: bytes | None = None) -> pikepdf.Page:
     """A page that draws each picture in a row of its own, unless told otherwise."""
     page = pdf.add_blank_page(page_size=(WIDTH, HEIGHT * max(1, len(pictures))))

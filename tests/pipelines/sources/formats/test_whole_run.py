@@ -4,11 +4,13 @@ import bz2
 import io
 import lzma
 import os
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pikepdf
 import pytest
 import tifffile
 from backports import zstd
@@ -18,7 +20,8 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from pipelines.job import CleanJob
 from pipelines.run import run_job
-from tests.pipelines.conftest import half_moire, tree, write_tar, write_zip
+from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of, rendered
+from tests.pipelines.conftest import SIDE, half_moire, tree, write_tar, write_zip
 from tests.pipelines.job_box import outcomes
 from tests.pipelines.publish.job import cleaned_job
 from tests.pipelines.sources.formats.streams import COMPRESS, DECOMPRESS
@@ -84,6 +87,10 @@ def test_one_of_each_container_is_cleaned_and_all_else_in_it_is_kept(
     with tifffile.TiffWriter(box / "g" / "g.tif") as writer:
         for picture in PICTURES.values():
             writer.write(np.asarray(Image.open(io.BytesIO(picture))), metadata=None)
+    with pikepdf.new() as pdf:
+        for data in PICTURES.values():
+            add_page(pdf, jpeg_picture_of(pdf, data, side=SIDE))
+        pdf.save(box / "g" / "h.pdf")
     mirror = tree(run(box, tiny_config, tmp_path / "out"))
     assert mirror.keys() == tree(box).keys()
 
@@ -107,7 +114,14 @@ def test_one_of_each_container_is_cleaned_and_all_else_in_it_is_kept(
             is_same = np.array_equal(old.pages[number].asarray(), new.pages[number].asarray())
             assert is_same == (number % 2 == 1)
 
+    assert subprocess.run(["qpdf", "--check", tmp_path / "out/g/h.pdf"]).returncode == 0
+    rendered_before = rendered(box / "g/h.pdf")
+    rendered_after = rendered(tmp_path / "out/g/h.pdf")
+    for number, before in enumerate(rendered_before):
+        assert np.array_equal(before, rendered_after[number]) == (number % 2 == 1)
+
     told = outcomes(tmp_path / "out")
+    assert told["g/h.pdf!/page-0003"] == ("cleaned", None)
     assert told["g/g.tif!/page-0001"] == ("cleaned", None)
     assert len(told) == len(PICTURES) * len(tree(box))
     assert told["e.tar/in.zip!/img_000.jpg"] == ("cleaned", None)
