@@ -40,6 +40,8 @@ _PROGRESSIONS = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 _MOST_LAYERS = 100  # of OpenJPEG
 _DEFAULT_BLOCK = (64, 64)
 _LARGEST_TILE = (1 << 31) - 1  # px
+_MIXED = 3  # components of a colour transform; with alpha besides, Pillow leaves it out
+_FEWEST = 8  # px of the smallest resolution that imagecodecs writes
 _ALL_OF_IT = 0.0  # as a rate: a layer with nothing left out
 # What a child may take: OpenJPEG holds several copies of a tile, with 4 bytes a sample.
 _SECONDS = 30.0
@@ -74,6 +76,8 @@ def can_write(header: MainHeader) -> bool:
         return False
     if min(grid.tile_width, grid.tile_height) < 1 << style.levels:
         return False
+    if style.mixes_colours and len(header.components) != _MIXED:
+        return False
     if header.components[0].bits == 8:
         return True
     is_one_tile = grid.tiles == 1
@@ -102,8 +106,10 @@ def _has_known_precincts(style: CodingStyle) -> bool:
 def _is_plain(header: MainHeader) -> bool:
     """Whether 16-bit RGB is coded in the one structure that can be written."""
     style = header.style
+    smallest = min(header.grid.right, header.grid.bottom) >> style.levels
     return (
         len(header.components) == 3
+        and smallest >= _FEWEST
         and style.is_reversible
         and not style.flags
         and style.progression == 0
@@ -247,7 +253,11 @@ def _coded_by_pillow(request: _Request) -> bytes:
     if samples.dtype.itemsize == 1:  # 16-bit pictures are one tile at the origin
         options["offset"] = (tile.left, tile.top)
         options["tile_offset"] = (tile.tiles_left, tile.tiles_top)
-        options["tile_size"] = (tile.tile_width, tile.tile_height)
+        # Pillow takes memory for a whole tile, however much of it lies beyond the picture.
+        least = 1 << style.levels
+        width = min(tile.tile_width, max(least, tile.right - tile.tiles_left))
+        height = min(tile.tile_height, max(least, tile.bottom - tile.tiles_top))
+        options["tile_size"] = (width, height)
     squeezed = samples[:, :, 0] if samples.shape[2] == 1 else samples
     out = io.BytesIO()
     Image.fromarray(squeezed).save(

@@ -71,6 +71,12 @@ def with_header_box(data: bytes, kind: bytes, payload: bytes) -> bytes:
     return joined([(name, joined(header) if name == b"jp2h" else old) for name, old in parts])
 
 
+def with_colour_transform(data: bytes) -> bytes:
+    """Its flag is the fifth byte of what follows the length of the COD segment."""
+    at = data.index(b"\xff\x52") + 8
+    return data[:at] + b"\1" + data[at + 1 :]
+
+
 def obstacle_of(data: bytes) -> str | None:
     return decode(data).obstacle
 
@@ -232,6 +238,15 @@ def test_all_boxes_but_the_codestream_keep_their_bytes(rgb) -> None:
         assert (new == old) == (old[0] != b"jp2c")
 
 
+def test_a_tile_may_be_far_larger_than_the_picture(rgb) -> None:
+    data = bytearray(jp2(rgb, mct=1, no_jp2=True))
+    struct.pack_into(">2I", data, 24, 1 << 30, 1 << 30)
+    picture = decode(bytes(data))
+    written = encode(picture, changed(picture))
+    assert np.array_equal(decode(written).pixels, changed(picture))
+    assert main_header(written) == main_header(bytes(data))
+
+
 def test_a_last_box_of_no_stated_length_stays_so(rgb) -> None:
     parts = boxes(jp2(rgb))
     endless = joined(parts[:-1]) + struct.pack(">I4s", 0, b"jp2c") + parts[-1][1]
@@ -249,6 +264,7 @@ def test_what_cannot_be_kept_is_copied_with_a_reason(rgb) -> None:
         "CMYK": with_header_box(jp2(alpha), b"colr", b"\1\0\0" + struct.pack(">I", 12)),
         "lossy with alpha": jp2(alpha, irreversible=True, quality_layers=[10]),
         "components that nobody names": jp2(alpha, no_jp2=True),
+        "a colour transform beside alpha": with_colour_transform(jp2(alpha)),
         "16 bits in tiles": jp2(deep(rgb[:, :, 0]), tile_size=(64, 64)),
         "a composition": plain + box(b"comp", bytes(4)),
     }
