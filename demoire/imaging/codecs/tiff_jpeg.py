@@ -13,7 +13,7 @@ import io
 
 import imagecodecs
 import numpy as np
-from PIL import JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from demoire.imaging.codecs import jpeg
 from demoire.imaging.codecs.jpeg_blocks import recoded
@@ -24,6 +24,7 @@ from demoire.imaging.codecs.tiff_layout import Layout
 
 # Pillow's names of the sampling that libjpeg writes.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+_INKS = 4  # samples of a CMYK pixel
 
 
 def unpack_jpeg(packed: bytes, layout: Layout, shape: tuple[int, int, int]) -> Pixels:
@@ -32,11 +33,16 @@ def unpack_jpeg(packed: bytes, layout: Layout, shape: tuple[int, int, int]) -> P
     Raises:
         CutShortError: It holds fewer.
     """
+    stored_as = None
+    wanted_as = None
+    if layout.ycbcr:
+        stored_as = "YCbCr"
+        wanted_as = "RGB"
+    elif shape[2] == _INKS:  # an Adobe segment's word on them does not count in TIFF
+        stored_as = "CMYK"
+        wanted_as = "CMYK"
     decoded = imagecodecs.jpeg8_decode(
-        packed,
-        tables=layout.jpeg_tables,
-        colorspace="YCbCr" if layout.ycbcr else None,
-        outcolorspace="RGB" if layout.ycbcr else None,
+        packed, tables=layout.jpeg_tables, colorspace=stored_as, outcolorspace=wanted_as
     )
     decoded = np.atleast_3d(decoded)
     rows = shape[0]
@@ -73,7 +79,10 @@ def pack_jpeg(packed: bytes, layout: Layout, samples: Pixels) -> bytes:
     """A whole JPEG file of these samples, with the quantisation tables of the strip as it was."""
     old = io.BytesIO(_whole_file(packed, layout))
     out = io.BytesIO()
-    to_image(samples).save(
+    has_inks = samples.shape[2] == _INKS
+    # Pillow inverts CMYK on its way into a JPEG file, as Adobe's programs do; TIFF does not.
+    image = Image.fromarray(~samples, "CMYK") if has_inks else to_image(samples)
+    image.save(
         out,
         "JPEG",
         qtables=jpeg.quantisation_tables(JpegImagePlugin.JpegImageFile(old)),
@@ -97,6 +106,8 @@ def _colours(layout: Layout, samples: Pixels) -> Colours:
     """What the components of a strip are: the tags decide, whatever its own segments say."""
     if samples.shape[2] == 1:
         return Colours.GREY
+    if samples.shape[2] == _INKS:
+        return Colours.CMYK
     return Colours.YCBCR if layout.ycbcr else Colours.RGB
 
 

@@ -198,8 +198,7 @@ def _has_known_coding(page: tifffile.TiffPage) -> bool:
         return False
     if int(page.compression) == JPEG:
         is_planar = int(page.planarconfig) == _PLANAR
-        has_inks = int(page.photometric) == _SEPARATED
-        return _depths(page) == {8} and not page.extrasamples and not is_planar and not has_inks
+        return _depths(page) == {8} and not page.extrasamples and not is_planar
     # YCbCr without JPEG has its chroma interleaved in a way of its own (section 21).
     return int(page.compression) in _LOSSLESS and int(page.photometric) != _YCBCR
 

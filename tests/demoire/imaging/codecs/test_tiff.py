@@ -104,6 +104,29 @@ def test_jpeg_in_tiff_keeps_the_blocks_that_did_not_change(
     assert error < 3
 
 
+@pytest.mark.parametrize("writer", ["tifffile", "libtiff"])
+def test_inks_in_jpeg_keep_the_blocks_that_did_not_change(
+    rgb: NDArray[np.uint8], writer: str
+) -> None:
+    inks = np.dstack([rgb, rgb[:, :, :1] // 2])
+    if writer == "tifffile":
+        data = tiff(inks, photometric="separated", compression="jpeg", tile=(48, 64))
+    else:
+        data = saved(Image.fromarray(inks, "CMYK"), "TIFF", compression="jpeg", quality=85)
+    picture = decode(data)
+    assert picture.obstacle is None
+    written = encode(picture, changed(picture))
+    away = np.ones(SIZE, bool)
+    away[:80, 8:112] = False
+    with Image.open(io.BytesIO(data)) as old, Image.open(io.BytesIO(written)) as new:
+        before = np.asarray(old)
+        after = np.asarray(new)
+    assert np.array_equal(before, picture.raster.pixels)
+    assert np.array_equal(after[away], before[away])
+    error = np.abs(decode(written).pixels.astype(int) - changed(picture))[20:60, 30:90]
+    assert error.mean() < 3
+
+
 def test_colours_that_are_more_than_their_alpha_stay_where_nothing_changed(
     rgb: NDArray[np.uint8],
 ) -> None:
