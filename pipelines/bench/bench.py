@@ -25,6 +25,7 @@ from pathlib import Path
 from demoire.cleaning.cleaner import Cleaner, Models, load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
 from demoire.models.layers import channels_last
 from demoire.models.restorer import build_restorer
@@ -80,6 +81,7 @@ def bench(
     device = find_device(config.device)
     models = load_models(config, device)
     use_threads(config.threads)  # as many as the job's cleaner has
+    keep_freed_memory()  # as its actors do
     cleaner = Cleaner(config, models)
     engine = Engine(models.detector, models.restorer, device)
     with _temporary_folder() as folder:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
 from pipelines.bench.collection import Extent, draw_pictures
 
@@ -30,6 +31,7 @@ def cleaning_rate(config: CleanerConfig, seconds: float = 4.0) -> float:
         WeightsError: The weights cannot be used.
     """
     use_threads(config.threads)
+    keep_freed_memory()
     cleaner = Cleaner(config)
     pictures = draw_pictures(_DRAWN)
     first_look = _timed(cleaner, pictures, _AT_ONCE)

@@ -203,9 +203,11 @@ class CleaningActor:
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
         from demoire.cleaning.cleaner import Cleaner
+        from demoire.cleaning.freed_memory import keep_freed_memory
         from demoire.cleaning.threads import use_threads
 
         use_threads(threads)
+        keep_freed_memory()
         self._order = order
         self._gate = gate
         self._ledger = order.destination.ledger
