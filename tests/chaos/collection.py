@@ -14,15 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pikepdf
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+import tifffile
+from PIL import Image
 
 from demoire.cleaning.config import CleanerConfig
 from pipelines.records import REPORT_SCHEMA
-from tests.pipelines.conftest import draw, write_tar, write_zip
+from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of
+from tests.pipelines.conftest import SIDE, draw, write_tar, write_zip
 
 ROOT = Path(__file__).parents[2]
+SMALL_PAGES = 20  # of the TIFF, and of the PDF: more than fit into one unit with all else beside
+
 # What may differ between two runs over the same images: when, by whom, and how often they were
 # tried.
 PASSING = [
@@ -36,7 +43,7 @@ PASSING = [
 
 def make_collection(box: Path, images: int, side: int = 448) -> int:
     """Two tars, a tar.gz, a zip and a folder of pictures, every second one striped; a few of them
-    are cut short.
+    are cut short. In the folder are a TIFF and a PDF of many small pages as well.
 
     Returns how many pictures there are.
     """
@@ -59,7 +66,26 @@ def make_collection(box: Path, images: int, side: int = 448) -> int:
         "notes.txt": b"more notes",
     }.items():
         (box / "loose" / name).write_bytes(data)
-    return 5 * share + 2
+    small = [draw(i % 2 == 0, i) for i in range(SMALL_PAGES)]
+    write_pages(box / "loose" / "pages.tif", small)
+    write_scan(box / "loose" / "scan.pdf", small)
+    return 5 * share + 2 + 2 * SMALL_PAGES
+
+
+def write_pages(path: Path, pictures: Sequence[bytes]) -> None:
+    """A TIFF of a page a picture."""
+    with tifffile.TiffWriter(path) as writer:
+        for data in pictures:
+            pixels = np.asarray(Image.open(io.BytesIO(data)))
+            writer.write(pixels, photometric="rgb", metadata=None, compression="zlib")
+
+
+def write_scan(path: Path, pictures: Sequence[bytes]) -> None:
+    """A PDF of a page a picture."""
+    with pikepdf.new() as pdf:
+        for data in pictures:
+            add_page(pdf, jpeg_picture_of(pdf, data, side=SIDE))
+        pdf.save(path)
 
 
 def write_config(config: CleanerConfig, file: Path) -> Path:
