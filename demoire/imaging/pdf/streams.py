@@ -24,6 +24,7 @@ from demoire.imaging.pdf.cleaned_file import (
     as_plain_rgb,
     has_adobe_segment,
     has_profile,
+    jpeg_2000_size,
     png_file,
     read_png,
     with_profile,
@@ -57,7 +58,11 @@ def carved(stream: Any) -> bytes:
     filters = filters_of(stream)
     if filters and filters[-1] in (JPEG_FILTER, JPEG_2000_FILTER):
         data = _packed(stream, filters)
-        return data if filters[-1] == JPEG_2000_FILTER else _jpeg_file(stream, data)
+        if filters[-1] == JPEG_FILTER:
+            return _jpeg_file(stream, data)
+        if jpeg_2000_size(data) != (stream.Height, stream.Width):
+            raise _spoilt("its stream is no JPEG 2000 picture of its size")
+        return data
     return _png_file(stream, filters)
 
 
@@ -76,6 +81,8 @@ def renewed_object(stream: Any, cleaned: bytes) -> RenewedObject:
         data = _jpeg_stream(stream, cleaned)
         _set_only_filter(dictionary, stream, filters)
     elif filters and filters[-1] == JPEG_2000_FILTER:
+        if jpeg_2000_size(cleaned) != (stream.Height, stream.Width):
+            raise _not_of_this_picture()
         data = cleaned
         _set_only_filter(dictionary, stream, filters)
     else:

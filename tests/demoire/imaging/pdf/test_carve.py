@@ -130,6 +130,12 @@ def test_a_jpeg_is_carved_out_as_it_stands(
     assert carve(one_picture(tmp_path / "jpeg.pdf", data, **entries), 1) == data
 
 
+def test_jpeg_2000_is_carved_out_as_it_stands(tmp_path: Path) -> None:
+    data = imagecodecs.jpeg2k_encode(samples_of(5), codecformat="jp2", level=0)
+    entries = {"Filter": Name.JPXDecode, "ColorSpace": None, "BitsPerComponent": None}
+    assert carve(one_picture(tmp_path / "jpx.pdf", data, **entries), 1) == data
+
+
 def test_a_jpeg_that_is_deflated_is_carved_out(tmp_path: Path) -> None:
     data = jpeg_of(samples_of(6))
     filters = Array([Name.FlateDecode, Name.DCTDecode])
@@ -203,6 +209,12 @@ def test_samples_that_end_early_are_a_picture_cut_short(tmp_path: Path) -> None:
 def test_a_jpeg_of_another_picture_is_refused(data: bytes, tmp_path: Path) -> None:
     path = one_picture(tmp_path / "other.pdf", data, Filter=Name.DCTDecode)
     assert reason_of(path) == "decode_failed"
+
+
+def test_jpeg_2000_of_another_size_is_refused(tmp_path: Path) -> None:
+    for i, data in enumerate((b"none", imagecodecs.jpeg2k_encode(samples_of(1)[:64], level=0))):
+        path = one_picture(tmp_path / f"{i}.pdf", data, Filter=Name.JPXDecode)
+        assert reason_of(path) == "decode_failed"
 
 
 def test_a_little_data_for_a_huge_picture_is_a_trap(tmp_path: Path) -> None:
