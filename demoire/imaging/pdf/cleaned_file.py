@@ -22,8 +22,8 @@ _APP0, _APP2, _APP14 = 0xE0, 0xE2, 0xEE
 _START_OF_SCAN = 0xDA
 _PROFILE = b"ICC_PROFILE\0"
 _ADOBE = b"Adobe"
-# Version 100, no flags; the last byte says that the components are no YCbCr.
-_NO_TRANSFORM = _ADOBE + b"\0\x64\0\0\0\0\0"
+# Marker and length; version 100, no flags; the last byte says that components are what they are.
+NO_TRANSFORM = b"\xff\xee\0\x0e" + _ADOBE + b"\0\x64\0\0\0\0\0"
 _MOST_PROFILE = 65_519  # bytes in one segment, beside its length, the name and two counters
 _MOST_SEGMENTS = 255
 
@@ -44,7 +44,7 @@ def essence(data: bytes) -> bytes:
         picture = read_png(data)
         return picture.header + picture.packed
     if data.startswith(JPEG):
-        return without_profile(data)
+        return without_adobe_segment(without_profile(data))
     return data
 
 
@@ -81,13 +81,7 @@ def with_profile(data: bytes, profile: bytes) -> bytes:
 
 def without_profile(data: bytes) -> bytes:
     """A JPEG file without its ICC profile."""
-    kept = [data[:_SOI_LENGTH]]
-    end = _SOI_LENGTH
-    for segment in _segments(data):
-        end = segment.end
-        if not segment.begins(_APP2, _PROFILE):
-            kept.append(data[segment.start : segment.end])
-    return b"".join(kept) + data[end:]
+    return _without(data, _APP2, _PROFILE)
 
 
 def has_profile(data: bytes) -> bool:
@@ -95,14 +89,27 @@ def has_profile(data: bytes) -> bool:
     return _has_segment(data, _APP2, _PROFILE)
 
 
-def has_adobe_segment(data: bytes) -> bool:
-    """Whether a JPEG file says by an Adobe segment how its components are to be read."""
-    return _has_segment(data, _APP14, _ADOBE)
+def adobe_segment(data: bytes) -> bytes | None:
+    """The whole segment in which a JPEG file says how its components are to be read, if any."""
+    for segment in _segments(data):
+        if segment.begins(_APP14, _ADOBE):
+            return data[segment.start : segment.end]
+    return None
 
 
-def as_plain_rgb(data: bytes) -> bytes:
-    """A JPEG file with an Adobe segment which says that its components are RGB."""
-    return _with_segments(data, _segment(_APP14, _NO_TRANSFORM))
+def adobe_transform(segment: bytes) -> int:
+    """What an Adobe segment says of the components: 0 nothing, 1 YCbCr, 2 YCCK."""
+    return segment[-1]
+
+
+def with_adobe_segment(data: bytes, segment: bytes = NO_TRANSFORM) -> bytes:
+    """A JPEG file that has none, with this Adobe segment."""
+    return _with_segments(data, segment)
+
+
+def without_adobe_segment(data: bytes) -> bytes:
+    """A JPEG file that leaves open how its components are to be read."""
+    return _without(data, _APP14, _ADOBE)
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,17 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         end = start + 2 + length
         yield _Segment(data[start + 1], start, end, data[start + 4 : min(end, start + 16)])
         start = end
+
+
+def _without(data: bytes, marker: int, signature: bytes) -> bytes:
+    """A file without the segments that begin so."""
+    kept = [data[:_SOI_LENGTH]]
+    end = _SOI_LENGTH
+    for segment in _segments(data):
+        end = segment.end
+        if not segment.begins(marker, signature):
+            kept.append(data[segment.start : segment.end])
+    return b"".join(kept) + data[end:]
 
 
 def _has_segment(data: bytes, marker: int, signature: bytes) -> bool:
