@@ -15,6 +15,7 @@ from demoire.models.external import import_spandrel
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet
 from flows.cli import main
+from tests.demoire.imaging.pdf.drawn_pdf import scan
 
 
 @pytest.fixture(scope="module")
@@ -156,12 +157,16 @@ def test_a_folder_without_images_is_one_sentence(
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A TIFF of three pages, of which the second is black and white."""
+    """A TIFF of three pages, of which the second is black and white, and two PDFs: a scan, and one
+    that is torn.
+    """
     folder = tmp_path / "album"
     folder.mkdir()
     ramp = np.tile(np.linspace(0, 255, 300, dtype=np.uint8), (280, 1))
     pages = [Image.fromarray(ramp), Image.fromarray(ramp).convert("1"), Image.fromarray(255 - ramp)]
     pages[0].save(folder / "album.tif", save_all=True, append_images=pages[1:])
+    scan(folder / "scan.pdf", pages=2)
+    (folder / "torn.pdf").write_bytes((folder / "scan.pdf").read_bytes()[:-99])
     return folder
 
 
@@ -169,14 +174,22 @@ def test_fix_cleans_each_page_of_a_file_and_detect_judges_it(
     album: Path, tmp_path: Path, foreign_weights: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main(["fix", str(album), "-o", str(out), "--gate", "off", *foreign_weights]) == 0
+    command = ["fix", str(album), "-o", str(out), "--gate", "off", "--strict", *foreign_weights]
+    assert main(command) == 1
     lines = capsys.readouterr().out.splitlines()
     told = sorted(line.removeprefix(f"{album}/").split(",")[0] for line in lines)
     assert told == [
         "album.tif!/page-0001: cleaned",
         "album.tif!/page-0002: copied",
         "album.tif!/page-0003: cleaned",
+        "scan.pdf!/page-0001: cleaned",
+        "scan.pdf!/page-0002: cleaned",
+        "torn.pdf: quarantined",
     ]
+    original = (album / "scan.pdf").read_bytes()
+    fixed = (out / "scan.pdf").read_bytes()
+    assert fixed.startswith(original) and len(fixed) > len(original)
+    assert (out / "torn.pdf").read_bytes() == (album / "torn.pdf").read_bytes()
     with Image.open(album / "album.tif") as before, Image.open(out / "album.tif") as after:
         assert before.n_frames == after.n_frames
         for page, is_same in enumerate((False, True, False)):
@@ -185,4 +198,11 @@ def test_fix_cleans_each_page_of_a_file_and_detect_judges_it(
             assert (before.tobytes() == after.tobytes()) == is_same
     assert main(["detect", str(album), "--json", *foreign_weights[:2]]) == 0
     judged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [Path(line["path"]).name for line in judged] == ["page-0001", "page-0002", "page-0003"]
+    names = [line["path"].removeprefix(f"{album}/") for line in judged]
+    assert names == [
+        *(f"album.tif!/page-000{number}" for number in (1, 2, 3)),
+        "scan.pdf!/page-0001",
+        "scan.pdf!/page-0002",
+        "torn.pdf",
+    ]
+    assert judged[-1]["error"].startswith("damaged_document")
