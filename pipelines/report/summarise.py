@@ -150,12 +150,12 @@ def _add_moire(summary: ReportSummary, batch: pa.RecordBatch) -> None:
 
 
 def _add_quarantine(summary: ReportSummary, quarantined: pa.RecordBatch) -> None:
-    for row in quarantined.select(["reason", "source", "member", "page"]).to_pylist():
+    for row in quarantined.select(["reason", "source", "member"]).to_pylist():
         reason = row["reason"] or "unknown"
         summary.quarantine[reason] += 1
         listed = summary.listed.setdefault(reason, [])
         if len(listed) < LISTED:
-            listed.append(QuarantinedMember(row["source"], row["member"], row["page"]))
+            listed.append(QuarantinedMember(row["source"], row["member"]))
 
 
 def _add_withheld(summary: ReportSummary, withheld: pa.RecordBatch) -> None:

@@ -73,7 +73,6 @@ class QuarantinedMember:
 
     source: str
     member: str
-    page: int
 
 
 @dataclass(frozen=True)

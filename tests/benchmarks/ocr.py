@@ -38,6 +38,7 @@ POINTS = 10  # of the type
 RESOLUTIONS = (150, 200, 300, 600)
 KINDS = ("tint", "screen", "clean")
 FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf")
+LEGIBLE = 40  # characters that are read in the twin at least; of fewer nothing can be said
 TEXTS = {
     "eng": "An archive keeps what people wrote down because somebody might ask for it again. "
     "Letters, maps, newspapers and photographs lie in boxes, and each box has a number. "
@@ -173,7 +174,8 @@ def main() -> None:
         for page in by_name.values():
             draw_page(page, folder)
         for text in evaluate_text(folder, cleaner, language).pages:
-            read[by_name[text.name]] = text
+            if text.characters >= LEGIBLE:
+                read[by_name[text.name]] = text
         print(f"{language}: {len(by_name)} pages read", flush=True)
     rows = [row("all", list(read.values()))]
     for kind in KINDS:

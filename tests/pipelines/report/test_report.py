@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,13 @@ def test_quarantine_is_listed_by_reason_with_names(dst: Path) -> None:
     page = Path(build_report(str(dst))).read_text()
     assert "cut.jpg" in page and "note.jpg" in page
     assert "the file ends before its picture does" in page
+
+
+def test_a_page_of_a_file_is_named_once_by_its_number(dst: Path) -> None:
+    scan = replace(quarantined("scans", "scan.pdf!/page-0003"), page=3)
+    publish(dst, "cccc", [scan])
+    page = Path(build_report(str(dst))).read_text()
+    assert '<span class="name">scan.pdf!/page-0003</span> <span class="soft">in scans' in page
 
 
 def test_a_full_quarantine_does_not_make_an_endless_page(dst: Path) -> None:
