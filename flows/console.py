@@ -26,6 +26,7 @@ _FILE_WIDTH = 110  # characters of a table where stdout is no terminal
 # What the phases of a run are called while they are at work.
 _PHASES = {
     "plan": "planning (sources)",
+    "wait": "waiting for a node to come (seconds)",
     "clean": "cleaning (images)",
     "publish": "publishing (sources)",
 }

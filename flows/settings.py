@@ -28,7 +28,7 @@ from demoire.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pipelines.job import CleanJob
 
-_OF_THE_JOB = {"workers", "ray_address", "sample", "stall_minutes", "merge", "fixity"}
+_OF_THE_JOB = {"workers", "gpus", "ray_address", "sample", "stall_minutes", "merge", "fixity"}
 _OF_THE_JOB |= {"also", "from_file", "prune"}
 _NOT_OF_THE_CLEANER = _OF_THE_JOB | {"weights", "registry"}
 
@@ -119,7 +119,12 @@ class CleanSettings(BaseModel):
     workers: Annotated[
         int | None,
         Field(ge=1),
-        Flag("Cleaning processes.", default="one per device"),
+        Flag("Cleaning processes.", default="one for four cores, at least one a GPU"),
+    ] = None
+    gpus: Annotated[
+        int | None,
+        Field(ge=1),
+        Flag("GPUs to ask a cluster for, whether they are there yet or not.", default=""),
     ] = None
     ray_address: Annotated[
         str | None,
@@ -186,22 +191,33 @@ class CleanSettings(BaseModel):
         return CleanerConfig(**facts | _named_weights(self))
 
     def clean_job(self, src: str, dst: str) -> "CleanJob":
-        """The job of cleaning `src` into `dst` by these settings."""
-        from pipelines.job import CleanJob
+        """The job of cleaning `src` into `dst` by these settings.
 
-        return CleanJob(
-            src=src,
-            dst=dst,
-            config=self.cleaner_config(),
-            workers=self.workers,
-            ray_address=self.ray_address,
-            sample=self.sample,
-            stall_minutes=self.stall_minutes,
-            merge=self.merge,
-            fixity=self.fixity,
-            also=self.further_sources,
-            prune=self.prune,
-        )
+        Raises:
+            UsageError: Two of them contradict each other.
+        """
+        return _clean_job(self, src, dst)
+
+
+def _clean_job(settings: CleanSettings, src: str, dst: str) -> "CleanJob":
+    from pipelines.job import CleanJob
+
+    if settings.gpus is not None and settings.device == "cpu":
+        raise UsageError("--gpus asks for what --device cpu leaves idle: give one of them.")
+    return CleanJob(
+        src=src,
+        dst=dst,
+        config=settings.cleaner_config(),
+        workers=settings.workers,
+        gpus=settings.gpus,
+        ray_address=settings.ray_address,
+        sample=settings.sample,
+        stall_minutes=settings.stall_minutes,
+        merge=settings.merge,
+        fixity=settings.fixity,
+        also=settings.further_sources,
+        prune=settings.prune,
+    )
 
 
 def _named_weights(settings: CleanSettings) -> dict[str, str]:

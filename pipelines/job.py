@@ -23,7 +23,8 @@ class CleanJob:
     src: str
     dst: str
     config: CleanerConfig = CleanerConfig()
-    workers: int | None = None  # actors; None: one a GPU, or one for about four cores
+    workers: int | None = None  # actors; None: one for about four cores, at least one a GPU
+    gpus: int | None = None  # to ask a cluster for that grows; None: those that are there
     ray_address: str | None = None  # of a cluster; None: this machine
     sample: int | None = None  # clean only so many images, chosen evenly
     stall_minutes: float = 30.0  # without a finished image until the work is begun anew

@@ -20,7 +20,8 @@ class Launch:
         destination: Everything under the job's DST.
         run_id: Names this launch in rows and notes; ids sort by time.
         step: Wraps every step, so that a scheduler can make a task of each.
-        progress: Told of "plan" (sources), "clean" (images) and "publish" (sources).
+        progress: Told of "plan" (sources), "wait" (seconds, for a node of the cluster), "clean"
+            (images) and "publish" (sources).
         stop: Turns a signal into an orderly end.
     """
 

@@ -15,6 +15,8 @@ from demoire.errors import DemoireError
 from demoire.reasons import Reason
 from pipelines.clean.actor import WaveOrder
 from pipelines.clean.cluster import ray_session
+from pipelines.clean.nodes import await_nodes
+from pipelines.clean.pool import Pool, PoolWishes, plan_pool
 from pipelines.clean.wave import WAVE_UNITS, WaveResult, clean_wave
 from pipelines.clean.worker_weights import keep_weights
 from pipelines.destination.plans import Plan
@@ -150,12 +152,30 @@ def clean_next_wave(
         result = clean_wave(
             work,
             order,
-            launch.job.workers,
+            _find_pool(launch),
             on_unit_done,
             launch.stop,
             patience=60 * launch.job.stall_minutes,
         )
     return WaveOutcome(open_units, state, result)
+
+
+def _find_pool(launch: Launch) -> Pool:
+    """The actors for the nodes that are there; the first one is waited for."""
+    job = launch.job
+    wishes = PoolWishes(
+        device=job.config.device,
+        workers=job.workers,
+        gpus=job.gpus,
+        threads=job.config.threads,
+        may_grow=job.ray_address is not None,
+    )
+
+    def on_wait(seconds: float, longest: float) -> None:
+        launch.progress("wait", seconds, longest)
+
+    nodes = await_nodes(on_wait, needs_gpu=wishes.needs_gpu and wishes.may_grow)
+    return plan_pool(wishes, nodes)
 
 
 def _open_work(

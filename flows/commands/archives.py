@@ -24,7 +24,7 @@ _WHAT = ("what", "how much")
 
 @takes_settings(
     *("also", "from_file", "prune"),
-    *("sample", "merge", "fixity", "device", "workers", "config"),
+    *("sample", "merge", "fixity", "device", "workers", "gpus", "config"),
     *(*CLEANING, "ray_address", "stall_minutes"),
 )
 def clean(

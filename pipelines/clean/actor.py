@@ -20,6 +20,7 @@ from pipelines.clean.gate import unit_in_work
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination
+from pipelines.destination.ledger import DEATHS_IN_A_WAVE
 from pipelines.records import Bundle, Unit, units_in
 from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, unread
 from pipelines.sources.read import read_members
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 
 Chain = tuple[Unit, ...] | Bundle  # what one fetch task reads
+
+
+def load_cleaner(config: CleanerConfig, day: date | None) -> "Cleaner":
+    """The Cleaner of an actor, with the networks that the configuration names."""
+    from demoire.cleaning.cleaner import Cleaner
+
+    return Cleaner(config, day=day)
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class WaveOrder:
     day: date | None = None  # that cleaned files name as that of their change
     weights: tuple[KeptWeights, ...] = ()  # those of the configuration that lie under DST
     environment: StorageEnvironment = field(default_factory=storage_environment)
+    make_cleaner: Callable[[CleanerConfig, date | None], "Cleaner"] = load_cleaner
 
 
 @dataclass(frozen=True)
@@ -100,8 +109,13 @@ _DONE = pa.schema(
         ("images", pa.int64()),
         ("megapixels", pa.float64()),
         ("failure", pa.binary()),  # as above
+        ("is_deadly", pa.bool_()),  # enough processes died of it in this wave
     ]
 )
+
+
+class _DeadlyError(Exception):
+    """Enough processes have died of this unit in this wave."""
 
 
 def fetch(batch: pa.Table, order: WaveOrder) -> Iterator[pa.Table]:
@@ -202,7 +216,6 @@ class CleaningActor:
             # The card that was asked for, whichever one Ray would have given.
             os.environ["CUDA_VISIBLE_DEVICES"] = device.partition(":")[2]
             device = "cuda"
-        from demoire.cleaning.cleaner import Cleaner
         from demoire.cleaning.freed_memory import keep_freed_memory
         from demoire.cleaning.threads import use_threads
 
@@ -212,7 +225,8 @@ class CleaningActor:
         self._gate = gate
         self._ledger = order.destination.ledger
         with local_weights(order.destination.place, order.config, order.weights) as config:
-            self._cleaner = Cleaner(replace(config, device=device, threads=threads), day=order.day)
+            own_config = replace(config, device=device, threads=threads)
+            self._cleaner = order.make_cleaner(own_config, order.day)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Clean and commit a unit or bundle: a batch of one row, as `fetch` gives it."""
@@ -230,6 +244,8 @@ class CleaningActor:
                         commits = self._commit_bundle(work, fetched)
                     else:
                         commits = (self._commit(fetched[0]),)
+            except _DeadlyError:
+                row["is_deadly"] = True
             except Exception as error:
                 row["failure"] = _pickled_failure(error)
             else:
@@ -243,15 +259,31 @@ class CleaningActor:
         # Committed by a run beside this one, or by an attempt that died right after.
         if self._ledger.has(unit.id):
             return self._ledger.read(unit.id)
-        number = self._ledger.start(unit, self._order.wave)
+        number = self._begin(unit)
         return self._ledger.commit(unit, number, self._clean(fetched, number))
 
     def _commit_bundle(self, bundle: Bundle, fetched: Sequence[Fetched]) -> tuple[Commit, ...]:
         if self._ledger.bundles.exists(bundle.id):
             return self._ledger.bundles.read(bundle.id)
-        number = self._ledger.start(bundle, self._order.wave)
+        number = self._begin(bundle)
         outcomes = [self._clean(one, number) for one in fetched]
         return self._ledger.commit_bundle(bundle, number, outcomes)
+
+    def _begin(self, work: Unit | Bundle) -> int:
+        """Note an attempt; its number.
+
+        Ray brings a unit again until its worker answers, since it cannot tell a process that died
+        of the unit from a node that has gone.
+
+        Raises:
+            _DeadlyError: Too many attempts of this wave have ended without a word.
+        """
+        number = self._ledger.start(work, self._order.wave)
+        if number <= DEATHS_IN_A_WAVE:
+            return number
+        if self._ledger.attempts_in(work, self._order.wave, number) > DEATHS_IN_A_WAVE:
+            raise _DeadlyError
+        return number
 
     def _clean(self, fetched: Fetched, number: int) -> list[Outcome]:
         """Clean a unit in the attempt of this number."""

@@ -1,5 +1,4 @@
-"""Ray as this project uses it: on this machine unless told of a cluster, quiet, and sized so that
-nothing starves.
+"""Ray as this project uses it: on this machine unless told of a cluster, and quiet.
 
 Three kinds of place to work on. A Ray that already runs in this process is used as it is.
 `ray_address` connects to a cluster. Otherwise a Ray of this machine is started and ended with the
@@ -11,15 +10,12 @@ in full, secrets included.
 """
 
 import logging
-import math
 import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, cast
 
 import ray
 from ray.data import DataContext
@@ -31,10 +27,7 @@ from pipelines.clean.own_ray import own_ray
 from pipelines.clean.session_watch import SessionWatch
 from pipelines.storage.os_errors import system_refusal
 
-FETCH_CPUS = 0.25  # a fetch mostly waits for storage
-_LEFT_FOR_TASKS = 0.5  # CPUs a node that no actor claims: two fetches
 _CONNECT_SECONDS = 10.0
-_CORES_AN_ACTOR = 4  # more threads than that do little for one model, more models do
 _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
 
 
@@ -135,9 +128,9 @@ def _no_cluster(ray_address: str) -> UsageError:
 
 
 @contextmanager
-def quiet_data_context() -> Iterator[None]:
-    """Ray Data for the block without bars and reports of its own, and with a block for every
-    row.
+def quiet_data_context() -> Iterator[DataContext]:
+    """Ray Data's settings for the block: without bars and reports of its own, and with a block for
+    every row.
     """
     # Its errors are raised as well; no need of tracebacks.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
@@ -149,55 +142,7 @@ def quiet_data_context() -> Iterator[None]:
     with DataContext.current(context), warnings.catch_warnings():
         # The way to bound retries changes in Ray 2.64, and this project asks for an older one.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        yield
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The actors of a wave, and what each of them claims."""
-
-    size: int
-    cpus: float
-    gpus: float
-    threads: int  # of torch; 0 on a GPU, where it does not matter
-    device: str  # for the Cleaner inside
-
-
-def plan_pool(device: str, workers: int | None, threads: int) -> Pool:
-    """The actors for the nodes that Ray has now: one a GPU, or where there is none one for about
-    four cores.
-
-    Args:
-        device: As the configuration names it: auto, cpu, cuda or cuda:N.
-        workers: Actors at most; None: as many as there is room for.
-        threads: Of torch, for each actor on the CPU; 0: its share of a node's cores.
-
-    Raises:
-        UsageError: A GPU is asked for and there is none.
-    """
-    nodes = _node_resources()
-    gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    if device.startswith("cuda") and not gpus:
-        raise UsageError(f"There is no device {device} here: use --device cpu, or auto.")
-    if gpus and device != "cpu":
-        most = 1 if ":" in device else gpus
-        size = min(workers or most, most)
-        return Pool(size, cpus=1.0, gpus=1.0, threads=threads, device=device)
-    cores = [node["CPU"] for node in nodes]
-    size = workers or sum(max(1, int(count) // _CORES_AN_ACTOR) for count in cores)
-    actors_a_node = math.ceil(size / len(cores))
-    # In quarters of a CPU, rounded down: what Ray cannot place would wait for ever.
-    quarters = math.floor(4 * (min(cores) - _LEFT_FOR_TASKS) / actors_a_node)
-    share = max(0.25, quarters / 4)
-    own_threads = threads or max(1, round(min(cores) / actors_a_node))
-    return Pool(size, cpus=share, gpus=0.0, threads=own_threads, device="cpu")
-
-
-def _node_resources() -> list[dict[str, float]]:
-    """What each living node has that can compute at all."""
-    list_nodes = cast(Callable[[], list[dict[str, Any]]], ray.nodes)  # Ray leaves it untyped
-    living = [node["Resources"] for node in list_nodes() if node["Alive"]]
-    return [resources for resources in living if resources.get("CPU")]
+        yield context
 
 
 class StorageEnvironment:

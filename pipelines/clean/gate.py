@@ -7,10 +7,12 @@ One small Ray actor, asked once before a unit and told once after it: a millisec
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from demoire.errors import StalledError
 
@@ -18,40 +20,59 @@ _LONGEST_UNIT = 600.0  # seconds; a worker that died in between never tells that
 _LOOK_AGAIN = 0.2  # seconds
 
 
+@dataclass(frozen=True)
+class GateCount:
+    """What the gate knows of a wave.
+
+    Attributes:
+        images: That workers have finished so far.
+        nodes_at_work: The ids of the nodes on which a unit was begun and not ended, as far as
+            anybody has said; a worker that died is among them until it is back at work.
+    """
+
+    images: int
+    nodes_at_work: frozenset[str]
+
+
 class _Gate:
     def __init__(self) -> None:
         self._open = True
-        self._inside = 0
+        self._inside: dict[str, str] = {}  # the node of each worker that has a unit in hand
         self._images = 0
 
-    def enter(self) -> bool:
+    def enter(self, worker: str, node: str) -> bool:
         """Whether the worker may begin its unit."""
         if self._open:
-            self._inside += 1
+            self._inside[worker] = node
         return self._open
 
-    def leave(self) -> None:
+    def leave(self, worker: str) -> None:
         """A unit is done."""
-        self._inside -= 1
+        self._inside.pop(worker, None)
 
     def count_image(self) -> None:
         """A worker has finished one more image."""
         self._images += 1
 
-    def images_done(self) -> int:
-        """Images that workers have finished so far."""
-        return self._images
+    def count(self) -> GateCount:
+        """What is known by now."""
+        return GateCount(self._images, frozenset(self._inside.values()))
 
     def close(self) -> int:
         """Let nobody in any more; how many are still inside."""
         self._open = False
-        return self._inside
+        return len(self._inside)
 
 
 @contextmanager
 def gate_of_wave() -> Iterator[ActorHandle[Any]]:
-    """A gate on the Ray that runs, for as long as the block takes."""
+    """A gate on the Ray that runs, for as long as the block takes.
+
+    It is on the driver's node: those of the workers may vanish.
+    """
+    here = ray.get_runtime_context().get_node_id()
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate)
+    remote = remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True))
     gate = cast(ActorHandle[Any], remote.remote())
     try:
         yield gate
@@ -70,12 +91,14 @@ def unit_in_work(gate: ActorHandle[Any]) -> Iterator[None]:
 
     Behind a closed gate nobody comes back: the run ends, and its workers with it.
     """
-    while not ray.get(gate.enter.remote()):
+    context = ray.get_runtime_context()
+    worker = context.get_actor_id()
+    while not ray.get(gate.enter.remote(worker, context.get_node_id())):
         time.sleep(_LOOK_AGAIN)
     try:
         yield
     finally:
-        gate.leave.remote()
+        gate.leave.remote(worker)
 
 
 def wait_until_idle(gate: ActorHandle[Any]) -> None:

@@ -9,10 +9,12 @@ Decoded pixels never leave an actor and cleaned bytes go straight to the ledger,
 through Ray's object store is what was read once. Whatever dies, only commit markers count: a wave
 that ends early is simply followed by another one over what is not committed.
 
-Measured on Ray 2.60, hence so: actors restart for ever but a unit is tried twice only
-(`max_task_retries=1`; with a finite `max_restarts` the pool wedges); fetch and actors claim
-different resources, or they would be fused into one operator; Ray Data's own tolerance of errors
-drops whole blocks and is not used.
+Measured on Ray 2.60, hence so: actors restart for ever but a unit is tried twice only (with a
+finite `max_restarts` the pool wedges); fetch and actors claim different resources, or they would be
+fused into one operator; Ray Data's own tolerance of errors drops whole blocks and is not used. On
+this machine `max_task_retries=1` sees to the two tries. On a cluster Ray uses that one up within a
+second of a node's end, which ended the whole wave; so it tries on, and the actor itself refuses a
+unit that two processes have died of (`CleaningActor._begin`).
 """
 
 import logging
@@ -30,23 +32,18 @@ from ray.exceptions import RayTaskError
 
 from demoire.errors import DemoireError
 from pipelines.clean.actor import Chain, CleaningActor, WaveOrder, fetch
-from pipelines.clean.cluster import (
-    FETCH_CPUS,
-    Pool,
-    is_death,
-    own_error,
-    plan_pool,
-    quiet_data_context,
-)
+from pipelines.clean.cluster import is_death, own_error, quiet_data_context
 from pipelines.clean.gate import gate_of_wave, wait_until_idle
 from pipelines.clean.own_ray import own_ray, stalled
+from pipelines.clean.pool import FETCH_CPUS, Pool
 from pipelines.clean.stopping import OrderlyStop
-from pipelines.clean.watchdog import WatchedRows
+from pipelines.clean.watchdog import EndIfGivenUp, NodesLostError, WatchedRows
 from pipelines.records import Bundle, Unit
 
 WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
 PATIENCE = 1800.0  # seconds; the largest image takes a minute or two on two cores
 _IN_FLIGHT = 2  # units an actor: one in work, one waiting beside it
+_FETCH_RETRIES = 3  # at most, of a fetch whose node went, or with it what was read
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,6 +74,9 @@ class WaveResult:
         if row["changed"] is not None:
             self.changed.setdefault(row["source"], row["changed"])
             return
+        if row["is_deadly"]:
+            self.death = "one worker after the other, of the same unit"
+            return
         self.units += row["units"]
         self.images += row["images"]
         self.megapixels += row["megapixels"]
@@ -87,7 +87,7 @@ class WaveResult:
 def clean_wave(
     work: Sequence[Unit | Bundle],
     order: WaveOrder,
-    workers: int | None = None,
+    pool: Pool,
     on_unit_done: UnitDone | None = None,
     stop: OrderlyStop | None = None,
     patience: float = PATIENCE,
@@ -99,14 +99,14 @@ def clean_wave(
     Args:
         work: At most `WAVE_UNITS`, counting those in bundles.
         order: What the workers have to know.
-        workers: Actors; None: as many as the machines have room for.
+        pool: The actors.
         on_unit_done: Told of each unit that is committed.
         stop: What turns signals into an orderly end, where the caller listens to any.
         patience: Seconds without a finished image after which the wave is ended.
 
     Returns:
-        What was done. It comes early, with `death` set, if a process died twice of the same unit;
-        what is committed stays committed.
+        What was done. It comes early, with `death` set, if a process died twice of the same unit,
+        or if only nodes that have gone had work in hand; what is committed stays committed.
 
     Raises:
         StorageError, UsageError, WeightsError: From wherever in the wave they arose.
@@ -117,13 +117,14 @@ def clean_wave(
     result = WaveResult()
     stop = stop or OrderlyStop()
     try:
-        with gate_of_wave() as gate:
-            pool = plan_pool(order.config.device, workers, order.config.threads)
-            with stop.draining(lambda: wait_until_idle(gate)):
-                for row in WatchedRows(
-                    lambda: _rows_done(chains(work), order, pool, gate), gate, patience
-                ):
-                    result.add(row, on_unit_done)
+        with gate_of_wave() as gate, stop.draining(lambda: wait_until_idle(gate)):
+            for row in WatchedRows(
+                lambda: _rows_done(chains(work), order, pool, gate), gate, patience
+            ):
+                result.add(row, on_unit_done)
+    except NodesLostError:
+        result.death = "a node, with all that was left"
+        _LOG.warning("Nodes have gone; what they had in hand is tried again.")
     except Exception as error:
         is_own = isinstance(error, DemoireError) and not isinstance(error, RayTaskError)
         if is_own:
@@ -166,7 +167,9 @@ def _rows_done(
     rows: Sequence[Chain], order: WaveOrder, pool: Pool, gate: ActorHandle[Any]
 ) -> Iterator[dict[str, Any]]:
     """The actors' rows as they come, one a unit."""
-    with quiet_data_context():
+    with quiet_data_context() as context:
+        # Any class with its methods will do; the base class of Ray is not public.
+        context.custom_execution_callback_classes = [EndIfGivenUp]  # type: ignore[list-item]
         items = [{"chain": pickle.dumps(chain)} for chain in rows]
         planned = ray.data.from_items(items, override_num_blocks=len(items))
         fetched = planned.map_batches(
@@ -176,18 +179,22 @@ def _rows_done(
             batch_format="pyarrow",
             zero_copy_batch=True,
             num_cpus=FETCH_CPUS,
-            max_retries=1,
+            max_retries=min(pool.tries, _FETCH_RETRIES),
         )
         cleaned = fetched.map_batches(
             CleaningActor,
             fn_constructor_args=(order, gate, pool.threads, pool.device),
-            compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=_IN_FLIGHT),
+            compute=ActorPoolStrategy(
+                min_size=pool.least,
+                max_size=pool.most,
+                max_tasks_in_flight_per_actor=_IN_FLIGHT,
+            ),
             batch_size=1,
             batch_format="pyarrow",
             zero_copy_batch=True,
             num_cpus=pool.cpus,
             num_gpus=pool.gpus,
             max_restarts=-1,
-            max_task_retries=1,
+            max_task_retries=pool.tries,
         )
         yield from cleaned.iter_rows()

@@ -80,12 +80,20 @@ class Ledger:
         """Note that the unit or bundle is begun, and get the number of this attempt, from 1."""
         note = json.dumps(asdict(AttemptNote(wave, _now()))).encode()
         number = 1
-        name = unit.id
-        if isinstance(unit, Bundle):
-            name = unit.tried_as or unit.id
+        name = _tried_as(unit)
         while not self.place.create(layout.attempt_note(name, number), note):
             number += 1
         return number
+
+    def attempts_in(self, unit: Unit | Bundle, wave: str, attempts: int) -> int:
+        """How many of a unit's or bundle's attempts were begun in a wave.
+
+        Args:
+            unit: The unit or bundle.
+            wave: As `start` was told.
+            attempts: The number of the latest.
+        """
+        return _waves_of(self.place, _tried_as(unit), attempts)[wave]
 
     def commit(self, unit: Unit, attempt: int, outcomes: Sequence[Outcome]) -> Commit:
         """Write segment and rows, then the marker.
@@ -203,11 +211,23 @@ class Ledger:
     def _is_deadly(self, unit_id: str, attempts: int) -> bool:
         if attempts >= ATTEMPTS_IN_ALL:
             return True
-        waves: Counter[str] = Counter()
-        for number in range(1, attempts + 1):
-            note = read_json(self.place, layout.attempt_note(unit_id, number), _NOTE_FORM)
-            waves[note.wave] += 1
-        return max(waves.values()) >= DEATHS_IN_A_WAVE
+        return max(_waves_of(self.place, unit_id, attempts).values()) >= DEATHS_IN_A_WAVE
+
+
+def _waves_of(place: Place, name: str, attempts: int) -> Counter[str]:
+    """How many of a unit's or bundle's attempts were begun in each wave."""
+    waves: Counter[str] = Counter()
+    for number in range(1, attempts + 1):
+        note = read_json(place, layout.attempt_note(name, number), _NOTE_FORM)
+        waves[note.wave] += 1
+    return waves
+
+
+def _tried_as(unit: Unit | Bundle) -> str:
+    """The name under which attempts are noted."""
+    if isinstance(unit, Bundle):
+        return unit.tried_as or unit.id
+    return unit.id
 
 
 def _write(

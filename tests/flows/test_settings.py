@@ -104,3 +104,9 @@ def test_a_list_that_names_nothing_is_an_error(tmp_path: Path, content: bytes | 
         listed.write_bytes(content)
     with pytest.raises(UsageError, match="list.txt (cannot be read|names no SRC)"):
         CleanSettings(from_file=str(listed)).clean_job("/data", "/out")
+
+
+def test_gpus_that_the_device_would_leave_idle_are_refused() -> None:
+    settings = CleanSettings(gpus=2, device="cpu")
+    with pytest.raises(UsageError, match="--gpus asks for what --device cpu leaves idle"):
+        settings.clean_job("box", "out")

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from typer.main import get_command
 
 from flows.app import app
 from flows.deployment_file import read_deployment
+from tests.infra.rayjob_form import RayJob
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -80,21 +82,51 @@ def test_dockerfile_copies_what_exists_and_ends_as_a_plain_user() -> None:
     assert [rest for step, rest in steps if step == "ENTRYPOINT"] == ['["demoire"]']
 
 
-def test_rayjob_runs_a_real_command_on_the_pinned_ray_with_cpu_and_gpu_groups() -> None:
+def test_rayjob_has_the_form_that_kuberay_takes() -> None:
+    RayJob.model_validate(load("kuberay/rayjob.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.entrypoints", "demoire"),
+        ("spec.rayClusterSpec.autoscalerOptions.upscalingMode", "Fast"),
+        ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0),
+        ("spec.backoffLimit", "2"),
+    ],
+)
+def test_a_rayjob_with_a_mistake_has_not(path: str, value: object) -> None:
     job = load("kuberay/rayjob.yaml")
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    words = shlex.split(job["spec"]["entrypoint"])
+    *parents, last = path.split(".")
+    part = job
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    with pytest.raises(ValidationError):
+        RayJob.model_validate(job)
+
+
+def test_rayjob_runs_a_real_command_on_the_pinned_ray() -> None:
+    spec = RayJob.model_validate(load("kuberay/rayjob.yaml")).spec
+    words = shlex.split(spec.entrypoint)
     assert words[0] == "demoire"
     check_command_line(words[1:])
-    cluster = job["spec"]["rayClusterSpec"]
-    assert cluster["rayVersion"] == pinned("ray")
-    groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
+    assert spec.ray_cluster_spec.ray_version == pinned("ray")
+
+
+def test_rayjob_grows_from_a_head_that_only_plans_to_as_many_gpus_as_the_command_asks_for() -> None:
+    spec = RayJob.model_validate(load("kuberay/rayjob.yaml")).spec
+    cluster = spec.ray_cluster_spec
+    assert cluster.enable_in_tree_autoscaling
+    assert cluster.head_group_spec.ray_start_params["num-cpus"] == "0"
+    groups = {group.group_name: group for group in cluster.worker_group_specs}
     assert set(groups) == {"cpu", "gpu"}
-    limits = {
-        name: group["template"]["spec"]["containers"][0]["resources"]["limits"]
-        for name, group in groups.items()
-    }
-    assert "nvidia.com/gpu" in limits["gpu"] and "nvidia.com/gpu" not in limits["cpu"]
+    for name, group in groups.items():
+        assert (group.replicas, group.min_replicas) == (0, 0)
+        (container,) = group.template.spec.containers
+        assert ("nvidia.com/gpu" in container.resources.limits) == (name == "gpu")
+    words = shlex.split(spec.entrypoint)
+    assert int(words[words.index("--gpus") + 1]) == groups["gpu"].max_replicas
 
 
 @pytest.mark.parametrize("file", sorted(INFRA.rglob("*.y*ml")), ids=lambda file: file.name)

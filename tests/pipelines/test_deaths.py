@@ -8,18 +8,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
+from pipelines.clean import watchdog
+from pipelines.clean.cluster import quiet_data_context
 from pipelines.job import CleanJob
 from pipelines.run import run_job
 from tests.pipelines.conftest import draw, read_tar, tree, write_tar, write_zip
@@ -39,6 +44,8 @@ LEDGER = ("attempts", "commits")
 DRIVER = """
 import json, sys
 from demoire.errors import DemoireError
+from pipelines.clean import watchdog
+from pipelines.clean.cluster import quiet_data_context
 from pipelines.job import CleanJob
 from pipelines.run import run_job
 try:
@@ -207,6 +214,22 @@ def test_a_member_that_kills_whatever_unpacks_it_is_found_and_quarantined(
         "a.zip/deadly.jpg": ("quarantined", "native_crash"),
         "a.zip/harmless.jpg": ("cleaned", None),
     }
+
+
+def test_ray_data_ends_a_wave_that_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "_given_up", threading.Event())
+
+    def take_a_while(row: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(0.1)
+        return row
+
+    with quiet_data_context() as context:
+        context.custom_execution_callback_classes = [watchdog.EndIfGivenUp]
+        rows = ray.data.range(100, override_num_blocks=100).map(take_a_while).iter_rows()
+        next(iter(rows))
+        watchdog._given_up.set()
+        with pytest.raises(watchdog.NodesLostError):
+            list(rows)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])

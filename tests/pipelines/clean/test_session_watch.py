@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from demoire.errors import StalledError
+from pipelines.clean import watchdog
+from pipelines.clean.gate import GateCount
+from pipelines.clean.nodes import Node
 from pipelines.clean.own_ray import OwnRay
-from pipelines.clean.watchdog import WatchedRows
+from pipelines.clean.watchdog import NodesLostError, WatchedRows
 
 ROOT = Path(__file__).parents[3]
 
@@ -123,3 +126,48 @@ def test_a_wave_in_which_nothing_is_finished_is_ended() -> None:
     with pytest.raises(StalledError, match="no image was finished for 0.0016"):
         next(watched)
     forever.set()
+
+
+def test_a_wave_that_waits_for_nodes_that_have_gone_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forever = threading.Event()
+    looks = iter([["here", "gone"]])
+    monkeypatch.setattr(watchdog, "_BETWEEN_QUESTIONS", 0.01)
+    monkeypatch.setattr(watchdog, "_LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(watchdog, "_PATIENCE_WITH_LOST_NODES", 0.1)
+    monkeypatch.setattr(
+        watchdog,
+        "living_nodes",
+        lambda: [Node(name, cpus=1, gpus=0) for name in next(looks, ["here"])],
+    )
+    monkeypatch.setattr("ray.get", lambda answer, timeout: answer)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        """As Ray Data's, which asks its callbacks again and again."""
+        while not forever.wait(0.01):
+            watchdog.EndIfGivenUp().on_execution_step(None)
+        yield {}
+
+    with pytest.raises(NodesLostError):
+        gate: Any = GateStandIn("gone")
+        next(iter(WatchedRows(rows, gate, patience=60)))
+    looks = iter([["here", "gone"]])
+    with pytest.raises(StalledError):  # one that is still there is at work
+        gate = GateStandIn("here")
+        next(iter(WatchedRows(rows, gate, patience=0.5)))
+    forever.set()
+
+
+class GateStandIn:
+    """A gate that knows of units in hand on one node."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+
+    @property
+    def count(self) -> "GateStandIn":
+        return self
+
+    def remote(self) -> GateCount:
+        return GateCount(0, frozenset({self.node}))

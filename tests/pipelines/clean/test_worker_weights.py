@@ -12,6 +12,8 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
 from demoire.models.weights import find_weights
 from pipelines.clean.actor import WaveOrder
+from pipelines.clean.nodes import living_nodes
+from pipelines.clean.pool import PoolWishes, plan_pool
 from pipelines.clean.wave import clean_wave
 from pipelines.clean.worker_weights import keep_weights, local_weights
 from pipelines.job import CleanJob
@@ -85,6 +87,6 @@ def test_a_wave_needs_no_file_of_the_machine_that_started_it(
     weights = keep_weights(destination.place, config)
     order = WaveOrder(destination, config, plan.fingerprint, "run", "wave", weights=weights)
     forget(config)
-    wave = clean_wave(units, order, workers=1)
+    wave = clean_wave(units, order, plan_pool(PoolWishes("cpu", workers=1), living_nodes()))
     assert (wave.images, wave.death) == (4, "")
     assert sum(destination.ledger.read(unit.id).cleaned for unit in units) == 2
