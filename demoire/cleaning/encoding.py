@@ -37,13 +37,19 @@ _LOG = logging.getLogger(__name__)
 
 
 class Encoding(Generic[K]):
-    """The encoding threads of one run."""
+    """The encoding threads of one run.
+
+    Args:
+        rules: How images are cleaned.
+        events: Where they report.
+        takes_turns: The models need the same cores.
+    """
 
     def __init__(
-        self, device: torch.device, rules: Rules, events: "queue.SimpleQueue[Event[K]]"
+        self, rules: Rules, events: "queue.SimpleQueue[Event[K]]", *, takes_turns: bool
     ) -> None:
         self._rules = rules
-        self._takes_turns = device.type == "cpu"
+        self._takes_turns = takes_turns
         self._threads = torch.get_num_threads() if self._takes_turns else THREADS
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="demoire-encode")
         self._events = events

@@ -77,6 +77,8 @@ class Engine:
 
     Attributes:
         device: Where both networks are.
+        computes_on: "cpu": the networks share the machine's cores with all else; "cuda": they do
+            not. A restorer that stands in for a GPU declares the latter.
         batch_pixels: How many pixels a batch may have; falls where memory runs out.
         judges_in_bfloat16: Whether the detector computes in bfloat16.
         restores_in_bfloat16: Whether the restorer does, for 8-bit pictures.
@@ -89,10 +91,11 @@ class Engine:
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
         """Take the networks, which are on the device already."""
         self.device = device
-        self.batch_pixels = _BATCH_PIXELS[device.type]
+        self.computes_on = str(getattr(restorer, "computes_on", device.type))
+        self.batch_pixels = _BATCH_PIXELS[self.computes_on]
         self.judges_in_bfloat16 = device.type == "cuda"
         self.restores_in_bfloat16 = _multiplies_bfloat16(device)
-        self.restores_together = device.type != "cpu"
+        self.restores_together = self.computes_on != "cpu"
         self.halo = int(getattr(restorer, "halo", _DEFAULT_HALO))
         self.multiple = int(getattr(restorer, "multiple", _DEFAULT_MULTIPLE))
         self._detector = detector

@@ -50,9 +50,10 @@ class Scheduler(Generic[K]):
         self._engine = engine
         self._rules = rules
         self._events: queue.SimpleQueue[Event[K]] = queue.SimpleQueue()
-        self._budget = Budget(MEGAPIXELS_IN_FLIGHT[engine.device.type])
+        self._budget = Budget(MEGAPIXELS_IN_FLIGHT[engine.computes_on])
         self._decoding = Decoding(items, rules, self._budget, self._events)
-        self._encoding = Encoding(engine.device, rules, self._events)
+        takes_turns = engine.computes_on == "cpu"
+        self._encoding = Encoding(rules, self._events, takes_turns=takes_turns)
         self._waiting = ModelQueue[K]()
         self._model = ModelRun[K](engine)
         self._ready: deque[tuple[K, Cleaned]] = deque()

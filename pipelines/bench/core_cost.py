@@ -67,7 +67,7 @@ def core_costs(
     load, _, _ = os.getloadavg()
     use_threads(1)
     config = replace(config, device="cpu", gate="auto", threshold=None)
-    scenes = _scenes(extent)
+    scenes = draw_scenes(extent)
     with tempfile.TemporaryDirectory(prefix="demoire-bench-") as name:
         folder = Path(name)
         progress("copied pictures", 0, 2)
@@ -80,7 +80,7 @@ def core_costs(
         return CoreCosts(cleaned, copied, describe_machine("cpu", load))
 
 
-def _scenes(extent: Extent) -> list[Pixels]:
+def draw_scenes(extent: Extent) -> list[Pixels]:
     """Pictures without moiré, each scene in turn."""
     names = sorted(SCENES)
     scenes = []

@@ -1,4 +1,4 @@
-"""Networks that cost nothing, and pictures that they can tell apart.
+"""Networks that cost nothing, or only a card's time, and pictures that they can tell apart.
 
 What a picture costs apart from the networks depends on what they say: a copied one is decoded and
 judged, a cleaned one is blended, measured, written and read again too. So the stand-ins decide and
@@ -6,7 +6,10 @@ change something. Their moiré is a wave of one period, drawn into the picture: 
 it in a few rows of a cell, and the restorer subtracts it.
 """
 
+import fcntl
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,19 +40,43 @@ def _wave(length: int) -> NDArray[np.float32]:
     return wave
 
 
+@dataclass(frozen=True)
+class Card:
+    """Stands in for a GPU: whatever is computed on it takes time, and none of a core.
+
+    Attributes:
+        mps: Megapixels a second, of any network.
+        lock: An empty file: while one process computes, all others wait.
+    """
+
+    mps: float
+    lock: Path
+
+    def compute(self, x: Tensor) -> None:
+        """Take the time that (N, C, H, W) need."""
+        pixels = len(x) * x.shape[2] * x.shape[3]
+        with self.lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            time.sleep(pixels / 1e6 / self.mps)
+
+
 class WaveDetector(Detector):
     """Says "screen" where the wave has half of its amplitude.
+
+    Args:
+        card: What it computes on; None: it costs nothing.
 
     Attributes:
         seconds: What this stand-in has taken of its thread's core.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, card: Card | None = None) -> None:
         super().__init__(calibration=Calibration(threshold=0.5, cell_threshold=0.3))
         phase = 2 * np.pi / _PERIOD * np.arange(CELL)
         bell = np.hanning(CELL)
         probes = np.stack([np.cos(phase), np.sin(phase)], axis=1) * bell[:, None]
         self._probes = torch.from_numpy((2 * probes / bell.sum()).astype(np.float32))
+        self._card = card
         self.seconds = 0.0
 
     def probabilities(self, x: Tensor) -> Tensor:
@@ -62,23 +89,31 @@ class WaveDetector(Detector):
         probabilities[:, 0] = 1 - moire
         probabilities[:, 1] = moire
         self.seconds += time.thread_time() - start
+        if self._card is not None:
+            self._card.compute(x)
         return probabilities
 
 
 class WaveRestorer(nn.Module):
     """Subtracts the wave.
 
+    Args:
+        card: What it computes on; None: it costs nothing.
+
     Attributes:
         halo: As that of the shipped restorers, px.
         multiple: Likewise.
+        computes_on: Of the engine: "cuda" where there is a card.
         seconds: What this stand-in has taken of its thread's core.
     """
 
     halo = 96
     multiple = 32
 
-    def __init__(self) -> None:
+    def __init__(self, card: Card | None = None) -> None:
         super().__init__()
+        self.computes_on = "cpu" if card is None else "cuda"
+        self._card = card
         self._wave = torch.from_numpy(_wave(_WIDEST))
         self.seconds = 0.0
 
@@ -87,15 +122,17 @@ class WaveRestorer(nn.Module):
         start = time.thread_time()
         restored = x - self._wave[: x.shape[3]]
         self.seconds += time.thread_time() - start
+        if self._card is not None:
+            self._card.compute(x)
         return restored
 
 
 class StandIns:
-    """Both networks."""
+    """Both networks, and the card that they compute on, if they do on any."""
 
-    def __init__(self) -> None:
-        self.detector = WaveDetector()
-        self.restorer = WaveRestorer()
+    def __init__(self, card: Card | None = None) -> None:
+        self.detector = WaveDetector(card)
+        self.restorer = WaveRestorer(card)
 
     @property
     def models(self) -> Models:
