@@ -1,10 +1,14 @@
 """All that a rented GPU is for, in one command and at most 13 minutes: `make gpu IMAGES=CLEAN`.
 
-    python tests/benchmarks/gpu.py --images CLEAN --out OUT [--device cuda] [--minutes 13]
-        [--config restorer-gpu] [--shards DIR] [--stages tests,bench,train]
+    python -m tests.benchmarks.gpu --images CLEAN --out OUT [--device cuda] [--minutes 13]
+        [--config restorer-gpu] [--shards DIR] [--stages tests,bench,train] [--quick]
+
+Before any of them it is seen whether the packages are there that the stages need: a rented minute
+is worth more than a traceback.
 
 1. tests: `tests/demoire/test_gpu.py`, which a machine without a GPU skips.
-2. bench: `demoire bench`, the whole job over a drawn collection with it.
+2. bench: `tests.benchmarks.gpu_bench`, the whole job over a drawn collection, and how busy the card
+   was. `--quick` makes it as small as it can be: a trial of everything by `--device cpu`.
 3. train: `demoire train CONFIG --resume` for the time that is left; the next call, here or on
    another machine, goes on from OUT/run. Shards that are missing are simulated first, by all cores.
 
@@ -14,6 +18,7 @@ one did not, 2 without a GPU.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -31,6 +36,11 @@ from demoire.training.config_files import load_config, to_toml, with_values
 ROOT = Path(__file__).parent.parent.parent
 STAGES = ("tests", "bench", "train")
 
+_NEEDED = {
+    "tests": ("pytest", "pytest_timeout", "torch", "cv2", "simplejpeg", "jpeglib"),
+    "bench": ("ray", "pyarrow", "fsspec", "psutil", "torch", "cv2", "simplejpeg", "jpeglib"),
+    "train": ("typer", "rich", "pydantic", "safetensors", "torch", "cv2"),
+}
 _TESTS_SECONDS = 150.0  # at most
 _BENCH_SECONDS = 180.0
 _TO_SAVE = 20.0  # seconds, for a training to write its checkpoint and leave
@@ -99,7 +109,9 @@ def stage_of(name: str, options: argparse.Namespace, seconds: float) -> Stage:
         command = (*python, "pytest", "-q", "-p", "no:cacheprovider", "tests/demoire/test_gpu.py")
         return Stage(name, command, min(seconds, _TESTS_SECONDS))
     if name == "bench":
-        command = (*python, "flows.cli", "bench", "--json", "--device", options.device)
+        command = (*python, "tests.benchmarks.gpu_bench", "--device", options.device)
+        if options.quick:
+            command += ("--quick",)
         return Stage(name, command, min(seconds, _BENCH_SECONDS), "bench.json")
     config = options.out / "train.toml"
     device = {"device": options.device}
@@ -126,6 +138,16 @@ def run(options: argparse.Namespace) -> list[Ended]:
     return ended
 
 
+def missing_packages(stages: Sequence[str]) -> list[str]:
+    """What these stages import and this Python does not have."""
+    missing = []
+    for stage in stages:
+        for name in _NEEDED[stage]:
+            if importlib.util.find_spec(name) is None and name not in missing:
+                missing.append(name)
+    return missing
+
+
 def _told(ended: Ended) -> str:
     how = "its time was up" if ended.status is None else f"status {ended.status}"
     return f"{how} after {ended.seconds:.0f} s"
@@ -149,6 +171,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", default="restorer-gpu")
     parser.add_argument("--shards", type=Path, metavar="DIR")
     parser.add_argument("--stages", type=_stages, default=STAGES)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
     for name in ("images", "out", "shards"):
         given = getattr(options, name)
@@ -156,6 +179,12 @@ def main(words: Sequence[str] | None = None) -> int:
             setattr(options, name, given.resolve())
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         print("There is no GPU here; run this where torch finds one, or give --device cpu.")
+        return 2
+    missing = missing_packages(options.stages)
+    if missing:
+        print(
+            f"Packages are missing here: {', '.join(missing)}. Install them, or leave out stages."
+        )
         return 2
     ended = run(options)
     return 0 if all(one.status == 0 for one in ended) else 1
