@@ -148,14 +148,10 @@ def clean_next_wave(
         day=launch.destination.manifests.day_of(plan),
         weights=keep_weights(launch.destination.place, launch.job.config),
     )
-    with ray_session(launch.job.ray_address):
+    patience = 60 * launch.job.stall_minutes
+    with ray_session(launch.job.ray_address, patience):
         result = clean_wave(
-            work,
-            order,
-            _find_pool(launch),
-            on_unit_done,
-            launch.stop,
-            patience=60 * launch.job.stall_minutes,
+            work, order, _find_pool(launch), on_unit_done, launch.stop, patience=patience
         )
     return WaveOutcome(open_units, state, result)
 

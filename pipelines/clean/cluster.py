@@ -24,7 +24,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
 from pipelines.clean.own_ray import own_ray
-from pipelines.clean.session_watch import SessionWatch
+from pipelines.clean.session_watch import SessionWatch, StartWatch
 from pipelines.storage.os_errors import system_refusal
 
 _CONNECT_SECONDS = 10.0
@@ -32,9 +32,14 @@ _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
 
 
 @contextmanager
-def ray_session(ray_address: str | None = None) -> Iterator[None]:
+def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Iterator[None]:
     """Ray for the block: the one that runs here already, the cluster at `ray_address`, or one of
     this machine.
+
+    Args:
+        ray_address: Of the cluster; None: this machine.
+        patience: Seconds that Ray may take to come up; after that this process is ended
+            (`pipelines.clean.session_watch`).
 
     Raises:
         UsageError: The cluster cannot be reached.
@@ -53,7 +58,8 @@ def ray_session(ray_address: str | None = None) -> Iterator[None]:
     # Its warnings would land in the user's terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        with _silent_stderr():  # and so would its remark that the level was set
+        # And so would its remark that the level was set.
+        with StartWatch(own_ray, patience), _silent_stderr():
             ray.init(
                 address=ray_address or "local",
                 include_dashboard=False if ray_address is None else None,

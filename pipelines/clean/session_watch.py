@@ -6,6 +6,8 @@ eight minutes. So a thread that never calls Ray looks after Ray's helpers from t
 Ray to the end of its shutdown. Whoever awaits rows has some seconds to end in good order; after
 that the thread ends Ray's processes and this one. What is committed stays; the next start copes as
 it does after a kill. Costs a thread that reads two files of /proc every other second.
+
+While Ray comes up there are no helpers to look at, and only the time can be watched.
 """
 
 import os
@@ -61,4 +63,43 @@ class SessionWatch:
         # Not by sys.stderr, whose lock the thread that waits may hold.
         os.write(2, f"demoire: {stalled(failure)}\n".encode())
         self._watched.end_by_force()
+        os._exit(STALLED_STATUS)
+
+
+class StartWatch:
+    """For a `with` block that starts Ray: end this process, with STALLED_STATUS, where it takes too
+    long.
+
+    Args:
+        started: The Ray that is being started.
+        patience: Seconds.
+    """
+
+    def __init__(self, started: OwnRay, patience: float) -> None:
+        self._started = started
+        self._patience = patience
+        self._over = threading.Event()
+        self._stderr = -1
+
+    def __enter__(self) -> None:
+        # The block may turn off standard error.
+        self._stderr = os.dup(2)
+        threading.Thread(target=self._watch, name="demoire-start", daemon=True).start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        if self._over.wait(self._patience):
+            os.close(self._stderr)
+            return
+        sentence = stalled(f"Ray did not come up within {self._patience / 60:g} minutes")
+        os.write(self._stderr, f"demoire: {sentence}\n".encode())
+        self._started.note_start()
+        self._started.end_by_force()
         os._exit(STALLED_STATUS)
