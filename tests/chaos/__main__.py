@@ -20,6 +20,7 @@ from tests.chaos.collection import make_collection, published, start_clean, tabl
 from tests.chaos.faults import clean_bucket, fault_campaign
 from tests.chaos.files import HostileRun, run_hostile_files
 from tests.chaos.kills import Campaign, kill_campaign
+from tests.chaos.odd_sources import put_theirs
 from tests.pipelines.conftest import make_tiny_config
 from tests.s3_server import serve_s3
 
@@ -77,14 +78,16 @@ def _options() -> argparse.Namespace:
 def _kills(config: Path, work: Path, images: int, kills: int, seed: int) -> Campaign:
     box, calm = work / "box", work / "calm"
     make_collection(box, images)
-    assert start_clean(str(box), str(calm), config, work / "calm.log", "--workers", "1").wait() == 0
+    put_theirs(calm)
+    options = ("--merge", "--workers", "1")
+    assert start_clean(str(box), str(calm), config, work / "calm.log", *options).wait() == 0
     return kill_campaign(box, published(calm), config, work, kills, seed)
 
 
 def _faults(config: Path, work: Path, images: int, faults: int, seed: int) -> Campaign:
     buckets = work / "buckets"
     make_collection(buckets / "box", images)
-    (buckets / "calm").mkdir()
+    put_theirs(buckets / "calm")
     with serve_s3(buckets) as endpoint:
         assert clean_bucket("calm", config, work / "calm-bucket.log", endpoint) == 0
     return fault_campaign(buckets, published(buckets / "calm"), config, work, faults, seed)

@@ -24,6 +24,7 @@ from PIL import Image
 
 from demoire.cleaning.config import CleanerConfig
 from pipelines.records import REPORT_SCHEMA
+from tests.chaos.odd_sources import add_odd_sources
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of
 from tests.pipelines.conftest import SIDE, draw, write_tar, write_zip
 
@@ -43,7 +44,8 @@ PASSING = [
 
 def make_collection(box: Path, images: int, side: int = 448) -> int:
     """Two tars, a tar.gz, a zip and a folder of pictures, every second one striped; a few of them
-    are cut short. In the folder are a TIFF and a PDF of many small pages as well.
+    are cut short. In the folder are a TIFF and a PDF of many small pages as well, and beside it odd
+    sources.
 
     Returns how many pictures there are.
     """
@@ -69,7 +71,7 @@ def make_collection(box: Path, images: int, side: int = 448) -> int:
     small = [draw(i % 2 == 0, i) for i in range(SMALL_PAGES)]
     write_pages(box / "loose" / "pages.tif", small)
     write_scan(box / "loose" / "scan.pdf", small)
-    return 5 * share + 2 + 2 * SMALL_PAGES
+    return 5 * share + 2 + 2 * SMALL_PAGES + add_odd_sources(box, pictures[1])
 
 
 def write_pages(path: Path, pictures: Sequence[bytes]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.chaos.collection import Published, published, start_clean
 from tests.chaos.kills import Campaign
+from tests.chaos.odd_sources import put_theirs
 from tests.s3_server import Fault, s3_variables, serve_faults, serve_s3
 
 FAULTS: tuple[Fault, ...] = ("slow_down", "reset", "short_body", "other_range", "slow_body")
@@ -31,7 +32,7 @@ def fault_campaign(
     ):
         while campaign.injected.total() < faults:
             bucket, log = f"out-{campaign.runs}", work / f"faults-{campaign.runs}.log"
-            (buckets / bucket).mkdir()
+            put_theirs(buckets / bucket)
             # a run may give up on a store that does not answer, and is started again
             for _ in range(3):
                 if clean_bucket(bucket, config, log, endpoint) == 0:
@@ -47,9 +48,8 @@ def fault_campaign(
 def clean_bucket(bucket: str, config: Path, log: Path, endpoint: str) -> int:
     """Clean s3://box into a bucket; the exit status."""
     variables = s3_variables(endpoint, "a-key", "a-secret")
-    run = start_clean(
-        "s3://box", f"s3://{bucket}", config, log, "--workers", "1", environment=variables
-    )
+    options = ("--merge", "--workers", "1")
+    run = start_clean("s3://box", f"s3://{bucket}", config, log, *options, environment=variables)
     return run.wait(_PATIENCE)
 
 

@@ -36,6 +36,7 @@ from tests.chaos.collection import (
     start_clean,
     title,
 )
+from tests.chaos.odd_sources import put_theirs
 from tests.s3_server import free_port
 
 KINDS = ("driver", "worker", "actor", "raylet", "prefect")
@@ -83,6 +84,7 @@ def kill_campaign(
         kind = KINDS[campaign.runs % len(KINDS)]
         count = min(kills_a_run, kills - campaign.injected.total())
         dst, log = fresh(work / "out"), work / f"run-{campaign.runs}-{kind}.log"
+        put_theirs(dst)
         with _surroundings(kind, work) as around:
             _Run(box, dst, config, log, kind, around, rng, campaign).to_the_end(count)
         campaign.judge(published(dst), expected)
@@ -200,7 +202,7 @@ class _Run:
     ) -> None:
         self._kind, self._around, self._rng, self._campaign = kind, around, rng, campaign
         self._ledger = dst / "_demoire"
-        self._command = (str(box), str(dst), config, log, *around.options)
+        self._command = (str(box), str(dst), config, log, "--merge", *around.options)
         self._driver = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:

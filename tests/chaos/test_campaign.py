@@ -11,6 +11,7 @@ from tests.chaos.collection import Published, make_collection, published, start_
 from tests.chaos.faults import clean_bucket, fault_campaign
 from tests.chaos.files import run_hostile_files
 from tests.chaos.kills import KINDS, kill_campaign
+from tests.chaos.odd_sources import put_theirs
 from tests.pipelines.conftest import tiny_config
 from tests.s3_server import serve_s3
 
@@ -27,7 +28,7 @@ def config(tiny_config: CleanerConfig, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chaos") / "box"
-    assert make_collection(folder, 60) == 102
+    assert make_collection(folder, 60) == 107
     return folder
 
 
@@ -35,7 +36,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def calm(box: Path, config: Path) -> Published:
     """What an undisturbed run publishes."""
     dst = box.parent / "calm"
-    assert start_clean(str(box), str(dst), config, box.parent / "calm.log").wait() == 0
+    put_theirs(dst)
+    assert start_clean(str(box), str(dst), config, box.parent / "calm.log", "--merge").wait() == 0
     return published(dst)
 
 
@@ -49,8 +51,8 @@ def test_whatever_process_is_killed_the_result_is_that_of_an_undisturbed_run(
 
 @pytest.fixture
 def buckets(box: Path, tmp_path: Path) -> Iterator[Path]:
-    (tmp_path / "calm").mkdir()
-    shutil.copytree(box, tmp_path / "box")
+    put_theirs(tmp_path / "calm")
+    shutil.copytree(box, tmp_path / "box", symlinks=True)
     yield tmp_path
 
 
@@ -81,7 +83,7 @@ def test_a_campaign_would_see_what_is_lost_doubled_or_changed(box: Path, calm: P
     report = next(iter((dst / "_demoire" / "report").glob("*.parquet")))
     kept = report.read_bytes()
     report.unlink()
-    assert 0 < published(dst).lost(calm) < 102 and published(dst).report != calm.report
+    assert 0 < published(dst).lost(calm) < 107 and published(dst).report != calm.report
     report.write_bytes(kept)
     report.with_name("twice.parquet").write_bytes(kept)
     assert published(dst).doubled > 0
