@@ -112,8 +112,9 @@ class Reason(StrEnum):
     FOREIGN_OBJECT = (
         "foreign_object",
         "a file that this program did not write, or that was changed since, lies where its mirror "
-        "would go; the image is not in the mirror",
+        "would go",
         "move that file away, then run the same command again",
+        "withheld",
     )
     NATIVE_CRASH = (
         "native_crash",

@@ -8,11 +8,12 @@ so these names are promises. All paths are relative to DST.
     segments/<unit>.<n>-<token>.bin, rows/<unit>.<n>-<token>.parquet what an attempt gave
     commits/<unit>.json                                              a unit is committed
     bundles/<bundle>.json                                            several small ones are
-    announced/<source>.<token>-<n>.json                              what a mirror is about to get
+    announced/<source or shelf>.<token>-<n>.json                     what a mirror is about to get
     mirrored/<source>.parquet                                        what is in a source's mirror
     published/<source>.json                                          a source is published
-    report/<source>.parquet                                          its rows
-    page/previews/<source>.parquet                                   its pictures before and after
+    shelves/<shelf>.<token>.json                                     both of many small sources
+    report/<source>.parquet, report/<shelf>.parquet                  their rows
+    page/previews/<source>.parquet, page/previews/<shelf>.parquet    their pictures before and after
     page/index.html, page/summary.json                               the report
     page/canary.html                                                 why a canary stopped a run
     fixity.csv, fixity.json                                          what changed; checksums of it
@@ -38,6 +39,7 @@ BUNDLE_MARKERS = f"{BOOKKEEPING}/bundles"
 ANNOUNCEMENTS = f"{BOOKKEEPING}/announced"
 MIRROR_RECORDS = f"{BOOKKEEPING}/mirrored"
 PUBLISHED = f"{BOOKKEEPING}/published"
+SHELVES = f"{BOOKKEEPING}/shelves"
 REPORT = f"{BOOKKEEPING}/report"
 
 PAGE_FOLDER = f"{BOOKKEEPING}/page"
@@ -55,6 +57,8 @@ FIXITY_LISTS = f"{BOOKKEEPING}/fixity.json"
 
 RUNS = f"{BOOKKEEPING}/runs"
 WEIGHTS = f"{BOOKKEEPING}/weights"
+
+_SHELF_PREFIX = "shelf-"
 
 
 def units_table(plan_id: str) -> str:
@@ -109,20 +113,37 @@ def mirror_record(source_id: str) -> str:
     return f"{MIRROR_RECORDS}/{source_id}.parquet"
 
 
-def announcement(source_id: str, token: str, number: int) -> str:
-    """Path of a note of what is about to be written into a source's mirror.
+def announcement(home_id: str, token: str, number: int) -> str:
+    """Path of a note of what is about to be written into the mirrors of a home.
 
     Args:
-        source_id: The source.
+        home_id: The source, or the shelf that it is on.
         token: Keeps two writers apart.
         number: Of the note, from 1.
     """
-    return f"{ANNOUNCEMENTS}/{announcement_prefix(source_id)}{token}-{number}.json"
+    return f"{ANNOUNCEMENTS}/{name_prefix(home_id)}{token}-{number}.json"
 
 
-def announcement_prefix(source_id: str) -> str:
-    """How the names of a source's announcements begin."""
-    return f"{source_id}."
+def name_prefix(home_id: str) -> str:
+    """How the names of the announcements of a source or shelf begin, and those of a shelf's own
+    objects.
+    """
+    return f"{home_id}."
+
+
+def shelf_object(shelf_id: str, token: str) -> str:
+    """Path of one state of a shelf; `token`: each state has a name of its own."""
+    return f"{SHELVES}/{name_prefix(shelf_id)}{token}.json"
+
+
+def new_shelf_id(digest: str) -> str:
+    """The id of a shelf, which nobody can take for a source's."""
+    return f"{_SHELF_PREFIX}{digest[:16]}"
+
+
+def is_shelf(name: str) -> bool:
+    """Whether a table or state of this name or path is a shelf's."""
+    return source_id_of(name).startswith(_SHELF_PREFIX)
 
 
 def publication_marker(source_id: str) -> str:
@@ -130,14 +151,14 @@ def publication_marker(source_id: str) -> str:
     return f"{PUBLISHED}/{source_id}.json"
 
 
-def report_table(source_id: str) -> str:
-    """Path of a source's report rows."""
-    return f"{REPORT}/{source_id}.parquet"
+def report_table(home_id: str) -> str:
+    """Path of the report rows of a source or shelf."""
+    return f"{REPORT}/{home_id}.parquet"
 
 
-def previews_table(source_id: str) -> str:
-    """Path of a source's pictures before and after."""
-    return f"{PREVIEWS}/{source_id}.parquet"
+def previews_table(home_id: str) -> str:
+    """Path of the pictures before and after of a source or shelf."""
+    return f"{PREVIEWS}/{home_id}.parquet"
 
 
 def earlier_previews_table(source_id: str) -> str:
@@ -146,7 +167,9 @@ def earlier_previews_table(source_id: str) -> str:
 
 
 def source_id_of(name: str) -> str:
-    """Source of a table, record, note or marker that is named after it, by its name or path."""
+    """Source or shelf of a table, record, note, marker or state that is named after it, by its name
+    or path.
+    """
     return name.rpartition("/")[2].partition(".")[0]
 
 
@@ -165,9 +188,14 @@ def probe_object(name: str) -> str:
     return f"{BOOKKEEPING}/{name}"
 
 
+def image_id_prefix(source_id: str) -> str:
+    """How the ids of a source's images begin."""
+    return f"{source_id}/"
+
+
 def image_id(source_id: str, position: int) -> str:
     """The id of an image for good: its source, and its position there."""
-    return f"{source_id}/{position}"
+    return f"{image_id_prefix(source_id)}{position}"
 
 
 def position_of(image_id: str) -> int:

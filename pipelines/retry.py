@@ -127,13 +127,14 @@ def _in_quarantine(
     another attempt. An archive that cannot be opened has one row without
     a position.
     """
+    destination.shelves.refresh()
+    reports = destination.reports.reader(["image_id", "status", "reason"])
     for planned in plan.sources:
         source_id = planned.source.id
         marker = destination.markers.read(source_id)
         if marker is None:
             continue
-        table = destination.reports.read(source_id, ["image_id", "status", "reason"])
-        for row in table.to_pylist():
+        for row in reports.rows(source_id).to_pylist():
             position = position_of(row["image_id"])
             if row["status"] != "quarantined" or position < 0:
                 continue

@@ -132,8 +132,9 @@ def publish_sources(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> 
     """
     plan = launch.destination.manifests.load(plan_id)
     waiting = sources - launch.destination.markers.done(plan, sources)
-    with ray_session(launch.job.ray_address):
-        changes = publish_together(launch.destination, plan, waiting, launch.progress)
+    patience = 60 * launch.job.stall_minutes
+    with ray_session(launch.job.ray_address, patience):
+        changes = publish_together(launch.destination, plan, waiting, launch.progress, patience)
     first_change = changes[0] if changes else ""
     return PublishedSources(len(waiting) - len(changes), first_change)
 
@@ -175,7 +176,8 @@ def work_off(launch: Launch, plan_id: str) -> WorkDone:
     open_sources = plan.source_ids - launch.destination.markers.done(plan)
     if not open_sources:
         return WorkDone()
-    with ray_session(launch.job.ray_address), launch.stop.listening():
+    patience = 60 * launch.job.stall_minutes
+    with ray_session(launch.job.ray_address, patience), launch.stop.listening():
         cleaning = clean_in_waves(launch, plan_id, open_sources)
         unchanged = open_sources - cleaning.changed.keys()
         published = launch.step(publish_sources)(launch, plan_id, unchanged)

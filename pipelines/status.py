@@ -64,7 +64,8 @@ def status(destination: Destination) -> JobStatus:
     rate = tally.rate.megapixels_a_second
     left = plan.megapixels - tally.megapixels
     differing = differences(destination, plan)
-    quarantine = _reported(destination, published) + _committed(destination, open_commits)
+    in_order = [one.source.id for one in plan.sources if one.source.id in published]
+    quarantine = _reported(destination, in_order) + _committed(destination, open_commits)
     return JobStatus(
         planned_images=plan.images,
         images_done=tally.images,
@@ -132,8 +133,9 @@ class _Tally:
 def _reported(destination: Destination, published: Iterable[str]) -> Counter[str]:
     """Quarantine of the published sources, by reason."""
     reasons: Counter[str] = Counter()
+    reports = destination.reports.reader(["status", "reason"])
     for source_id in published:
-        table = destination.reports.read(source_id, ["status", "reason"])
+        table = reports.rows(source_id)
         for row in table.to_pylist():
             if row["status"] == "quarantined":
                 reasons[row["reason"] or "unknown"] += 1

@@ -7,21 +7,21 @@ Costs two small requests an object, one read of an object that is replaced on a 
 and one small write for up to eight objects.
 """
 
-import hashlib
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipelines.destination.announcements import Announcement, Announcements
 from pipelines.destination.destination import Destination
-from pipelines.destination.mirrored import Announcement, Announcer, MirroredObject, MirrorRecord
-from pipelines.destination.ours import OwnObjects
+from pipelines.destination.mirror_record import MirroredObject, MirrorRecord
+from pipelines.destination.ours import OwnObjects, lie_in
 from pipelines.records import Source
-from pipelines.storage.digests import digest_of_file
+from pipelines.storage.digests import digest_of_file, digest_of_link
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.place import Place
+from pipelines.storage.way import link_at
 
 
 class _KeptError(Exception):
@@ -37,21 +37,27 @@ class MirrorClaims:
         foreign: Paths at which something of somebody else's lies.
     """
 
-    def __init__(self, destination: Destination, source: Source, src: str) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        source: Source,
+        src: str,
+        announcements: Announcements | None = None,
+    ) -> None:
         """Read what is known of the mirror.
 
         Args:
             destination: Everything under DST.
             source: Whose mirror it is.
             src: The SRC that took the source in.
+            announcements: See `OwnObjects`.
         """
         self.source = source
         self.place = destination.place
         self.foreign: set[str] = set()
         self._destination = destination
         self._src = src
-        self._ours = OwnObjects(destination, source.id, source)
-        self._announcer = Announcer(self.place, source.id)
+        self._ours = OwnObjects(destination, source.id, source, announcements)
         self._written: dict[str, MirroredObject] = {}
         self._identical: set[str] = set()  # as we would write them, but not ours
         self._noting = threading.Lock()
@@ -70,7 +76,7 @@ class MirrorClaims:
                 with local.open("rb") as file:
                     sha256 = digest_of_file(file)
                 self._check(path, sha256)
-                self._announcer.announce(Announcement(path, sha256))
+                self._ours.announcements.announce(Announcement(path, sha256))
         except _KeptError:
             return
         self._note_written(path, sha256)
@@ -90,7 +96,7 @@ class MirrorClaims:
         entry = self.place.stat(path)
         if entry is not None and not self._ours.has(entry):
             return False
-        self._announcer.announce(Announcement(path, "", version))
+        self._ours.announcements.announce(Announcement(path, "", version))
         if not self.place.copy_from(origin, origin_path, path, version):
             return False
         self._note_written(path, "")
@@ -98,10 +104,10 @@ class MirrorClaims:
 
     def make_link(self, path: str, target: str) -> None:
         """`Place.make_link`, for a link of the mirror; its digest is that of what it says."""
-        digest = hashlib.sha256(os.fsencode(target)).hexdigest()
-        link = Path(self.place.uri, path)
-        if link.is_symlink():
-            digest_there = hashlib.sha256(os.fsencode(link.readlink())).hexdigest()
+        digest = digest_of_link(target)
+        target_there = link_at(self.place, path)
+        if target_there is not None:
+            digest_there = digest_of_link(target_there)
             is_taken = digest_there != digest and not self._ours.knows(path, digest_there)
             if is_taken:
                 self.foreign.add(path)
@@ -109,7 +115,7 @@ class MirrorClaims:
             is_taken = self.is_foreign(path)
         if is_taken:
             return
-        self._announcer.announce(Announcement(path, digest))
+        self._ours.announcements.announce(Announcement(path, digest))
         self.place.make_link(path, target)
         self._written[path] = MirroredObject(path, "mirrored", digest, "")
 
@@ -129,8 +135,13 @@ class MirrorClaims:
             self.foreign.add(path)
         return True
 
-    def record(self, *, whole: bool) -> MirrorRecord:
-        """Write down what is in the mirror now.
+    def record(self, record: MirrorRecord) -> None:
+        """Write down what is in the mirror now, as `new_record` tells it."""
+        self._destination.mirrored.write(record)
+        self._ours.announcements.forget(lie_in([self.source]))
+
+    def new_record(self, *, whole: bool) -> MirrorRecord:
+        """What is in the mirror now, to be written down.
 
         Args:
             whole: Whether all of the source was written. What was written before and not now has
@@ -143,20 +154,15 @@ class MirrorClaims:
             if item.path not in objects:
                 objects[item.path] = item
         in_order = tuple(objects[path] for path in sorted(objects))
-        record = MirrorRecord(self.source.id, self._src, in_order)
-        self._destination.mirrored.write(record)
-        for note in (*self._announcer.notes, *self._ours.notes):
-            self.place.delete(note)
-        return record
+        return MirrorRecord(self.source.id, self._src, in_order)
 
     def _gone_from_src(self) -> Iterator[MirroredObject]:
         """What earlier runs wrote and this one did not, as far as it is still there and ours."""
         now = self._written.keys() | self.foreign | self._identical
         for path in self._ours.paths - now:
-            entry = self.place.stat(path)
-            if entry is not None and self._ours.has(entry):
-                digest = self._ours.digest_of(path)
-                yield MirroredObject(path, "left", digest, entry.version)
+            left = self._ours.left_at(path)
+            if left is not None:
+                yield left
 
     def _check(self, path: str, sha256: str) -> None:
         """Raise _KeptError where something lies that is not ours."""

@@ -10,6 +10,7 @@ from pipelines.destination.markers import Markers
 from pipelines.destination.mirrored import MirrorRecords
 from pipelines.destination.notes import RunNotes
 from pipelines.destination.reports import Reports
+from pipelines.destination.shelves import Shelves
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
@@ -21,6 +22,7 @@ class Destination:
         place: Where mirrors and bookkeeping lie.
         ledger: Which units were tried, and which are committed.
         manifests: What was planned.
+        shelves: Which small sources share their bookkeeping.
         markers: Which sources are published.
         mirrored: What was written into their mirrors.
         reports: The rows of published sources.
@@ -31,9 +33,10 @@ class Destination:
         self.place = place
         self.ledger = Ledger(place)
         self.manifests = Manifests(place)
-        self.markers = Markers(place)
-        self.mirrored = MirrorRecords(place)
-        self.reports = Reports(place)
+        self.shelves = Shelves(place)
+        self.markers = Markers(place, self.shelves)
+        self.mirrored = MirrorRecords(place, self.shelves)
+        self.reports = Reports(place, self.shelves)
         self.notes = RunNotes(place)
 
     @classmethod

@@ -6,7 +6,7 @@ Costs one read of a small object for each source that was ever published under D
 from dataclasses import dataclass
 
 from pipelines.destination.destination import Destination
-from pipelines.destination.mirrored import MirrorRecord
+from pipelines.destination.mirror_record import MirrorRecord
 from pipelines.destination.plans import Plan
 from pipelines.job import ObjectList
 from pipelines.sources.given import all_given, full_src

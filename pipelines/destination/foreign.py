@@ -2,7 +2,7 @@
 
 A first run goes into an empty DST, unless it is told to put the mirrors beside what is there. A
 source that DST has never seen needs its place there to be free, in a first run and in any later
-one. Costs one small request, and one more for each new source.
+one. Costs two small requests, and one more for each source where DST is not empty.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from pipelines.destination.destination import Destination
 from pipelines.records import Source
 from pipelines.sources.members import archive_kind
 from pipelines.storage.place import Place
+from pipelines.storage.way import leads_through_link
 
 
 def check_free(destination: Destination, sources: Sequence[Source], *, merge: bool) -> None:
@@ -27,9 +28,11 @@ def check_free(destination: Destination, sources: Sequence[Source], *, merge: bo
         UsageError: DST holds something that this program did not write there.
     """
     place = destination.place
-    if not merge and not _has_bookkeeping(place):
+    if not _has_bookkeeping(place):
         stranger = _first_object(place)
-        if stranger is not None:
+        if stranger is None:
+            return
+        if not merge:
             raise UsageError(
                 f"DST {place.full()} is not empty (it holds {stranger}), and this program did not "
                 "make it: choose an empty DST, or add --merge to put the mirrors beside what is "
@@ -55,7 +58,14 @@ def _first_object(place: Place) -> str | None:
 
 
 def _occupied(place: Place, source: Source) -> str | None:
-    """What lies where a source's mirror goes; None if that is free."""
+    """What lies where a source's mirror goes; None if that is free.
+
+    What a link of the mirror leads to lies elsewhere; publishing withholds what would be written
+    through one.
+    """
+    folder = source.path if source.kind == "folder" else source.path.rpartition("/")[0]
+    if leads_through_link(place, folder):
+        return None
     if source.kind != "folder":
         return source.path if place.exists(source.path) else None
     for entry in place.list(source.path, recursive=False):

@@ -75,6 +75,7 @@ class Ledger:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.bundles = BundleMarkers(place)
+        self._bundled_rows: dict[str, pa.Table] = {}  # of the bundle that was read last, by name
 
     def start(self, unit: Unit | Bundle, wave: str = "") -> int:
         """Note that the unit or bundle is begun, and get the number of this attempt, from 1."""
@@ -150,10 +151,11 @@ class Ledger:
             return self.bundles.commit_of(bundle_id, unit_id)
         return read_json(self.place, layout.commit_marker(unit_id), COMMIT_FORM)
 
-    def find(self, unit_id: str) -> Commit | None:
-        """What a unit's marker or any bundle's says of it; None where it is not committed."""
+    def find(self, unit_id: str, *, look: bool = True) -> Commit | None:
+        """A unit's commit by its marker or any bundle's; `look`: list those that are not known."""
         if not self.has(unit_id):
-            self.bundles.refresh()
+            if look:
+                self.bundles.refresh()
             if self.bundles.bundle_of(unit_id) is None:
                 return None
         return self.read(unit_id)
@@ -171,10 +173,12 @@ class Ledger:
 
     def rows(self, commit: Commit) -> pa.Table:
         """The report rows of a committed unit, in the order of its members."""
-        with self.place.open(f"{layout.ROWS}/{commit.rows}") as file:
-            table = pq.read_table(file, schema=REPORT_SCHEMA)
         if not _is_bundled(commit):
-            return table
+            return _read_rows(self.place, commit.rows)
+        table = self._bundled_rows.get(commit.rows)
+        if table is None:
+            table = _read_rows(self.place, commit.rows)
+            self._bundled_rows = {commit.rows: table}
         return table.filter(pc.equal(table["unit_id"], commit.unit_id))
 
     def segment(self, commit: Commit) -> bytes:
@@ -257,6 +261,11 @@ def _write(
         place.write(f"{layout.SEGMENTS}/{name}.bin", b"".join(parts))
     place.write(f"{layout.ROWS}/{rows_name}", rows_to_parquet(rows))
     return tuple(commits)
+
+
+def _read_rows(place: Place, name: str) -> pa.Table:
+    with place.open(f"{layout.ROWS}/{name}") as file:
+        return pq.read_table(file, schema=REPORT_SCHEMA)
 
 
 def _is_bundled(commit: Commit) -> bool:

@@ -1,7 +1,10 @@
 """The markers that say a source is published.
 
+    published/<source>.json    that of a small source may be on a shelf instead
+                               (`pipelines.destination.shelves`)
+
 A marker counts only as long as it fits the source's version and the configuration and the mirror is
-still there; so whether a source is done costs two or three small requests. `done` asks for many
+still there; so whether a source is done costs one to three small requests. `done` asks for many
 sources at a time.
 """
 
@@ -9,13 +12,15 @@ import json
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from dataclasses import asdict
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from pipelines import layout
 from pipelines.destination.plans import Plan, SourcePlan
+from pipelines.destination.published import Published
+from pipelines.destination.shelf_states import ShelvedSource
+from pipelines.destination.shelves import Shelves
 from pipelines.destination.stored_json import read_json
 from pipelines.records import Source
 from pipelines.sources.members import archive_kind
@@ -24,50 +29,24 @@ from pipelines.storage.place import Place
 _ASKED_AT_ONCE = 16  # sources; each answer mostly waits for storage
 
 
-@dataclass(frozen=True)
-class Published:
-    """A source's marker: what was published, of what, and how many of each."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    source_id: str
-    path: str  # under DST; '' for the top folder
-    version: str  # of the source
-    fingerprint: str
-    sample: int | None
-    generation: int  # of the latest retry in it
-    size: int  # bytes of the mirror, with what found its place taken
-    files: int  # of the mirror; 1 for an archive, 0 where its place is taken
-    withheld: int  # objects that are not in the mirror
-    others: int
-    cleaned: int
-    copied: int
-    quarantined: int
-    megapixels: float
-    moire_before: float  # sums over the cleaned
-    moire_after: float
-    foreign: int = 0  # objects of somebody else's, where those of the mirror would go
-    left: int = 0  # objects of the mirror that have left SRC
-    folders: int = 0  # 1 where the folder itself was listed, as an empty one or by a bucket's key
-    late_rows: int = 0  # of what DST refused, and that has no row by the plan
-
-    @property
-    def images(self) -> int:
-        """Rows of its report that are images."""
-        return self.cleaned + self.copied + self.quarantined
-
-
 _FORM = TypeAdapter(Published)
 
 
 class Markers:
     """The markers of published sources under DST."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, shelves: Shelves) -> None:
         self._place = place
+        self._shelves = shelves
 
     def read(self, source_id: str) -> Published | None:
-        """The marker of a source, whether or not it still fits; None if there is none."""
+        """The marker of a source, whether or not it still fits; None if there is none.
+
+        That of a source on a shelf is the one that this process saw last.
+        """
+        shelved = self._shelves.find(source_id)
+        if shelved is not None:
+            return shelved.marker
         path = layout.publication_marker(source_id)
         if not self._place.exists(path):
             return None
@@ -75,15 +54,22 @@ class Markers:
 
     def write(self, marker: Published) -> None:
         """Say that a source is published, over what was said of it before."""
+        shelf_id = self._shelves.shelf_of(marker.source_id)
+        if shelf_id is not None:
+            self._shelves.put(shelf_id, [ShelvedSource.published(marker)])
+            return
         path = layout.publication_marker(marker.source_id)
         self._place.write(path, json.dumps(asdict(marker)).encode())
 
     def all(self) -> Iterator[Published]:
         """Every marker under DST, of this job or an earlier one."""
+        self._shelves.refresh()
         for entry in self._place.list(layout.PUBLISHED):
-            marker = self.read(layout.source_id_of(entry.name))
-            if marker is not None:
-                yield marker
+            yield read_json(self._place, entry.path, _FORM)
+        for shelf_id in self._shelves.ids():
+            for shelved in self._shelves.entries(shelf_id).values():
+                if shelved.marker is not None:
+                    yield shelved.marker
 
     def fitting(self, source: Source, fingerprint: str, sample: int | None) -> Published | None:
         """The marker of a source, if it is of this very version and configuration and the mirror is
@@ -122,9 +108,14 @@ class Markers:
             plan: What there is to do.
             among: Ask about the sources with these ids only.
         """
-        asked = plan.sources
-        if among is not None:
-            asked = tuple(planned for planned in plan.sources if planned.source.id in among)
+        self._shelves.refresh()
+        with_marker = {layout.source_id_of(one.name) for one in self._place.list(layout.PUBLISHED)}
+        asked = []
+        for planned in plan.sources:
+            source_id = planned.source.id
+            is_known = source_id in with_marker or self._shelves.shelf_of(source_id) is not None
+            if is_known and (among is None or source_id in among):
+                asked.append(planned)
         with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="markers") as pool:
             answers = list(pool.map(lambda planned: self.is_done(plan, planned), asked))
         done = set()

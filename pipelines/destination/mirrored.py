@@ -1,38 +1,33 @@
 """What this program wrote into the mirrors: each object of a source with its digest.
 
-    mirrored/<source>.parquet                  the record: every object of the source's mirror
-    announced/<source>.<token>-<n>.json        what is about to be written, and not yet recorded
+    mirrored/<source>.parquet    the record: every object of the source's mirror; that of a small
+                                 source may be on a shelf (`pipelines.destination.shelves`)
 
-An object is announced with its digest before it appears, and recorded once the whole source is
-written; then its announcements go. So whenever a run dies, everything that it wrote is named by one
-of the two, and nothing else is: that is how a later run tells its own objects from other people's.
+An object is announced with its digest before it appears (`pipelines.destination.announcements`),
+and recorded once the whole source is written; then its announcements go. So whenever a run dies,
+everything that it wrote is named by one of the two, and nothing else is: that is how a later run
+tells its own objects from other people's.
 
-Costs one small Parquet file a source, and while it is being written one small object for up to
-eight files.
+Costs one small Parquet file a source.
 """
 
 import json
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
-from uuid import uuid4
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ConfigDict, TypeAdapter
 
-from demoire.errors import StorageError
 from pipelines import layout
-from pipelines.destination.stored_json import check_json, read_json
+from pipelines.destination.mirror_record import MirroredObject, MirrorRecord
+from pipelines.destination.shelf_states import ShelvedSource
+from pipelines.destination.shelves import Shelves
+from pipelines.destination.stored_json import check_json
 from pipelines.storage.local import local_temporary
 from pipelines.storage.place import Place
-
-# mirrored: in the mirror, and in SRC when it was written.
-# left: still in the mirror, although it has left SRC.
-# foreign: somebody else's, where the mirror of something would go.
-ObjectState = Literal["mirrored", "left", "foreign"]
 
 _READERS = 16  # records at a time; each mostly waits for storage
 
@@ -47,49 +42,6 @@ _COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class MirroredObject:
-    """One object under DST at a place that belongs to a source."""
-
-    path: str  # under DST
-    state: ObjectState
-    sha256: str  # of what was written; '' where that is not known
-    version: str  # as DST gave it right after the write; '' where that is not known
-
-
-@dataclass(frozen=True)
-class MirrorRecord:
-    """All that is known of one source's mirror."""
-
-    source_id: str
-    src: str  # the SRC that took the source in, as a full path or URL
-    objects: tuple[MirroredObject, ...]
-
-    def paths(self, *states: ObjectState) -> list[str]:
-        """The paths of the objects in one of these states, in order."""
-        return [item.path for item in self.objects if item.state in states]
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """An object that is about to be written."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    path: str  # under DST
-    sha256: str  # '' of what a store copies itself
-    version: str = ""  # that it will have; '' of what is written
-
-
-@dataclass(frozen=True)
-class Note:
-    """A small object that announces some others."""
-
-    path: str  # under DST
-    version: str  # as DST gives it
-    announcements: tuple[Announcement, ...]
-
-
-@dataclass(frozen=True)
 class _RecordFacts:
     """The metadata of a record."""
 
@@ -99,14 +51,14 @@ class _RecordFacts:
 
 
 _FACTS_FORM = TypeAdapter(_RecordFacts)
-_ANNOUNCEMENTS_FORM = TypeAdapter(tuple[Announcement, ...])
 
 
 class MirrorRecords:
-    """The records and announcements under DST."""
+    """The records under DST."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, shelves: Shelves) -> None:
         self._place = place
+        self._shelves = shelves
 
     def read(self, source_id: str) -> MirrorRecord | None:
         """The record of a source; None if there is none.
@@ -114,17 +66,57 @@ class MirrorRecords:
         Raises:
             UsageError: It is damaged or of another version.
         """
+        shelved = self._shelves.find(source_id)
+        if shelved is not None:
+            return shelved.record
         if not self.version(source_id):
             return None
-        return self.read_existing(source_id)
+        return self._read_own(source_id)
 
     def version(self, source_id: str) -> str:
-        """The version of the record of a source, as DST gives it; '' if there is no record."""
+        """What differs where the record of a source does; '' if there is no record.
+
+        That of a source on a shelf is of the record that this process saw last.
+        """
+        shelved = self._shelves.find(source_id)
+        if shelved is not None:
+            return "" if shelved.record is None else str(shelved.written_at)
         entry = self._place.stat(layout.mirror_record(source_id))
         return "" if entry is None else entry.version
 
-    def read_existing(self, source_id: str) -> MirrorRecord:
-        """The record of a source that has one.
+    def write(self, record: MirrorRecord) -> None:
+        """Put a record in the place of the one before."""
+        shelf_id = self._shelves.shelf_of(record.source_id)
+        if shelf_id is not None:
+            self._shelves.put(shelf_id, [ShelvedSource.recorded(record)])
+            return
+        rows = []
+        for item in record.objects:
+            path = item.path.encode("utf-8", "surrogateescape")
+            rows.append({**asdict(item), "path": path})
+        schema = _COLUMNS.with_metadata({"demoire.mirror": json.dumps({"src": record.src})})
+        with local_temporary() as local:
+            pq.write_table(pa.Table.from_pylist(rows, schema), local, compression="zstd")
+            self._place.put_file(local, layout.mirror_record(record.source_id))
+
+    def delete(self, source_id: str) -> None:
+        """Remove the record of a source that has no mirror any more and is on no shelf."""
+        self._place.delete(layout.mirror_record(source_id))
+
+    def all(self) -> Iterator[MirrorRecord]:
+        """The records of all sources that were ever published under DST."""
+        self._shelves.refresh()
+        entries = list(self._place.list(layout.MIRROR_RECORDS))
+        source_ids = [layout.source_id_of(entry.name) for entry in entries]
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
+            yield from pool.map(self._read_own, source_ids)
+        for shelf_id in self._shelves.ids():
+            for shelved in list(self._shelves.entries(shelf_id).values()):
+                if shelved.record is not None:
+                    yield shelved.record
+
+    def _read_own(self, source_id: str) -> MirrorRecord:
+        """The record of a source that is on no shelf.
 
         Raises:
             UsageError: It is damaged or of another version.
@@ -138,83 +130,3 @@ class MirrorRecords:
             name = row["path"].decode("utf-8", "surrogateescape")
             objects.append(MirroredObject(name, row["state"], row["sha256"], row["version"]))
         return MirrorRecord(source_id, facts.src, tuple(objects))
-
-    def write(self, record: MirrorRecord) -> None:
-        """Put a record in the place of the one before."""
-        rows = []
-        for item in record.objects:
-            path = item.path.encode("utf-8", "surrogateescape")
-            rows.append({**asdict(item), "path": path})
-        schema = _COLUMNS.with_metadata({"demoire.mirror": json.dumps({"src": record.src})})
-        with local_temporary() as local:
-            pq.write_table(pa.Table.from_pylist(rows, schema), local, compression="zstd")
-            self._place.put_file(local, layout.mirror_record(record.source_id))
-
-    def delete(self, source_id: str) -> None:
-        """Remove the record of a source that has no mirror any more."""
-        self._place.delete(layout.mirror_record(source_id))
-
-    def all(self) -> Iterator[MirrorRecord]:
-        """The records of all sources that were ever published under DST."""
-        entries = list(self._place.list(layout.MIRROR_RECORDS))
-        source_ids = [layout.source_id_of(entry.name) for entry in entries]
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
-            yield from pool.map(self.read_existing, source_ids)
-
-    def notes(self, source_id: str, known: Mapping[str, str]) -> Iterator[Note]:
-        """The notes of what was announced for a source and is not recorded yet.
-
-        Args:
-            source_id: The source.
-            known: Versions, by path, of notes that need not be read again.
-        """
-        prefix = layout.announcement_prefix(source_id)
-        for entry in list(self._place.list_named(layout.ANNOUNCEMENTS, prefix)):
-            if known.get(entry.path) == entry.version:
-                continue
-            try:
-                announcements = read_json(self._place, entry.path, _ANNOUNCEMENTS_FORM)
-            except StorageError:
-                # Another run has recorded the objects meanwhile, and removed the note.
-                if self._place.exists(entry.path):
-                    raise
-                continue
-            yield Note(entry.path, entry.version, announcements)
-
-
-class Announcer:
-    """Announces the objects of one source, those of several threads in one note."""
-
-    def __init__(self, place: Place, source_id: str) -> None:
-        self._place = place
-        self._source_id = source_id
-        self._token = uuid4().hex[:8]
-        self._pending: list[Announcement] = []
-        self._asked = 0
-        self._written = 0
-        self._adding = threading.Lock()
-        self._writing = threading.Lock()
-        self.notes: list[str] = []  # paths of what was written
-
-    def announce(self, announcement: Announcement) -> None:
-        """Return once the announcement is stored."""
-        with self._adding:
-            self._pending.append(announcement)
-            self._asked += 1
-            number = self._asked
-        with self._writing:
-            if self._written < number:
-                self._write_pending()
-
-    def _write_pending(self) -> None:
-        """Write what all threads are waiting for; if that fails, each of them tries again."""
-        with self._adding:
-            batch = list(self._pending)
-            last = self._asked
-        path = layout.announcement(self._source_id, self._token, len(self.notes) + 1)
-        text = json.dumps([asdict(announcement) for announcement in batch])
-        self._place.write(path, text.encode())
-        self.notes.append(path)
-        with self._adding:
-            del self._pending[: len(batch)]
-        self._written = last

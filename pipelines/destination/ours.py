@@ -9,15 +9,17 @@ objects and bytes than it counts, none modified after it was written.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pipelines import layout
+from pipelines.destination.announcements import Announcements
 from pipelines.destination.destination import Destination
-from pipelines.destination.mirrored import MirroredObject
+from pipelines.destination.mirror_record import MirroredObject
 from pipelines.records import Source
 from pipelines.sources.members import archive_kind
-from pipelines.storage.digests import digest_of_file
+from pipelines.storage.digests import digest_of_file, digest_of_link
 from pipelines.storage.place import Entry
+from pipelines.storage.way import link_at
 
 
 class OwnObjects:
@@ -25,11 +27,15 @@ class OwnObjects:
 
     Attributes:
         recorded: All that the record says, what is foreign too.
-        notes: Versions of the notes of announcements that were read, by path.
+        announcements: Those of the source, or of the shelf that it is on.
     """
 
     def __init__(
-        self, destination: Destination, source_id: str, source: Source | None = None
+        self,
+        destination: Destination,
+        source_id: str,
+        source: Source | None = None,
+        announcements: Announcements | None = None,
     ) -> None:
         """Read what is known.
 
@@ -37,30 +43,59 @@ class OwnObjects:
             destination: Everything under DST.
             source_id: Whose mirror it is.
             source: The source, where its marker may vouch for a mirror without a record.
+            announcements: Those of the source's shelf, where somebody has just looked at both.
         """
         self.recorded: tuple[MirroredObject, ...] = ()
-        self.notes: dict[str, str] = {}
         self._destination = destination
         self._source_id = source_id
         self._source = source
         self._place = destination.place
-        self._announced: dict[str, set[str]] = {}  # digests and versions by path
+        self._shelf_id = destination.shelves.shelf_of(source_id)
         self._known: dict[str, MirroredObject] = {}  # by path
         self._record_version: str | None = None  # None before the record was looked for
         self._looking = threading.Lock()
-        self._look_up()
+        home_id = self._shelf_id or source_id
+        self.announcements = announcements or Announcements(self._place, home_id)
+        if announcements is None:
+            self._look_up()
+        else:
+            self._read_record()
 
     @property
     def paths(self) -> set[str]:
         """Where something of ours was put, ever."""
-        return self._known.keys() | self._announced.keys()
+        announced = self.announcements.paths
+        if self._source is not None:
+            announced = set(filter(lie_in([self._source]), announced))
+        return self._known.keys() | announced
+
+    def has_at(self, path: str) -> bool:
+        """Whether something is there, and it is ours and unchanged."""
+        target = link_at(self._place, path)
+        if target is not None and self.knows(path, digest_of_link(target)):
+            return True
+        entry = self._place.stat(path)
+        return entry is not None and self.has(entry)
+
+    def left_at(self, path: str) -> MirroredObject | None:
+        """What is recorded of an object that has left SRC; None where it is not there, or not
+        ours.
+        """
+        if not self.has_at(path):
+            return None
+        target = link_at(self._place, path)
+        if target is not None:
+            return MirroredObject(path, "left", digest_of_link(target), "")
+        entry = self._place.stat(path)
+        version = entry.version if entry is not None else ""
+        return MirroredObject(path, "left", self.digest_of(path), version)
 
     def has(self, entry: Entry) -> bool:
         """Whether an object of this source's mirror is ours, and unchanged."""
         known = self._known.get(entry.path)
         if known is not None and _is_unchanged(known, entry):
             return True
-        if entry.version in self._announced.get(entry.path, ()):
+        if entry.version in self.announcements.names(entry.path):
             return True
         digest = self.digest_of(entry.path)
         if self.knows(entry.path, digest):
@@ -79,7 +114,7 @@ class OwnObjects:
         """Whether something of this digest was put there."""
         known = self._known.get(path)
         is_recorded = known is not None and known.sha256 == digest
-        return is_recorded or digest in self._announced.get(path, ())
+        return is_recorded or digest in self.announcements.names(path)
 
     def _look_up(self) -> None:
         """Read announcements and record, as far as they changed since the last look.
@@ -87,20 +122,22 @@ class OwnObjects:
         They are read in this order, as a run that has recorded its objects removes their
         announcements.
         """
+        self.announcements.look()
+        if self._shelf_id is not None:
+            self._destination.shelves.look_at(self._shelf_id)
+        self._read_record()
+
+    def _read_record(self) -> None:
         records = self._destination.mirrored
-        for note in records.notes(self._source_id, self.notes):
-            self.notes[note.path] = note.version
-            for announcement in note.announcements:
-                name = announcement.sha256 or announcement.version
-                self._announced.setdefault(announcement.path, set()).add(name)
         version = records.version(self._source_id)
         if version == self._record_version:
             return
         self._record_version = version
         self.recorded = ()
-        if version:
-            self.recorded = records.read_existing(self._source_id).objects
-        elif self._source is not None:
+        record = records.read(self._source_id) if version else None
+        if record is not None:
+            self.recorded = record.objects
+        elif self._source is not None and self._shelf_id is None:
             self.recorded = tuple(self._vouched_for(self._source))
         self._known = {item.path: item for item in self.recorded if item.state != "foreign"}
 
@@ -130,6 +167,23 @@ class OwnObjects:
             # Archives beside loose files are mirrors of other sources.
             if entry.kind == "file" and archive_kind(entry.name) is None:
                 yield entry
+
+
+def lie_in(sources: Iterable[Source]) -> Callable[[str], bool]:
+    """Says of a path under DST whether the mirror of one of these sources has it."""
+    archives: set[str] = set()
+    folders: set[str] = set()
+    for source in sources:
+        paths = folders if source.kind == "folder" else archives
+        paths.add(source.path)
+
+    def lies_in_one(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        # Archives beside loose files are mirrors of other sources.
+        is_loose = folder in folders and archive_kind(name) is None
+        return path in archives or is_loose
+
+    return lies_in_one
 
 
 def _is_unchanged(known: MirroredObject, entry: Entry) -> bool:

@@ -1,9 +1,10 @@
 """What cleaning changed, by the reports of all sources of a plan."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.destination.destination import Destination
@@ -94,24 +95,30 @@ def _changed_sources(
     destination: Destination, plan: Plan, changes: Changes
 ) -> Iterator[tuple[Source, dict[str, ChangedFile]]]:
     """Each source in which something was cleaned, with that by name as text."""
+    destination.shelves.refresh()
+    reports = destination.reports.reader(_COLUMNS)
     for planned in plan.sources:
         source = planned.source
         if source.kind == "folder":
             changes.folders[source.path] = source
         marker = destination.markers.read(source.id)
         if marker is not None and marker.cleaned:
-            yield source, _cleaned_in(destination, source)
+            yield source, _cleaned_in(destination, source, reports.rows(source.id))
 
 
-def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFile]:
-    table = destination.reports.read(source.id, _COLUMNS)
+def _cleaned_in(
+    destination: Destination, source: Source, table: pa.Table
+) -> dict[str, ChangedFile]:
     changed = {}
+    recorded: dict[str, str] | None = None
     for row in table.filter(pc.equal(table["status"], "cleaned")).to_pylist():
         name = row["member"]
         if row["page"]:
             name = name.partition(SEPARATOR)[0]
             if name not in changed:
-                whole = _whole_file(destination, source, name)
+                if recorded is None:
+                    recorded = _recorded_digests(destination, source)
+                whole = _whole_file(destination, source, name, recorded)
                 if whole is not None:
                     changed[name] = whole
             continue
@@ -131,8 +138,14 @@ def _cleaned_in(destination: Destination, source: Source) -> dict[str, ChangedFi
     return changed
 
 
-def _whole_file(destination: Destination, source: Source, name: str) -> ChangedFile | None:
-    """A loose file of which pages changed, hashed as a whole; None where it is not there."""
+def _whole_file(
+    destination: Destination, source: Source, name: str, recorded: Mapping[str, str]
+) -> ChangedFile | None:
+    """A loose file of which pages changed; None where it is not there.
+
+    The digest of the file as it came is not known: nothing has read all of it for that. It is
+    hashed where a list of checksums names it (`pipelines.fixity.loose`).
+    """
     folder, _ = folder_of(source)
     path = path_below(as_text(source.path), name)
     before = folder.stat(name)
@@ -142,8 +155,8 @@ def _whole_file(destination: Destination, source: Source, name: str) -> ChangedF
     return ChangedFile(
         path=path,
         member="",
-        sha256_before=StoredFile(folder, name).digest("sha256"),
-        sha256_after=StoredFile(destination.place, path).digest("sha256"),
+        sha256_before="",
+        sha256_after=recorded.get(path, ""),
         bytes_before=before.size,
         bytes_after=after.size,
     )
@@ -151,12 +164,17 @@ def _whole_file(destination: Destination, source: Source, name: str) -> ChangedF
 
 def _recorded_digest(destination: Destination, source: Source) -> str:
     """The sha256 of an archive's mirror as it was written; '' where that is not known."""
+    return _recorded_digests(destination, source).get(as_text(source.path), "")
+
+
+def _recorded_digests(destination: Destination, source: Source) -> dict[str, str]:
+    """The sha256 of each object of a source's mirror as it was written, by its path as text."""
+    digests = {}
     record = destination.mirrored.read(source.id)
     if record is not None:
         for item in record.objects:
-            if item.path == source.path:
-                return item.sha256
-    return ""
+            digests[as_text(item.path)] = item.sha256
+    return digests
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class ChangedFile:
 
     path: str  # under DST; of the archive where the file lies in one
     member: str  # name in the archive; '' for what is an object of its own
-    sha256_before: str
+    sha256_before: str  # '' of a file whose pages changed, where no list of checksums names it
     sha256_after: str
     bytes_before: int
     bytes_after: int

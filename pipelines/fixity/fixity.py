@@ -92,7 +92,7 @@ class _FixityCheck:
         else:
             for one in finder.first_round(found):
                 lists.append(one.to_checked(self._state_now(one)))
-        rows = [file.facts for file in self.changes.loose.values()]
+        rows = [finder.facts_of(file) for file in self.changes.loose.values()]
         count = write_changed(
             self.destination.place, in_order(rows + self.changes.members + rewritten)
         )
@@ -163,7 +163,7 @@ class _FixityCheck:
             local.write_bytes(one.wanted)
             if isinstance(place, LocalPlace):
                 shutil.copystat(Path(place.uri, one.path), local)
-        claims.record(whole=False)
+        claims.record(claims.new_record(whole=False))
         return "stale" if one.path in claims.foreign else "updated"
 
 

@@ -11,7 +11,7 @@ Payload-Oxum counts the payload's bytes. So all are worked out again until none 
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from demoire.errors import StorageError
 from pipelines.fixity.findings import ChangedFile, ChecksumList, ListState
@@ -125,6 +125,17 @@ class LooseLists:
                 stale.append(one)
         return stale
 
+    def facts_of(self, file: LooseFile) -> ChangedFile:
+        """What is told of a changed file, with the digests that the lists made known."""
+        facts = file.facts
+        before = self._digests.get((facts.path, "sha256", "before"), "")
+        after = self._digests.get((facts.path, "sha256", "after"), "")
+        return replace(
+            facts,
+            sha256_before=facts.sha256_before or before,
+            sha256_after=facts.sha256_after or after,
+        )
+
     def _work_out(self, one: LooseList) -> None:
         one.stale = []
         one.wrong_before = 0
@@ -156,8 +167,9 @@ class LooseLists:
         file = self._files.get(listed.path)
         if file is None:
             return None
-        if listed.algorithm == "sha256":
-            return file.facts.sha256_before, file.facts.sha256_after
+        facts = file.facts
+        if listed.algorithm == "sha256" and facts.sha256_before and facts.sha256_after:
+            return facts.sha256_before, facts.sha256_after
         try:
             before_digest = self._digest(file.before, listed, "before")
             return before_digest, self._digest(file.after, listed, "after")

@@ -1,6 +1,6 @@
 """The report rows of images whose place in the mirror is taken by somebody else's file.
 
-The report must not vouch for bytes that are not in the mirror, so such an image is in quarantine,
+The report must not vouch for bytes that are not in the mirror, so such an image is withheld,
 whatever was made of it.
 """
 
@@ -18,7 +18,7 @@ from pipelines.records import Member, Source
 from pipelines.sources.inner_positions import file_name_of
 
 _FOREIGN = {
-    "status": "quarantined",
+    "status": "withheld",
     "reason": Reason.FOREIGN_OBJECT.value,
     **UNCLEANED,
     **NOTHING_WRITTEN,
@@ -31,7 +31,7 @@ def without_foreign(
     members: Mapping[int, Member],
     foreign: AbstractSet[str],
 ) -> Iterator[pa.Table]:
-    """The tables of a source with the images in quarantine whose place is taken.
+    """The tables of a source with those images as withheld whose place is taken.
 
     Args:
         tables: Its rows.

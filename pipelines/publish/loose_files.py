@@ -18,7 +18,7 @@ from demoire.errors import RefusedNameError
 from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
 from pipelines.paths import path_below
-from pipelines.publish.mirror import Mirror, carried_facts, check_way, copy_whole, keep_times
+from pipelines.publish.mirror import Mirror, carried_facts, copy_whole, keep_times
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats.folder import folder_members, folder_of
@@ -32,6 +32,7 @@ from pipelines.sources.members import withheld_member
 from pipelines.storage.local import local_temporary
 from pipelines.storage.object_facts import ObjectFacts
 from pipelines.storage.open import open_place
+from pipelines.storage.way import check_way
 
 _FILES_AT_ONCE = 8  # each mostly waits for storage
 

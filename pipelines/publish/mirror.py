@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from demoire.errors import RefusedNameError
-from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
@@ -30,6 +29,7 @@ from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
+from pipelines.storage.way import check_way
 
 _COPIED_AT_ONCE = 1 << 20  # bytes
 
@@ -160,25 +160,6 @@ def copy_whole(reader: BinaryIO, local: Path) -> None:
     reader.seek(0)
     with local.open("wb") as out:
         shutil.copyfileobj(reader, out, _COPIED_AT_ONCE)
-
-
-def check_way(place: Place, folder: str) -> None:
-    """Check that no link of the mirror itself stands where a folder is needed.
-
-    What once was a link in SRC may be a folder now. Written through the link, its files would take
-    the place of others. Links that lead out of DST are the user's own way to more room.
-
-    Raises:
-        RefusedNameError: There is such a link.
-    """
-    if not isinstance(place, LocalPlace):
-        return
-    top = Path(os.path.realpath(place.uri))
-    real = Path(os.path.realpath(top / folder))
-    if real != top / folder and real.is_relative_to(top):
-        raise RefusedNameError(
-            f"{place.full(folder)} leads through a link: remove it.", Reason.NAME_TAKEN
-        )
 
 
 def carried_facts(target: Place, origin: Place, path: str) -> ObjectFacts:

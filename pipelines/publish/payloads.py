@@ -26,6 +26,12 @@ class CleanedPayloads:
         """Positions in the source of all cleaned images."""
         return self._whereabouts.keys()
 
+    def let_go(self) -> None:
+        """Keep no segment in memory any longer; the next image asked for reads it again."""
+        with self._reading:
+            self._unit_id = ""
+            self._segment = b""
+
     def length(self, position: int) -> int:
         """Bytes of a cleaned image; reads nothing."""
         return self._whereabouts[position][1].length

@@ -2,7 +2,8 @@
 
 import heapq
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -60,12 +61,14 @@ def draw_previews(
         )
 
 
-def write_previews(place: Place, source: Source, previews: Sequence[Preview]) -> None:
-    """Keep the most changed of these as the source's pictures; none where there are none."""
-    path = layout.previews_table(source.id)
+def write_previews(place: Place, home_id: str, previews: Sequence[Preview]) -> None:
+    """Keep the most changed of these as the pictures of a source, or of a shelf; none where there
+    are none.
+    """
+    path = layout.previews_table(home_id)
     if not previews:
         place.delete(path)
-        place.delete(layout.earlier_previews_table(source.id))
+        place.delete(layout.earlier_previews_table(home_id))
         return
     best = heapq.nsmallest(SHOWN, previews, key=lambda preview: preview.psnr_vs_input)
     with local_temporary() as local:
@@ -73,9 +76,29 @@ def write_previews(place: Place, source: Source, previews: Sequence[Preview]) ->
         place.put_file(local, path)
 
 
-def read_previews(place: Place, source: Source) -> list[Preview]:
-    """The source's pictures as an earlier publication left them, maybe one of version 0.1."""
-    for path in (layout.previews_table(source.id), layout.earlier_previews_table(source.id)):
+def renew_previews(
+    place: Place, home_id: str, drawn: Iterable[Preview], replaced: AbstractSet[str]
+) -> None:
+    """Take new pictures among those of a source or shelf, as far as they changed most.
+
+    Args:
+        place: DST.
+        home_id: The source or shelf.
+        drawn: The new ones.
+        replaced: Names of the sources whose pictures so far go.
+    """
+    previews = list(drawn)
+    for preview in read_previews(place, home_id):
+        if preview.source not in replaced:
+            previews.append(preview)
+    write_previews(place, home_id, previews)
+
+
+def read_previews(place: Place, home_id: str) -> list[Preview]:
+    """The pictures of a source or shelf as an earlier publication left them, maybe one of version
+    0.1.
+    """
+    for path in (layout.previews_table(home_id), layout.earlier_previews_table(home_id)):
         if place.exists(path):
             with place.open(path) as file:
                 return [Preview(**row) for row in pq.read_table(file).to_pylist()]

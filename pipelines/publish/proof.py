@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from demoire.errors import ProofError
 from pipelines.destination.destination import Destination
-from pipelines.destination.markers import Published
 from pipelines.destination.plans import Plan, SourcePlan
+from pipelines.destination.published import Published
 from pipelines.names import shown
 from pipelines.rows import as_text, source_name
 
@@ -69,12 +69,14 @@ def prove(destination: Destination, plan: Plan) -> Proof:
     """
     total = Proof()
     wrong = []
+    destination.shelves.refresh()
+    reports = destination.reports.reader(["member", "status", "reason"])
     for planned in plan.sources:
         marker = destination.markers.fitting(planned.source, plan.fingerprint, plan.sample)
         if marker is None:
             wrong.append(f"{source_name(planned.source)} (its mirror is not there)")
             continue
-        table = destination.reports.read(planned.source.id, ["member", "status", "reason"])
+        table = reports.rows(planned.source.id)
         statuses = Counter(table.column("status").to_pylist())
         difference = _difference(statuses, planned, marker)
         if difference:
@@ -83,7 +85,7 @@ def prove(destination: Destination, plan: Plan) -> Proof:
             cleaned=statuses["cleaned"],
             copied=statuses["copied"],
             quarantined=statuses["quarantined"],
-            withheld=marker.withheld,
+            withheld=marker.withheld + marker.foreign,
             files=marker.files + marker.folders,
             others=marker.others,
             megapixels=marker.megapixels,
@@ -108,12 +110,11 @@ def _difference(statuses: Counter[str], planned: SourcePlan, marker: Published) 
     ):
         if statuses[status] != published:
             return f"published {published} {status}, found {statuses[status]}"
-    # What is foreign lies where the mirror of something would be; each one is named, too.
-    mirrored = marker.files + marker.folders + marker.foreign
-    if planned.objects and planned.objects != mirrored + marker.withheld:
-        return (
-            f"listed {planned.objects}, mirrored {mirrored} and withheld {marker.withheld} objects"
-        )
+    # Where something foreign lies, what would be there is withheld.
+    mirrored = marker.files + marker.folders
+    withheld = marker.withheld + marker.foreign
+    if planned.objects and planned.objects != mirrored + withheld:
+        return f"listed {planned.objects}, mirrored {mirrored} and withheld {withheld} objects"
     return ""
 
 

@@ -1,32 +1,28 @@
-"""Writing the report table of one source, and counting what is written."""
+"""The report rows of one source as they are published, and what they come to."""
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from demoire.reasons import Reason
-from pipelines.destination.reports import Reports
 from pipelines.layout import image_id, position_of
 from pipelines.publish.row_changes import NOTHING_WRITTEN, UNCLEANED, changed_rows
-from pipelines.records import REPORT_SCHEMA, Member, Source
+from pipelines.records import Member, Source
 from pipelines.report.previews import SHOWN
-from pipelines.storage.local import local_temporary
 
 
 @dataclass
-class ReportWriter:
-    """Writes the report table of a source, and counts while it does.
+class ReportRows:
+    """Makes the rows of a source what they are to say, and counts while it does.
 
     Attributes:
-        reports: Where the table goes.
-        source: Which source's it is.
+        source: Which source's they are.
         refused: Positions of images whose cleaned payload found no way into the mirror.
         late: What DST refused, with the reasons; a member at -1 stands for the whole archive.
         statuses: Images by status.
@@ -36,7 +32,6 @@ class ReportWriter:
         most_changed: (PSNR, position) of the images that changed most, at most `SHOWN`.
     """
 
-    reports: Reports
     source: Source
     refused: AbstractSet[int]
     late: Sequence[Member] = ()
@@ -46,28 +41,12 @@ class ReportWriter:
     moire_after: float = 0.0
     most_changed: list[tuple[float, int]] = field(default_factory=list)
 
-    def write(self, tables: Iterable[pa.Table]) -> None:
-        """Write these rows, a table in memory at a time."""
-        with local_temporary() as local:
-            with pq.ParquetWriter(local, REPORT_SCHEMA, compression="zstd") as writer:
-                for table in tables:
-                    sound = self._without_late(self._without_refused(table))
-                    self._count(sound)
-                    writer.write_table(sound)
-            self.reports.put(self.source.id, local)
-
-    def replace(self, rows: pa.Table) -> None:
-        """Write the table again, with these rows instead of those of the same images."""
-        before = self.reports.read(self.source.id).cast(REPORT_SCHEMA)
-        both = pa.concat_tables([before, rows])
-        replacements = pc.index_in(before["image_id"], rows["image_id"]).to_pylist()
-        chosen = []
-        for number, replacement in enumerate(replacements):
-            if replacement is None:
-                chosen.append(number)
-            else:
-                chosen.append(before.num_rows + replacement)
-        self.write([both.take(chosen).combine_chunks()])
+    def sound(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """These rows as they are to be published, a table in memory at a time."""
+        for table in tables:
+            rows = self._without_late(self._without_refused(table))
+            self._count(rows)
+            yield rows
 
     def _without_refused(self, table: pa.Table) -> pa.Table:
         """The table with the refused images in quarantine: in the mirror they are as they came."""
@@ -114,6 +93,19 @@ class ReportWriter:
             if psnr is not None and np.isfinite(psnr):
                 changes.append((psnr, position_of(name)))
         self.most_changed = heapq.nsmallest(SHOWN, changes)
+
+
+def with_rows_replaced(before: pa.Table, rows: pa.Table) -> pa.Table:
+    """The table with these rows instead of those of the same images."""
+    both = pa.concat_tables([before, rows])
+    replacements = pc.index_in(before["image_id"], rows["image_id"]).to_pylist()
+    chosen = []
+    for number, replacement in enumerate(replacements):
+        if replacement is None:
+            chosen.append(number)
+        else:
+            chosen.append(before.num_rows + replacement)
+    return both.take(chosen).combine_chunks()
 
 
 def _sum(column: pa.ChunkedArray) -> float:

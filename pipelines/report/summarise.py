@@ -1,7 +1,7 @@
 """The report tables into one summary, read batch by batch.
 
 Memory holds a row a source, a bounded number of quarantined members and the names of what is
-withheld, never the images' rows. A million rows take about two seconds.
+withheld, never more than a batch of the images' rows. A million rows take about two seconds.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from pipelines.destination.markers import Markers
+from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.fixity.findings import read_findings
-from pipelines.layout import REPORT, source_id_of
+from pipelines.layout import REPORT, is_shelf, source_id_of
 from pipelines.report.summary import (
     BINS,
     LISTED,
@@ -68,6 +68,9 @@ def summarise(place: Place, plan: Plan | None) -> ReportSummary:
     if not tables and not unpublished:
         raise UsageError(f"{place.full()} holds no report yet: run `demoire clean SRC DST` first.")
     for path in tables:
+        if is_shelf(path):
+            _add_shelf(summary, place, path, unpublished)
+            continue
         totals = _add_table(summary, place, path, unpublished.pop(source_id_of(path), None))
         if totals.images or totals.planned:
             summary.sources.append(totals)
@@ -90,24 +93,47 @@ def _add_table(
     with place.open(path) as file:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH, columns=_COLUMNS):
             if batch.num_rows:
-                _add(summary, totals, batch)
-    if planned is not None and totals.withheld > len(planned.withheld):
-        _add_late_rows(place, totals, planned)
+                totals.name = totals.name or batch.column("source")[0].as_py()
+                totals.include(_totals_of(batch))
+                _add(summary, batch)
+    _add_late_rows(place, totals, planned)
     if not totals.name and planned is not None:
         totals.name = _name(planned)
     return totals
 
 
-def _add_late_rows(place: Place, totals: SourceTotals, planned: SourcePlan) -> None:
+def _add_shelf(
+    summary: ReportSummary, place: Place, path: str, unpublished: dict[str, SourcePlan]
+) -> None:
+    """Add the table of a shelf, source by source; what is published is no longer unpublished then.
+
+    All of it is in memory.
+    """
+    with place.open(path) as file:
+        table = pq.read_table(file, columns=[*_COLUMNS, "image_id"]).combine_chunks()
+    for batch in table.to_batches():
+        _add(summary, batch)
+        ids = pc.replace_substring_regex(batch.column("image_id"), "/[^/]*$", "")
+        for source_id in pc.unique(ids).to_pylist():
+            of_source = batch.filter(pc.equal(ids, source_id))
+            planned = unpublished.pop(source_id, None)
+            totals = _totals_of(of_source)
+            totals.name = of_source.column("source")[0].as_py()
+            totals.planned = planned.rows if planned else None
+            _add_late_rows(place, totals, planned)
+            summary.sources.append(totals)
+
+
+def _add_late_rows(place: Place, totals: SourceTotals, planned: SourcePlan | None) -> None:
     """Count as planned what DST refused only when it was written, and has a row only for that."""
-    marker = Markers(place).read(planned.source.id)
+    if planned is None or totals.withheld <= len(planned.withheld):
+        return
+    marker = Destination(place).markers.read(planned.source.id)
     if marker is not None:
         totals.planned = planned.rows + marker.late_rows
 
 
-def _add(summary: ReportSummary, totals: SourceTotals, batch: pa.RecordBatch) -> None:
-    totals.name = totals.name or batch.column("source")[0].as_py()
-    totals.include(_totals_of(batch))
+def _add(summary: ReportSummary, batch: pa.RecordBatch) -> None:
     summary.tiles += int(_sum(batch.column("tiles")))
     summary.tiles_restored += int(_sum(batch.column("tiles_restored")))
     for stage in TIMED_STAGES:

@@ -1,6 +1,7 @@
 """Digests of files that may lie in a store."""
 
 import hashlib
+import os
 from typing import BinaryIO
 
 _BLOCK = 1 << 20  # bytes
@@ -20,3 +21,8 @@ def digest_of_file(file: BinaryIO, algorithm: str = "sha256") -> str:
     while block := file.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest()
+
+
+def digest_of_link(target: str) -> str:
+    """The sha256 of what a symbolic link says, in hexadecimal."""
+    return hashlib.sha256(os.fsencode(target)).hexdigest()

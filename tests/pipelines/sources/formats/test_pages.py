@@ -15,6 +15,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.imaging.images import decode
 from pipelines.fixity.changes import gather_changes
+from pipelines.fixity.loose import LooseLists
 from pipelines.layout import position_of
 from pipelines.plan.plan import make_retry_plan
 from pipelines.publish.publish import publish_retry
@@ -121,9 +122,14 @@ def test_pages_are_cleaned_in_their_place_and_the_count_comes_out(
 
     loose = gather_changes(job.destination, job.plan).loose
     assert sorted(loose) == ["b.tif", "one.tif", "z.jpg"]
-    for when, data in (("before", original["b.tif"]), ("after", mirror["b.tif"])):
-        digest = hashlib.sha256(data).hexdigest()
-        assert getattr(loose["b.tif"].facts, f"sha256_{when}") == digest
+    whole = loose["b.tif"].facts
+    digest = hashlib.sha256(mirror["b.tif"]).hexdigest()
+    assert (whole.sha256_before, whole.sha256_after) == ("", digest), "nothing is read for it"
+    listed = hashlib.sha256(original["b.tif"]).hexdigest()
+    lists = LooseLists(loose, lambda path: f"{listed}  b.tif\n".encode())
+    (one,) = lists.first_round(["SHA256SUMS"])
+    assert (one.stale, one.wanted) == (["b.tif"], f"{digest}  b.tif\n".encode())
+    assert lists.facts_of(loose["b.tif"]).sha256_before == listed
 
     again = job_of(box, tmp_path / "out", job.plan.fingerprint)
     assert [unit.id for unit in again.units] == [unit.id for unit in job.units]
@@ -188,9 +194,7 @@ def test_pages_go_with_a_file_whose_name_is_refused(
     assert job.prove().withheld == 1
 
 
-def test_a_taken_place_puts_all_pages_in_quarantine(
-    box: Path, tmp_path: Path, cleaner: Cleaner
-) -> None:
+def test_a_taken_place_withholds_all_pages(box: Path, tmp_path: Path, cleaner: Cleaner) -> None:
     job = cleaned_job(box, tmp_path / "out", cleaner)
     (job.dst / "b.tif").write_bytes(b"somebody else's")
     job.publish_all()

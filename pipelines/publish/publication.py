@@ -1,0 +1,256 @@
+"""One source whose mirror is written, and what there is to be written down of it: its record, its
+rows and its marker.
+
+First all that is published of a source is put into the mirror (`mirror_source`, `patch_source`).
+What is kept of that is written by `pipelines.publish.publish`, or for a whole shelf by
+`pipelines.publish.shelf`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import pyarrow as pa
+
+from demoire.errors import DemoireError
+from demoire.reasons import Reason
+from pipelines.destination.announcements import Announcements
+from pipelines.destination.claims import MirrorClaims
+from pipelines.destination.destination import Destination
+from pipelines.destination.mirror_record import MirrorRecord
+from pipelines.destination.plans import PlanScope, SourcePlan
+from pipelines.destination.published import Published
+from pipelines.names import shown
+from pipelines.plan.units import make_unit
+from pipelines.publish.committed import CommittedUnits
+from pipelines.publish.foreign_rows import without_foreign
+from pipelines.publish.loose_files import mirror_folder, patch_folder
+from pipelines.publish.mirror import Mirror, mirror_archive, patch_archive
+from pipelines.publish.payloads import CleanedPayloads
+from pipelines.publish.table import ReportRows, with_rows_replaced
+from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
+from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table, withheld_row
+from pipelines.sources.given import all_given, src_of
+from pipelines.sources.inner_positions import container_position, is_inner
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A source whose mirror is written."""
+
+    planned: SourcePlan
+    scope: PlanScope
+    done: CommittedUnits
+    cleaned: CleanedPayloads
+    members: Mapping[int, Member]  # the planned ones, by position
+    claims: MirrorClaims
+    mirror: Mirror
+    record: MirrorRecord
+    before: Published | None = None  # the marker that a retry goes by; None if all was written
+
+    @property
+    def source(self) -> Source:
+        """The source."""
+        return self.planned.source
+
+    @property
+    def foreign(self) -> AbstractSet[str]:
+        """Paths at which something of somebody else's lies."""
+        return self.claims.foreign
+
+    def rows(self) -> ReportRows:
+        """What makes its rows sound and counts them."""
+        return ReportRows(self.source, self.mirror.refused, self.mirror.late)
+
+    def tables(self, destination: Destination) -> Iterator[pa.Table]:
+        """Its rows as its units and the plan give them; after a retry with those that stay."""
+        ledger = destination.ledger
+        if self.before is None:
+            uncleaned = _uncleaned(self.planned, self._late_without_rows, self.scope.fingerprint)
+            tables = chain(self.done.tables(ledger), uncleaned)
+            yield from self._without_foreign(tables)
+            return
+        before = destination.reports.read(self.source.id).cast(REPORT_SCHEMA)
+        if self.foreign and self.source.kind != "folder":
+            yield from self._without_foreign([before])
+        else:
+            tried = pa.concat_tables(self._without_foreign(self.done.tables(ledger)))
+            yield with_rows_replaced(before, tried)
+
+    def marker(self, rows: ReportRows) -> Published:
+        """Its marker.
+
+        Args:
+            rows: What its rows come to, once all are counted.
+        """
+        foreign = len(self.record.paths("foreign"))
+        marker = Published(
+            source_id=self.source.id,
+            path=as_text(self.source.path),
+            version=self.source.version,
+            fingerprint=self.scope.fingerprint,
+            sample=self.scope.sample,
+            generation=self.scope.generation,
+            size=self.mirror.size,
+            files=self.mirror.files - foreign,
+            folders=self.mirror.folders,
+            withheld=self.mirror.withheld,
+            others=self.planned.others,
+            cleaned=rows.statuses["cleaned"],
+            copied=rows.statuses["copied"],
+            quarantined=rows.statuses["quarantined"],
+            megapixels=rows.megapixels,
+            moire_before=rows.moire_before,
+            moire_after=rows.moire_after,
+            foreign=foreign,
+            left=len(self.record.paths("left")),
+            late_rows=len(self._late_without_rows),
+        )
+        if self.before is None:
+            return marker
+        # It stays that of the run before: by its configuration the next run decides what is done.
+        return replace(
+            marker,
+            fingerprint=self.before.fingerprint,
+            sample=self.before.sample,
+            others=self.before.others,
+            late_rows=self.before.late_rows,
+        )
+
+    @property
+    def _late_without_rows(self) -> list[Member]:
+        """What DST refused of that which has no row yet: it is no image, or a whole archive."""
+        if self.planned.damaged is not None:
+            return []
+        return [one for one in self.mirror.late if one.position not in self.members]
+
+    def _without_foreign(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        return without_foreign(tables, self.source, self.members, self.foreign)
+
+
+def mirror_source(
+    destination: Destination,
+    planned: SourcePlan,
+    units: Sequence[Unit],
+    scope: PlanScope,
+    announcements: Announcements | None = None,
+) -> Publication:
+    """Write the mirror of a source whose units are committed.
+
+    Args:
+        destination: Where the units are committed and the mirror goes.
+        planned: What was planned for the source.
+        units: All of it.
+        scope: What the plan was made for.
+        announcements: See `MirrorClaims`.
+
+    Raises:
+        SourceChangedError: The source is no longer what was planned.
+        DemoireError: A unit is not committed.
+    """
+    source = planned.source
+    done = CommittedUnits.of(units, destination.ledger, scope.fingerprint)
+    cleaned = CleanedPayloads(destination.ledger, done.commits)
+    members = _by_position(units)
+    src = src_of(source, all_given(scope.src, scope.also))
+    claims = MirrorClaims(destination, source, src, announcements)
+    if source.kind == "folder":
+        mirror = mirror_folder(source, claims, cleaned, members, planned.withheld)
+    elif planned.withheld:
+        mirror = Mirror(0, 0, withheld=1)
+    else:
+        # A sample's plan does not know how many members there are in all.
+        whole = planned.images + planned.unsafe + planned.others
+        count = whole if scope.sample is None else None
+        mirror = mirror_archive(source, claims, cleaned, members, count)
+    record = claims.new_record(whole=True)
+    mirror = replace(mirror, late=_pages_for_files(mirror.late, members))
+    return Publication(planned, scope, done, cleaned, members, claims, mirror, record)
+
+
+def patch_source(
+    destination: Destination,
+    planned: SourcePlan,
+    units: Sequence[Unit],
+    scope: PlanScope,
+    announcements: Announcements | None = None,
+) -> Publication:
+    """Take what a retry made of some images into a source's mirror; all else in it stays.
+
+    It is the mirror that is written anew, not the source: this needs nothing of what `gc` removes.
+
+    Args:
+        destination: What holds the mirror.
+        planned: What the retry's plan says of the source.
+        units: All of it.
+        scope: What the retry's plan was made for.
+        announcements: See `MirrorClaims`.
+
+    Raises:
+        DemoireError: The source was never published, or a unit is not committed.
+    """
+    source = planned.source
+    before = destination.markers.read(source.id)
+    if before is None:
+        raise DemoireError(
+            f"{shown(source.uri)} is not published yet: run `demoire clean` before a retry."
+        )
+    done = CommittedUnits.of(units, destination.ledger, scope.fingerprint)
+    cleaned = CleanedPayloads(destination.ledger, done.commits)
+    members = _by_position(units)
+    src = src_of(source, all_given(scope.src, scope.also))
+    claims = MirrorClaims(destination, source, src, announcements)
+    places = before.files + before.foreign
+    mirror = Mirror(before.size, places, before.folders, before.withheld)
+    if cleaned.positions and source.kind == "folder":
+        patched = patch_folder(source, claims, cleaned, members)
+        mirror = replace(
+            mirror,
+            files=places - patched.withheld,
+            withheld=mirror.withheld + patched.withheld,
+            late=_pages_for_files(patched.late, members),
+            refused=patched.refused,
+        )
+    elif cleaned.positions and not claims.is_foreign(source.path):
+        mirror = patch_archive(source, claims, cleaned, members)
+    record = claims.new_record(whole=False)
+    return Publication(planned, scope, done, cleaned, members, claims, mirror, record, before)
+
+
+def _by_position(units: Sequence[Unit]) -> dict[int, Member]:
+    members: dict[int, Member] = {}
+    for unit in units:
+        members.update((member.position, member) for member in unit.members)
+    return members
+
+
+def _pages_for_files(late: Sequence[Member], members: Mapping[int, Member]) -> tuple[Member, ...]:
+    """What DST refused, with the pages of a file in its place: they have the rows."""
+    pages: dict[int, list[Member]] = {}
+    for position, member in members.items():
+        if is_inner(position):
+            pages.setdefault(container_position(position), []).append(member)
+    refused: list[Member] = []
+    for member in late:
+        for one in pages.get(member.position, [member]):
+            refused.append(replace(one, kind="withheld", reason=member.reason))
+    return tuple(refused)
+
+
+def _uncleaned(planned: SourcePlan, late: Sequence[Member], fingerprint: str) -> Iterator[pa.Table]:
+    """The rows of what no unit holds: unsafe members, an archive that cannot be opened, and what is
+    withheld.
+    """
+    source = planned.source
+    attempt = UnitAttempt(make_unit(source, [], fingerprint), 0, fingerprint, run_id="")
+    reason = Reason.UNSAFE_NAME
+    members = planned.unsafe_members
+    if planned.damaged is not None:
+        # One row for the whole archive, at a position that no member has.
+        reason = Reason.UNREADABLE
+        members = (Member(-1, "", "unsafe", -1, source.size, source.size, "stored", "", 0.0),)
+    rows = [quarantined(member, reason.value, attempt).row for member in members]
+    rows.extend(withheld_row(member, attempt) for member in (*planned.withheld, *late))
+    if rows:
+        yield rows_to_table(rows)
