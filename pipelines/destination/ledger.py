@@ -153,12 +153,11 @@ class Ledger:
 
     def find(self, unit_id: str, *, look: bool = True) -> Commit | None:
         """A unit's commit by its marker or any bundle's; `look`: list those that are not known."""
-        if not self.has(unit_id):
-            if look:
-                self.bundles.refresh()
-            if self.bundles.bundle_of(unit_id) is None:
-                return None
-        return self.read(unit_id)
+        is_committed = self.has(unit_id)
+        if look and not is_committed:
+            self.bundles.refresh()
+            is_committed = self.bundles.bundle_of(unit_id) is not None
+        return self.read(unit_id) if is_committed else None
 
     def committed(self) -> set[str]:
         """The ids of all committed units."""
@@ -175,10 +174,9 @@ class Ledger:
         """The report rows of a committed unit, in the order of its members."""
         if not _is_bundled(commit):
             return _read_rows(self.place, commit.rows)
-        table = self._bundled_rows.get(commit.rows)
-        if table is None:
-            table = _read_rows(self.place, commit.rows)
-            self._bundled_rows = {commit.rows: table}
+        if commit.rows not in self._bundled_rows:
+            self._bundled_rows = {commit.rows: _read_rows(self.place, commit.rows)}
+        table = self._bundled_rows[commit.rows]
         return table.filter(pc.equal(table["unit_id"], commit.unit_id))
 
     def segment(self, commit: Commit) -> bytes:
