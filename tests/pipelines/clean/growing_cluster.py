@@ -76,7 +76,8 @@ class GrowingCluster:
         command += ["--object-store-memory=100000000", f"--autoscaling-config={file}"]
         environment = os.environ | {
             "RAY_FAKE_CLUSTER": "1",
-            "RAY_AUTH_MODE": "disabled",
+            # A Ray of this process, of an earlier test, may have told it to use tokens.
+            "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled"),
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "5",
         }
