@@ -19,6 +19,7 @@ from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from demoire.errors import DemoireError
+from demoire.memory import memory_limit
 from pipelines.layout import probe_object
 from pipelines.names import shown
 
@@ -75,6 +76,7 @@ def examine(places: Sequence[str] = (), *, write: bool = False) -> Iterator[Chec
     yield _memory()
     yield _disk()
     yield _prefect_server()
+    yield _guarded("libjpeg", _libjpeg)
     yield _guarded("device", _device)
     for name in ("detector", "restorer"):
         yield _guarded(f"weights {name}", partial(_weights, name))
@@ -133,11 +135,20 @@ def _satisfies(installed: str, wanted: str) -> bool:
 def _memory() -> Check:
     import psutil
 
-    memory = psutil.virtual_memory()
-    free = memory.available / _GB
-    total = memory.total / _GB
-    finding = f"{free:.1f} of {total:.1f} GB free, {os.cpu_count()} processors"
-    if free < _MEMORY_GB:
+    from demoire.cleaning.budget import largest_page, megapixels_in_flight
+
+    limit = memory_limit()
+    free: float = psutil.virtual_memory().available
+    if limit.used is not None:
+        free = min(free, limit.total - limit.used)
+    in_flight = megapixels_in_flight("cpu", limit.total)
+    page = largest_page(limit.total)
+    finding = (
+        f"{free / _GB:.1f} of the {limit.owner}'s {limit.total / _GB:.1f} GB free, "
+        f"{os.cpu_count()} processors; {in_flight:.0f} MP in flight on the CPU, "
+        f"one page of up to {page:.0f} MP"
+    )
+    if free < _MEMORY_GB * _GB:
         way_out = f"Free some: a run wants {_MEMORY_GB} GB, or lower --workers."
         return Check("memory", finding, way_out)
     return Check("memory", finding)
@@ -182,6 +193,15 @@ def _device() -> str | Check:
         )
         return Check("device", f"CPU only, torch {torch.__version__}", way_out)
     return f"CPU only, {torch.get_num_threads()} threads"
+
+
+def _libjpeg() -> str:
+    from PIL import features
+
+    from demoire.imaging.codecs.libjpeg import check_interface
+
+    check_interface()
+    return f"{features.version('libjpeg_turbo') or features.version('jpg')}, as Pillow brings it"
 
 
 def _weights(name: str) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from demoire.cleaning.grid import OVERLAP, Grid, Tile
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.room import copy_of, is_large, let_go_behind
 
 Change: TypeAlias = NDArray[np.floating[Any]]
 """What the restorer adds to a tile over its reach: (h, w, C) in units of full scale."""
@@ -131,8 +132,8 @@ class Blending:
     """A restored picture in the making, which tiles' changes are added to as they come.
 
     A tile's core is blended once all tiles that reach into it are there, and a change is let go
-    once nothing needs it any more. So of a large picture only the changes of a row of tiles or two
-    are in memory.
+    once nothing needs it any more. A large picture is blended as the changes come, so that only
+    those of a row of tiles or two are in memory; any other one at the end, beside the model.
     """
 
     def __init__(
@@ -165,12 +166,16 @@ class Blending:
             self._missing[core] -= 1
             if not self._missing[core]:
                 self._ready.append(core)
+        if is_large(self._pixels):
+            self._settle()
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Blend what can be blended, and let go of changes that are not needed any more."""
         if self._out is None:
-            self._out = self._pixels.copy()
-        for core in self._ready:
+            self._out = copy_of(self._pixels)
+        cores = [self._tiles[core].core for core in self._ready]
+        walk = let_go_behind(cores, self._pixels, self._out)
+        for core, _ in zip(self._ready, walk, strict=True):
             self._blend_core(core, self._out)
             for tile in self._reaching[core]:
                 self._wanted[tile] -= 1
@@ -180,7 +185,7 @@ class Blending:
 
     def finished(self) -> Pixels:
         """The restored pixels, once all changes have come."""
-        self.settle()
+        self._settle()
         assert self.complete and self._out is not None
         return self._out
 

@@ -10,6 +10,27 @@ from collections.abc import Hashable
 # By the kind of device. A GPU empties its queue faster, and stands in machines with more memory.
 MEGAPIXELS_IN_FLIGHT = {"cpu": 48.0, "cuda": 400.0}
 
+_BYTES_A_MEGAPIXEL = 16e6
+_BYTES_A_PROCESS = 700e6  # torch, the networks with their tiles, decoders and coders
+_LARGE_PAGE = 8e6  # bytes a megapixel of a page that is alone in flight, most of them in files
+
+
+def megapixels_in_flight(device: str, memory: float, share: float = 1.0) -> float:
+    """How many megapixels one process may have in flight; at least one, whatever the memory.
+
+    Args:
+        device: The kind, cpu or cuda.
+        memory: Bytes that machine or container have.
+        share: How much of them is for this process, 0..1.
+    """
+    room = (memory * share - _BYTES_A_PROCESS) / _BYTES_A_MEGAPIXEL
+    return min(MEGAPIXELS_IN_FLIGHT[device], max(1.0, room))
+
+
+def largest_page(memory: float) -> float:
+    """Megapixels of the largest page that can be cleaned alone in so much memory (bytes)."""
+    return max(0.0, (memory - _BYTES_A_PROCESS) / _LARGE_PAGE)
+
 
 class Budget:
     """Megapixels in flight, shared by the threads that decode and the one that gives results.

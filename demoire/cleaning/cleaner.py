@@ -23,6 +23,7 @@ from demoire.cleaning.image_job import CellScores, K, grid_of
 from demoire.cleaning.result import Cleaned, Detection
 from demoire.cleaning.scheduler import Scheduler
 from demoire.cleaning.verdict import Rules, detection_from
+from demoire.imaging.codecs.libjpeg import check_interface
 from demoire.imaging.guard import decode_guarded
 from demoire.imaging.images import open_image
 from demoire.imaging.provenance import Provenance
@@ -156,6 +157,7 @@ class Cleaner:
         Raises:
             MachineError: The machine refuses what every image needs.
         """
+        check_interface()  # or each JPEG file would fail by itself
         return Scheduler(self._engine, self._rules, items).results()
 
     def detect(self, data: bytes) -> Detection:

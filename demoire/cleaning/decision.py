@@ -18,4 +18,4 @@ def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | 
     tiles = plan_tiles(
         grid, flagged, side=rules.tile_side, halo=engine.halo, multiple=engine.multiple
     )
-    return BeingRestored(Decision(picture, probabilities, detection, flagged), tiles)
+    return BeingRestored.begin(Decision(picture, probabilities, detection, flagged), tiles)

@@ -9,12 +9,11 @@ import logging
 import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic
 
-import numpy as np
 import torch
 
-from demoire.cleaning.blend import blend
 from demoire.cleaning.decoding import THREADS
 from demoire.cleaning.events import Event, FromEncoder, MachineFailed
 from demoire.cleaning.gain import pattern_share
@@ -29,7 +28,9 @@ from demoire.cleaning.image_job import (
 )
 from demoire.cleaning.verdict import Rules, looks_like_pattern
 from demoire.errors import ImageError, MachineError
+from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import encode_verified
+from demoire.imaging.room import is_large
 from demoire.measure import likeness
 from demoire.reasons import Reason
 
@@ -114,21 +115,46 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         ImageError: The file cannot be written, or not be read again.
     """
     decision = state.decision
-    old = decision.picture.pixels
-    changes = [state.changes[index] for index in range(len(state.tiles))]
-    grid = grid_of(decision.picture)
-    new = blend(old, grid, decision.flagged, state.tiles, changes)
-    if np.array_equal(old, new):
+    picture = decision.picture
+    old = picture.pixels
+    new = state.blending.finished()
+    if likeness.are_equal(old, new):
         return Copied(reason=None, detection=decision.detection)
     if not rules.restore_all:
-        share = pattern_share(old, new, grid, decision.flagged)
+        share = pattern_share(old, new, grid_of(picture), decision.flagged)
         if not looks_like_pattern(share):
             return Copied(Reason.NO_GAIN, decision.detection)
+    if is_large(old):
+        # It may be the only picture in flight, so it keeps two cores busy by itself.
+        with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:
+            measuring = beside.submit(_Figures.of, old, new)
+            data = encode_verified(picture, new, rules.note)
+            figures = measuring.result()
+    else:
+        figures = _Figures.of(old, new)
+        data = encode_verified(picture, new, rules.note)
     restoration = Restoration(
         pixels=new,
-        psnr=likeness.psnr(old, new),
-        ssim=likeness.ssim(old, new),
-        colour_shift=likeness.colour_difference(old, new),
-        data=encode_verified(decision.picture, new, rules.note),
+        psnr=figures.psnr,
+        ssim=figures.ssim,
+        colour_shift=figures.colour_shift,
+        data=data,
     )
     return Written(decision, restoration)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """How much a picture was changed."""
+
+    psnr: float
+    ssim: float
+    colour_shift: float
+
+    @classmethod
+    def of(cls, old: Pixels, new: Pixels) -> "_Figures":
+        return cls(
+            psnr=likeness.psnr(old, new),
+            ssim=likeness.ssim(old, new),
+            colour_shift=likeness.colour_difference(old, new),
+        )

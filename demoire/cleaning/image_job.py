@@ -19,7 +19,7 @@ from typing import Generic, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.cleaning.blend import Change
+from demoire.cleaning.blend import Blending
 from demoire.cleaning.grid import Grid, Tile
 from demoire.cleaning.result import Cleaned, Detection, ImageStatus, Stage
 from demoire.cleaning.verdict import can_be_judged
@@ -131,12 +131,19 @@ class BeingRestored:
 
     decision: Decision
     tiles: tuple[Tile, ...]
-    changes: dict[int, Change] = field(default_factory=dict)  # by index of the tile, as they come
+    blending: Blending  # takes the changes as they come
+
+    @classmethod
+    def begin(cls, decision: Decision, tiles: tuple[Tile, ...]) -> "BeingRestored":
+        """Nothing is restored yet."""
+        picture = decision.picture
+        blending = Blending(picture.pixels, grid_of(picture), decision.flagged, tiles)
+        return cls(decision, tiles, blending)
 
     @property
     def complete(self) -> bool:
         """Whether the restorer is done with all tiles."""
-        return len(self.changes) == len(self.tiles)
+        return self.blending.complete
 
 
 @dataclass(frozen=True)

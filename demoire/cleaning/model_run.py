@@ -98,8 +98,9 @@ class ModelRun(Generic[K]):
             job.spend("restore", share)
             if job.state is not state:
                 continue  # another of its tiles has just failed
-            state.changes[task.index] = change
             _look_at(change, state.decision.picture.pixels[tile.reach.slices], job)
+            if job.state is state:
+                state.blending.add(task.index, change)
             if job.state is not state or state.complete:
                 moving.append(job)
         return moving

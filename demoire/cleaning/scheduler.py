@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, assert_never
 
 from demoire.cleaning.batches import ModelQueue
-from demoire.cleaning.budget import MEGAPIXELS_IN_FLIGHT, Budget
+from demoire.cleaning.budget import Budget, megapixels_in_flight
 from demoire.cleaning.decision import decide
 from demoire.cleaning.decoding import Decoding
 from demoire.cleaning.encoding import Encoding
@@ -39,7 +39,9 @@ from demoire.cleaning.image_job import (
 )
 from demoire.cleaning.model_run import ModelRun
 from demoire.cleaning.result import Cleaned
+from demoire.cleaning.threads import share_of_machine
 from demoire.cleaning.verdict import Rules, detection_from, has_gained
+from demoire.memory import memory_limit
 from demoire.reasons import Reason
 
 
@@ -50,7 +52,9 @@ class Scheduler(Generic[K]):
         self._engine = engine
         self._rules = rules
         self._events: queue.SimpleQueue[Event[K]] = queue.SimpleQueue()
-        self._budget = Budget(MEGAPIXELS_IN_FLIGHT[engine.computes_on])
+        share = share_of_machine() if engine.computes_on == "cpu" else 1.0
+        limit = megapixels_in_flight(engine.computes_on, memory_limit().total, share)
+        self._budget = Budget(limit)
         self._decoding = Decoding(items, rules, self._budget, self._events)
         takes_turns = engine.computes_on == "cpu"
         self._encoding = Encoding(rules, self._events, takes_turns=takes_turns)

@@ -22,3 +22,11 @@ def use_threads(count: int = 0) -> None:
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(count or cores)
     cv2.setNumThreads(1)
+
+
+def share_of_machine() -> float:
+    """How much of the machine this process has on a CPU, by its threads, 0..1.
+
+    Several processes that clean beside each other share the cores, and memory likewise.
+    """
+    return min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))

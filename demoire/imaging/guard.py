@@ -6,19 +6,23 @@ process, which may crash, take too much memory or too much time; the file then g
 and the next one a new child. Everything else is decoded here.
 
 Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh memory at
-both ends; shared memory was no faster.
+both ends; shared memory was no faster. The pixels of large pictures lie in a file anyway
+(`demoire.imaging.room`), and only its descriptor is passed.
 """
 
 import math
+import os
 import resource
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
 
 import numpy as np
 
 from demoire.errors import ImageError
 from demoire.imaging import images
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.child import Children
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import ImageFacts
@@ -26,6 +30,7 @@ from demoire.imaging.images import OpenedImage, Picture
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.imaging.provenance import Provenance
 from demoire.imaging.quiet import quiet_decoders
+from demoire.imaging.room import MappedFile, file_of, let_go_behind, mapped
 from demoire.reasons import Reason
 
 # How long a child may take: the slowest decoder here does some 3 MP/s.
@@ -41,6 +46,7 @@ _SAMPLES = 4
 # JPEG of a photograph is off by a fifth of the loss allowed here, another picture by twice as much.
 _SAMPLED = 4  # px
 _CODING_LOSS = 0.12  # mean, of full scale
+_COMPARED = 1 << 20  # px at a time
 
 
 def decode_guarded(
@@ -119,10 +125,16 @@ def _read(opened: OpenedImage) -> Raster:
 
 def _coding_loss(written: Pixels, pixels: Pixels) -> float:
     """Mean distance of two pictures on a coarse grid, of full scale."""
-    grid = np.s_[::_SAMPLED, ::_SAMPLED]
-    full = np.iinfo(pixels.dtype).max
-    distances = np.abs(written[grid].astype(np.float32) - pixels[grid])
-    return float(distances.mean()) / full
+    height, width = pixels.shape[:2]
+    rows = in_stripes(Box(0, 0, height, width), _COMPARED, columns=width)
+    total = 0.0
+    count = 0
+    for stripe in let_go_behind(rows, written, pixels):
+        here = np.s_[stripe.top : stripe.bottom : _SAMPLED, ::_SAMPLED]
+        distances = np.abs(written[here].astype(np.float32) - pixels[here])
+        total += float(distances.sum())
+        count += distances.size
+    return total / (count * float(np.iinfo(pixels.dtype).max))
 
 
 def _ask(pipe: Connection, data: bytes, facts: ImageFacts) -> Raster | ImageError:
@@ -155,10 +167,19 @@ children = Children("demoire.imaging.guard", "serve_decoding")
 
 @dataclass(frozen=True)
 class _Sent:
-    """What goes before the bytes of a raster: its planes' shapes and types, and its obstacle."""
+    """What goes before a raster: how its planes look and come, and its obstacle."""
 
     obstacle: Reason | None
-    planes: tuple[tuple[tuple[int, ...], str], ...]  # pixels, and alpha if there is some
+    planes: tuple["_SentPlane", ...]  # pixels, and alpha if there is some
+
+
+@dataclass(frozen=True)
+class _SentPlane:
+    """One array of samples."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    in_file: bool  # the descriptor of its file follows, else its bytes
 
 
 def _receive(pipe: Connection) -> Raster | ImageError:
@@ -166,9 +187,12 @@ def _receive(pipe: Connection) -> Raster | ImageError:
     if isinstance(answer, ImageError):
         return answer
     planes = []
-    for shape, dtype in answer.planes:
-        samples = np.frombuffer(pipe.recv_bytes(), dtype)
-        planes.append(samples.reshape(shape))
+    for plane in answer.planes:
+        if plane.in_file:
+            planes.append(mapped(recv_handle(pipe), plane.shape, plane.dtype))
+        else:
+            samples = np.frombuffer(pipe.recv_bytes(), plane.dtype)
+            planes.append(samples.reshape(plane.shape))
     alpha = planes[1] if len(planes) > 1 else None
     return Raster(planes[0], alpha, answer.obstacle)
 
@@ -200,7 +224,19 @@ def _send(pipe: Connection, raster: Raster) -> None:
     planes = [np.ascontiguousarray(raster.pixels)]
     if raster.alpha is not None:
         planes.append(np.ascontiguousarray(raster.alpha))
-    shapes_and_types = tuple((plane.shape, plane.dtype.str) for plane in planes)
-    pipe.send(_Sent(raster.obstacle, shapes_and_types))
-    for plane in planes:
-        pipe.send_bytes(plane.reshape(-1).view(np.uint8).data)
+    files = [_whole_file(plane) for plane in planes]
+    sent = []
+    for plane, file in zip(planes, files, strict=True):
+        sent.append(_SentPlane(plane.shape, plane.dtype.str, in_file=file is not None))
+    pipe.send(_Sent(raster.obstacle, tuple(sent)))
+    for plane, file in zip(planes, files, strict=True):
+        if file is None:
+            pipe.send_bytes(plane.reshape(-1).view(np.uint8).data)
+        else:
+            send_handle(pipe, file.descriptor, os.getppid())
+
+
+def _whole_file(plane: Pixels) -> MappedFile | None:
+    """The file that holds a plane and nothing else."""
+    file = file_of(plane)
+    return file if file is not None and len(file) == plane.nbytes else None

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from demoire.errors import ImageError
+from demoire.errors import ImageError, MachineError
 from demoire.imaging.codecs.base import Codec, Header
 from demoire.imaging.codecs.pillow import whole_files_only
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
@@ -33,6 +33,7 @@ from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE, PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
 from demoire.imaging.provenance import Provenance
+from demoire.imaging.room import let_go
 from demoire.reasons import Reason
 
 # Bytes a pixel at 8 bits, by mode. All other modes are judged as RGB.
@@ -237,6 +238,7 @@ def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> 
 
     Raises:
         ImageError: `encode_failed`.
+        MachineError: There is no process to code it in.
         ValueError: The picture has an obstacle, or the pixels another shape or type.
     """
     old = picture.pixels
@@ -251,6 +253,8 @@ def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> 
         else:
             samples = picture.view.carried_back(picture.raster.pixels, pixels)
         data = codec.encode(picture.source, picture.raster, samples)
+    except MachineError:
+        raise
     except StaleDataError as error:
         raise ImageError(
             Reason.STALE_DATA, f"The image cannot be cleaned: it holds {error}."
@@ -260,6 +264,8 @@ def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> 
             Reason.ENCODE_FAILED,
             f"The cleaned image could not be written as {codec.FORMAT} again: {error}",
         ) from error
+    let_go(old)
+    let_go(pixels)
     return data if note is None else _with_note(codec, data, note)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.room import let_go_behind
 from demoire.measure.ciede2000 import ciede2000
 
 _STRIPE = 200_000  # px that are measured at a time
@@ -25,6 +26,18 @@ _RADIUS = 5  # px: a window of 11 x 11
 _K1 = 0.01
 _K2 = 0.03
 _BLOCK = 8  # px, of which colour_difference compares the averages
+_COLOURS = 1 << 14  # that are compared at a time
+
+
+def are_equal(a: Pixels, b: Pixels) -> bool:
+    """Whether two pictures have the same pixels; one of the first that differs ends the look."""
+    _check(a, b)
+    height, width = a.shape[:2]
+    rows = in_stripes(Box(0, 0, height, width), _STRIPE, columns=width)
+    for stripe in let_go_behind(rows, a, b):
+        if not np.array_equal(a[stripe.slices], b[stripe.slices]):
+            return False
+    return True
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
@@ -46,7 +59,8 @@ def psnr(a: Pixels, b: Pixels) -> float:
     _check(a, b)
     error = 0.0
     height, width = a.shape[:2]
-    for stripe in in_stripes(Box(0, 0, height, width), _STRIPE, columns=width):
+    rows = in_stripes(Box(0, 0, height, width), _STRIPE, columns=width)
+    for stripe in let_go_behind(rows, a, b):
         stripe_a = np.ascontiguousarray(a[stripe.slices])
         stripe_b = np.ascontiguousarray(b[stripe.slices])
         error += cv2.norm(stripe_a, stripe_b, cv2.NORM_L2) ** 2
@@ -85,7 +99,7 @@ def ssim(a: Pixels, b: Pixels) -> float:
     inset = _RADIUS if min(height, width) > 2 * _RADIUS else 0
     windows = Box(inset, inset, height - inset, width - inset)
     loss = 0.0  # of the windows' sum, whose highest is 1 each
-    for stripe in in_stripes(windows, _STRIPE):
+    for stripe in let_go_behind(in_stripes(windows, _STRIPE), a, b):
         # The windows of the stripe's pixels reach over its edges.
         seen = stripe.grown(_RADIUS, height, width)
         left, right = _differing_columns(a[seen.slices], b[seen.slices])
@@ -184,8 +198,13 @@ def colour_difference(a: Pixels, b: Pixels) -> float:
     differ = (colours_a != colours_b).any(axis=1)
     if not differ.any():
         return 0.0
-    total = ciede2000(colours_a[differ], colours_b[differ]).sum(dtype=np.float64)
-    return float(total) / len(differ)
+    differing_a = colours_a[differ]
+    differing_b = colours_b[differ]
+    total = 0.0
+    for first in range(0, len(differing_a), _COLOURS):
+        some = slice(first, first + _COLOURS)
+        total += float(ciede2000(differing_a[some], differing_b[some]).sum(dtype=np.float64))
+    return total / len(differ)
 
 
 def _block_colours(pixels: Pixels) -> Pixels:
@@ -197,19 +216,22 @@ def _block_colours(pixels: Pixels) -> Pixels:
     height, width, channels = pixels.shape
     down = max(1, height // _BLOCK)
     across = max(1, width // _BLOCK)
-    averages = np.empty((down, width * channels), np.float32)
-    for first in range(0, down, _BLOCK):
-        last = min(first + _BLOCK, down)
+    colours = np.empty((down, across, channels), pixels.dtype)
+    row_of_blocks = _BLOCK * width  # px
+    blocks = in_stripes(
+        Box(0, 0, down, row_of_blocks), _BLOCK * row_of_blocks, columns=row_of_blocks
+    )
+    for stripe in let_go_behind(blocks, pixels):
+        first = stripe.top
+        last = stripe.bottom
         top, weights = _row_weights(first, last, height, down)
         rows = pixels[top : top + weights.shape[1]].reshape(weights.shape[1], -1)
-        np.matmul(weights, rows.astype(np.float32), out=averages[first:last])
-    small = cv2.resize(
-        averages.reshape(down, width, channels), (across, down), interpolation=cv2.INTER_AREA
-    )
-    colours: Pixels = np.rint(small).astype(pixels.dtype).reshape(down * across, -1)
-    if channels == 1:
-        colours = np.repeat(colours, 3, axis=1)
-    return colours
+        averages = np.matmul(weights, rows.astype(np.float32)).reshape(-1, width, channels)
+        # Each row by itself already: what is left is to average along it.
+        small = cv2.resize(averages, (across, last - first), interpolation=cv2.INTER_AREA)
+        colours[first:last] = np.rint(small).reshape(last - first, across, channels)
+    colours = colours.reshape(down * across, channels)
+    return colours if channels > 1 else np.repeat(colours, 3, axis=1)
 
 
 def _row_weights(first: int, last: int, height: int, down: int) -> tuple[int, NDArray[np.float32]]:

@@ -91,7 +91,7 @@ def draw_scenes(extent: Extent) -> list[Pixels]:
     return scenes
 
 
-def _core_seconds() -> float:
+def core_seconds() -> float:
     """Time that this process, with all its threads, and its living children have had a core."""
     seconds = time.process_time()
     for child in psutil.Process().children(recursive=True):
@@ -185,9 +185,9 @@ class _Collection:
         costs: list[float] = []
         end = time.perf_counter() + self._seconds
         while len(costs) < _PASSES or time.perf_counter() < end:
-            start = _core_seconds() - self._networks.seconds
+            start = core_seconds() - self._networks.seconds
             work()
-            costs.append(_core_seconds() - self._networks.seconds - start)
+            costs.append(core_seconds() - self._networks.seconds - start)
         return 1000 * float(np.median(costs)) / self._megapixels
 
     def _fetch(self) -> None:
@@ -261,7 +261,7 @@ class _Result:
 
     def blend(self) -> None:
         pixels = self.work.blended(self.changes)
-        np.array_equal(self.work.picture.pixels, pixels)
+        likeness.are_equal(self.work.picture.pixels, pixels)
 
     def look_for_pattern(self) -> None:
         grid = self.work.grid

@@ -68,6 +68,7 @@ from demoire.imaging.derived.multi_picture import PictureIndex, moved, read_inde
 from demoire.imaging.derived.segments import renewed
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format
+from demoire.imaging.room import room_for
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
@@ -87,6 +88,7 @@ _UNKNOWN_SAMPLING = "Could not determine subsampling"
 _PADDED = "extraneous bytes before marker 0xd9"
 # simplejpeg's names of the colours to decode to, by Pillow's of those in the file.
 _DECODED_AS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+_CHANNELS = {"GRAY": 1, "RGB": 3, "CMYK": 4}
 # Pillow's names of the sampling that libjpeg writes, by the factors of the first component.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
@@ -182,11 +184,14 @@ def _inks(parts: JpegParts, samples: Pixels) -> Pixels:
 
 def _decode_strictly(parts: JpegParts, colours: str) -> Pixels:
     data = lean_file(parts)
+    pixels = room_for((*parts.frame.size, _CHANNELS[colours]), np.uint8)
     try:
-        return _decode(data, colours, strict=True)
+        _decode(data, colours, pixels, strict=True)
+        return pixels
     except ValueError as error:
         if _PADDED in str(error):
-            return _decode(data, colours, strict=False)
+            _decode(data, colours, pixels, strict=False)
+            return pixels
         if _ENDED in str(error).lower():
             raise CutShortError(str(error)) from error
         if _UNKNOWN_SAMPLING in str(error):
@@ -260,11 +265,11 @@ def _with_pictures_behind(
     return picture[:new_at] + payload + picture[new_at + len(payload) :] + trailer
 
 
-def _decode(data: bytes, colours: str, *, strict: bool) -> Pixels:
-    pixels: Pixels = simplejpeg.decode_jpeg(
-        data, colours, fastdct=False, fastupsample=False, strict=strict
+def _decode(data: bytes, colours: str, pixels: Pixels, *, strict: bool) -> None:
+    """Decode into these pixels."""
+    simplejpeg.decode_jpeg(
+        data, colours, fastdct=False, fastupsample=False, strict=strict, buffer=pixels
     )
-    return pixels
 
 
 def quantisation_tables(header: JpegImagePlugin.JpegImageFile) -> list[list[int]]:

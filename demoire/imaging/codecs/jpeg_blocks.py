@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.jpeg_coefficients import Colours, NewBlocks, with_blocks
 from demoire.imaging.codecs.jpeg_parts import (
     APP0,
@@ -31,6 +32,7 @@ from demoire.imaging.codecs.jpeg_parts import (
 )
 from demoire.imaging.codecs.libjpeg import blocks_of
 from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.room import let_go_behind
 
 _QUANTISATION_TABLES = 0xDB
 _SIDE = 8  # px of a block
@@ -184,9 +186,11 @@ def _changed_units(old: Pixels, new: Pixels, shape: _Shape) -> NDArray[np.bool_]
     height, width, channels = old.shape
     across = channels * np.arange(0, width, shape.unit_width)
     rows = []
-    for top in range(0, height, shape.unit_height):
-        band = slice(top, top + shape.unit_height)
-        difference = cv2.absdiff(np.ascontiguousarray(old[band]), np.ascontiguousarray(new[band]))
+    units = in_stripes(Box(0, 0, height, width), shape.unit_height * width, columns=width)
+    for band in let_go_behind(units, old, new):
+        old_band = np.ascontiguousarray(old[band.slices])
+        new_band = np.ascontiguousarray(new[band.slices])
+        difference = cv2.absdiff(old_band, new_band)
         largest = difference.reshape(-1, width * channels).max(axis=0)
         rows.append(np.maximum.reduceat(largest, across) > 0)
     return np.stack(rows)
@@ -196,7 +200,12 @@ def _new_blocks(
     pixels: Pixels, changed: NDArray[np.bool_], shape: _Shape, colours: Colours
 ) -> Iterator[NewBlocks]:
     """The blocks of all changed units, some rows of units at a time."""
-    for top in range(0, len(changed), _AT_A_TIME):
+    height, width = pixels.shape[:2]
+    rows = _AT_A_TIME * shape.unit_height
+    for stripe in let_go_behind(
+        in_stripes(Box(0, 0, height, width), rows * width, columns=width), pixels
+    ):
+        top = stripe.top // shape.unit_height
         columns = np.flatnonzero(changed[top : top + _AT_A_TIME].any(axis=0))
         if len(columns) == 0:
             continue

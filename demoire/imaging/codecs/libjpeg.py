@@ -7,7 +7,7 @@ libjpeg checks the version and the sizes of the structures that it is given, and
 what it reads first against the file: another interface is refused, never misread.
 
 Where libjpeg gives up it ends the process. So all of this belongs into a child process, and into
-one thread of it.
+one thread of it; but for `check_interface`, which any process may ask before it begins.
 
 Reading takes 2 ms a megapixel, writing with optimal tables 3, a core each; in memory are 2 bytes a
 sample.
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.errors import MachineError
 from demoire.imaging.codecs.jpeg_parts import PROGRESSIVE, Frame, take_apart
 
 _VERSION = 62  # of the interface, as most systems and all of Pillow's own packages have it
@@ -42,8 +43,51 @@ _ACCESS_AT = 64  # in the memory manager: the function that gives access to rows
 _Address = int
 
 
+_LARGEST = 4096  # bytes: more than a structure takes in any version
+
+# error_exit(cinfo), the first field of the error manager
+_EXIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
 class LibjpegError(RuntimeError):
     """A library with another interface than this module knows."""
+
+
+def check_interface() -> None:
+    """Hold the library against what this module knows of it.
+
+    Raises:
+        MachineError: Pillow brings none, or one of another version.
+    """
+    try:
+        fits = _fits(_library())
+    except (AttributeError, OSError):  # built into Pillow, and not to be called from outside
+        fits = False
+    if not fits:
+        raise MachineError(
+            "Pillow has another libjpeg here than changed JPEG files are written with (interface "
+            f"{_VERSION / 10}): install the Pillow of its own project (pip install "
+            "--force-reinstall pillow), then run the same command again."
+        )
+
+
+def _fits(library: Any) -> bool:
+    """Whether libjpeg takes the version and the sizes of our structures.
+
+    It looks at them first of all. Where they are wrong it calls a function that should not return;
+    this one does, and libjpeg goes on to a structure that has room for any version.
+    """
+    refusals: list[int] = []
+    note_refusal = _EXIT(refusals.append)
+    errors = ctypes.create_string_buffer(_LARGEST)
+    structure = ctypes.create_string_buffer(_LARGEST)
+    ctypes.c_void_p.from_buffer(structure).value = library.jpeg_std_error(errors)
+    ctypes.c_void_p.from_buffer(errors).value = ctypes.cast(note_refusal, ctypes.c_void_p).value
+    library.jpeg_CreateDecompress(structure, _VERSION, _DECOMPRESS)
+    library.jpeg_destroy_decompress(structure)
+    library.jpeg_CreateCompress(structure, _VERSION, _COMPRESS)
+    library.jpeg_destroy_compress(structure)
+    return not refusals
 
 
 class Coefficients:
@@ -168,6 +212,8 @@ def _library() -> Any:
     library = ctypes.CDLL(_imaging.__file__)
     library.jpeg_std_error.restype = ctypes.c_void_p
     library.jpeg_read_coefficients.restype = ctypes.POINTER(ctypes.c_void_p)
+    library.jpeg_destroy_decompress.argtypes = [ctypes.c_void_p]
+    library.jpeg_destroy_compress.argtypes = [ctypes.c_void_p]
     size = ctypes.c_size_t
     library.jpeg_CreateDecompress.argtypes = [ctypes.c_void_p, ctypes.c_int, size]
     library.jpeg_CreateCompress.argtypes = [ctypes.c_void_p, ctypes.c_int, size]

@@ -23,7 +23,7 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import imagecodecs
@@ -65,6 +65,7 @@ from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
 from demoire.imaging.codecs.tiff_segments import with_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
+from demoire.imaging.room import let_go_behind, room_for
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
@@ -151,8 +152,9 @@ def decode(data: bytes, header: TiffHeader) -> Raster:
 
 def _decode_page(data: bytes, layout: Layout) -> Raster:
     native = layout.stored.newbyteorder("=")
-    samples = np.empty((layout.height, layout.width, layout.samples), native)
-    for segment in layout.segments:
+    samples = room_for((layout.height, layout.width, layout.samples), native)
+    boxes = [segment.box for segment in layout.segments]
+    for segment, _ in zip(layout.segments, let_go_behind(boxes, samples), strict=True):
         part = segment.part_of(samples)
         unpacked = _unpack(data, layout, segment)
         part[:] = unpacked[: part.shape[0], : part.shape[1]]  # without the padding of tiles
@@ -204,38 +206,45 @@ def _with_new_levels(data: bytes, pixels: Pixels) -> bytes:
             raise StaleDataError("a smaller version of itself of a kind that is not written")
         small = reduced_to(pixels, layout).astype(layout.stored.newbyteorder("="))
         samples = ~small if layout.inverted else small
-        packed = {}
-        for segment in layout.segments:
-            packed[segment.index] = _pack(data, layout, segment, _cut(samples, segment))
-        data = with_segments(data, layout, packed)
+        data = with_segments(data, layout, _all_packed(data, layout, samples))
     return data
+
+
+def _all_packed(data: bytes, layout: Layout, samples: Pixels) -> Iterator[tuple[int, bytes]]:
+    """Every strip or tile, by index, as it is to be stored."""
+    for segment in layout.segments:
+        part = _padded(segment.part_of(samples), segment)
+        yield segment.index, _pack(data, layout, segment, part)
 
 
 def _packed_changes(
     data: bytes, layout: Layout, raster: Raster, pixels: Pixels
-) -> dict[int, bytes]:
+) -> Iterator[tuple[int, bytes]]:
     """The strips or tiles that changed, by index, as they are to be stored."""
-    changed = (raster.pixels != pixels).any(axis=2)
-    samples = _stored(layout, pixels, raster.alpha)
-    old_samples = _stored(layout, raster.pixels, raster.alpha)
-    packed: dict[int, bytes] = {}
-    for segment in layout.segments:
+    boxes = [segment.box for segment in layout.segments]
+    walk = let_go_behind(boxes, raster.pixels, pixels)
+    for segment, _ in zip(layout.segments, walk, strict=True):
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
-        if is_alpha or not changed[segment.rows_and_columns].any():
+        here = segment.rows_and_columns
+        if is_alpha or np.array_equal(raster.pixels[here], pixels[here]):
             continue
-        new = _cut(samples, segment)
+        new = _stored(layout, pixels, raster.alpha, segment)
         if layout.compression == JPEG:
-            old = _cut(old_samples, segment)
-            packed[segment.index] = repack_jpeg(_packed(data, segment), layout, old, new)
+            old = _stored(layout, raster.pixels, raster.alpha, segment)
+            yield segment.index, repack_jpeg(_packed(data, segment), layout, old, new)
         else:
-            packed[segment.index] = _pack(data, layout, segment, new)
-    return packed
+            yield segment.index, _pack(data, layout, segment, new)
 
 
-def _stored(layout: Layout, pixels: Pixels, alpha: Pixels | None) -> Pixels:
-    """The samples (H, W, S) of a page with these pixels."""
-    samples = ~pixels if layout.inverted else pixels
-    return samples if alpha is None else np.dstack([samples, alpha])
+def _stored(layout: Layout, pixels: Pixels, alpha: Pixels | None, segment: Segment) -> Pixels:
+    """The samples of a strip or tile of a page with these pixels."""
+    here = segment.rows_and_columns
+    samples = ~pixels[here] if layout.inverted else pixels[here]
+    if alpha is not None:
+        samples = np.dstack([samples, alpha[here]])
+    if segment.plane is not None:
+        samples = samples[:, :, segment.plane, None]
+    return _padded(samples, segment)
 
 
 def _packed(data: bytes, segment: Segment) -> bytes:
@@ -267,13 +276,12 @@ def _unpack(data: bytes, layout: Layout, segment: Segment) -> Pixels:
     return stored
 
 
-def _cut(samples: Pixels, segment: Segment) -> Pixels:
+def _padded(part: Pixels, segment: Segment) -> Pixels:
     """The samples of a strip or tile, padded to its full size.
 
     Beyond the picture the last row and column are repeated, as section 15 of the specification
     recommends for tiles.
     """
-    part = segment.part_of(samples)
     missing_rows = segment.rows - part.shape[0]
     missing_columns = segment.columns - part.shape[1]
     if not missing_rows and not missing_columns:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tifffile
 
+from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import CutShortError, Pixels
 
 # Values of the tag Compression
@@ -57,9 +58,12 @@ class Segment:
     @property
     def rows_and_columns(self) -> tuple[slice, slice]:
         """Where it lies in the picture; a tile may reach beyond the edge."""
-        rows = slice(self.top, self.top + self.rows)
-        columns = slice(self.left, self.left + self.columns)
-        return rows, columns
+        return self.box.slices
+
+    @property
+    def box(self) -> Box:
+        """The pixels it holds, its padding among them."""
+        return Box(self.top, self.left, self.top + self.rows, self.left + self.columns)
 
     def part_of(self, samples: Pixels) -> Pixels:
         """The view of (H, W, S) samples that this holds.

@@ -21,6 +21,8 @@ def without_manifest(data: bytes) -> bytes:
     The tag's entry is taken out of the directory, which becomes shorter where it is, and the bytes
     of the manifest become zeros.
     """
+    if not is_signed(data):
+        return data
     directory = read_directory(data)
     shapes = directory.shapes
     kept: list[bytes] = []
@@ -33,8 +35,6 @@ def without_manifest(data: bytes) -> bytes:
         if shapes.inline < length <= len(data) - offset:
             out[offset : offset + length] = bytes(length)
     missing = len(directory.entries) - len(kept)
-    if not missing:
-        return data
     shorter = b"".join(kept) + shapes.offset.pack(directory.next_at)
     shorter += bytes(missing * shapes.entry.size)
     shapes.count.pack_into(out, directory.at, len(kept))

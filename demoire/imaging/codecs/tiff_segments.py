@@ -5,6 +5,7 @@ tags of offsets and sizes change.
 """
 
 import io
+from collections.abc import Iterable
 
 import tifffile
 
@@ -19,7 +20,7 @@ _SHORT, _LONG, _LONG8 = 3, 4, 16
 _MOST_SHORT = (1 << 16) - 1
 
 
-def with_segments(data: bytes, layout: Layout, packed: dict[int, bytes]) -> bytes:
+def with_segments(data: bytes, layout: Layout, packed: Iterable[tuple[int, bytes]]) -> bytes:
     """The file with these strips or tiles, by index, in place of the old ones."""
     old_offsets = [segment.offset for segment in layout.segments]
     old_sizes = [segment.size for segment in layout.segments]
@@ -29,7 +30,7 @@ def with_segments(data: bytes, layout: Layout, packed: dict[int, bytes]) -> byte
     is_shared = len(set(offsets)) < len(offsets)
     out = io.BytesIO(data)
     end = len(data)
-    for index, segment in packed.items():
+    for index, segment in packed:
         if len(segment) > sizes[index] or is_shared:
             end += end % 2  # offsets are even by custom
             offsets[index] = end

@@ -44,12 +44,17 @@ def _with_new_tag(data: bytes, packet: bytes) -> bytes:
     directory_at = packet_at + len(packet) + len(packet) % 2
     entries = [*directory.entries, shapes.entry.pack(_XMP, _BYTE, len(packet), packet_at)]
     entries.sort(key=directory.tag_of)
-    out = bytearray(data)
-    out += bytes(packet_at - len(out))
-    out += packet
-    out += bytes(directory_at - len(out))
-    out += shapes.count.pack(len(entries))
-    out += b"".join(entries)
-    out += shapes.offset.pack(directory.next_at)
-    shapes.offset.pack_into(out, shapes.first_at, directory_at)
-    return bytes(out)
+    first_at = shapes.first_at
+    whole = memoryview(data)  # whose parts are no copies
+    parts: list[bytes | memoryview] = [
+        whole[:first_at],
+        shapes.offset.pack(directory_at),
+        whole[first_at + shapes.offset.size :],
+        bytes(packet_at - len(data)),
+        packet,
+        bytes(directory_at - packet_at - len(packet)),
+        shapes.count.pack(len(entries)),
+        *entries,
+        shapes.offset.pack(directory.next_at),
+    ]
+    return b"".join(parts)

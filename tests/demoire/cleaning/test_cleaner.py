@@ -11,6 +11,7 @@ from PIL import Image
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, UsageError, WeightsError
+from demoire.imaging import room
 from demoire.imaging.images import decode
 from demoire.models.restorer import RestorerConfig
 from demoire.models.transformer import TransformerConfig
@@ -53,6 +54,21 @@ def test_only_flagged_cells_change(cleaner: Cleaner, scene: Callable) -> None:
     assert 10 < result.psnr_vs_input < 40 and result.ssim_vs_input < 1 and result.colour_shift > 0.5
     assert set(result.milliseconds) == {"decode", "detect", "restore", "encode"}
     assert all(time > 0 for time in result.milliseconds.values())
+
+
+def test_a_large_picture_is_cleaned_in_files_with_the_same_outcome(
+    make_cleaner: Callable[..., Cleaner], scene: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five of six cells are red, so that tiles of one cell reach into each other."""
+    data = jpeg(scene(520, 790, red=~area(520, 790, 256, 512, 520, 790)))
+    cleaner = make_cleaner(tile=256)
+    in_memory = cleaner.clean(data)
+    monkeypatch.setattr(room, "LARGE_BYTES", 0)
+    in_files = cleaner.clean(data)
+    assert in_files.status == "cleaned" and in_files.cells_restored == 5
+    assert in_files.data == in_memory.data
+    assert in_files.ssim_vs_input == in_memory.ssim_vs_input
+    assert in_files.colour_shift == in_memory.colour_shift
 
 
 def test_without_the_gate_every_cell_is_restored_and_still_judged(
