@@ -2,6 +2,7 @@
 they are.
 """
 
+import hashlib
 import io
 import tarfile
 import tempfile
@@ -21,7 +22,7 @@ from demoire.errors import UsageError, WeightsError
 from pipelines.bench.bench import bench
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
 from pipelines.bench.figures import Ceilings, Shares
-from pipelines.bench.script import Script
+from pipelines.bench.script import MeasuringScript, Script
 from pipelines.bench.shares import find_shares, possible_rate
 from tests.pipelines.conftest import draw, read_tar
 
@@ -171,6 +172,21 @@ def test_the_script_cleans_the_pictures_that_the_cleaner_cleans(
         name for name, data in before.items() if cleaner.clean(data).status == "cleaned"
     ]
     assert 0 < len(changed) < 4
+
+
+def test_the_measuring_script_has_a_row_for_each_picture_it_changed(
+    striped_and_plain: Path, tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    bare = script(tiny_config)
+    measuring = MeasuringScript(bare.models, bare.engine, bare.config, bare.threshold)
+
+    measuring.clean(striped_and_plain, tmp_path / "out.tar", 4)
+
+    before, after = read_tar(striped_and_plain), read_tar(tmp_path / "out.tar")
+    changed = [name for name in before if after[name] != before[name]]
+    digests = [hashlib.sha256(after[name]).hexdigest() for name in changed]
+    assert [row["sha256_out"] for row in measuring.rows] == digests
+    assert all(0 < row["ssim_vs_input"] < 1 for row in measuring.rows)
 
 
 def test_the_script_restores_the_whole_picture_as_the_cleaner_does(
