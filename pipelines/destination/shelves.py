@@ -114,11 +114,15 @@ class Shelves:
 
     def look_at(self, shelf_id: str) -> None:
         """Look for what other processes have written of one shelf."""
+        was_missing = False
         for _ in range(_LOOKS):
             prefix = layout.name_prefix(shelf_id)
-            entries = self._place.list_named(layout.SHELVES, prefix)
-            if self._took(shelf_id, {entry.path for entry in entries}):
+            listed = {entry.path for entry in self._place.list_named(layout.SHELVES, prefix)}
+            # A store's list may be late, so that a shelf is gone once two of them say so.
+            is_missing = not listed and shelf_id in self._seen.paths
+            if (was_missing or not is_missing) and self._took(shelf_id, listed):
                 return
+            was_missing = is_missing
             time.sleep(_BETWEEN_LOOKS)
         raise StorageError(
             f"{self._place.full(layout.SHELVES)} is written by others all the time: "
@@ -161,7 +165,7 @@ class Shelves:
             self.refresh()
 
     def _take(self, shelf_id: str, listed: AbstractSet[str]) -> None:
-        if not self._took(shelf_id, listed):
+        if not listed or not self._took(shelf_id, listed):
             self.look_at(shelf_id)
 
     def _took(self, shelf_id: str, listed: AbstractSet[str]) -> bool:
@@ -169,7 +173,6 @@ class Shelves:
         before = self._seen.paths.get(shelf_id, frozenset())
         if listed == before:
             return True
-        # A store's list may be late by some moments.
         unlisted = {path for path in before - listed if self._place.exists(path)}
         paths = listed | unlisted
         state = read_states(self._place, paths)
