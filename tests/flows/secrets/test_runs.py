@@ -42,7 +42,7 @@ def _check_search(root: Path, dst: Path, prefect_home: Path) -> None:
         "event_EXPORT_DATASET_METADATA.log",
     } <= names
     kept = {path.name for path in (dst / "_demoire").iterdir()}
-    assert {"manifest", "commits", "segments", "rows", "published", "report", "runs"} <= kept
+    assert {"manifest", "commits", "segments", "rows", "shelves", "report", "runs"} <= kept
     assert "prefect.db" in left_in(prefect_home, dst.name)
 
 
