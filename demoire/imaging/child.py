@@ -37,7 +37,7 @@ class Child:
         Where shared memory is asked for, its descriptor is the second argument.
 
         Raises:
-            MachineError: There is no room for one more process or pipe.
+            MachineError: There is no room for one more process, pipe or piece of memory.
         """
         try:
             self._start(module, function, shared_bytes)
@@ -45,7 +45,7 @@ class Child:
             what = error.strerror or type(error).__name__
             raise MachineError(
                 f"A process for decoding images cannot be started ({what}): raise the machine's "
-                "limits (ulimit -n, ulimit -u) or use fewer --workers, then run the same command "
+                "limits (ulimit -n, -u, -f) or use fewer --workers, then run the same command "
                 "again."
             ) from error
 

@@ -11,7 +11,13 @@ from tests.pipelines.test_deaths import driver
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
-SMALL_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))"
+# Memory that processes share counts as a file, so the process that codes JPEG is started before.
+SMALL_FILES = """
+        import resource
+        from demoire.imaging.codecs.jpeg_coefficients import coders
+        with coders.lend():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+"""
 FEW_FILES = (
     "import resource; open_files = len(os.listdir('/proc/self/fd')); "
     "resource.setrlimit(resource.RLIMIT_NOFILE, (open_files - 1, open_files - 1))"
