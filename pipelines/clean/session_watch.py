@@ -13,6 +13,7 @@ While Ray comes up there are no helpers to look at, and only the time can be wat
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import NoReturn
 
@@ -20,7 +21,43 @@ from demoire.errors import STALLED_STATUS
 from pipelines.clean.own_ray import OwnRay, stalled
 
 
-class SessionWatch:
+class _Watch(ABC):
+    """A thread that looks after a Ray while a `with` block runs, and may end this process.
+
+    Args:
+        watched: The Ray of this process.
+    """
+
+    def __init__(self, watched: OwnRay) -> None:
+        self._watched = watched
+        self._over = threading.Event()  # the block has ended
+
+    def __enter__(self) -> None:
+        name = f"demoire-{type(self).__name__}"
+        threading.Thread(target=self._watch, name=name, daemon=True).start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+
+    @abstractmethod
+    def _watch(self) -> None:
+        """Return once the block has ended, or end this process."""
+
+    def _say(self, failure: str, stderr: int) -> None:
+        # Not by sys.stderr, whose lock the thread that waits may hold.
+        os.write(stderr, f"demoire: {stalled(failure)}\n".encode())
+
+    def _end(self) -> NoReturn:
+        self._watched.end_by_force()
+        os._exit(STALLED_STATUS)
+
+
+class SessionWatch(_Watch):
     """For a `with` block: end this process, with STALLED_STATUS, where its Ray fails for good.
 
     Args:
@@ -30,21 +67,9 @@ class SessionWatch:
     """
 
     def __init__(self, watched: OwnRay, look_again: float = 2.0, grace: float = 8.0) -> None:
-        self._watched = watched
+        super().__init__(watched)
         self._look_again = look_again
         self._grace = grace
-        self._over = threading.Event()
-
-    def __enter__(self) -> None:
-        threading.Thread(target=self._watch, name="demoire-session", daemon=True).start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
 
     def _watch(self) -> None:
         failed_at: float | None = None
@@ -57,49 +82,34 @@ class SessionWatch:
             if failed_at is None:
                 failed_at = now
             if now - failed_at >= self._grace:
-                self._end(failure)
-
-    def _end(self, failure: str) -> NoReturn:
-        # Not by sys.stderr, whose lock the thread that waits may hold.
-        os.write(2, f"demoire: {stalled(failure)}\n".encode())
-        self._watched.end_by_force()
-        os._exit(STALLED_STATUS)
+                self._say(failure, stderr=2)
+                self._end()
 
 
-class StartWatch:
+class StartWatch(_Watch):
     """For a `with` block that starts Ray: end this process, with STALLED_STATUS, where it takes too
     long.
 
     Args:
-        started: The Ray that is being started.
+        watched: The Ray that is being started.
         patience: Seconds.
     """
 
-    def __init__(self, started: OwnRay, patience: float) -> None:
-        self._started = started
+    def __init__(self, watched: OwnRay, patience: float) -> None:
+        super().__init__(watched)
         self._patience = patience
-        self._over = threading.Event()
         self._stderr = -1
 
     def __enter__(self) -> None:
         # The block may turn off standard error.
         self._stderr = os.dup(2)
-        threading.Thread(target=self._watch, name="demoire-start", daemon=True).start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
+        super().__enter__()
 
     def _watch(self) -> None:
         if self._over.wait(self._patience):
             os.close(self._stderr)
             return
-        sentence = stalled(f"Ray did not come up within {self._patience / 60:g} minutes")
-        os.write(self._stderr, f"demoire: {sentence}\n".encode())
-        self._started.note_start()
-        self._started.end_by_force()
-        os._exit(STALLED_STATUS)
+        minutes = self._patience / 60
+        self._say(f"Ray did not come up within {minutes:g} minutes", self._stderr)
+        self._watched.note_start()
+        self._end()
