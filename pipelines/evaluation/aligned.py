@@ -24,7 +24,7 @@ from demoire.measure.restoration import (
 )
 from demoire.progress import Progress, in_silence
 from pipelines.evaluation.evaluate import clean_pairs
-from pipelines.evaluation.folder import PairFiles, read_folder, read_picture
+from pipelines.evaluation.folder import PairFiles, read_pairs, read_picture
 from pipelines.names import shown
 
 
@@ -93,12 +93,7 @@ def evaluate_aligned(
         UsageError: The folder holds no pairs or is not in order, or a pair shows two scenes; the
             message names the file.
     """
-    files = read_folder(folder).pairs
-    if not files:
-        raise UsageError(
-            f"{shown(str(folder))} holds no pairs, which --align tone measures: "
-            "add NAME_moire.EXT with NAME_clean.EXT."
-        )
+    files = read_pairs(folder, "--align tone measures")
     pairs: list[AlignedPair] = []
     for pair, cleaned in clean_pairs(files, cleaner):
         figures = _measure(pair, cleaned)

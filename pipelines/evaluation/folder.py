@@ -82,6 +82,25 @@ def read_folder(folder: Path) -> LabelledFolder:
     return labelled
 
 
+def read_pairs(folder: Path, needed_for: str) -> tuple[PairFiles, ...]:
+    """List the pairs of a folder of labelled images, and check the folder.
+
+    Args:
+        folder: As for `read_folder`.
+        needed_for: What takes pairs alone, for the message: "--ocr reads".
+
+    Raises:
+        UsageError: It holds no pairs, or is not in order.
+    """
+    pairs = read_folder(folder).pairs
+    if not pairs:
+        raise UsageError(
+            f"{shown(str(folder))} holds no pairs, which {needed_for}: "
+            "add NAME_moire.EXT with NAME_clean.EXT."
+        )
+    return pairs
+
+
 def pair_name(path: Path) -> str:
     """The NAME of a labelled file, which is what labels.csv calls it.
 

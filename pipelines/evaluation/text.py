@@ -26,7 +26,7 @@ from demoire.errors import UsageError
 from demoire.imaging.rgb import decode_rgb
 from demoire.progress import Progress, in_silence
 from pipelines.evaluation.evaluate import clean_pairs
-from pipelines.evaluation.folder import PairFiles, read_folder, read_picture
+from pipelines.evaluation.folder import PairFiles, read_pairs, read_picture
 from pipelines.names import shown
 
 _PROGRAM = "tesseract"
@@ -113,12 +113,7 @@ def evaluate_text(
             text, or is not in order.
     """
     _check_language(language)
-    files = read_folder(folder).pairs
-    if not files:
-        raise UsageError(
-            f"{shown(str(folder))} holds no pairs, which --ocr reads: "
-            "add NAME_moire.EXT with NAME_clean.EXT."
-        )
+    files = read_pairs(folder, "--ocr reads")
     pages: list[PageText] = []
     without_text: list[str] = []
     for pair, cleaned in clean_pairs(files, cleaner):
