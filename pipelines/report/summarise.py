@@ -34,7 +34,7 @@ from pipelines.report.tables import tables_in
 from pipelines.storage.place import Place
 
 _COLUMNS = [
-    *("source", "member", "page", "width", "height", "bytes_in", "bytes_out"),
+    *("source", "member", "width", "height", "bytes_in", "bytes_out"),
     *("status", "reason", "moire_kind", "tiles", "tiles_restored", "finished_at"),
     *MEANS_OF_CLEANED,
     *MEANS_OF_ALL,
