@@ -37,8 +37,8 @@ ROOT = Path(__file__).parent.parent.parent
 STAGES = ("tests", "bench", "train")
 
 _NEEDED = {
-    "tests": ("pytest", "pytest_timeout", "torch", "cv2", "simplejpeg", "jpeglib"),
-    "bench": ("ray", "pyarrow", "fsspec", "psutil", "torch", "cv2", "simplejpeg", "jpeglib"),
+    "tests": ("pytest", "pytest_timeout", "torch", "cv2", "simplejpeg"),
+    "bench": ("ray", "pyarrow", "fsspec", "psutil", "torch", "cv2", "simplejpeg"),
     "train": ("typer", "rich", "pydantic", "safetensors", "torch", "cv2"),
 }
 _TESTS_SECONDS = 150.0  # at most
