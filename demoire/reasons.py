@@ -192,9 +192,9 @@ class Reason(StrEnum):
     )
     MULTI_PAGE = (
         "multi_page",
-        "several pages that are not taken apart: a TIFF or PDF that lies in an archive, was named "
-        "to `fix` or has too many, a TIFF that is signed or has a damaged chain, a JPEG 2000",
-        "clean it as a loose file, by `demoire clean`: that cleans each of its pages",
+        "several pages that are not taken apart: a TIFF or PDF that lies in an archive or has too "
+        "many, a TIFF that is signed or has a damaged chain of them, a JPEG 2000",
+        "clean it as a loose file: that cleans each of its pages",
         "copied",
     )
     ENCRYPTED = (

@@ -4,17 +4,24 @@ Needs nothing above `demoire`, so it starts as fast as torch does. Names are kep
 OUT/NAME.EXT, a file found in a named folder to OUT/its path in that folder. What would be
 overwritten wrongly (an input by its own output, or one output by another) is refused before
 anything is written.
+
+A file of several pages goes to one file as well, but each image inside has a result of its own,
+under a name such as scan.tif!/page-0003.
 """
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demoire.cleaning.paged_files import PagedFile, PagesInWork, paged_file, untouched
 from demoire.errors import ImageError, UsageError
 from demoire.files import whole_file
 from demoire.imaging.formats import IMAGE_SUFFIXES
+from demoire.imaging.paged import PAGED_SUFFIXES
+from demoire.reasons import Reason
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
@@ -23,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalImage:
-    """An image file.
+    """An image file, or an image in a file of several pages.
 
     Attributes:
-        path: Where it is.
+        path: Where it is; of an image in a file its file, '!/' and its name.
         relative: Its path in the folder that the user named; of a named file its name alone.
     """
 
@@ -68,7 +75,7 @@ def find_images(paths: Sequence[Path]) -> list[LocalImage]:
 def _images_in(folder: Path) -> list[LocalImage]:
     images = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        if path.suffix.lower() in IMAGE_SUFFIXES | PAGED_SUFFIXES and path.is_file():
             images.append(LocalImage(path, path.relative_to(folder)))
     return images
 
@@ -108,24 +115,86 @@ def fix_images(
         UsageError: An image cannot be read, an output cannot be written, or as `plan_outputs`.
     """
     targets = plan_outputs(images, out)
-    payloads = ((index, read_image(image.path)) for index, image in enumerate(images))
+    loose: list[int] = []
+    for index, image in enumerate(images):
+        try:
+            file = _paged_file(image.path)
+        except ImageError as error:
+            data = read_image(image.path)
+            _write(targets[index], data, image.path)
+            yield image, untouched(data, error.reason)
+            continue
+        if file is None:
+            loose.append(index)
+        else:
+            yield from _fix_pages(image, file, targets[index], cleaner)
+    payloads = ((index, read_image(images[index].path)) for index in loose)
     for index, cleaned in cleaner.clean_many(payloads):
         image = images[index]
         _write(targets[index], cleaned.data, image.path)
         yield image, cleaned
 
 
+def _fix_pages(
+    image: LocalImage, file: PagedFile, target: Path, cleaner: "Cleaner"
+) -> Iterator[tuple[LocalImage, "Cleaned"]]:
+    """Clean the images in a file; where they cannot be put back, the file's own result says so."""
+    with PagesInWork(file) as work:
+        for page, cleaned in work.clean(cleaner):
+            yield LocalImage(file.path_of(page), image.relative), cleaned
+        refused: Reason | None = None
+        with _output(target, file.path) as unfinished:
+            try:
+                work.write(unfinished)
+            except ImageError as error:
+                refused = error.reason
+    if refused is not None:
+        yield image, untouched(b"", refused)
+
+
 def judge_images(images: Sequence[LocalImage], cleaner: "Cleaner") -> Iterator[Judged]:
-    """What the detector says, in the order given; what cannot be read does not stop the others."""
+    """What the detector says, in the order given; what cannot be read does not stop the others.
+
+    Of a file of several pages, what it says of each image inside.
+    """
     for image in images:
         try:
-            detection = cleaner.detect(read_image(image.path))
+            file = _paged_file(image.path)
+            if file is None:
+                detection = cleaner.detect(read_image(image.path))
+                yield Judged(image.path, detection, None)
+                continue
         except ImageError as error:
             yield Judged(image.path, None, f"{error.reason}: {error}")
+            continue
         except UsageError as error:
             yield Judged(image.path, None, f"unreadable: {error}")
+            continue
+        yield from _judge_pages(file, cleaner)
+
+
+def _judge_pages(file: PagedFile, cleaner: "Cleaner") -> Iterator[Judged]:
+    for page in file.images:
+        path = file.path_of(page)
+        try:
+            detection = cleaner.detect(file.read(page))
+        except ImageError as error:
+            yield Judged(path, None, f"{error.reason}: {error}")
         else:
-            yield Judged(image.path, detection, None)
+            yield Judged(path, detection, None)
+
+
+def _paged_file(path: Path) -> PagedFile | None:
+    """The images in a file of several pages; None where the file is one image.
+
+    Raises:
+        ImageError: The file as a whole is left as it is.
+        UsageError: The system does not give it.
+    """
+    try:
+        return paged_file(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def read_image(path: Path) -> bytes:
@@ -142,10 +211,21 @@ def read_image(path: Path) -> bytes:
 
 def _write(target: Path, data: bytes, source: Path) -> None:
     """Write whole or not at all, with the source's own permissions and times."""
+    with _output(target, source) as unfinished:
+        unfinished.write_bytes(data)
+
+
+@contextmanager
+def _output(target: Path, source: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `target`, with the source's own permissions and times.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(target) as unfinished:
-            unfinished.write_bytes(data)
+            yield unfinished
             facts = source.stat()
             unfinished.chmod(facts.st_mode & 0o777)
             os.utime(unfinished, ns=(facts.st_atime_ns, facts.st_mtime_ns))

@@ -51,7 +51,7 @@ def fix(
             typer.echo(_fixed_line(image, cleaned))
             if cleaned.status == "quarantined":
                 quarantined += 1
-            bar(number)
+            bar(min(number, len(local_images)))  # of a file of several pages each has a result
     return 1 if strict and quarantined else 0
 
 

@@ -5,7 +5,7 @@ added when the picture is carved out, and taken away when it is put back.
 
 References:
     W3C, "Portable Network Graphics (PNG) Specification (Third Edition)", 5.3, 11.2 and 11.3.2.3.
-    ICC.1:2010, B.4 (JFIF). ITU-T T.872, 6.5.3 (the Adobe segment).
+    ICC.1:2010, B.4 (JFIF). ITU-T T.872, 6.5.3 (the Adobe segment). ITU-T T.800, A.5.1 (SIZ).
 """
 
 import struct
@@ -22,10 +22,14 @@ _APP0, _APP2, _APP14 = 0xE0, 0xE2, 0xEE
 _START_OF_SCAN = 0xDA
 _PROFILE = b"ICC_PROFILE\0"
 _ADOBE = b"Adobe"
-# Version 100, no flags; the last byte says that the components are no YCbCr.
-_NO_TRANSFORM = _ADOBE + b"\0\x64\0\0\0\0\0"
+# Marker and length; version 100, no flags; the last byte says that components are what they are.
+NO_TRANSFORM = b"\xff\xee\0\x0e" + _ADOBE + b"\0\x64\0\0\0\0\0"
 _MOST_PROFILE = 65_519  # bytes in one segment, beside its length, the name and two counters
 _MOST_SEGMENTS = 255
+
+# JPEG 2000: start of codestream, and the marker of SIZ behind it.
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_SIZ = struct.Struct(">4x4I")  # behind the marker: length and capabilities are skipped
 
 # PNG
 _GREY, _RGB = 0, 2
@@ -40,8 +44,24 @@ def essence(data: bytes) -> bytes:
         picture = read_png(data)
         return picture.header + picture.packed
     if data.startswith(JPEG):
-        return without_profile(data)
+        return without_adobe_segment(without_profile(data))
     return data
+
+
+# JPEG 2000
+
+
+def jpeg_2000_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a JPEG 2000 picture; (0, 0) where it does not tell.
+
+    SIZ is the first segment of a codestream: its capabilities, then the far corner of the picture
+    on the reference grid and, behind it, the near corner.
+    """
+    start = data.find(_CODESTREAM)
+    if start < 0 or start + len(_CODESTREAM) + _SIZ.size > len(data):
+        return 0, 0
+    right, bottom, left, top = _SIZ.unpack_from(data, start + len(_CODESTREAM))
+    return bottom - top, right - left
 
 
 # JPEG
@@ -61,13 +81,7 @@ def with_profile(data: bytes, profile: bytes) -> bytes:
 
 def without_profile(data: bytes) -> bytes:
     """A JPEG file without its ICC profile."""
-    kept = [data[:_SOI_LENGTH]]
-    end = _SOI_LENGTH
-    for segment in _segments(data):
-        end = segment.end
-        if not segment.begins(_APP2, _PROFILE):
-            kept.append(data[segment.start : segment.end])
-    return b"".join(kept) + data[end:]
+    return _without(data, _APP2, _PROFILE)
 
 
 def has_profile(data: bytes) -> bool:
@@ -75,14 +89,27 @@ def has_profile(data: bytes) -> bool:
     return _has_segment(data, _APP2, _PROFILE)
 
 
-def has_adobe_segment(data: bytes) -> bool:
-    """Whether a JPEG file says by an Adobe segment how its components are to be read."""
-    return _has_segment(data, _APP14, _ADOBE)
+def adobe_segment(data: bytes) -> bytes | None:
+    """The whole segment in which a JPEG file says how its components are to be read, if any."""
+    for segment in _segments(data):
+        if segment.begins(_APP14, _ADOBE):
+            return data[segment.start : segment.end]
+    return None
 
 
-def as_plain_rgb(data: bytes) -> bytes:
-    """A JPEG file with an Adobe segment which says that its components are RGB."""
-    return _with_segments(data, _segment(_APP14, _NO_TRANSFORM))
+def adobe_transform(segment: bytes) -> int:
+    """What an Adobe segment says of the components: 0 nothing, 1 YCbCr, 2 YCCK."""
+    return segment[-1]
+
+
+def with_adobe_segment(data: bytes, segment: bytes = NO_TRANSFORM) -> bytes:
+    """A JPEG file that has none, with this Adobe segment."""
+    return _with_segments(data, segment)
+
+
+def without_adobe_segment(data: bytes) -> bytes:
+    """A JPEG file that leaves open how its components are to be read."""
+    return _without(data, _APP14, _ADOBE)
 
 
 @dataclass(frozen=True)
@@ -106,6 +133,17 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         end = start + 2 + length
         yield _Segment(data[start + 1], start, end, data[start + 4 : min(end, start + 16)])
         start = end
+
+
+def _without(data: bytes, marker: int, signature: bytes) -> bytes:
+    """A file without the segments that begin so."""
+    kept = [data[:_SOI_LENGTH]]
+    end = _SOI_LENGTH
+    for segment in _segments(data):
+        end = segment.end
+        if not segment.begins(marker, signature):
+            kept.append(data[segment.start : segment.end])
+    return b"".join(kept) + data[end:]
 
 
 def _has_segment(data: bytes, marker: int, signature: bytes) -> bool:

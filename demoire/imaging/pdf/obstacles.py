@@ -19,11 +19,13 @@ TEXT_FILTERS = ("/ASCII85Decode", "/ASCIIHexDecode")
 JPEG_FILTER = "/DCTDecode"
 JPEG_2000_FILTER = "/JPXDecode"
 _CLEANED_DEPTHS = (8, 16)
+_INKS = 4  # channels of CMYK
 _CHANNELS = {
     "/DeviceGray": 1,
     "/CalGray": 1,
     "/DeviceRGB": 3,
     "/CalRGB": 3,
+    "/DeviceCMYK": 4,
 }
 
 
@@ -32,7 +34,7 @@ class Colours:
     """A colour space whose samples are those of a picture file.
 
     Attributes:
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for grey, 3 for RGB, 4 for CMYK.
         profile: The stream of its ICC profile, if it has one.
     """
 
@@ -74,7 +76,7 @@ def colours_of(space: Any) -> Colours | Reason:
         return Reason.PALETTE
     if family == "/ICCBased" and len(space) > 1 and is_stream(space[1]):
         profiled = Colours(int(space[1].get("/N", 0)), space[1])
-        return profiled if profiled.channels in (1, 3) else Reason.MODE_NOT_CLEANED
+        return profiled if profiled.channels in (1, 3, 4) else Reason.MODE_NOT_CLEANED
     channels = _CHANNELS.get(family)
     return Reason.MODE_NOT_CLEANED if channels is None else Colours(channels)
 
@@ -132,8 +134,19 @@ def _obstacle_of_samples(stream: Any, filters: list[str]) -> Reason | None:
         channels = colours.channels
     if not is_jpeg_2000 and stream.get("/BitsPerComponent", 8) not in _CLEANED_DEPTHS:
         return Reason.MODE_NOT_CLEANED
-    decode = stream.get("/Decode")
-    if decode is None:
-        return None
-    usual = [0, 1] * (channels or len(decode) // 2)
-    return None if [float(number) for number in decode] == usual else Reason.MODE_NOT_CLEANED
+    if channels == _INKS and filters[-1:] != [JPEG_FILTER]:
+        return Reason.MODE_NOT_CLEANED
+    decode = _decode(stream)
+    is_usual = decode == [] or decode == [0, 1] * (len(decode) // 2)
+    may_be_inverted = channels == _INKS and is_inverted(stream)
+    return None if is_usual or may_be_inverted else Reason.MODE_NOT_CLEANED
+
+
+def is_inverted(stream: Any) -> bool:
+    """Whether the greatest sample stands for the least of a colour, as in Adobe's CMYK."""
+    decode = _decode(stream)
+    return decode != [] and decode == [1, 0] * (len(decode) // 2)
+
+
+def _decode(stream: Any) -> list[float]:
+    return [float(number) for number in stream.get("/Decode", ())]

@@ -21,12 +21,15 @@ from demoire.imaging.limits import PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
 from demoire.imaging.pdf.cleaned_file import (
     JPEG,
     PNG,
-    as_plain_rgb,
-    has_adobe_segment,
+    adobe_segment,
+    adobe_transform,
     has_profile,
+    jpeg_2000_size,
     png_file,
     read_png,
+    with_adobe_segment,
     with_profile,
+    without_adobe_segment,
     without_profile,
 )
 from demoire.imaging.pdf.obstacles import (
@@ -35,6 +38,7 @@ from demoire.imaging.pdf.obstacles import (
     Colours,
     colours_of,
     filters_of,
+    is_inverted,
     last_parameters,
 )
 from demoire.imaging.pdf.requests import RenewedObject
@@ -42,7 +46,8 @@ from demoire.reasons import Reason
 
 _FAST = 1  # level of deflate
 _MOST_PROFILE = 4 << 20  # bytes
-_RGB_PROFILE = b"RGB "  # at bytes 16 to 19
+_PROFILED = {3: b"RGB ", 4: b"CMYK"}  # what a profile is of, by channels: its bytes 16 to 19
+_YCCK = 2  # in an Adobe segment
 _PNG_PREDICTORS = range(10, 16)
 _PNG_OPTIMUM = 15  # each row says its own filter
 _PIECE = 1 << 20  # bytes that are unpacked at a time
@@ -57,7 +62,11 @@ def carved(stream: Any) -> bytes:
     filters = filters_of(stream)
     if filters and filters[-1] in (JPEG_FILTER, JPEG_2000_FILTER):
         data = _packed(stream, filters)
-        return data if filters[-1] == JPEG_2000_FILTER else _jpeg_file(stream, data)
+        if filters[-1] == JPEG_FILTER:
+            return _jpeg_file(stream, data)
+        if jpeg_2000_size(data) != (stream.Height, stream.Width):
+            raise _spoilt("its stream is no JPEG 2000 picture of its size")
+        return data
     return _png_file(stream, filters)
 
 
@@ -76,6 +85,8 @@ def renewed_object(stream: Any, cleaned: bytes) -> RenewedObject:
         data = _jpeg_stream(stream, cleaned)
         _set_only_filter(dictionary, stream, filters)
     elif filters and filters[-1] == JPEG_2000_FILTER:
+        if jpeg_2000_size(cleaned) != (stream.Height, stream.Width):
+            raise _not_of_this_picture()
         data = cleaned
         _set_only_filter(dictionary, stream, filters)
     else:
@@ -113,17 +124,36 @@ def _jpeg_file(stream: Any, data: bytes) -> bytes:
         frame = take_apart(data).frame
         if frame.size != (stream.Height, stream.Width) or frame.components != colours.channels:
             raise _spoilt("its stream is a JPEG of another size or other colours")
-    if _is_plain_rgb(stream, colours) and not has_adobe_segment(data):
-        data = as_plain_rgb(data)
+    if colours.channels == 4:
+        data = _with_inks_as_in_a_file(stream, data)
+    elif colours.channels == 3 and adobe_segment(data) is None and _transform(stream) == 0:
+        data = with_adobe_segment(data)  # else RGB would be read as YCbCr
     profile = _profile(colours)
     return data if profile is None else with_profile(data, profile)
 
 
-def _is_plain_rgb(stream: Any, colours: Colours) -> bool:
-    """Whether the PDF says that the components are RGB, and not YCbCr."""
+def _with_inks_as_in_a_file(stream: Any, data: bytes) -> bytes:
+    """CMYK as picture files have it: with an Adobe segment samples are inverted, without not.
+
+    Raises:
+        ImageError: It is YCCK that is not inverted, for which picture files have no way.
+    """
+    segment = adobe_segment(data)
+    if segment is None and _transform(stream) in (None, 0):
+        return with_adobe_segment(data) if is_inverted(stream) else data
+    if segment is not None and is_inverted(stream):
+        return data
+    if segment is not None and adobe_transform(segment) != _YCCK:
+        return without_adobe_segment(data)
+    raise ImageError(
+        Reason.MODE_NOT_CLEANED, "The picture's inks are coded in a way that is not cleaned."
+    )
+
+
+def _transform(stream: Any) -> Any:
+    """What the PDF says of the components where the file says nothing: 0 that they are plain."""
     parameters = last_parameters(stream)
-    transform = None if parameters is None else parameters.get("/ColorTransform")
-    return colours.channels == 3 and transform == 0
+    return None if parameters is None else parameters.get("/ColorTransform")
 
 
 def _jpeg_stream(stream: Any, cleaned: bytes) -> bytes:
@@ -132,8 +162,12 @@ def _jpeg_stream(stream: Any, cleaned: bytes) -> bytes:
     frame = take_apart(cleaned).frame
     if frame.size != (stream.Height, stream.Width):
         raise _not_of_this_picture()
-    had_profile = has_profile(_packed(stream, filters_of(stream)))
-    return cleaned if had_profile else without_profile(cleaned)
+    original = _packed(stream, filters_of(stream))
+    segment = adobe_segment(original)
+    data = without_adobe_segment(cleaned)
+    if segment is not None:
+        data = with_adobe_segment(data, segment)
+    return data if has_profile(original) else without_profile(data)
 
 
 def _set_only_filter(dictionary: Any, stream: Any, filters: list[str]) -> None:
@@ -260,16 +294,16 @@ def _colours(stream: Any) -> Colours:
 
 
 def _profile(colours: Colours) -> bytes | None:
-    """The ICC profile of an RGB picture; those of grey ones are of no use to the codecs.
+    """The ICC profile of an RGB or CMYK picture; those of grey ones are of no use to the codecs.
 
     Raises:
-        ImageError: It is a profile of something else with three channels, such as Lab.
+        ImageError: It is a profile of something else with as many channels, such as Lab.
     """
-    if colours.profile is None or colours.channels != 3:
+    if colours.profile is None or colours.channels not in _PROFILED:
         return None
     profile = _read(colours.profile)
-    if profile[16:20] != _RGB_PROFILE:
-        raise ImageError(Reason.MODE_NOT_CLEANED, "The picture's colour profile is not one of RGB.")
+    if profile[16:20] != _PROFILED[colours.channels]:
+        raise ImageError(Reason.MODE_NOT_CLEANED, "The picture's profile is one of other colours.")
     return profile if len(profile) <= _MOST_PROFILE else None
 
 

@@ -15,6 +15,7 @@ from demoire.models.external import import_spandrel
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet
 from flows.cli import main
+from tests.demoire.imaging.pdf.drawn_pdf import scan
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +60,10 @@ def test_fix_of_a_folder_keeps_names_and_folders(
         assert (fixed.size, fixed.mode, fixed.format) == ((300, 280), "RGB", "PNG")
 
 
-def test_fix_with_a_checkpoint_of_another_program(
-    shoebox: Path, tmp_path: Path, chance_weights: list[str]
-) -> None:
-    """A small restoration model of spandrel's, as torch.save writes it, stands in for the
-    restorer.
+@pytest.fixture
+def foreign_weights(tmp_path: Path, chance_weights: list[str]) -> list[str]:
+    """A small restoration model of spandrel's, as torch.save writes it, stands in for the restorer.
+    Unlike an untrained one of our own it changes every picture.
     """
     import_spandrel()
     from spandrel.architectures.Compact import Compact
@@ -73,9 +73,15 @@ def test_fix_with_a_checkpoint_of_another_program(
         {"params": Compact(num_feat=8, num_conv=2, upscale=1).state_dict()},
         tmp_path / "compact.pth",
     )
-    weights = [*chance_weights[:2], "--restorer", str(tmp_path / "compact.pth")]
+    return [*chance_weights[:2], "--restorer", str(tmp_path / "compact.pth")]
+
+
+def test_fix_with_a_checkpoint_of_another_program(
+    shoebox: Path, tmp_path: Path, foreign_weights: list[str]
+) -> None:
     out = tmp_path / "out"
-    assert main(["fix", str(shoebox / "beach.png"), "-o", str(out), "--gate", "off", *weights]) == 0
+    beach = str(shoebox / "beach.png")
+    assert main(["fix", beach, "-o", str(out), "--gate", "off", *foreign_weights]) == 0
     with Image.open(out / "beach.png") as fixed, Image.open(shoebox / "beach.png") as before:
         assert fixed.size == before.size
         assert fixed.tobytes() != before.tobytes()
@@ -147,3 +153,56 @@ def test_a_folder_without_images_is_one_sentence(
     (tmp_path / "notes.txt").write_text("no picture")
     assert main(["detect", str(tmp_path)]) == 2
     assert "There is no image in" in capsys.readouterr().err
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A TIFF of three pages, of which the second is black and white, and two PDFs: a scan, and one
+    that is torn.
+    """
+    folder = tmp_path / "album"
+    folder.mkdir()
+    ramp = np.tile(np.linspace(0, 255, 300, dtype=np.uint8), (280, 1))
+    pages = [Image.fromarray(ramp), Image.fromarray(ramp).convert("1"), Image.fromarray(255 - ramp)]
+    pages[0].save(folder / "album.tif", save_all=True, append_images=pages[1:])
+    scan(folder / "scan.pdf", pages=2)
+    (folder / "torn.pdf").write_bytes((folder / "scan.pdf").read_bytes()[:-99])
+    return folder
+
+
+def test_fix_cleans_each_page_of_a_file_and_detect_judges_it(
+    album: Path, tmp_path: Path, foreign_weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["fix", str(album), "-o", str(out), "--gate", "off", "--strict", *foreign_weights]
+    assert main(command) == 1
+    lines = capsys.readouterr().out.splitlines()
+    told = sorted(line.removeprefix(f"{album}/").split(",")[0] for line in lines)
+    assert told == [
+        "album.tif!/page-0001: cleaned",
+        "album.tif!/page-0002: copied",
+        "album.tif!/page-0003: cleaned",
+        "scan.pdf!/page-0001: cleaned",
+        "scan.pdf!/page-0002: cleaned",
+        "torn.pdf: quarantined",
+    ]
+    original = (album / "scan.pdf").read_bytes()
+    fixed = (out / "scan.pdf").read_bytes()
+    assert fixed.startswith(original) and len(fixed) > len(original)
+    assert (out / "torn.pdf").read_bytes() == (album / "torn.pdf").read_bytes()
+    with Image.open(album / "album.tif") as before, Image.open(out / "album.tif") as after:
+        assert before.n_frames == after.n_frames
+        for page, is_same in enumerate((False, True, False)):
+            before.seek(page)
+            after.seek(page)
+            assert (before.tobytes() == after.tobytes()) == is_same
+    assert main(["detect", str(album), "--json", *foreign_weights[:2]]) == 0
+    judged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [line["path"].removeprefix(f"{album}/") for line in judged]
+    assert names == [
+        *(f"album.tif!/page-000{number}" for number in (1, 2, 3)),
+        "scan.pdf!/page-0001",
+        "scan.pdf!/page-0002",
+        "torn.pdf",
+    ]
+    assert judged[-1]["error"].startswith("damaged_document")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pikepdf
 import pypdfium2
@@ -245,7 +246,9 @@ def test_soft_mask_profile_and_intent_stay(tmp_path: Path) -> None:
 
 KINDS = st.fixed_dictionaries(
     {
-        "form": st.sampled_from(["jpeg", "jpeg 4:4:4", "deflate", "png", "none", "deflated jpeg"]),
+        "form": st.sampled_from(
+            ["jpeg", "jpeg 4:4:4", "deflate", "png", "none", "deflated jpeg", "jpeg 2000"]
+        ),
         "channels": st.sampled_from([1, 3]),
         "bits": st.sampled_from([8, 16]),
         "seed": st.integers(0, 1000),
@@ -257,7 +260,7 @@ SPACES = {1: Name.DeviceGray, 3: Name.DeviceRGB}
 
 def drawn(pdf: pikepdf.Pdf, kind: dict[str, Any]) -> Stream:
     form = kind["form"]
-    bits = 8 if "jpeg" in form else kind["bits"]
+    bits = kind["bits"] if form in ("deflate", "png", "none", "jpeg 2000") else 8
     samples = samples_of(kind["seed"], kind["channels"], bits)
     entries: dict[str, Any] = {"ColorSpace": SPACES[kind["channels"]], "BitsPerComponent": bits}
     raw = samples.astype(samples.dtype.newbyteorder(">")).tobytes()
@@ -273,6 +276,9 @@ def drawn(pdf: pikepdf.Pdf, kind: dict[str, Any]) -> Stream:
                 Predictor=15, Colors=kind["channels"], BitsPerComponent=bits, Columns=WIDTH
             )
             return picture(pdf, zlib.compress(rows), Filter=Name.FlateDecode, **entries)
+        case "jpeg 2000":
+            data = imagecodecs.jpeg2k_encode(samples, codecformat="jp2", level=0, reversible=True)
+            return picture(pdf, data, Filter=Name.JPXDecode, **entries)
         case "deflated jpeg":
             filters = Array([Name.FlateDecode, Name.DCTDecode])
             return picture(pdf, zlib.compress(jpeg_of(samples)), Filter=filters, **entries)

@@ -1,0 +1,138 @@
+"""Files of several pages among the images at hand, such as TIFF files of many pages.
+
+Each image inside is cleaned as a file of its own. The cleaned ones wait on disk until all are done,
+so memory does not grow with the number of pages.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, cast
+
+from demoire.cleaning.result import Cleaned, ImageStatus
+from demoire.errors import ImageError
+from demoire.imaging.paged import paged_format
+from demoire.imaging.paged.paged_format import PagedFormat, PageImage
+from demoire.reasons import Reason
+
+if TYPE_CHECKING:
+    from demoire.cleaning.cleaner import Cleaner
+
+
+@dataclass(frozen=True)
+class PagedFile:
+    """A file whose images are cleaned one by one.
+
+    Attributes:
+        path: Where it is.
+        format: Its format.
+        images: Those inside.
+    """
+
+    path: Path
+    format: PagedFormat
+    images: tuple[PageImage, ...]
+
+    def path_of(self, image: PageImage) -> Path:
+        """What an image is called, such as 'scan.tif!/page-0003'."""
+        return Path(f"{self.path}!/{image.name}")
+
+    def read(self, image: PageImage) -> bytes:
+        """One of the images as a file of its own.
+
+        Raises:
+            ImageError: It is left as it is, or cannot be had.
+        """
+        if image.reason is not None:
+            raise ImageError(image.reason, f"It is left as it is: {image.reason.meaning}.")
+        with self.path.open("rb") as file:
+            return self.format.read(file, image)
+
+
+def paged_file(path: Path) -> PagedFile | None:
+    """The images in a file of several pages; None where the file is one image.
+
+    Raises:
+        ImageError: The file as a whole is left as it is.
+        OSError: It cannot be read.
+    """
+    format = paged_format(path.suffix.lower())
+    if format is None:
+        return None
+    with path.open("rb") as file:
+        images = format.images(file)
+    return None if images is None else PagedFile(path, format, tuple(images))
+
+
+def untouched(data: bytes, reason: Reason) -> Cleaned:
+    """The result for an image that is left as it is without a look at its pixels."""
+    status = cast(ImageStatus, reason.status)
+    return Cleaned(data, status, reason, None, None, None, None, 0, 0, None, None, None, {})
+
+
+class PagesInWork:
+    """The images of one file on their way through the cleaner.
+
+    Used as a context, which keeps the cleaned ones in a temporary folder.
+    """
+
+    def __init__(self, file: PagedFile) -> None:
+        """Nothing is read yet."""
+        self._file = file
+        self._folder = TemporaryDirectory(prefix="demoire-")
+        self._cleaned: dict[PageImage, Path] = {}
+        self._left: list[tuple[PageImage, Reason]] = []
+
+    def __enter__(self) -> "PagesInWork":
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was kept."""
+        self._folder.cleanup()
+
+    def clean(self, cleaner: "Cleaner") -> Iterator[tuple[PageImage, Cleaned]]:
+        """Clean all images.
+
+        Yields:
+            Each with its result: those that are cleaned in order of completion, then the others.
+        """
+        for image, cleaned in cleaner.clean_many(self._readable()):
+            if cleaned.status == "cleaned":
+                kept = Path(self._folder.name) / image.name
+                kept.write_bytes(cleaned.data)
+                self._cleaned[image] = kept
+            yield image, cleaned
+        for image, reason in self._left:
+            yield image, untouched(b"", reason)
+
+    def write(self, target: Path) -> None:
+        """Write the file with its cleaned images; as it is if there are none.
+
+        Raises:
+            ImageError: They cannot be put in; then the file is written as it is.
+        """
+        images = sorted(self._cleaned, key=lambda image: (image.page, image.on_page))
+        if not images:
+            shutil.copyfile(self._file.path, target)
+            return
+        try:
+            with self._file.path.open("rb") as file, target.open("w+b") as out:
+                self._file.format.put(file, out, images, self._read_cleaned)
+        except ImageError:
+            shutil.copyfile(self._file.path, target)
+            raise
+
+    def _readable(self) -> Iterator[tuple[PageImage, bytes]]:
+        for image in self._file.images:
+            try:
+                data = self._file.read(image)
+            except ImageError as error:
+                self._left.append((image, error.reason))
+                continue
+            yield image, data
+
+    def _read_cleaned(self, image: PageImage) -> bytes:
+        return self._cleaned[image].read_bytes()
