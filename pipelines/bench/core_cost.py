@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.gain import pattern_share
 from demoire.cleaning.result import Cleaned
 from demoire.cleaning.threads import use_threads
@@ -66,6 +67,7 @@ def core_costs(
     """
     load, _, _ = os.getloadavg()
     use_threads(1)
+    keep_freed_memory()  # as workers do
     config = replace(config, device="cpu", gate="auto", threshold=None)
     scenes = draw_scenes(extent)
     with tempfile.TemporaryDirectory(prefix="demoire-bench-") as name:

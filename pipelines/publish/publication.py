@@ -2,8 +2,7 @@
 rows and its marker.
 
 First all that is published of a source is put into the mirror (`mirror_source`, `patch_source`).
-What is kept of that is written by `pipelines.publish.publish`, or for a whole shelf by
-`pipelines.publish.shelf`.
+What is kept of that, and in which order, is told in `pipelines.publish.order`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

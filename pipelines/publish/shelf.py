@@ -1,9 +1,8 @@
-"""Publishing the sources of one shelf together, in the order in which a source is published alone.
+"""Publishing the sources of one shelf together.
 
-First all their mirrors, and one record of them; then one table of rows and one of previews, and
-last one marker. A run that dies in between has written nothing that the next one does not know, and
-that one does the shelf's sources again, with the same result. A source that has changed is left
-out, and the others are published.
+First all their mirrors are written; then one record of them, one table of rows, one of previews and
+one marker, in the order of `pipelines.publish.order`. A source that has changed is left out, and
+the others are published.
 
 Costs, besides one read and one write of the sources, about fifteen requests for all of them, and as
 many where only one of them is published again: the shelf's table and its state are written anew,
@@ -14,14 +13,17 @@ rule.
 import heapq
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from demoire.errors import SourceChangedError
 from pipelines.destination.announcements import Announcements
 from pipelines.destination.destination import Destination
 from pipelines.destination.ours import lie_in
 from pipelines.destination.plans import PlanScope, SourcePlan
+from pipelines.destination.published import Published
 from pipelines.destination.reports import joined
 from pipelines.destination.shelf_states import ShelvedSource
+from pipelines.publish.order import write_down
 from pipelines.publish.previews import draw_previews, renew_previews
 from pipelines.publish.publication import Publication, mirror_source, patch_source
 from pipelines.publish.table import ReportRows
@@ -76,35 +78,47 @@ def publish_shelf(
             else:
                 publications.append(written)
     if publications:
-        recorded = [ShelvedSource.recorded(publication.record) for publication in publications]
-        destination.shelves.put(shelf_id, recorded)
-        announcements.forget(lie_in(publication.source for publication in publications))
-        _write_down(destination, shelf_id, publications)
+        write_down(_Shelf(destination, shelf_id, announcements), publications)
     return changed
 
 
-def _write_down(
-    destination: Destination, shelf_id: str, publications: Sequence[Publication]
-) -> None:
-    """Write rows and previews of mirrors that are recorded, then their markers."""
-    rows_of: list[ReportRows] = []
-    tables = {}
-    for publication in publications:
-        rows = publication.rows()
-        sound = rows.sound(publication.tables(destination))
-        tables[publication.source.id] = joined(sound)
-        rows_of.append(rows)
-    destination.reports.write_shelf(shelf_id, tables)
-    drawn = _most_changed(publications, rows_of)
-    replaced = set()
-    for publication in publications:
-        if publication.before is None:
-            replaced.add(source_name(publication.source))
-    renew_previews(destination.place, shelf_id, drawn, replaced)
-    published = []
-    for publication, rows in zip(publications, rows_of, strict=True):
-        published.append(ShelvedSource.published(publication.marker(rows)))
-    destination.shelves.put(shelf_id, published)
+@dataclass(frozen=True)
+class _Shelf:
+    """The home of all sources of a shelf, of which some are published."""
+
+    destination: Destination
+    shelf_id: str
+    announcements: Announcements
+
+    def record(self, publications: Sequence[Publication]) -> None:
+        recorded = [ShelvedSource.recorded(publication.record) for publication in publications]
+        self.destination.shelves.put(self.shelf_id, recorded)
+        self.announcements.forget(lie_in(publication.source for publication in publications))
+
+    def write_rows(self, publications: Sequence[Publication]) -> list[ReportRows]:
+        rows_of: list[ReportRows] = []
+        tables = {}
+        for publication in publications:
+            rows = publication.rows()
+            sound = rows.sound(publication.tables(self.destination))
+            tables[publication.source.id] = joined(sound)
+            rows_of.append(rows)
+        self.destination.reports.write_shelf(self.shelf_id, tables)
+        return rows_of
+
+    def write_previews(
+        self, publications: Sequence[Publication], rows_of: Sequence[ReportRows]
+    ) -> None:
+        replaced = set()
+        for publication in publications:
+            if publication.before is None:
+                replaced.add(source_name(publication.source))
+        drawn = _most_changed(publications, rows_of)
+        renew_previews(self.destination.place, self.shelf_id, drawn, replaced)
+
+    def mark(self, markers: Sequence[Published]) -> None:
+        published = [ShelvedSource.published(marker) for marker in markers]
+        self.destination.shelves.put(self.shelf_id, published)
 
 
 def _most_changed(

@@ -2,6 +2,10 @@
 
     python -m tests.benchmarks.card [--mps 400] [--workers 1] [--pictures 64]
 
+It alone measures whether the cores keep up with a card that is fast enough, and it needs no card.
+How fast a real card is, how busy it was, and every stage alone: `tests.benchmarks.gpu_bench`, which
+needs one.
+
 The networks are stand-ins that take pixels / rate seconds of a card and almost nothing of a core
 (`pipelines.bench.stand_ins`), so the cores are the limit, as beside a real GPU. The job is the real
 one: Ray, fetch, actors, commits; every picture is cleaned all over. It is set against what

@@ -6,6 +6,9 @@ Prints what `demoire bench --json` prints, under "bench", and the card's busy sh
 job, under "card". On a fast card the whole job of `demoire bench` would write and read gigabytes of
 drawn pictures; here it takes about 15 seconds of cleaning. `--quick` is for a trial without a GPU:
 everything is done, on the smallest work there can be, and the figures are worth nothing.
+
+It alone measures a real card. What the cores could do beside a card of any speed, on a machine
+without one, is measured by `tests.benchmarks.card`.
 """
 
 import argparse

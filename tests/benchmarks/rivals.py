@@ -21,6 +21,7 @@ import numpy as np
 from demoire.cleaning.cleaner import Cleaner, load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
 from pipelines.bench.ceilings import image_files, units_of
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     rounds = parser.parse_args().rounds
     use_threads()
+    keep_freed_memory()  # as workers do, and for the scripts as well: they are in this process
     config = CleanerConfig(device="cpu")
     models = load_models(config, find_device("cpu"))
     engine = Engine(models.detector, models.restorer, find_device("cpu"))
