@@ -199,11 +199,20 @@ class CleanSettings(BaseModel):
         return _clean_job(self, src, dst)
 
 
+def check_gpus(settings: CleanSettings) -> None:
+    """Check that GPUs are not both asked for and left idle.
+
+    Raises:
+        UsageError: They are.
+    """
+    if settings.gpus is not None and settings.device == "cpu":
+        raise UsageError("--gpus asks for what --device cpu leaves idle: give one of them.")
+
+
 def _clean_job(settings: CleanSettings, src: str, dst: str) -> "CleanJob":
     from pipelines.job import CleanJob
 
-    if settings.gpus is not None and settings.device == "cpu":
-        raise UsageError("--gpus asks for what --device cpu leaves idle: give one of them.")
+    check_gpus(settings)
     return CleanJob(
         src=src,
         dst=dst,

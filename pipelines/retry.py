@@ -30,7 +30,10 @@ class RetryOrder:
     reason: str | None = None  # try only what is in quarantine for this reason
     config: CleanerConfig | None = None
     workers: int | None = None
-    ray_address: str | None = None  # of a cluster; None: this machine
+    # Where it is done is said anew each time; see `CleanJob`.
+    gpus: int | None = None
+    ray_address: str | None = None
+    stall_minutes: float = CleanJob.stall_minutes
 
 
 def retry(
@@ -71,7 +74,9 @@ def retry(
         dst=dst,
         config=order.config or before.config,
         workers=order.workers or before.workers,
+        gpus=order.gpus,
         ray_address=order.ray_address,
+        stall_minutes=order.stall_minutes,
         sample=latest.sample,
         fixity=before.fixity,
         also=latest.also,

@@ -17,6 +17,7 @@ from pipelines.clean.actor import WaveOrder
 from pipelines.clean.cluster import ray_session
 from pipelines.clean.nodes import await_nodes
 from pipelines.clean.pool import Pool, PoolWishes, plan_pool
+from pipelines.clean.priority import working_niceness
 from pipelines.clean.wave import WAVE_UNITS, WaveResult, clean_wave
 from pipelines.clean.worker_weights import keep_weights
 from pipelines.destination.plans import Plan
@@ -147,6 +148,8 @@ def clean_next_wave(
         careful=careful,
         day=launch.destination.manifests.day_of(plan),
         weights=keep_weights(launch.destination.place, launch.job.config),
+        # On a cluster that is for the cluster to say.
+        niceness=working_niceness() if launch.job.ray_address is None else 0,
     )
     patience = 60 * launch.job.stall_minutes
     with ray_session(launch.job.ray_address, patience):

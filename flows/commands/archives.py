@@ -11,8 +11,8 @@ from demoire.progress import Progress
 from demoire.wording import duration, plain_figure
 from flows import console
 from flows.commands import options
-from flows.commands.flags import CLEANING, takes_settings
-from flows.settings import CleanSettings
+from flows.commands.flags import ARCHIVE_CLEANING, CLEANING, takes_settings
+from flows.settings import CleanSettings, check_gpus
 from flows.storage_options import keep_storage_options
 from pipelines.names import shown
 
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 _WHAT = ("what", "how much")
 
 
-@takes_settings(
-    *("also", "from_file", "prune"),
-    *("sample", "merge", "fixity", "device", "workers", "gpus", "config"),
-    *(*CLEANING, "ray_address", "stall_minutes"),
-)
+@takes_settings(*("also", "from_file", "prune", "sample", "merge", "fixity"), *ARCHIVE_CLEANING)
 def clean(
     src: options.Src,
     dst: options.DstBesideList = None,
@@ -110,11 +106,13 @@ def _send_canary(src: str, dst: str, settings: CleanSettings, count: int, limit:
 
 
 def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress) -> "RunSummary":
-    from demoire.cleaning.engine import find_device
     from pipelines.run import run_job
 
-    if settings.ray_address is None:
-        # On a cluster the devices are elsewhere, and the workers look for them.
+    # On a cluster the devices are elsewhere, and the workers look for them.
+    if settings.ray_address is None and settings.device.startswith("cuda"):
+        # Only then: torch costs a second and 200 MB, and this process has no other need of it.
+        from demoire.cleaning.engine import find_device
+
         find_device(settings.device)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
@@ -235,7 +233,7 @@ def report(dst: options.Dst, *, storage_option: options.StorageOption = None) ->
     return 0
 
 
-@takes_settings("device", "workers", "config", *CLEANING, "ray_address")
+@takes_settings(*ARCHIVE_CLEANING)
 def retry(
     dst: options.Dst,
     *,
@@ -256,7 +254,15 @@ def retry(
     cleaner_config = None
     if config is not None or settings.changes_cleaning:
         cleaner_config = settings.cleaner_config()
-    order = RetryOrder(reason, cleaner_config, settings.workers, settings.ray_address)
+    check_gpus(settings)
+    order = RetryOrder(
+        reason=reason,
+        config=cleaner_config,
+        workers=settings.workers,
+        gpus=settings.gpus,
+        ray_address=settings.ray_address,
+        stall_minutes=settings.stall_minutes,
+    )
     with console.phases_bar() as progress:
         summary = clean_again(dst, order, progress=progress)
     show_summary(summary, as_json=as_json)

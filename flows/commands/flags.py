@@ -34,6 +34,12 @@ MEANS = (
     "provenance",
 )
 CLEANING = (*GATES, *MEANS)
+# How whole archives are cleaned: by what, where, and with how much patience.
+ARCHIVE_CLEANING = (
+    *("device", "workers", "gpus", "config"),
+    *CLEANING,
+    *("ray_address", "stall_minutes"),
+)
 
 _SETTINGS = "settings"
 _FILE = "config"

@@ -17,6 +17,7 @@ from demoire.imaging.quiet import quiet_decoders
 from demoire.reasons import Reason
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.gate import unit_in_work
+from pipelines.clean.priority import step_back
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination
@@ -55,6 +56,7 @@ class WaveOrder:
     careful: bool = False
     day: date | None = None  # that cleaned files name as that of their change
     weights: tuple[KeptWeights, ...] = ()  # those of the configuration that lie under DST
+    niceness: int = 0  # at least that of an actor at work
     environment: StorageEnvironment = field(default_factory=storage_environment)
     make_cleaner: Callable[[CleanerConfig, date | None], "Cleaner"] = load_cleaner
 
@@ -227,6 +229,7 @@ class CleaningActor:
         with local_weights(order.destination.place, order.config, order.weights) as config:
             own_config = replace(config, device=device, threads=threads)
             self._cleaner = order.make_cleaner(own_config, order.day)
+        step_back(order.niceness)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Clean and commit a unit or bundle: a batch of one row, as `fetch` gives it."""

@@ -24,6 +24,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
 from pipelines.clean.own_ray import own_ray
+from pipelines.clean.priority import prompt_workers
 from pipelines.clean.session_watch import SessionWatch, StartWatch
 from pipelines.storage.os_errors import system_refusal
 
@@ -59,7 +60,7 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         # And so would its remark that the level was set.
-        with StartWatch(own_ray, patience), _silent_stderr():
+        with StartWatch(own_ray, patience), _silent_stderr(), prompt_workers():
             ray.init(
                 address=ray_address or "local",
                 include_dashboard=False if ray_address is None else None,
