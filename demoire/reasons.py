@@ -64,7 +64,7 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = (
         "unsupported_format",
         "an image of a format that is not cleaned",
-        "convert it, or leave it as it is",
+        "for HEIC install `demoire[heif]` before the run; else convert it, or leave it as it is",
         "copied",
     )
     DECODE_FAILED = (
@@ -179,7 +179,8 @@ class Reason(StrEnum):
     )
     STALE_DATA = (
         "stale_data",
-        "it holds a thumbnail, preview or index of its old pixels that cannot be made anew",
+        "it holds a thumbnail, preview, gain map, depth image or index of its old pixels that "
+        "cannot be made anew",
         "nothing is needed; it is copied as it is",
         "copied",
     )
@@ -193,7 +194,8 @@ class Reason(StrEnum):
     MULTI_PAGE = (
         "multi_page",
         "several pages that are not taken apart: a TIFF or PDF that lies in an archive or has too "
-        "many, a TIFF that is signed or has a damaged chain of them, a JPEG 2000",
+        "many, a TIFF that is signed or has a damaged chain of them, a JPEG 2000, HEIC "
+        "or AVIF",
         "clean it as a loose file: that cleans each of its pages",
         "copied",
     )

@@ -8,6 +8,8 @@ from typing import Any
 from demoire.errors import ImageError
 from demoire.imaging.codecs import bmp, jp2, jpeg, png, tiff, webp
 from demoire.imaging.codecs.base import Codec
+from demoire.imaging.codecs.heif import AVIF, HEIC
+from demoire.imaging.codecs.heif_picture import HeifHeader
 from demoire.imaging.codecs.jp2 import Jpeg2000Header
 from demoire.imaging.codecs.pillow import PillowHeader
 from demoire.imaging.codecs.tiff_header import TiffHeader
@@ -22,7 +24,9 @@ _TIFF: Codec[TiffHeader] = tiff
 _WEBP: Codec[WebpHeader] = webp
 _BMP: Codec[PillowHeader] = bmp
 _JPEG2000: Codec[Jpeg2000Header] = jp2
-_CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP, _JPEG2000)
+_AVIF: Codec[HeifHeader] = AVIF
+_HEIC: Codec[HeifHeader] = HEIC
+_CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP, _JPEG2000, _AVIF, _HEIC)
 _BY_FORMAT = {codec.FORMAT: codec for codec in _CODECS}
 
 IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
@@ -30,7 +34,7 @@ IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
 # Recognised as images and counted as such, but copied as they are.
 UNSUPPORTED_SUFFIXES = frozenset(
     {".gif", ".ico", ".tga", ".psd"}
-    | {".jxl", ".avif", ".heic", ".heif"}
+    | {".jxl"}
     | {".pdf", ".djvu", ".svg", ".emf", ".wmf"}
     | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"}
     | {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".pef", ".orf", ".rw2"}
@@ -42,11 +46,6 @@ _UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF8", "GIF"),
     (0, b"\xff\x0a", "JPEG XL"),  # a bare codestream
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypavis", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
     (4, b"ftypcrx ", "Canon CR3"),
     (0, b"IIU\0", "Panasonic RW2"),
     (0, b"IIRO", "Olympus ORF"),
