@@ -1,12 +1,14 @@
 """What the commands show: tables and JSON on stdout, progress and remarks on stderr.
 
-JSON goes to stdout alone, so that it can be piped. Progress bars appear on long work only, and only
-where stderr is a terminal: a log file has no use for them.
+JSON goes to stdout alone, so that it can be piped. Where stderr is a terminal, long work shows a
+bar. In a log it says a line now and then instead: the first after a minute, then less and less
+often, so that short commands stay silent and a night's run does not fill the log.
 """
 
 import json
 import math
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _FILE_WIDTH = 110  # characters of a table where stdout is no terminal
+
+# Seconds between two lines of progress in a log; each pause is twice as long as the one before.
+_FIRST_PAUSE = 60.0
+_LONGEST_PAUSE = 960.0
 
 # What the phases of a run are called while they are at work.
 _PHASES = {
@@ -65,7 +71,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table()
     first, *rest = columns
     table.add_column(first, justify="left", overflow="fold")
     for column in rest:
@@ -74,7 +80,10 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         # Text, not markup: a member may be called "[red].jpg".
         table.add_row(*(Text(plain_figure(value)) for value in row))
     width = None if sys.stdout.isatty() else _FILE_WIDTH
-    Console(width=width).print(table)
+    console = Console(width=width)
+    # Not as the table's own title, which would be folded to the width of a narrow table.
+    console.print(Text(title), soft_wrap=True)
+    console.print(table)
 
 
 class Bar(Protocol):
@@ -101,8 +110,25 @@ class _TerminalBar:
         self._progress.update(self._task, **changes)
 
 
-def _no_bar(done: float, total: float | None = None, title: str | None = None) -> None:
-    """Show nothing, since nobody watches."""
+class _LogLines:
+    """Says a line about the progress now and then, for a log."""
+
+    def __init__(self, title: str, total: float | None) -> None:
+        self._title = title
+        self._total = total
+        self._pause = _FIRST_PAUSE
+        self._due = time.monotonic() + self._pause
+
+    def __call__(self, done: float, total: float | None = None, title: str | None = None) -> None:
+        self._total = self._total if total is None else total
+        self._title = title or self._title
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._due = now + self._pause
+        whole = "" if self._total is None else f" of {self._total:,.0f}"
+        remark(f"{self._title}: {done:,.0f}{whole}")
 
 
 @contextmanager
@@ -118,14 +144,14 @@ def phases_bar() -> Iterator[Progress]:
 
 @contextmanager
 def progress_bar(title: str, total: float | None = None) -> Iterator[Bar]:
-    """A bar with rate and time left, on stderr.
+    """A bar with rate and time left, on stderr; a line now and then where that is a log.
 
     Args:
         title: What is being done.
         total: Of how much; None where that is not known yet.
     """
     if not sys.stderr.isatty():
-        yield _no_bar
+        yield _LogLines(title, total)
         return
     from rich.console import Console
     from rich.progress import (

@@ -1,8 +1,7 @@
 """Commands for whole archives: clean, plan, status, report, retry, gc."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,14 +11,18 @@ from demoire.wording import duration, plain_figure
 from flows import console
 from flows.commands import options
 from flows.commands.flags import ARCHIVE_CLEANING, CLEANING, takes_settings
+from flows.commands.outcome import (
+    WHAT,
+    show_checksums,
+    show_counts,
+    show_differences,
+    show_summary,
+)
 from flows.settings import CleanSettings, check_gpus
 from flows.storage_options import keep_storage_options
-from pipelines.names import shown
 
 if TYPE_CHECKING:
-    from pipelines.job import ObjectList, RunSummary
-
-_WHAT = ("what", "how much")
+    from pipelines.job import RunSummary
 
 
 @takes_settings(*("also", "from_file", "prune", "sample", "merge", "fixity"), *ARCHIVE_CLEANING)
@@ -64,6 +67,8 @@ def clean(
         else:
             summary = _clean_here(src, dst, settings, progress)
     show_summary(summary, as_json=as_json)
+    if not as_json:
+        show_checksums(dst)
     return _status(summary, strict=strict)
 
 
@@ -178,9 +183,9 @@ def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
         ("bytes read", cost.bytes_read),
         ("bytes written", cost.bytes_written),
     ]
-    console.show_table(f"plan {made.id}", _WHAT, rows)
-    _show_counts("withheld, not in the mirror", "reason", made.withheld)
-    _show_counts("not looked into, mirrored as it came", "kind", made.not_looked_into)
+    console.show_table(f"plan {made.id}", WHAT, rows)
+    show_counts("withheld, not in the mirror", "reason", made.withheld)
+    show_counts("not looked into, mirrored as it came", "kind", made.not_looked_into)
     return 0
 
 
@@ -201,7 +206,7 @@ def status(
         return 0
     rows = [
         ("images", current.images_done, current.planned_images),
-        ("megapixels", current.megapixels_done, current.megapixels),
+        ("megapixels (estimated)", current.megapixels_done, current.megapixels),
         ("units committed", current.units_done, current.units),
         ("archives and folders published", current.sources_published, current.sources),
     ]
@@ -212,16 +217,10 @@ def status(
     if current.quarantine:
         by_reason = sorted(current.quarantine.items())
         console.show_table("in quarantine", ("reason", "images"), by_reason)
-    _show_counts("withheld, not in the mirror", "reason", current.withheld)
-    _show_counts("not looked into, mirrored as it came", "kind", current.not_looked_into)
-    _show_differences(current.foreign, current.left)
+    show_counts("withheld, not in the mirror", "reason", current.withheld)
+    show_counts("not looked into, mirrored as it came", "kind", current.not_looked_into)
+    show_differences(current.foreign, current.left)
     return 0
-
-
-def _show_counts(title: str, what: str, counts: Mapping[str, int]) -> None:
-    """A table of counts, where there are any."""
-    if counts:
-        console.show_table(title, (what, "files"), sorted(counts.items()))
 
 
 def report(dst: options.Dst, *, storage_option: options.StorageOption = None) -> int:
@@ -266,6 +265,8 @@ def retry(
     with console.phases_bar() as progress:
         summary = clean_again(dst, order, progress=progress)
     show_summary(summary, as_json=as_json)
+    if not as_json:
+        show_checksums(dst)
     return _status(summary, strict=strict)
 
 
@@ -286,56 +287,6 @@ def gc(
     else:
         typer.echo(f"removed {removed.objects:,} objects of {removed.bytes / 1e6:,.1f} MB")
     return 0
-
-
-def show_summary(summary: "RunSummary", *, as_json: bool) -> None:
-    """What a run came to, as a table and the path of its report, or as JSON."""
-    if as_json:
-        console.emit_json(summary)
-        return
-    title = f"done in {duration(summary.seconds)}, count proved"
-    rows: list[Sequence[Any]] = [
-        ("images", summary.images),
-        ("cleaned", summary.cleaned),
-        ("copied, byte for byte", summary.copied),
-        ("quarantined, byte for byte", summary.quarantined),
-        ("other members, untouched", summary.others),
-        ("withheld, not in the mirror", summary.withheld),
-        ("megapixels", summary.megapixels),
-        ("megapixels a second", summary.mps or None),
-        ("moiré of the cleaned, before", summary.moire_before),
-        ("moiré of the cleaned, after", summary.moire_after),
-    ]
-    console.show_table(title, _WHAT, rows)
-    if summary.pruned:
-        typer.echo(f"removed from the mirror, as it has left SRC: {summary.pruned:,} objects")
-    _show_differences(summary.foreign, summary.left)
-    for name in summary.withheld_names:
-        typer.echo(f"withheld: {shown(name)}")
-    if summary.withheld > len(summary.withheld_names):
-        more = summary.withheld - len(summary.withheld_names)
-        typer.echo(f"withheld: {more:,} more, all named in the report")
-    typer.echo(f"report: {summary.report}")
-
-
-def _show_differences(foreign: "ObjectList", left: "ObjectList") -> None:
-    """Name what is under DST and was not made of what is in SRC."""
-    if foreign.count:
-        typer.echo(
-            f"not this program's, or changed since, and left as it is: {_names(foreign)}; "
-            "move it away and run the same command again to have its mirror there"
-        )
-    if left.count:
-        typer.echo(
-            f"no longer in SRC, still in the mirror: {_names(left)}; `demoire clean --prune` "
-            "removes it"
-        )
-
-
-def _names(objects: "ObjectList") -> str:
-    names = ", ".join(objects.first)
-    more = objects.count - len(objects.first)
-    return f"{names} and {more:,} more" if more else names
 
 
 def _status(summary: "RunSummary", *, strict: bool) -> int:

@@ -4,6 +4,7 @@ They need neither Ray nor Prefect: only `demoire`, and the registry where --weig
 in it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from flows import console
 from flows.commands import options
 from flows.commands.flags import GATES, MEANS, takes_settings
 from flows.settings import CleanSettings
+from pipelines.names import shown
 
 if TYPE_CHECKING:
     from demoire.cleaning.folder import Judged, LocalImage
@@ -52,18 +54,20 @@ def fix(
             if cleaned.status == "quarantined":
                 quarantined += 1
             bar(min(number, len(local_images)))  # of a file of several pages each has a result
+    _name_archives(images)
     return 1 if strict and quarantined else 0
 
 
 def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
+    path = shown(str(image.path))
     if cleaned.status == "cleaned":
         before = plain_figure(cleaned.moire_before)
         after = plain_figure(cleaned.moire_after)
         remark = f", {cleaned.reason}" if cleaned.reason else ""
-        return f"{image.path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}{remark}"
+        return f"{path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}{remark}"
     if cleaned.reason:
-        return f"{image.path}: {cleaned.status}, {cleaned.reason}"
-    return f"{image.path}: {cleaned.status}"
+        return f"{path}: {cleaned.status}, {cleaned.reason}"
+    return f"{path}: {cleaned.status}"
 
 
 @takes_settings(
@@ -105,6 +109,7 @@ def detect(
             console.emit_json(_judged_fields(judged), indent=None)
         else:
             typer.echo(_judged_line(judged))
+    _name_archives(paths)
     return 1 if strict and unreadable else 0
 
 
@@ -122,9 +127,29 @@ def _judged_fields(judged: "Judged") -> dict[str, object]:
 
 
 def _judged_line(judged: "Judged") -> str:
+    path = shown(str(judged.path))
     if judged.detection is None:
-        return f"{judged.path}: {judged.error}"
-    return f"{judged.path}: {judged.detection.moire:.3f} {judged.detection.kind}"
+        return f"{path}: {judged.error}"
+    return f"{path}: {judged.detection.moire:.3f} {judged.detection.kind}"
+
+
+def _name_archives(paths: Sequence[Path]) -> None:
+    """Say how many archives there are in the named folders, into which these commands do not look.
+
+    They may hold most of what is in a folder, and no line would tell of it.
+    """
+    from pipelines.sources.members import archive_kind
+
+    count = 0
+    for folder in paths:
+        if not folder.is_dir():
+            continue
+        for path in folder.rglob("*"):
+            if archive_kind(path.name) is not None and path.is_file():
+                count += 1
+    if count:
+        archives = "1 archive was" if count == 1 else f"{count:,} archives were"
+        console.remark(f"{archives} not opened; `demoire preview` and `demoire clean` do that")
 
 
 COMMANDS = (fix, detect)

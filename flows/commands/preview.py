@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,13 +94,18 @@ def _check_writable(out: Path) -> None:
 
 def _show(figures: "PreviewFigures") -> None:
     parts = [figures.changed, *figures.kinds, figures.copied, figures.quarantined]
-    rows = []
+    rows: list[Sequence[str | int]] = []
     for part in parts:
-        bounds = f"{part.lowest_share:.1%} to {part.highest_share:.1%}"
         name = f"  {part.name}" if part in figures.kinds else part.name
-        rows.append((name, part.count, f"{part.share:.1%}", bounds))
-    all_images = figures.sample.all_images
-    title = f"{figures.seen} of {all_images} images looked at"
+        row: list[str | int] = [name, part.count, f"{part.share:.1%}"]
+        if not figures.all_seen:
+            row.append(f"{part.lowest_share:.1%} to {part.highest_share:.1%}")
+        rows.append(row)
+    if figures.all_seen:
+        title = f"all {figures.seen:,} images looked at"
+        console.show_table(title, ("would be", "images", "share"), rows)
+        return
+    title = f"{figures.seen:,} of {figures.sample.all_images:,} images looked at"
     columns = ("would be", "images", "of the sample", "of all, with 95 % confidence")
     console.show_table(title, columns, rows)
 

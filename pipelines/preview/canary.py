@@ -67,7 +67,8 @@ def run_canary(
 
     Args:
         src: What is to be cleaned.
-        dst: Where to. The page goes there if the canary stops the run, and nothing otherwise.
+        dst: Where to. The page goes there if the canary stops the run; otherwise that of an earlier
+            canary is removed.
         config: As for cleaning.
         count: Images in the sample.
         limit: How much may be changed.
@@ -83,14 +84,17 @@ def run_canary(
         check_places(given, dst)
     figures = preview(src, config, count, progress, also=also)
     objection = objection_to(figures, limit)
+    place = open_place(dst)
     if objection:
-        place = open_place(dst)
         place.write(CANARY_PAGE, preview_page(figures, named_together(src, also), command))
         raise CanaryError(
             f"Stopped by the canary: {objection}; nothing was cleaned. Look at "
             f"{place.full(CANARY_PAGE)}, then choose another threshold or --canary-limit, or leave "
             "--canary out."
         )
+    if place.exists(CANARY_PAGE):
+        # Beside the report it would look as if this run had been stopped.
+        place.delete(CANARY_PAGE)
     return figures
 
 

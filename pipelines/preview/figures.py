@@ -1,12 +1,11 @@
 """What the sample says about the whole archive, in figures."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demoire.measure.detection import share_interval
 from demoire.reasons import Reason
-from pipelines.preview.looks import ImageLook, Looks
+from pipelines.preview.looks import Looks
 from pipelines.preview.sample import ArchiveSample
 
 
@@ -18,7 +17,8 @@ class PartOfSample:
         name: What these images have in common.
         count: How many they are.
         share: Of the sample, 0..1.
-        lowest_share: Lower bound of the share in the whole archive, with 95 % confidence.
+        lowest_share: Lower bound of the share in the whole archive, with 95 % confidence; the share
+            itself where every image was looked at.
         highest_share: Upper bound of it.
     """
 
@@ -58,30 +58,46 @@ class PreviewFigures:
         """Images that were looked at."""
         return len(self.looks.images)
 
+    @property
+    def all_seen(self) -> bool:
+        """Whether every image of the archive was looked at, so that nothing is estimated."""
+        return _are_all(self.sample, self.looks)
+
 
 def preview_figures(sample: ArchiveSample, looks: Looks) -> PreviewFigures:
     """Count what would become of the sample."""
     images = looks.images
+    counted = _Counted(len(images), are_all=_are_all(sample, looks))
     statuses = Counter(look.status for look in images)
     kinds = Counter(look.kind or "unknown" for look in images if look.is_changed)
     reasons = Counter(look.reason for look in images if look.reason)
     return PreviewFigures(
         sample=sample,
         looks=looks,
-        changed=_part("changed", statuses["cleaned"], images),
-        kinds=_parts(kinds, images),
-        copied=_part("copied", statuses["copied"], images),
-        without_gain=_part("without gain", reasons[Reason.NO_GAIN], images),
-        quarantined=_part("quarantined", statuses["quarantined"], images),
-        reasons=_parts(reasons, images),
+        changed=counted.part("changed", statuses["cleaned"]),
+        kinds=counted.parts(kinds),
+        copied=counted.part("copied", statuses["copied"]),
+        without_gain=counted.part("without gain", reasons[Reason.NO_GAIN]),
+        quarantined=counted.part("quarantined", statuses["quarantined"]),
+        reasons=counted.parts(reasons),
     )
 
 
-def _parts(counts: Counter[str], images: Sequence[ImageLook]) -> tuple[PartOfSample, ...]:
-    return tuple(_part(name, count, images) for name, count in counts.most_common())
+def _are_all(sample: ArchiveSample, looks: Looks) -> bool:
+    return sample.all_indexed and len(looks.images) == sample.all_images
 
 
-def _part(name: str, count: int, images: Sequence[ImageLook]) -> PartOfSample:
-    whole = len(images)
-    lowest, highest = share_interval(count, whole)
-    return PartOfSample(name, count, count / whole, lowest, highest)
+@dataclass(frozen=True)
+class _Counted:
+    """The images that the parts are parts of."""
+
+    images: int
+    are_all: bool  # that there are in the archive
+
+    def parts(self, counts: Counter[str]) -> tuple[PartOfSample, ...]:
+        return tuple(self.part(name, count) for name, count in counts.most_common())
+
+    def part(self, name: str, count: int) -> PartOfSample:
+        share = count / self.images
+        bounds = (share, share) if self.are_all else share_interval(count, self.images)
+        return PartOfSample(name, count, share, *bounds)

@@ -105,7 +105,7 @@ def look_at(
     Args:
         images: The sample, by archive and position.
         config: As for cleaning.
-        progress: Told how many images are done, of how many.
+        progress: Told how many images are done, of how many, in each of the two passes.
 
     Raises:
         UsageError: The device is not there.
@@ -130,10 +130,12 @@ def look_at(
         lowest = doubtful[0][0]
         lenient = Cleaner(replace(config, threshold=lowest), models)
         pending_again = [pending for _, _, pending in doubtful]
-        for pending, cleaned in _cleaned(iter(pending_again), lenient):
+        again = _cleaned(iter(pending_again), lenient)
+        for done, (pending, cleaned) in enumerate(again, start=1):
             look = looks[pending.number]
             restored = _look(pending, cleaned)
             looks[pending.number] = replace(look, psnr=restored.psnr, crops=restored.crops)
+            progress("restoring those below the threshold", done, len(doubtful))
     in_order = tuple(looks[number] for number in sorted(looks))
     return Looks(in_order, cleaner.threshold, config.gate)
 

@@ -2,6 +2,7 @@
 end.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -247,11 +248,15 @@ def test_several_sources_are_cleaned_beside_each_other_and_pruned_when_asked(
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").write_bytes(draw(True, 1))
         (tmp_path / name / "notes.txt").write_text(name)
+    digest = hashlib.sha256((tmp_path / "b/1.jpg").read_bytes()).hexdigest()
+    (tmp_path / "b/SHA256SUMS").write_text(f"{digest}  1.jpg\n")
     dst = tmp_path / "dst"
     command = ["clean", str(tmp_path / "a"), str(dst), "--also", str(tmp_path / "b")]
     command += ["--config", str(tiny_toml)]
     assert main(command) == 0
-    assert tree(dst).keys() == {"1.jpg", "notes.txt", "b/1.jpg", "b/notes.txt"}
+    assert tree(dst).keys() == {"1.jpg", "notes.txt", "b/1.jpg", "b/notes.txt", "b/SHA256SUMS"}
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no longer hold in the mirror: 1, such as b/SHA256SUMS; the same command with" in said
     (tmp_path / "a" / "notes.txt").unlink()
     (dst / "b" / "1.jpg").write_bytes(b"edited by hand")
     (tmp_path / "b" / "1.jpg").write_bytes(draw(True, 2))
@@ -272,7 +277,7 @@ def test_several_sources_are_cleaned_beside_each_other_and_pruned_when_asked(
 
     assert main([*command, "--prune"]) == 0
     assert "removed from the mirror" in capsys.readouterr().out
-    assert tree(dst).keys() == {"1.jpg", "b/1.jpg", "b/notes.txt"}
+    assert tree(dst).keys() == {"1.jpg", "b/1.jpg", "b/notes.txt", "b/SHA256SUMS"}
     assert (dst / "b" / "1.jpg").read_bytes() == b"edited by hand"
     summary = json.loads((dst / "_demoire" / "page" / "summary.json").read_text())
     assert summary["left"]["count"] == 0

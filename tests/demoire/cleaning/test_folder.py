@@ -131,6 +131,23 @@ def test_detect_gives_one_json_line_an_image_and_names_what_it_cannot_read(
     assert set(lines[2]) == {"path", "error"} and lines[2]["error"].startswith("truncated")
 
 
+def test_archives_beside_the_pictures_are_counted_and_a_name_stays_on_its_line(
+    shoebox: Path, tmp_path: Path, chance_weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "two\nlines.png").write_bytes((shoebox / "beach.png").read_bytes())
+    (folder / "box.tar.zst").write_bytes(b"")
+    (folder / "book.epub").write_bytes(b"")
+
+    assert main(["detect", str(folder), *chance_weights[:2]]) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{folder}/two\\nlines.png: ")
+    assert printed.out.count("\n") == 1
+    assert "2 archives were not opened; `demoire preview`" in printed.err
+
+
 def test_detect_with_strict_ends_with_status_1_where_an_image_cannot_be_read(
     shoebox: Path, chance_weights: list[str]
 ) -> None:

@@ -16,17 +16,20 @@ from tests.pipelines.conftest import tree
 COMMAND = "demoire clean SRC DST"
 
 
-def test_below_the_limit_nothing_is_written(
+def test_below_the_limit_no_page_is_left(
     archive: Path, tiny_config: CleanerConfig, tmp_path: Path
 ) -> None:
     dst = tmp_path / "dst"
+    earlier = dst / "_demoire/page/canary.html"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("a run that was stopped")
 
     figures = run_canary(
         str(archive), str(dst), tiny_config, 200, CanaryLimit(touched=0.5), command=COMMAND
     )
 
     assert figures.changed.count == 6
-    assert not dst.exists() or not tree(dst, bookkeeping=True)
+    assert not tree(dst, bookkeeping=True), "the page of an earlier canary is gone"
 
 
 def test_above_the_limit_the_run_stops_with_the_page(

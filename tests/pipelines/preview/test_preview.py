@@ -14,7 +14,7 @@ from PIL import Image
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import UsageError
-from pipelines.preview.figures import PreviewFigures
+from pipelines.preview.figures import PreviewFigures, preview_figures
 from pipelines.preview.page import write_preview
 from pipelines.preview.preview import preview
 from tests.pipelines.conftest import read_tar, tree
@@ -44,12 +44,23 @@ def test_the_counts_are_those_of_the_sample(figures: PreviewFigures) -> None:
 
 
 def test_a_share_of_the_sample_has_bounds_for_all(figures: PreviewFigures) -> None:
-    changed = figures.changed
+    larger = replace(figures.sample, all_images=40)
+    changed = preview_figures(larger, figures.looks).changed
 
     assert changed.share == 0.5
     # Wilson's interval for 6 of 12.
     assert changed.lowest_share == pytest.approx(0.254, abs=0.001)
     assert changed.highest_share == pytest.approx(0.746, abs=0.001)
+
+
+def test_where_every_image_was_looked_at_nothing_is_estimated(
+    figures: PreviewFigures, page: Path
+) -> None:
+    changed = figures.changed
+
+    assert changed.lowest_share == changed.highest_share == 0.5
+    assert "of all (95 %)" not in page.read_text()
+    assert "All 12 images went through the cleaner" in page.read_text()
 
 
 def test_images_just_below_the_threshold_are_restored_for_the_page_alone(
@@ -104,7 +115,12 @@ def test_progress_goes_over_archives_and_then_over_images(
     preview(str(archive), tiny_config, 4, lambda *call: told.append(call))
 
     assert told[0] == ("looking into archives", 1, 1)
-    assert told[1:] == [("cleaning the sample", done, 4) for done in range(1, 5)]
+    assert told[1:5] == [("cleaning the sample", done, 4) for done in range(1, 5)]
+    doubtful = len(told) - 5
+    assert doubtful > 0
+    assert told[5:] == [
+        ("restoring those below the threshold", done, doubtful) for done in range(1, doubtful + 1)
+    ]
 
 
 class TestThePage:
