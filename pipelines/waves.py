@@ -1,12 +1,13 @@
 """Cleaning in waves: what is not committed is cleaned, until all of it is.
 
-A wave takes at most 5,000 units. Whatever died in one is simply open in the next; a unit that keeps
+A wave takes 5,000 units, or more where there are many actors: its start costs 7 to 10 s (on a
+cluster up to 30), and is to be lost in what it does. The next one is planned while it runs
+(`pipelines.plan.wave_plan`). Whatever died in one is simply open in the next; a unit that keeps
 killing its process is halved, down to the one image, which goes into quarantine. Three waves in a
 row that change nothing end the run.
 """
 
 import logging
-from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -18,27 +19,20 @@ from pipelines.clean.cluster import ray_session
 from pipelines.clean.nodes import await_nodes
 from pipelines.clean.pool import Pool, PoolWishes, plan_pool
 from pipelines.clean.priority import working_niceness
-from pipelines.clean.wave import WAVE_UNITS, WaveResult, clean_wave
+from pipelines.clean.wave import WaveResult, clean_wave
 from pipelines.clean.worker_weights import keep_weights
 from pipelines.destination.plans import Plan
 from pipelines.launch import Launch
 from pipelines.names import shown
-from pipelines.plan.bundles import bundle_units, is_small, open_parts
-from pipelines.plan.units import parts_of
-from pipelines.records import Bundle, Unit, units_in
+from pipelines.plan.wave_plan import LedgerState, PlanAhead, WavePlan, plan_wave
+from pipelines.records import Unit
 from pipelines.rows import UnitAttempt, quarantined
 
+WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
+_UNITS_AN_ACTOR = 150  # in a wave; at the 10 s that one takes of a GPU, half an hour's work
 _IDLE_WAVES = 3  # waves in a row that change nothing
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LedgerState:
-    """How far the ledger is. Something of it has to change with every wave."""
-
-    committed: int  # units
-    deadly: int  # units
 
 
 @dataclass(frozen=True)
@@ -77,19 +71,23 @@ def clean_in_waves(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> C
         StoppedError: A signal asked to stop.
     """
     clean = launch.step(clean_next_wave)
+    ahead = PlanAhead()
     totals = CleaningTotals()
     ledger_before: LedgerState | None = None
     idle_waves = 0
     while True:
         left = sources - totals.changed.keys()
-        wave = clean(launch, plan_id, left, careful=idle_waves > 0)
+        wave = clean(launch, plan_id, left, ahead, careful=idle_waves > 0)
         if wave.open_units == 0:
             return totals
         totals.add(wave.result)
-        if wave.ledger == ledger_before and not wave.result.changed:
-            idle_waves += 1
-        else:
+        if wave.result.death or wave.result.changed:
+            ahead.take()  # it does not hold any more
+        has_moved = wave.result.units > 0 or bool(wave.result.changed)
+        if has_moved or wave.ledger != ledger_before:
             idle_waves = 0
+        else:
+            idle_waves += 1
         ledger_before = wave.ledger
         if idle_waves == _IDLE_WAVES:
             raise DemoireError(
@@ -99,7 +97,12 @@ def clean_in_waves(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> C
 
 
 def clean_next_wave(
-    launch: Launch, plan_id: str, sources: AbstractSet[str], *, careful: bool = False
+    launch: Launch,
+    plan_id: str,
+    sources: AbstractSet[str],
+    ahead: PlanAhead,
+    *,
+    careful: bool = False,
 ) -> WaveOutcome:
     """Clean what is left of a plan, at most one wave of it.
 
@@ -107,31 +110,19 @@ def clean_next_wave(
         launch: The launch that this is a step of.
         plan_id: The plan.
         sources: Ids of the sources to clean.
+        ahead: Has the plan of this wave, if it was made already, and gets that of the next one.
         careful: Find out what dies before any actor has a unit in hand.
     """
     plan = launch.destination.manifests.load(plan_id)
-    ledger = launch.destination.ledger
     wave_id = uuid4().hex
-    committed = ledger.committed()
-    deadly = ledger.deadly(committed)
-    state = LedgerState(len(committed), len(deadly))
-    work: list[Unit | Bundle] = []
-    units_of_wave = 0
-    open_units = 0
-    open_images = 0
-    for one in _open_work(launch, plan, sources, committed, deadly):
-        units = units_in(one)
-        open_units += len(units)
-        if isinstance(one, Unit) and one.id in deadly:  # halved down to this one image
-            _give_up(launch, plan, one, wave_id)
-            continue
-        open_images += sum(len(unit.members) for unit in units)
-        if units_of_wave < WAVE_UNITS:
-            work.append(one)
-            units_of_wave += len(units)
-    if not work:
-        return WaveOutcome(open_units, state)
-    images_done = plan.images - open_images
+    wave = ahead.take()
+    if wave is None or not wave.work:  # that nothing is left, only a plan made afresh can say
+        wave = plan_wave(launch.destination, plan, sources, WAVE_UNITS)
+    for unit in wave.hopeless:
+        _give_up(launch, plan, unit, wave_id)
+    if not wave.work:
+        return WaveOutcome(wave.open_units, wave.ledger)
+    images_done = plan.images - wave.open_images
     launch.progress("clean", images_done, plan.images)
 
     def on_unit_done(images: int, megapixels: float) -> None:
@@ -153,10 +144,26 @@ def clean_next_wave(
     )
     patience = 60 * launch.job.stall_minutes
     with ray_session(launch.job.ray_address, patience):
-        result = clean_wave(
-            work, order, _find_pool(launch), on_unit_done, launch.stop, patience=patience
-        )
-    return WaveOutcome(open_units, state, result)
+        pool = _find_pool(launch)
+        if not wave.is_last:
+            _plan_next(launch, plan, sources, ahead, wave, pool)
+        result = clean_wave(wave.work, order, pool, on_unit_done, launch.stop, patience=patience)
+    return WaveOutcome(wave.open_units, wave.ledger, result)
+
+
+def _plan_next(
+    launch: Launch,
+    plan: Plan,
+    sources: AbstractSet[str],
+    ahead: PlanAhead,
+    wave: WavePlan,
+    pool: Pool,
+) -> None:
+    """Begin to plan the wave after this one, for as many actors."""
+    most_units = max(WAVE_UNITS, _UNITS_AN_ACTOR * pool.least)
+    in_work = wave.unit_ids
+    destination = launch.destination
+    ahead.begin(lambda: plan_wave(destination, plan, sources, most_units, in_work))
 
 
 def _find_pool(launch: Launch) -> Pool:
@@ -175,28 +182,6 @@ def _find_pool(launch: Launch) -> Pool:
 
     nodes = await_nodes(on_wait, needs_gpu=wishes.needs_gpu and wishes.may_grow)
     return plan_pool(wishes, nodes)
-
-
-def _open_work(
-    launch: Launch,
-    plan: Plan,
-    sources: AbstractSet[str],
-    committed: AbstractSet[str],
-    deadly: AbstractSet[str],
-) -> Iterator[Unit | Bundle]:
-    """What is left of these sources: units, parts of those that had to be halved, and small ones
-    that are cleaned together.
-    """
-    for group in bundle_units(launch.destination.manifests.units(plan)):
-        open_ids: set[str] = set()  # of small ones
-        for unit in group:
-            if unit.source.id not in sources or unit.id in committed:
-                continue
-            if is_small(unit) and unit.id not in deadly:
-                open_ids.add(unit.id)
-            else:
-                yield from parts_of(unit, plan.fingerprint, committed, deadly).open
-        yield from open_parts(group, open_ids, deadly)
 
 
 def _give_up(launch: Launch, plan: Plan, unit: Unit, wave_id: str) -> None:

@@ -40,7 +40,6 @@ from pipelines.clean.stopping import OrderlyStop
 from pipelines.clean.watchdog import EndIfGivenUp, NodesLostError, WatchedRows
 from pipelines.records import Bundle, Unit
 
-WAVE_UNITS = 5_000  # a Ray job's driver grows with its tasks
 PATIENCE = 1800.0  # seconds; the largest image takes a minute or two on two cores
 _IN_FLIGHT = 2  # units an actor: one in work, one waiting beside it
 _FETCH_RETRIES = 3  # at most, of a fetch whose node went, or with it what was read
@@ -97,7 +96,7 @@ def clean_wave(
     Units of a source that has changed are passed over.
 
     Args:
-        work: At most `WAVE_UNITS`, counting those in bundles.
+        work: Some thousands, or the driver's memory grows with its tasks.
         order: What the workers have to know.
         pool: The actors.
         on_unit_done: Told of each unit that is committed.
