@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from demoire.cleaning.grid import OVERLAP, Grid, Tile
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
-from demoire.imaging.room import copy_of, is_large, let_go_behind
+from demoire.imaging.room import copy_of, is_large, let_go_behind, room_for
 
 Change: TypeAlias = NDArray[np.floating[Any]]
 """What the restorer adds to a tile over its reach: (h, w, C) in units of full scale."""
@@ -172,7 +172,7 @@ class Blending:
     def _settle(self) -> None:
         """Blend what can be blended, and let go of changes that are not needed any more."""
         if self._out is None:
-            self._out = copy_of(self._pixels)
+            self._out = self._begun()
         cores = [self._tiles[core].core for core in self._ready]
         walk = let_go_behind(cores, self._pixels, self._out)
         for core, _ in zip(self._ready, walk, strict=True):
@@ -182,6 +182,12 @@ class Blending:
                 if not self._wanted[tile]:
                     del self._changes[tile]
         self._ready.clear()
+
+    def _begun(self) -> Pixels:
+        """The picture before any change; where cores cover all of it there is nothing to copy."""
+        if self._mask.all():
+            return room_for(self._pixels.shape, self._pixels.dtype)
+        return copy_of(self._pixels)
 
     def finished(self) -> Pixels:
         """The restored pixels, once all changes have come."""

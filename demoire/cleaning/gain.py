@@ -8,8 +8,10 @@ moiré bends and changes its period across a picture.
 At most 64 windows are looked at, whatever the size of the picture: some 4 ms.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -70,15 +72,22 @@ def _taken(before: Pixels, after: Pixels, windows: Sequence[Box]) -> NDArray[np.
 
 def _windows(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:
     """Windows inside the cells, spread evenly over them."""
-    boxes: list[Box] = []
-    for cell in cells:
-        box = grid.box(cell)
-        for top in range(box.top, box.bottom - _WINDOW + 1, _WINDOW):
-            for left in range(box.left, box.right - _WINDOW + 1, _WINDOW):
-                boxes.append(Box(top, left, top + _WINDOW, left + _WINDOW))
-    count = min(len(boxes), _MOST_WINDOWS)
+    ends = list(accumulate(_places(grid.box(cell)) for cell in cells))
+    total = ends[-1] if ends else 0
+    count = min(total, _MOST_WINDOWS)
     for number in range(count):
-        yield boxes[number * len(boxes) // count]
+        wanted = number * total // count
+        index = bisect_right(ends, wanted)
+        box = grid.box(cells[index])
+        row, column = divmod(wanted - ends[index] + _places(box), box.width // _WINDOW)
+        top = box.top + row * _WINDOW
+        left = box.left + column * _WINDOW
+        yield Box(top, left, top + _WINDOW, left + _WINDOW)
+
+
+def _places(box: Box) -> int:
+    """How many windows lie beside and below each other in a cell."""
+    return (box.height // _WINDOW) * (box.width // _WINDOW)
 
 
 def _spectra(taken: NDArray[np.float32]) -> NDArray[np.float32]:

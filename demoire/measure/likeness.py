@@ -17,6 +17,7 @@ from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.room import let_go_behind
 from demoire.measure.ciede2000 import ciede2000
 
+_COMPARED = 1 << 14  # px at a time: a stripe that differs ends the look
 _STRIPE = 200_000  # px that are measured at a time
 # Weights of red, green and blue in luma, as in JPEG: Rec. ITU-R BT.601, section 2.5.1.
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
@@ -33,7 +34,7 @@ def are_equal(a: Pixels, b: Pixels) -> bool:
     """Whether two pictures have the same pixels; one of the first that differs ends the look."""
     _check(a, b)
     height, width = a.shape[:2]
-    rows = in_stripes(Box(0, 0, height, width), _STRIPE, columns=width)
+    rows = in_stripes(Box(0, 0, height, width), _COMPARED, columns=width)
     for stripe in let_go_behind(rows, a, b):
         if not np.array_equal(a[stripe.slices], b[stripe.slices]):
             return False

@@ -25,7 +25,7 @@ from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
 from pipelines.bench.ceilings import image_files, units_of
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
-from pipelines.bench.core_cost import core_seconds
+from pipelines.bench.core_cost import CoreClock
 from pipelines.bench.script import MeasuringScript, Script
 from pipelines.clean.actor import Fetched, clean_unit
 from pipelines.destination.ledger import Ledger
@@ -75,11 +75,11 @@ def compare(rivals: dict[str, Callable[[], object]], rounds: int, megapixels: fl
     for number in range(rounds + 1):
         for name, run in rivals.items():
             start = time.perf_counter()
-            core_start = core_seconds()
+            core_clock = CoreClock()
             run()
             if number:  # the first round warms up
                 clock[name].append(time.perf_counter() - start)
-                core[name].append(core_seconds() - core_start)
+                core[name].append(core_clock.seconds())
     first = next(iter(rivals))
     for name in rivals:
         rate = megapixels / float(np.median(clock[name]))

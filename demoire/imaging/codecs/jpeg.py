@@ -42,7 +42,9 @@ from demoire.imaging.codecs.jpeg_parts import (
     EXTENDED,
     PROGRESSIVE,
     SOI,
+    SOS,
     JpegParts,
+    count_of,
     fewest_bytes,
     lean_file,
     take_apart,
@@ -144,7 +146,7 @@ def is_risky(data: bytes) -> bool:
 
     Each scan of a progressive file costs as much as a whole picture.
     """
-    return data.count(b"\xff\xda") > _MOST_SCANS
+    return count_of(SOS, data) > _MOST_SCANS
 
 
 def decode(data: bytes, header: PillowHeader) -> Raster:

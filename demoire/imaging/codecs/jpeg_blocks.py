@@ -28,6 +28,7 @@ from demoire.imaging.codecs.jpeg_parts import (
     EXTENDED,
     PROGRESSIVE,
     JpegParts,
+    count_of,
     lean_file,
 )
 from demoire.imaging.codecs.libjpeg import blocks_of
@@ -105,7 +106,8 @@ def recoded(
     if colours is None:
         colours = colours_of(parts)
     changed = _changed_units(old, new, shape)
-    return with_blocks(lean_file(parts), _new_blocks(new, changed, shape, colours))
+    blocks = _new_blocks(new, changed, shape, colours)
+    return with_blocks(lean_file(parts), blocks, are_all_new=bool(changed.all()))
 
 
 def can_be_recoded(parts: JpegParts) -> bool:
@@ -139,7 +141,7 @@ def _shape(parts: JpegParts) -> _Shape | None:
     frame = parts.frame
     if frame.marker not in (BASELINE, EXTENDED, PROGRESSIVE) or frame.payload[0] != 8:
         return None
-    if frame.components not in (1, 3, 4) or bytes((0xFF, _QUANTISATION_TABLES)) in parts.scans:
+    if frame.components not in (1, 3, 4) or count_of(_QUANTISATION_TABLES, parts.scans):
         return None
     tables = _tables(parts)
     factors = frame.factors

@@ -10,6 +10,8 @@ import re
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
 from demoire.imaging.codecs.raster import CutShortError
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.derived.multi_picture import APP2, PictureIndex, read_index
@@ -19,7 +21,7 @@ from demoire.imaging.derived.segments import MOST_PAYLOAD
 _TEM = 0x01  # for use inside encoders, without a length
 _START_OF_IMAGE = 0xD8
 _END_OF_IMAGE = 0xD9
-_START_OF_SCAN = 0xDA
+SOS = 0xDA
 APP0 = 0xE0
 _APP11 = 0xEB
 _BOX_NUMBER_END = 8  # in a segment of JUMBF boxes: marker, length, "JP", number
@@ -34,6 +36,7 @@ EOI = b"\xff\xd9"
 # Any marker between segments or in coded data, where FF 00 is a stuffed FF and FF D0 to FF D7 are
 # restarts.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_AT_A_TIME = 1 << 16  # bytes that are looked through, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,20 @@ def _with_usual_scan_parameters(scans: bytes) -> bytes:
     return scans[: end - 3] + b"\x00\x3f\x00" + scans[end:]
 
 
+def count_of(marker: int, data: bytes) -> int:
+    """How often FF and this byte follow each other, whatever they are part of.
+
+    bytes.count takes twice as long.
+    """
+    values = np.frombuffer(data, np.uint8)
+    count = 0
+    for start in range(0, len(data) - 1, _AT_A_TIME):
+        end = min(start + _AT_A_TIME, len(data) - 1)
+        behind = start + np.flatnonzero(values[start:end] == 0xFF) + 1
+        count += int(np.count_nonzero(values[behind] == marker))
+    return count
+
+
 def take_apart(data: bytes) -> JpegParts:
     """Find segments, scans and trailer, from marker to marker.
 
@@ -205,7 +222,7 @@ def take_apart(data: bytes) -> JpegParts:
         if length < 2:
             raise ValueError("a segment that is shorter than its own length")
         offset = end_of_marker + length
-        if marker == _START_OF_SCAN and first_scan is None:
+        if marker == SOS and first_scan is None:
             first_scan = start
         if first_scan is None:
             segments.append((marker, data[start:offset]))

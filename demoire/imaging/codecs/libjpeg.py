@@ -1,4 +1,4 @@
-"""The coefficients of a JPEG file, read and written by libjpeg itself: once each, all in memory.
+"""The coefficients of a JPEG file, read and written by libjpeg itself: once each.
 
 No package gives access to coefficients without reading and coding twice, so libjpeg is called
 directly, in the library that Pillow brings with it (libjpeg-turbo). Its functions are public. Of
@@ -9,8 +9,8 @@ what it reads first against the file: another interface is refused, never misrea
 Where libjpeg gives up it ends the process. So all of this belongs into a child process, and into
 one thread of it; but for `check_interface`, which any process may ask before it begins.
 
-Reading takes 2 ms a megapixel, writing with optimal tables 3, a core each; in memory are 2 bytes a
-sample.
+Reading takes 2 ms a megapixel, writing with optimal tables 3, a core each. The coefficients are
+2 bytes a sample, in arrays of ours (`demoire.imaging.codecs.libjpeg_memory`).
 
 References:
     libjpeg.txt of the Independent JPEG Group, "Advanced features", for the coefficients;
@@ -21,11 +21,9 @@ import ctypes
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from demoire.errors import MachineError
 from demoire.imaging.codecs.jpeg_parts import PROGRESSIVE, Frame, take_apart
+from demoire.imaging.codecs.libjpeg_memory import BlockMemory, Blocks, pointer_at
 
 _VERSION = 62  # of the interface, as most systems and all of Pillow's own packages have it
 # Sizes of structures in bytes, and offsets of fields in them, where pointers have 64 bits.
@@ -33,15 +31,10 @@ _ERROR_MANAGER = 168
 _DECOMPRESS = 632
 _COMPRESS = 520
 _COMPONENT = 96
-_MEMORY_AT = 8  # in both: the memory manager
 _COMPONENTS_AT = 56  # in decompress: how many components there are
 _COMPONENT_INFO_AT = 304
 _COLUMNS_AT = 28  # in a component: its blocks in a row, then its rows of blocks
 _OPTIMISE_AT = 264  # in compress
-_ACCESS_AT = 64  # in the memory manager: the function that gives access to rows of blocks
-
-_Address = int
-
 
 _LARGEST = 4096  # bytes: more than a structure takes in any version
 
@@ -91,10 +84,14 @@ def _fits(library: Any) -> bool:
 
 
 class Coefficients:
-    """A JPEG file of which single blocks can be replaced."""
+    """A JPEG file of which single blocks, or all of them, can be replaced."""
 
-    def __init__(self, data: bytes) -> None:
-        """Read all coefficients of a file that can be decoded.
+    def __init__(self, data: bytes, *, are_read: bool = True) -> None:
+        """Read the coefficients of a file that can be decoded.
+
+        Args:
+            data: The file.
+            are_read: False where all blocks will be replaced: until then they are zeros.
 
         Raises:
             LibjpegError: The library is another one.
@@ -104,27 +101,29 @@ class Coefficients:
         self._library = _library()
         self._errors = ctypes.create_string_buffer(_ERROR_MANAGER)
         self._source = self._structure(_DECOMPRESS)
+        self._memory = BlockMemory()
         library = self._library
         library.jpeg_CreateDecompress(self._source, _VERSION, _DECOMPRESS)
+        self._memory.serve(self._source)
         library.jpeg_mem_src(self._source, data, len(data))
         library.jpeg_read_header(self._source, 1)
-        self._arrays = library.jpeg_read_coefficients(self._source)
-        memory_manager = _pointer_at(ctypes.addressof(self._source) + _MEMORY_AT)
-        self._access = _ACCESS(_pointer_at(memory_manager + _ACCESS_AT))
-        self.shapes = tuple(self._shapes())
-        if self.shapes != tuple(blocks_of(self._frame, i) for i in range(self._frame.components)):
+        shapes = tuple(self._shapes())
+        if shapes != tuple(blocks_of(self._frame, i) for i in range(self._frame.components)):
             raise LibjpegError("libjpeg says other sizes than the file")
+        if are_read:
+            self._arrays = library.jpeg_read_coefficients(self._source)
+        else:
+            self._arrays = self._memory.make(_in_whole_units(shapes, self._frame))
+        if len(self._memory.arrays) != len(shapes):
+            raise LibjpegError("libjpeg has not asked for the memory of its blocks")
 
-    def row(self, component: int, number: int) -> NDArray[np.int16]:
-        """One row of a component's blocks, (columns, 64), to be changed in place.
+    def blocks(self, component: int) -> Blocks:
+        """The blocks of a component, to be changed in place."""
+        return self._memory.arrays[component]
 
-        In each block the mean comes first, then the other coefficients by rows.
-        """
-        rows = self._access(self._source, self._arrays[component], number, 1, 1)
-        _, columns = self.shapes[component]
-        blocks = (ctypes.c_int16 * (64 * columns)).from_address(rows[0])
-        coefficients: NDArray[np.int16] = np.ctypeslib.as_array(blocks)
-        return coefficients.reshape(columns, 64)
+    def let_go(self) -> None:
+        """Give back the memory of blocks that lie in a file, and are not needed for a while."""
+        self._memory.let_go()
 
     def coded(self) -> bytes:
         """The file with its blocks as they are now, progressive if it was; can be asked for once.
@@ -136,6 +135,7 @@ class Coefficients:
         out = ctypes.c_void_p()
         size = ctypes.c_ulong()
         library.jpeg_CreateCompress(target, _VERSION, _COMPRESS)
+        self._memory.serve(target)
         library.jpeg_mem_dest(target, ctypes.byref(out), ctypes.byref(size))
         library.jpeg_copy_critical_parameters(self._source, target)
         ctypes.c_int.from_buffer(target, _OPTIMISE_AT).value = 1
@@ -166,7 +166,7 @@ class Coefficients:
         count = ctypes.c_int.from_address(at + _COMPONENTS_AT).value
         if count != self._frame.components:
             raise LibjpegError("libjpeg says another number of components than the file")
-        info = _pointer_at(at + _COMPONENT_INFO_AT)
+        info = pointer_at(at + _COMPONENT_INFO_AT)
         shapes = []
         for number in range(count):
             sizes = (ctypes.c_uint * 2).from_address(info + number * _COMPONENT + _COLUMNS_AT)
@@ -185,22 +185,14 @@ def blocks_of(frame: Frame, component: int) -> tuple[int, int]:
     return -(-height * down // (8 * most_down)), -(-width * across // (8 * most_across))
 
 
-# access_virt_barray(cinfo, array, first row, rows, writable) -> the rows' first blocks
-_ACCESS = ctypes.CFUNCTYPE(
-    ctypes.POINTER(ctypes.c_void_p),
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_uint,
-    ctypes.c_uint,
-    ctypes.c_int,
-)
-
-
-def _pointer_at(address: _Address) -> _Address:
-    value = ctypes.c_void_p.from_address(address).value
-    if value is None:
-        raise LibjpegError("libjpeg has nothing where something should be")
-    return value
+def _in_whole_units(
+    shapes: "tuple[tuple[int, int], ...]", frame: Frame
+) -> "tuple[tuple[int, int], ...]":
+    """Rows and columns of blocks with the padding of the last units."""
+    padded = []
+    for (rows, columns), (across, down) in zip(shapes, frame.factors, strict=True):
+        padded.append((-(-rows // down) * down, -(-columns // across) * across))
+    return tuple(padded)
 
 
 @cache
