@@ -151,6 +151,11 @@ def develop(
     return _compress(_to_bytes(picture), development), _to_bytes(target)
 
 
+def seen_without_noise(light: Light, development: Development) -> Light:
+    """What the sensor alone makes of light: mosaic, demosaicing and denoising."""
+    return _sensor(light, development, noise=None)
+
+
 def expose(
     without: Light, size: int, development: Development, rng: np.random.Generator
 ) -> SrgbPixels:

@@ -1,4 +1,4 @@
-"""The command that makes pairs: simulate."""
+"""The commands that make pictures: simulate, lookalikes."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -72,8 +72,38 @@ def simulate(
     return 0
 
 
+def lookalikes(
+    textures: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXTURES",
+            help="A folder of pictures of surfaces, or 'drawn' for the program's own.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for the pictures and their split file.")
+    ],
+    *,
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=4096, help="Side in px.")] = 384,
+) -> int:
+    """Make what a detector mistakes: clean photographs of patterned surfaces, and tinted text.
+
+    OUT is laid out for 'demoire train --field OUT'. Roofs, cloth and grilles are photographed so
+    that nothing of them aliases. Text on tints comes printed in dots, and without.
+    """
+    from demoire.simulate.hard_set import HardSet, write_hard_set
+
+    folder = _folder_of_scenes(textures)
+    with console.progress_bar("photographing", total=count) as bar:
+        write_hard_set(folder, out, HardSet(count, seed, size), on_progress=bar)
+    typer.echo(f"{count} look-alikes are in {out}")
+    return 0
+
+
 def _folder_of_scenes(clean: str) -> Path | None:
-    """The folder that CLEAN names, None for drawn scenes."""
+    """The folder that the argument names, None for drawn scenes."""
     if clean == DRAWN:
         return None
     images = Path(clean)
@@ -107,4 +137,4 @@ def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) 
     console.show_table("contrast of brightness", ("pictures", "windows", *BANDS), rows)
 
 
-COMMANDS = (simulate,)
+COMMANDS = (simulate, lookalikes)

@@ -18,6 +18,7 @@ COMMANDS = (
     "fix",
     "detect",
     "simulate",
+    "lookalikes",
     "train",
     "search",
     "weights",

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from demoire.simulate.scenes.canvas import axes, stripes
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
+from demoire.simulate.scenes.materials import MATERIALS
 
-DRAWINGS = SCENES | LOOKALIKES
+DRAWINGS = SCENES | LOOKALIKES | MATERIALS
 
 
 def _power(plane: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

@@ -1,0 +1,48 @@
+"""Text on tints, and the folder of look-alikes: laid out so that training takes it as it is."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from demoire.errors import UsageError
+from demoire.imaging.rgb import read_rgb
+from demoire.simulate.hard_set import HardSet, write_hard_set
+from demoire.simulate.pairs import write_picture
+from demoire.simulate.simulator import VISIBLE
+from demoire.simulate.tinted_text import print_tinted_text
+from demoire.training.field import FieldFolder
+
+
+def test_tinted_text_differs_from_its_twin_by_the_dots() -> None:
+    scene = np.full((64, 64, 3), 120, np.uint8)
+    for seed in range(4):
+        pair = print_tinted_text(scene, 128, np.random.default_rng(seed))
+        assert pair.strength >= VISIBLE
+        change = pair.moire.astype(np.float32) - pair.clean
+        wide = cv2.GaussianBlur(change, (0, 0), 12)
+        assert change.std() > 2 * np.abs(wide).mean()
+
+
+def test_a_folder_of_lookalikes_is_a_folder_of_field_pictures(tmp_path: Path) -> None:
+    textures = tmp_path / "textures"
+    textures.mkdir()
+    roof = np.zeros((96, 96, 3), np.uint8)
+    roof[::12] = 200
+    write_picture(textures / "roof.png", roof)
+    out = tmp_path / "hard"
+    write_hard_set(textures, out, HardSet(count=8, seed=0, size=64))
+    part = FieldFolder(out).part("train")
+    sources = {picture.source for picture in part.of("clean_hard")}
+    assert sources == {"surfaces", "tinted_text"}
+    for dots in part.of("halftone"):
+        assert (out / "clean_hard" / dots.path.name).is_file()
+        assert read_rgb(dots.path).shape == (64, 64, 3)
+    assert len(part.of("clean_hard")) == 8
+
+
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"size": 65}, {"size": 20}])
+def test_numbers_that_make_no_set_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        HardSet(**{"count": 1, "seed": 0} | wrong)
