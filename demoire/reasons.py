@@ -98,6 +98,11 @@ class Reason(StrEnum):
         "for an archive: it cannot be indexed",
         "repair or unpack it",
     )
+    UNKNOWN_PACKING = (
+        "unknown_packing",
+        "in a zip, packed by a method that is not read, such as deflate64",
+        "pack it anew by deflate, or unpack it",
+    )
     CLEANING_FAILED = (
         "cleaning_failed",
         "the model gave no usable picture",
@@ -193,10 +198,9 @@ class Reason(StrEnum):
     )
     MULTI_PAGE = (
         "multi_page",
-        "several pages that are not taken apart: a TIFF or PDF that lies in an archive or has too "
-        "many, a TIFF that is signed or has a damaged chain of them, a JPEG 2000, HEIC "
-        "or AVIF",
-        "clean it as a loose file: that cleans each of its pages",
+        "several pages that are not taken apart: a TIFF or PDF that has too many, a TIFF that is "
+        "signed or has a damaged chain of them, a JPEG 2000, HEIC or AVIF",
+        "repair it, or clean its pages one by one",
         "copied",
     )
     ENCRYPTED = (

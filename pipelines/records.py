@@ -14,7 +14,7 @@ import pyarrow as pa
 
 SourceKind = Literal["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip", "folder"]
 MemberKind = Literal["image", "other", "unsafe", "link", "marker", "withheld"]
-Compression = Literal["stored", "deflate"]
+Compression = Literal["stored", "deflate", "bzip2", "lzma", "zstd"]
 Content = Literal["", "image", "other"]
 
 REPORT_VERSION = "1"
@@ -43,6 +43,16 @@ class Source:
 
 
 @dataclass(frozen=True)
+class FileInArchive:
+    """Where a file of several pages lies in an archive; the fields are those of a `Member`."""
+
+    offset: int
+    length: int
+    size: int
+    compression: Compression
+
+
+@dataclass(frozen=True)
 class Member:
     """One entry of a source, in the source's own order.
 
@@ -65,6 +75,7 @@ class Member:
     # Why it is withheld, or an image that is not read; see `demoire.reasons`.
     reason: str = ""
     content: Content = ""  # of a name without a suffix, by its first bytes; '' if not looked at
+    file: FileInArchive | None = None  # of several pages, that an image in an archive is in
 
 
 @dataclass(frozen=True)

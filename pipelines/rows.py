@@ -131,7 +131,7 @@ def _unseen_row(member: Member, attempt: UnitAttempt) -> ReportRow:
     return ReportRow(
         source=source_name(source),
         member=as_text(member.name),
-        page=page_number(source, member.position),
+        page=page_number(source, member),
         image_id=image_id(source.id, member.position),
         source_kind=source.kind,
         width=None,

@@ -4,12 +4,13 @@ Names are binary, because a name need not be UTF-8.
 """
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.destination.plans import SourcePlan
-from pipelines.records import Member, Source, Unit
+from pipelines.records import FileInArchive, Member, Source, Unit
 
 _FACTS = [
     ("position", pa.int64()),
@@ -24,14 +25,23 @@ _FACTS = [
 ]
 _MEMBER = pa.struct(_FACTS)
 _MEMBER_WITH_REASON = pa.struct([*_FACTS, ("reason", pa.string())])
+_PAGED_FILE = pa.struct(
+    [
+        ("offset", pa.int64()),
+        ("length", pa.int64()),
+        ("size", pa.int64()),
+        ("compression", pa.string()),
+    ]
+)
+_IMAGE = pa.struct([*_FACTS, ("reason", pa.string()), ("file", _PAGED_FILE)])
 
 UNITS = pa.schema(
     [
         ("id", pa.string()),
         ("source", pa.int64()),
         ("generation", pa.int64()),
-        # Plans of versions before 0.2 have no reasons here.
-        ("members", pa.list_(_MEMBER_WITH_REASON)),
+        # Plans of versions before 0.2 have no reasons and no files of several pages here.
+        ("members", pa.list_(_IMAGE)),
     ]
 )
 
@@ -118,11 +128,19 @@ def unit_row(unit: Unit, source: int) -> dict[str, Any]:
 
 
 def _member_row(member: Member) -> dict[str, Any]:
-    return {**vars(member), "name": _to_bytes(member.name)}
+    return {**asdict(member), "name": _to_bytes(member.name)}
 
 
 def members_of(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
-    return tuple(Member(**{**row, "name": _to_text(row["name"])}) for row in rows)
+    return tuple(_member_of(row) for row in rows)
+
+
+def _member_of(row: dict[str, Any]) -> Member:
+    facts = {**row, "name": _to_text(row["name"])}
+    file = row.get("file")
+    if file is not None:
+        facts["file"] = FileInArchive(**file)
+    return Member(**facts)
 
 
 def _to_bytes(name: str) -> bytes:

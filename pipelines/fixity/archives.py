@@ -3,13 +3,14 @@
 Lists of checksums and bags inside an archive are not rewritten: they are named in the report. So
 are the `sha256` fields of a WebDataset's JSON files, where they are those of an image that changed.
 
-Costs two reads of the archive for its digests, and a listing of its members. That is done once for
-each publication of it.
+Costs two reads of the archive for its digests, one of each file of several pages that changed in it
+and of its mirror, and a listing of the members. That is done once for each publication of it.
 """
 
+import hashlib
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from demoire.errors import DemoireError, ImageError
@@ -33,6 +34,7 @@ class LookedThrough:
 
     archive: ChangedFile
     lists: tuple[ChecksumList, ...]
+    files: tuple[ChangedFile, ...]  # of several pages, in it
 
 
 def look_through(
@@ -44,7 +46,8 @@ def look_through(
         place: DST.
         source: The archive.
         mirror: Its mirror, as it is now.
-        changed: The members that changed, by name as text.
+        changed: The members that changed, by name as text; files of several pages without their
+            digests and sizes.
 
     Raises:
         StorageError: One of the two cannot be read.
@@ -59,12 +62,63 @@ def look_through(
         source_version=source.version,
     )
     mirrored = replace(source, uri=place.child(source.path).uri, version=mirror.version)
+    files: tuple[ChangedFile, ...] = ()
+    lists: tuple[ChecksumList, ...] = ()
     try:
-        lists = tuple(_lists_in(mirrored, changed))
+        files = tuple(_files_of_pages(source, mirrored, changed))
+        known = {**changed, **{file.member: file for file in files}}
+        lists = tuple(_lists_in(mirrored, known))
     except (DemoireError, EOFError):
         # What publishing could write can be read, as a rule; a report is not the place to stop.
-        lists = ()
-    return LookedThrough(archive, lists)
+        pass
+    return LookedThrough(archive, lists, files)
+
+
+@dataclass
+class _Hasher:
+    """Takes in a file for its digest and size."""
+
+    def __post_init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes, /) -> int:
+        self.sha256.update(data)
+        self.size += len(data)
+        return len(data)
+
+
+def _files_of_pages(
+    source: Source, mirrored: Source, changed: Mapping[str, ChangedFile]
+) -> Iterator[ChangedFile]:
+    """The files of several pages among what changed, with their digests and sizes."""
+    names = [name for name, file in changed.items() if not file.sha256_after]
+    if not names:
+        return
+    before = _hashed(source, names)
+    after = _hashed(mirrored, names)
+    for name in names:
+        if name in before and name in after:
+            yield replace(
+                changed[name],
+                sha256_before=before[name].sha256.hexdigest(),
+                sha256_after=after[name].sha256.hexdigest(),
+                bytes_before=before[name].size,
+                bytes_after=after[name].size,
+            )
+
+
+def _hashed(source: Source, names: Collection[str]) -> dict[str, _Hasher]:
+    """Members of an archive, by name as text, unpacked and hashed; a piece in memory at a time."""
+    form = archive_format(source.kind)
+    hashed = {}
+    with open_place(source.uri).open("", version=source.version) as reader:
+        chosen = [one for one in form.list_members(reader) if as_text(one.name) in names]
+        for member in chosen:
+            hasher = _Hasher()
+            form.unpack(reader, member, hasher)
+            hashed[as_text(member.name)] = hasher
+    return hashed
 
 
 def _lists_in(source: Source, changed: Mapping[str, ChangedFile]) -> Iterator[ChecksumList]:

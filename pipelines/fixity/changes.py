@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from demoire.imaging.paged import PAGED_SUFFIXES
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan
 from pipelines.fixity.archives import LookedThrough, look_through
 from pipelines.fixity.findings import (
     ChangedFile,
     ChecksumList,
-    read_changed_archives,
+    read_changed,
     read_findings,
 )
 from pipelines.fixity.loose import LooseFile
@@ -23,6 +24,7 @@ from pipelines.records import Source
 from pipelines.rows import as_text
 from pipelines.sources.formats.folder import folder_of
 from pipelines.sources.inner_positions import SEPARATOR
+from pipelines.sources.members import suffix_of
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
@@ -58,6 +60,7 @@ class Changes:
         before = StoredFile(open_place(source.uri), "")
         after = StoredFile(place, source.path)
         self.loose[looked.archive.path] = LooseFile(looked.archive, before, after)
+        self.members.extend(looked.files)
         self.lists.extend(looked.lists)
 
 
@@ -76,11 +79,11 @@ def gather_changes(destination: Destination, plan: Plan) -> Changes:
             if source.kind == "folder":
                 changes.take_folder(source, changed, place)
                 continue
-            changes.members.extend(changed.values())
+            changes.members.extend(file for file in changed.values() if file.sha256_after)
             mirror = place.stat(source.path)
             if mirror is None:
                 continue
-            looked = known.find(source, _recorded_digest(destination, source))
+            looked = known.find(source, _recorded_digest(destination, source), changed)
             if looked is None:
                 look = pool.submit(look_through, place, source, mirror, changed)
                 looks.append((source, look))
@@ -114,8 +117,11 @@ def _cleaned_in(
     for row in table.filter(pc.equal(table["status"], "cleaned")).to_pylist():
         name = row["member"]
         if row["page"]:
-            name = name.partition(SEPARATOR)[0]
-            if name not in changed:
+            name = name.rpartition(SEPARATOR)[0]
+            if source.kind != "folder":
+                # Its digests and sizes are found out when the archive is looked through.
+                changed[name] = ChangedFile(as_text(source.path), name, "", "", 0, 0)
+            elif name not in changed:
                 if recorded is None:
                     recorded = _recorded_digests(destination, source)
                 whole = _whole_file(destination, source, name, recorded)
@@ -185,20 +191,44 @@ class _Known:
     """
 
     archives: dict[str, ChangedFile]
+    files: dict[tuple[str, str], ChangedFile]  # of several pages in archives, by path and member
     lists: tuple[ChecksumList, ...]
 
     @staticmethod
     def read(place: Place) -> "_Known":
         findings = read_findings(place)
         lists = findings.lists if findings is not None else ()
-        return _Known(read_changed_archives(place), lists)
+        archives = {}
+        files = {}
+        for file in read_changed(place):
+            if file.source_version:
+                archives[file.path] = file
+            elif file.member and suffix_of(file.member) in PAGED_SUFFIXES:
+                files[file.path, file.member] = file
+        return _Known(archives, files, lists)
 
-    def find(self, source: Source, mirror_digest: str) -> LookedThrough | None:
-        """What is known of an archive; None if it has to be looked through."""
+    def find(
+        self, source: Source, mirror_digest: str, changed: Mapping[str, ChangedFile]
+    ) -> LookedThrough | None:
+        """What is known of an archive; None if it has to be looked through.
+
+        Args:
+            source: The archive.
+            mirror_digest: Of its mirror as it was written.
+            changed: What changed in it, by name as text.
+        """
         archive = self.archives.get(as_text(source.path))
         if archive is None or archive.source_version != source.version:
             return None
         if archive.sha256_after != mirror_digest:
             return None
+        files = []
+        for name, file in changed.items():
+            if file.sha256_after:
+                continue
+            known = self.files.get((archive.path, name))
+            if known is None:
+                return None
+            files.append(known)
         lists = [one for one in self.lists if one.path == archive.path and one.member]
-        return LookedThrough(archive, tuple(lists))
+        return LookedThrough(archive, tuple(lists), tuple(files))

@@ -94,24 +94,21 @@ def write_findings(place: Place, findings: Findings) -> None:
     place.write(layout.FIXITY_LISTS, json.dumps(asdict(findings), indent=1).encode())
 
 
-def read_changed_archives(place: Place) -> dict[str, ChangedFile]:
-    """The archives among the changed files that the last run wrote down, by path."""
+def read_changed(place: Place) -> Iterator[ChangedFile]:
+    """The changed files that the last run wrote down."""
     if not place.exists(layout.FIXITY_TABLE):
-        return {}
+        return
     text = place.read(layout.FIXITY_TABLE).decode("utf-8")
-    archives = {}
     for row in csv.DictReader(io.StringIO(text, newline="")):
-        if row.get("source_version"):
-            archives[row["path"]] = ChangedFile(
-                path=row["path"],
-                member="",
-                sha256_before=row["sha256_before"],
-                sha256_after=row["sha256_after"],
-                bytes_before=int(row["bytes_before"]),
-                bytes_after=int(row["bytes_after"]),
-                source_version=row["source_version"],
-            )
-    return archives
+        yield ChangedFile(
+            path=row["path"],
+            member=row["member"],
+            sha256_before=row["sha256_before"],
+            sha256_after=row["sha256_after"],
+            bytes_before=int(row["bytes_before"]),
+            bytes_after=int(row["bytes_after"]),
+            source_version=row.get("source_version") or "",
+        )
 
 
 def write_changed(place: Place, files: Iterable[ChangedFile]) -> int:

@@ -29,7 +29,7 @@ from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
 from pipelines.sources.formats.pages import read_together
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
-from pipelines.sources.inner_positions import is_inner
+from pipelines.sources.inner_positions import is_inner, reading_order
 from pipelines.sources.members import DamagedArchiveError, withheld_member
 from pipelines.sources.not_looked_into import count_not_looked_into
 
@@ -191,7 +191,7 @@ def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:
     sampled = []
     for number in sorted(chosen):
         withheld = sources[number].contents
-        members = sorted(chosen[number], key=lambda member: member.position)
+        members = sorted(chosen[number], key=lambda member: reading_order(member.position))
         contents = SourceIndex(withheld.source, (*members, *withheld.members))
         sampled.append(replace(sources[number], contents=contents))
     return sampled
@@ -230,5 +230,8 @@ def _reads(unit: Unit) -> int:
         return len({read_together(member) for member in unit.members})
     if unit.source.is_stream:
         return 1
-    spans = [(member.offset, member.length) for member in unit.members]
+    spans = []
+    for member in unit.members:
+        read = member.file or member
+        spans.append((read.offset, read.length))
     return sum(1 for _ in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT))

@@ -24,6 +24,7 @@ from pipelines.names import shown
 from pipelines.records import Member, Source
 from pipelines.sources.given import discover_given, named_together
 from pipelines.sources.index import index
+from pipelines.sources.inner_positions import reading_order
 from pipelines.sources.members import DamagedArchiveError
 
 _Thing = TypeVar("_Thing")
@@ -90,7 +91,7 @@ def draw_sample(
         raise UsageError(f"{name} holds no image that could be cleaned; check the path.")
     images.sort(key=_stratum)
     sample = at_equal_steps(images, count)
-    sample.sort(key=lambda image: (image.source.path, image.source.uri, image.member.position))
+    sample.sort(key=_as_read)
     return ArchiveSample(
         images=tuple(sample),
         all_images=round(len(images) * len(sources) / len(chosen_sources)),
@@ -111,6 +112,11 @@ def at_equal_steps(things: Sequence[_Thing], count: int) -> list[_Thing]:
         return list(things)
     step = len(things) / count
     return [things[int((number + 0.5) * step)] for number in range(count)]
+
+
+def _as_read(image: SampledImage) -> tuple[str, str, tuple[int, int]]:
+    """What images are sorted by to be read."""
+    return image.source.path, image.source.uri, reading_order(image.member.position)
 
 
 def _stratum(image: SampledImage) -> tuple[str, str, str, int, str]:

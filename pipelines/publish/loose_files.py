@@ -22,7 +22,8 @@ from pipelines.publish.mirror import Mirror, carried_facts, copy_whole, keep_tim
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats.folder import folder_members, folder_of
-from pipelines.sources.formats.pages import PagedObject, write_with_pages
+from pipelines.sources.formats.page_images import write_with_images
+from pipelines.sources.formats.pages import PagedObject
 from pipelines.sources.inner_positions import (
     container_position,
     file_name_of,
@@ -197,8 +198,13 @@ class _FolderWriter:
             original = PagedObject(origin, member.name, member.version)
             if self.is_there:
                 original = PagedObject(self.claims.place, path)
-            is_done = write_with_pages(
-                original, whole, images, self.cleaned, may_hold_them=self.is_there
+            is_done = write_with_images(
+                original.form,
+                original.opened(),
+                whole,
+                images,
+                self.cleaned,
+                may_hold_them=self.is_there,
             )
             if not is_done:
                 self.refused.update(image.position for image in images)

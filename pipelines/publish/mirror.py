@@ -24,6 +24,7 @@ from pipelines.destination.claims import MirrorClaims
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
+from pipelines.sources.inner_positions import is_in_paged_file
 from pipelines.sources.members import DamagedArchiveError, withheld_member
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
@@ -62,7 +63,8 @@ def mirror_archive(
         claims: What may be written under DST.
         cleaned: What was cleaned of it.
         members: The planned ones, by position.
-        count: Of all members in it; None where that is not known.
+        count: Of all members in it, without the images in files of several pages; None where that
+            is not known.
 
     Raises:
         SourceChangedError: The archive is no longer what was planned.
@@ -100,6 +102,9 @@ def patch_archive(
         if source.kind == "tar":
             listed = archive_format(source.kind).list_members(reader)
             changed = [member for member in listed if member.position in cleaned.positions]
+            for position in cleaned.positions:
+                if is_in_paged_file(position):
+                    changed.append(members[position])
         else:
             changed = [members[position] for position in cleaned.positions]
         return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, None)
@@ -120,9 +125,12 @@ class _ArchiveWriter:
             refused: AbstractSet[int] = self.cleaned.positions
             if changed:
                 refused = self._splice(reader, local, changed)
-                kept = {
-                    member.position: member for member in changed if member.position not in refused
-                }
+                kept = {}
+                for member in changed:
+                    # What was put into a file of several pages was compared when it was put there.
+                    is_listed = not is_in_paged_file(member.position)
+                    if is_listed and member.position not in refused:
+                        kept[member.position] = member
                 if not self._is_sound(local, kept, count):
                     refused = self.cleaned.positions
             if len(refused) == len(self.cleaned.positions):

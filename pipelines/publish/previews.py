@@ -16,7 +16,7 @@ from pipelines.records import Member, Source
 from pipelines.report.crops import preview_pair
 from pipelines.report.previews import SHOWN, Preview
 from pipelines.rows import as_text, source_name
-from pipelines.sources.inner_positions import page_number
+from pipelines.sources.inner_positions import page_number, reading_order
 from pipelines.sources.read import read_members
 from pipelines.storage.local import local_temporary
 from pipelines.storage.place import Place
@@ -41,7 +41,7 @@ def draw_previews(
     figures = {position: psnr for psnr, position in most_changed if position in cleaned.positions}
     if not figures:
         return
-    chosen = [members[position] for position in sorted(figures)]
+    chosen = [members[position] for position in sorted(figures, key=reading_order)]
     for member, before in read_members(source, chosen):
         if isinstance(before, ImageError):
             _tell_missing(source, member, before)
@@ -54,7 +54,7 @@ def draw_previews(
         yield Preview(
             source=source_name(source),
             member=as_text(member.name),
-            page=page_number(source, member.position),
+            page=page_number(source, member),
             psnr_vs_input=figures[member.position],
             before=small_before,
             after=small_after,

@@ -31,7 +31,7 @@ from pipelines.publish.table import ReportRows, with_rows_replaced
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
 from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table, withheld_row
 from pipelines.sources.given import all_given, src_of
-from pipelines.sources.inner_positions import container_position, is_inner
+from pipelines.sources.inner_positions import container_position, is_in_paged_file, is_inner
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ def mirror_source(
         mirror = Mirror(0, 0, withheld=1)
     else:
         # A sample's plan does not know how many members there are in all.
-        whole = planned.images + planned.unsafe + planned.others
+        on_pages = sum(1 for position in members if is_in_paged_file(position))
+        whole = planned.images - on_pages + planned.unsafe + planned.others
         count = whole if scope.sample is None else None
         mirror = mirror_archive(source, claims, cleaned, members, count)
     record = claims.new_record(whole=True)

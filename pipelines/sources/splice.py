@@ -16,10 +16,12 @@ first, and compressed again at about the level it came with.
 import mmap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 NewPayload = bytes | mmap.mmap  # a member's content; a large one is a mapped file
-PayloadOf = Callable[[int], NewPayload]  # the new payload of the member at this position
+# The new payload of the member at this position; None where the member is to stay as it is.
+PayloadOf = Callable[[int], NewPayload | None]
 
 COPIED_AT_ONCE = 1 << 20  # bytes
 
@@ -57,6 +59,12 @@ class Spliced:
 
     read: int
     written: int
+
+
+def mapped_payload(path: Path) -> mmap.mmap:
+    """The content of a local file that is not empty. The map outlives the file's name."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def splice(source: BinaryIO, out: Writer, edits: Iterable[Edit]) -> Spliced:

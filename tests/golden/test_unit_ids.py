@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.plan.units import make_unit
-from pipelines.records import Member, Source
+from pipelines.records import FileInArchive, Member, Source
 from tests.golden.pinned import assert_pinned
 
 FINGERPRINT = "f" * 64
@@ -40,6 +40,7 @@ SAME_MEMBER: dict[str, Any] = {
     "target": "a.jpg",
     "reason": "name_refused",
     "content": "image",
+    "file": FileInArchive(0, 9_000, 9_000, "stored"),  # the source's version covers it
 }
 OTHER_SOURCE: dict[str, Any] = {"uri": "s3://archive/1904/other.tar", "version": '"etag-2"'}
 SAME_SOURCE: dict[str, Any] = {"path": "elsewhere/box.tar", "kind": "zip", "size": 1}

@@ -65,6 +65,13 @@ class PagedFormat(Protocol):
             ImageError: It cannot be had.
         """
 
+    def located(self, file: BinaryIO, images: Sequence[PageImage]) -> list[PageImage]:
+        """Images of a file in another state of it, in which their keys may be others.
+
+        Raises:
+            ImageError: It does not have them.
+        """
+
     def put(
         self,
         file: BinaryIO,

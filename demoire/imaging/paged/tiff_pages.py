@@ -44,6 +44,20 @@ class TiffPages:
                 Reason.UNREADABLE, f"Page {image.page} cannot be read out of its file: {damage}."
             ) from damage
 
+    def located(self, file: BinaryIO, images: Sequence[PageImage]) -> list[PageImage]:
+        """The pages with the same numbers: a directory that had to grow has moved.
+
+        Raises:
+            ImageError: `unreadable`.
+        """
+        by_number = {image.page: image for image in self.images(file) or ()}
+        found = []
+        for image in images:
+            if image.page not in by_number:
+                raise ImageError(Reason.UNREADABLE, f"Page {image.page} is not in its file.")
+            found.append(by_number[image.page])
+        return found
+
     def put(
         self,
         file: BinaryIO,

@@ -47,10 +47,18 @@ class ArchiveFormat(SourceFormat, Protocol):
     """A format of archive, which can be written anew as well."""
 
     def list_members(self, file: BinaryIO) -> Iterator[Member]:
-        """The members of an open archive in its order; megapixels are 0.
+        """The members of an open archive in its order, without the images in files of several
+        pages; megapixels are 0.
 
         Raises:
             DamagedArchiveError: The archive does not check out.
+        """
+
+    def unpack(self, file: BinaryIO, member: Member, out: Writer) -> None:
+        """Copy a member's unpacked payload out of an open archive, a piece in memory at a time.
+
+        Raises:
+            DamagedArchiveError: It does not check out.
         """
 
     def rewrite(

@@ -20,6 +20,7 @@ unpacked tar, and memory for the packer: some 10 MB, but for xz ten times the di
 import io
 import shutil
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
@@ -29,12 +30,20 @@ from demoire.reasons import Reason
 from pipelines.names import shown
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
+from pipelines.sources.formats.paged_members import (
+    look_inside_member,
+    may_have_pages,
+    read_images_in,
+    rewrite_with_images,
+    unpacked_member,
+)
 from pipelines.sources.formats.streams import (
     BrokenStreamError,
     Packer,
     StreamFormat,
     UnpackedStream,
 )
+from pipelines.sources.inner_positions import is_in_paged_file, paged_file_position
 from pipelines.sources.megapixels import (
     PROBE_BYTES,
     PROBES,
@@ -75,21 +84,25 @@ class CompressedTar:
         """
         members: list[Member] = []
         probed: dict[int, float | None] = {}
+        on_pages: dict[int, float | None] = {}
         images = 0
         stride = 1
         with open_place(source.uri).open("", version=source.version) as file:
             stream = self._unpacked(file, _most(source))
             for member in tar.list_members(stream):
-                members.append(_without_offset(member))
-                if member.kind != "image" or not member.length:
+                looked_at = _look_at(stream, member)
+                members.append(_without_offset(looked_at.file))
+                members.extend(looked_at.images)
+                on_pages.update((image.position, image.megapixels) for image in looked_at.images)
+                if looked_at.file.kind != "image" or not member.length:
                     continue
                 if images % stride == 0:
-                    probed[member.position] = probed_megapixels(_head(stream, member))
+                    probed[member.position] = looked_at.megapixels(stream)
                     if len(probed) > PROBES:
                         probed = dict(list(probed.items())[::2])
                         stride *= 2
                 images += 1
-        return with_megapixels(members, probed)
+        return with_megapixels(members, {**probed, **on_pages})
 
     def list_members(self, file: BinaryIO) -> Iterator[Member]:
         """The members in the tar's order.
@@ -124,6 +137,13 @@ class CompressedTar:
                             raise source_changed(place.full())
                         yield wanted, _payload(stream, member)
                         wanted = next(waiting, None)
+                    inside = []
+                    while wanted is not None and _is_inside(wanted, member):
+                        inside.append(wanted)
+                        wanted = next(waiting, None)
+                    if inside:
+                        with unpacked_member(tar, stream, member) as content:
+                            yield from read_images_in(content, member, inside)
                     if wanted is None:
                         return
         except (DamagedArchiveError, BrokenStreamError) as error:
@@ -131,6 +151,20 @@ class CompressedTar:
         while wanted is not None:
             yield wanted, unreadable(wanted, cause)
             wanted = next(waiting, None)
+
+    def unpack(self, file: BinaryIO, member: Member, out: Writer) -> None:
+        """Copy a member's unpacked payload out of an open archive.
+
+        Raises:
+            DamagedArchiveError: It is no whole tar in a whole stream, or no longer has the member.
+        """
+        file.seek(0)
+        stream = self._unpacked(file)
+        for listed in tar.list_members(stream):
+            if listed.position == member.position:
+                tar.unpack(stream, listed, out)
+                return
+        raise DamagedArchiveError("a member is not there any more")
 
     def rewrite(
         self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
@@ -145,7 +179,11 @@ class CompressedTar:
                 shutil.copyfileobj(self._unpacked(source), file, COPIED_AT_ONCE)
             with unpacked.open("rb") as plain:
                 packed = _PackingWriter(out, packer)
-                refused = tar.rewrite(plain, packed, tar.locate(plain, positions), payload_of)
+                changing = tar.locate(plain, positions)
+                for member in members:
+                    if is_in_paged_file(member.position):
+                        changing.append(member)
+                refused = rewrite_with_images(tar, plain, packed, changing, payload_of)
                 out.write(packer.flush())
         return refused
 
@@ -169,6 +207,46 @@ class _PackingWriter:
 def _most(source: Source) -> int:
     """Bytes to which a source may unpack."""
     return max(BOMB_STREAM, BOMB_RATIO * source.size)
+
+
+@dataclass(frozen=True)
+class _LookedAt:
+    """A member, the images in it where it is a file of several pages, and its beginning."""
+
+    file: Member
+    images: tuple[Member, ...] = ()
+    head: bytes | None = None  # None where it was not read
+
+    def megapixels(self, stream: BinaryIO) -> float | None:
+        """Of an image, by its header; reads that where it has to."""
+        head = self.head
+        if head is None:
+            head = _head(stream, self.file)
+        return probed_megapixels(head)
+
+
+def _look_at(stream: BinaryIO, member: Member) -> _LookedAt:
+    """Look into a member that may have several pages. The stream is not read twice: it would begin
+    anew.
+
+    Raises:
+        DamagedArchiveError: The stream is broken.
+    """
+    if not may_have_pages(member):
+        return _LookedAt(member)
+    try:
+        with unpacked_member(tar, stream, member) as content:
+            taken_apart = look_inside_member(member, nullcontext(content))
+            content.seek(0)
+            return _LookedAt(taken_apart.file, taken_apart.images, content.read(PROBE_BYTES))
+    except BrokenStreamError as error:
+        raise DamagedArchiveError(str(error)) from error
+
+
+def _is_inside(image: Member, file: Member) -> bool:
+    if not is_in_paged_file(image.position):
+        return False
+    return paged_file_position(image.position) == file.position
 
 
 def _without_offset(member: Member) -> Member:

@@ -20,6 +20,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
+from pipelines.sources.formats.inflater import Inflater
 from pipelines.sources.formats.streams import Packer, Unpacker
 
 BROKEN: tuple[type[Exception], ...] = (zlib.error,)
@@ -34,34 +35,12 @@ _COMMENT = 0x10
 
 def unpacker() -> Unpacker:
     """An unpacker for one gzip member."""
-    return _GzipUnpacker()
+    return Inflater(_GZIP)
 
 
 def packer_like(source: BinaryIO) -> Packer:
     """A packer of one gzip member, with the header and effort of the source's first."""
     return _GzipPacker(_read_header(source))
-
-
-class _GzipUnpacker:
-    """zlib under the names that the other formats use."""
-
-    def __init__(self) -> None:
-        self._inflater = zlib.decompressobj(_GZIP)
-
-    @property
-    def eof(self) -> bool:
-        return self._inflater.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._inflater.unconsumed_tail
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inflater.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
 
 
 class _GzipPacker:

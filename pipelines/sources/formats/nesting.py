@@ -17,23 +17,29 @@ Costs: the index of each inner archive. To change one, it is spliced into a temp
 one at a time, and mapped into memory from there.
 """
 
-import io
-import mmap
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import BinaryIO
 
 from demoire.errors import ImageError
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats import zip as zip_archive
+from pipelines.sources.formats.paged_members import (
+    LARGEST_CONTAINER,
+    read_images,
+    rewrite_with_images,
+    with_images_of_files,
+)
+from pipelines.sources.formats.ranged_format import RangedFormat
 from pipelines.sources.inner_positions import (
     SEPARATOR,
     WHOLE_ARCHIVE,
     container_position,
     inner_position,
-    is_inner,
+    is_in_inner_archive,
+    is_in_paged_file,
     position_inside,
 )
 from pipelines.sources.megapixels import probe_members
@@ -45,44 +51,10 @@ from pipelines.sources.members import (
     is_fork,
     is_unsafe_name,
 )
-from pipelines.sources.splice import NewPayload, PayloadOf, Writer
+from pipelines.sources.splice import NewPayload, PayloadOf, Writer, mapped_payload
+from pipelines.sources.window import window
 from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Place
-from pipelines.storage.seekable_reader import SizedReader
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-# Bytes. The sizes in the headers around a larger one would no longer fit once it has grown.
-_LARGEST_INNER = 3 << 30
-
-
-class RangedFormat(Protocol):
-    """A format of archive whose members can be read by range; see `ArchiveFormat`."""
-
-    def index(self, source: Source) -> list[Member]:
-        """All members, with the megapixels of images estimated."""
-
-    def read(
-        self, source: Source, members: Sequence[Member], *, check_version: bool
-    ) -> Iterator[tuple[Member, bytes | ImageError]]:
-        """The unpacked payload of each member, in the order given."""
-
-    def list_members(self, file: BinaryIO) -> Iterator[Member]:
-        """The members of an open archive in its order."""
-
-    def rewrite(
-        self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
-    ) -> set[int]:
-        """Copy an archive with new payloads for these members; the positions refused."""
-
-    def head(self, place: Place, version: str | None, member: Member) -> bytes:
-        """The first bytes of a member's unpacked payload."""
-
-    def payload_start(self, file: BinaryIO, member: Member) -> int:
-        """Where a stored member's payload begins in an open archive."""
-
 
 _INNER_FORMATS: dict[str | None, RangedFormat] = {"tar": tar, "zip": zip_archive}
 
@@ -94,7 +66,8 @@ class Nesting:
     outer: RangedFormat
 
     def index(self, source: Source) -> list[Member]:
-        """All members, those of inner archives last, with the megapixels of images estimated.
+        """All members, those of inner archives and then those in files of several pages last, with
+        the megapixels of images estimated.
 
         Raises:
             DamagedArchiveError: The outer archive does not check out.
@@ -102,8 +75,12 @@ class Nesting:
         """
         members = self.outer.index(source)
         containers = [member for member in members if _is_container(member)]
-        if not containers:
-            return members
+        if containers:
+            members += self._index_inside(source, containers)
+        return with_images_of_files(source, members, self._format_of)
+
+    def _index_inside(self, source: Source, containers: Sequence[Member]) -> list[Member]:
+        """The members of inner archives, with the megapixels of images estimated."""
         place = open_place(source.uri)
         inner: list[Member] = []
         damaged: list[Member] = []
@@ -120,10 +97,11 @@ class Nesting:
             return self._format_of(member).head(place, source.version, member)
 
         sized = probe_members(inner, head_of) + damaged
-        return members + sorted(sized, key=lambda member: member.position)
+        return sorted(sized, key=lambda member: member.position)
 
     def list_members(self, file: BinaryIO) -> Iterator[Member]:
-        """All members of an open archive, those of inner archives last; megapixels are 0.
+        """All members of an open archive, those of inner archives last, without what is in files of
+        several pages; megapixels are 0.
 
         Raises:
             DamagedArchiveError: The outer archive does not check out.
@@ -140,8 +118,20 @@ class Nesting:
         self, source: Source, members: Sequence[Member], *, check_version: bool
     ) -> Iterator[tuple[Member, bytes | ImageError]]:
         """The payload of each member, in the order given; see `pipelines.sources.read`."""
-        for archive, group in groupby(members, self._format_of):
-            yield from archive.read(source, list(group), check_version=check_version)
+
+        def way_of(member: Member) -> tuple[RangedFormat, bool]:
+            return self._format_of(member), is_in_paged_file(member.position)
+
+        for (archive, is_in_file), group in groupby(members, way_of):
+            if is_in_file:
+                images = list(group)
+                yield from read_images(archive, source, images, check_version=check_version)
+            else:
+                yield from archive.read(source, list(group), check_version=check_version)
+
+    def unpack(self, file: BinaryIO, member: Member, out: Writer) -> None:
+        """Copy a member's unpacked payload out of an open archive."""
+        self._format_of(member).unpack(file, member, out)
 
     def rewrite(
         self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
@@ -158,18 +148,18 @@ class Nesting:
             The positions of members that are refused, and stay as they are.
         """
         own = []
-        by_container: dict[int, set[int]] = {}
+        by_container: dict[int, list[Member]] = {}
         for member in members:
-            if is_inner(member.position):
-                positions = by_container.setdefault(container_position(member.position), set())
-                positions.add(inner_position(member.position))
+            if is_in_inner_archive(member.position):
+                inside = replace(member, position=inner_position(member.position))
+                by_container.setdefault(container_position(member.position), []).append(inside)
             else:
                 own.append(member)
         if not by_container:
-            return self.outer.rewrite(source, out, own, payload_of)
+            return rewrite_with_images(self.outer, source, out, own, payload_of)
         rewriting = _InnerRewriting(self.outer, source, by_container, payload_of)
         changing = [*own, *rewriting.containers.values()]
-        refused = self.outer.rewrite(source, out, changing, rewriting.payload)
+        refused = rewrite_with_images(self.outer, source, out, changing, rewriting.payload)
         return rewriting.refused_by(refused)
 
     def _inner_members(self, file: BinaryIO, container: Member) -> list[Member]:
@@ -177,8 +167,8 @@ class Nesting:
         members = []
         try:
             start = self.outer.payload_start(file, container)
-            window = _window(file, start, container.length)
-            for member in _INNER_FORMATS[archive_kind(container.name)].list_members(window):
+            content = window(file, start, container.length)
+            for member in _INNER_FORMATS[archive_kind(container.name)].list_members(content):
                 members.append(_as_inner(member, container, start))
         except DamagedArchiveError:
             size = min(container.length, LARGEST_MEMBER)
@@ -188,7 +178,7 @@ class Nesting:
 
     def _format_of(self, member: Member) -> RangedFormat:
         """The format of the archive, outer or inner, that a member is directly in."""
-        if not is_inner(member.position):
+        if not is_in_inner_archive(member.position):
             return self.outer
         container = member.name.partition(SEPARATOR)[0]
         return _INNER_FORMATS[archive_kind(container)]
@@ -200,7 +190,7 @@ class _InnerRewriting:
 
     outer: RangedFormat
     source: BinaryIO
-    by_container: dict[int, set[int]]  # inner positions to change
+    by_container: dict[int, list[Member]]  # what is to change, at inner positions
     payload_of: PayloadOf
     containers: dict[int, Member] = field(init=False)  # by position
     _refused: set[int] = field(default_factory=set)
@@ -211,30 +201,30 @@ class _InnerRewriting:
             if member.position in self.by_container:
                 self.containers[member.position] = member
 
-    def payload(self, position: int) -> NewPayload:
+    def payload(self, position: int) -> NewPayload | None:
         """The new payload of an outer member: an image, or an inner archive."""
         container = self.containers.get(position)
         if container is None:
             return self.payload_of(position)
         start = self.outer.payload_start(self.source, container)
-        window = _window(self.source, start, container.length)
+        content = window(self.source, start, container.length)
         archive = _INNER_FORMATS[archive_kind(container.name)]
-        changing = []
-        for member in archive.list_members(window):
-            if member.position in self.by_container[position]:
+        inside = self.by_container[position]
+        changing = [member for member in inside if is_in_paged_file(member.position)]
+        positions = {member.position for member in inside}
+        for member in archive.list_members(content):
+            if member.position in positions:
                 changing.append(member)
 
-        def inner_payload(position_there: int) -> NewPayload:
+        def inner_payload(position_there: int) -> NewPayload | None:
             return self.payload_of(position_inside(container.position, position_there))
 
         with local_temporary() as path:
             with path.open("wb") as out:
-                refused = archive.rewrite(window, out, changing, inner_payload)
+                refused = rewrite_with_images(archive, content, out, changing, inner_payload)
             for position_there in refused:
                 self._refused.add(position_inside(container.position, position_there))
-            with path.open("rb") as file:
-                # The map outlives the file's name.
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return mapped_payload(path)
 
     def refused_by(self, outer_positions: Collection[int]) -> set[int]:
         """All positions refused, where the outer archive refuses these."""
@@ -244,8 +234,8 @@ class _InnerRewriting:
             if container is None:
                 refused.add(position)
                 continue
-            for position_there in self.by_container[position]:
-                refused.add(position_inside(container.position, position_there))
+            for member in self.by_container[position]:
+                refused.add(position_inside(container.position, member.position))
         return refused
 
 
@@ -254,7 +244,7 @@ def _is_container(member: Member) -> bool:
     is_plain = member.compression == "stored" and member.size == member.length
     if member.kind != "other" or not is_plain or member.offset < 0:
         return False
-    if not 0 < member.length <= _LARGEST_INNER:
+    if not 0 < member.length <= LARGEST_CONTAINER:
         return False
     if is_fork(member.name) or is_unsafe_name(member.name) or SEPARATOR in member.name:
         return False
@@ -280,25 +270,3 @@ def _as_inner(member: Member, container: Member, start: int) -> Member:
     name = f"{container.name}{SEPARATOR}{member.name}"
     position = position_inside(container.position, member.position)
     return replace(member, position=position, name=name, offset=offset)
-
-
-def _window(file: BinaryIO, start: int, length: int) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Window(file, start, length)))
-
-
-class _Window(SizedReader):
-    """Some bytes of a file as a file. The other one's position moves along."""
-
-    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
-        super().__init__(length)
-        self._file = file
-        self._start = start
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        view = memoryview(buffer).cast("B")
-        size = max(0, min(len(view), self._size - self._position))
-        self._file.seek(self._start + self._position)
-        data = self._file.read(size)
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)

@@ -43,7 +43,14 @@ from pipelines.sources.members import (
     member_kind,
 )
 from pipelines.sources.not_looked_into import peeked
-from pipelines.sources.splice import Edit, PayloadOf, Replacement, Writer, splice
+from pipelines.sources.splice import (
+    COPIED_AT_ONCE,
+    Edit,
+    PayloadOf,
+    Replacement,
+    Writer,
+    splice,
+)
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place, source_changed
 
@@ -83,6 +90,22 @@ def payload_start(file: BinaryIO, member: Member) -> int:
     return member.offset
 
 
+def unpack(file: BinaryIO, member: Member, out: Writer) -> None:
+    """Copy a member's payload out of an open archive.
+
+    Raises:
+        DamagedArchiveError: The archive ends before it does.
+    """
+    file.seek(member.offset)
+    missing = member.length
+    while missing:
+        block = file.read(min(COPIED_AT_ONCE, missing))
+        if not block:
+            raise DamagedArchiveError("the archive ends before a member does")
+        out.write(block)
+        missing -= len(block)
+
+
 def list_members(file: BinaryIO) -> Iterator[Member]:
     """The members of an uncompressed tar in its order.
 
@@ -93,6 +116,7 @@ def list_members(file: BinaryIO) -> Iterator[Member]:
         DamagedArchiveError: It is no whole tar.
     """
     try:
+        file.seek(0)  # tarfile begins where the file stands
         with tarfile.open(
             fileobj=cast(IO[bytes], BoundedFile(file)),
             mode="r:",
@@ -195,6 +219,9 @@ def _edit(member: Member, payload_of: PayloadOf, refused: set[int]) -> Edit:
             refused.add(member.position)
             return None
         payload = payload_of(member.position)
+        if payload is None:
+            refused.add(member.position)
+            return None
         parts = (_with_size(header, len(payload)), payload, _padding(len(payload)))
         end = member.offset + member.length + len(_padding(member.length))
         return Replacement(parts, end)

@@ -8,8 +8,8 @@ The directory says where a member's local header is, but not how long that is, s
 the offset of the local header. A range for a member is made long enough for the header, with some
 room for an extra field, and for the descriptor behind the payload.
 
-`Member.offset` is -1 where the payload cannot be had: encrypted, compressed by another method than
-deflate, or said to lie beyond the archive's end.
+`Member.offset` is -1 where the payload cannot be had: encrypted, compressed by a method that is not
+known (see `zip_packing`), or said to lie beyond the archive's end.
 
 Costs: the index reads the directory, in one or two requests.
 """
@@ -23,8 +23,10 @@ from collections.abc import Iterator, Sequence
 from typing import IO, BinaryIO, cast
 
 from demoire.errors import ImageError
+from demoire.reasons import Reason
 from pipelines.records import Member, Source
 from pipelines.sources.coalesce import read_ranges
+from pipelines.sources.formats.streams import BrokenStreamError
 from pipelines.sources.formats.zip_headers import (
     DESCRIPTOR_SIZES,
     EMPTY_ZIP,
@@ -33,6 +35,7 @@ from pipelines.sources.formats.zip_headers import (
     LOCAL_HEADER_SIZE,
     LocalHeader,
 )
+from pipelines.sources.formats.zip_packing import METHODS, unpacked, unpacked_pieces
 from pipelines.sources.formats.zip_splice import rewrite
 from pipelines.sources.megapixels import PROBE_BYTES, probe_members
 from pipelines.sources.members import (
@@ -43,17 +46,18 @@ from pipelines.sources.members import (
     unreadable,
 )
 from pipelines.sources.not_looked_into import peeked
+from pipelines.sources.splice import Writer
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
-__all__ = ["head", "index", "list_members", "payload_start", "read", "rewrite"]
+__all__ = ["head", "index", "list_members", "payload_start", "read", "rewrite", "unpack"]
 
 # Bytes; a zip may claim up to 2**64, of which no sum fits a column of the manifest.
 _LARGEST_CLAIM = 1 << 50
 
 _EXTRA_ROOM = 512  # bytes of a member's extra field that are read along at first
 
-_COMMON_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_READ_AT_ONCE = 1 << 16  # bytes of a packed payload that is unpacked by pieces
 
 
 def index(source: Source) -> list[Member]:
@@ -85,11 +89,48 @@ def payload_start(file: BinaryIO, member: Member) -> int:
     Raises:
         DamagedArchiveError: There is no local header.
     """
+    return member.offset + _local_header(file, member).length
+
+
+def unpack(file: BinaryIO, member: Member, out: Writer) -> None:
+    """Copy a member's unpacked payload out of an open archive, a piece in memory at a time.
+
+    Raises:
+        DamagedArchiveError: Size or checksum differ from what its headers say.
+        BrokenStreamError: It does not unpack.
+    """
+    header = _local_header(file, member)
+    file.seek(member.offset + header.length)
+    size = 0
+    checksum = 0
+    packed = _pieces_of(file, member.length)
+    for piece in unpacked_pieces(packed, member.compression, member.size):
+        size += len(piece)
+        checksum = zlib.crc32(piece, checksum)
+        out.write(piece)
+    file.seek(member.offset + header.length + member.length)
+    stated = _stated_checksum(header, file.read(max(DESCRIPTOR_SIZES)))
+    if size != member.size or checksum != stated:
+        raise DamagedArchiveError("size or checksum differ")
+
+
+def _local_header(file: BinaryIO, member: Member) -> LocalHeader:
     file.seek(member.offset)
     header = LocalHeader.parse(file.read(LOCAL_HEADER_SIZE))
     if header is None:
         raise DamagedArchiveError("a local header is not there")
-    return member.offset + header.length
+    return header
+
+
+def _pieces_of(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """So many bytes of a file from where it stands, fewer where it ends."""
+    missing = length
+    while missing:
+        piece = file.read(min(_READ_AT_ONCE, missing))
+        if not piece:
+            return
+        missing -= len(piece)
+        yield piece
 
 
 def list_members(file: BinaryIO) -> Iterator[Member]:
@@ -135,19 +176,26 @@ def read(
 def _member(position: int, info: zipfile.ZipInfo, archive_size: int) -> Member:
     is_link = stat.S_ISLNK(info.external_attr >> 16)
     is_folder = info.filename.endswith("/")  # ZipInfo.is_dir fails on an empty name
-    is_common = info.compress_type in _COMMON_METHODS and not info.flag_bits & ENCRYPTED
+    kind = member_kind(info.filename, plain=not is_folder and not is_link)
+    is_encrypted = bool(info.flag_bits & ENCRYPTED)
+    compression = METHODS.get(info.compress_type)
+    is_readable = compression is not None and not is_encrypted
+    reason = ""
+    if compression is None and not is_encrypted and kind == "image":
+        reason = Reason.UNKNOWN_PACKING.value
     end = info.header_offset + info.compress_size
     is_inside = 0 <= info.header_offset <= end <= archive_size
     return Member(
         position=position,
         name=info.filename,
-        kind=member_kind(info.filename, plain=not is_folder and not is_link),
-        offset=info.header_offset if is_common and is_inside else -1,
+        kind=kind,
+        offset=info.header_offset if is_readable and is_inside else -1,
         length=min(info.compress_size, _LARGEST_CLAIM),
         size=min(info.file_size, _LARGEST_CLAIM),
-        compression="deflate" if info.compress_type == zipfile.ZIP_DEFLATED else "stored",
+        compression=compression or "stored",
         version="",
         megapixels=0.0,
+        reason=reason,
     )
 
 
@@ -164,11 +212,9 @@ def _unpacked_head(span: bytes, member: Member) -> bytes:
     if header is None:
         return b""
     packed = span[header.length : header.length + member.length]
-    if member.compression == "stored":
-        return packed
     try:
-        return _inflated(packed, min(member.size, PROBE_BYTES))
-    except zlib.error:
+        return unpacked(packed, member.compression, min(member.size, PROBE_BYTES))
+    except BrokenStreamError:
         return b""
 
 
@@ -193,24 +239,22 @@ def _unpacked(span: bytes, header: LocalHeader, member: Member) -> bytes | Image
     if len(packed) != member.length:
         return unreadable(member, "the archive ends before it does")
     try:
-        data = packed if member.compression == "stored" else _inflated(packed, member.size)
-    except zlib.error as error:
+        data = unpacked(packed, member.compression, member.size)
+    except BrokenStreamError as error:
         return unreadable(member, str(error))
-    checksum = header.content.checksum
-    if header.flags & HAS_DESCRIPTOR and not checksum:
-        checksum = _checksum_of_descriptor(span[end:])
+    checksum = _stated_checksum(header, span[end:])
     if len(data) != member.size or zlib.crc32(data) != checksum:
         return unreadable(member, "size or checksum differ")
     return data
 
 
-def _checksum_of_descriptor(descriptor: bytes) -> int:
-    """The checksum in a data descriptor (4.3.9), whose signature is optional."""
+def _stated_checksum(header: LocalHeader, descriptor: bytes) -> int:
+    """The checksum in a local header, or in the data descriptor behind the payload (4.3.9), whose
+    signature is optional.
+    """
+    checksum = header.content.checksum
+    if checksum or not header.flags & HAS_DESCRIPTOR:
+        return checksum
     if descriptor[:4] == b"PK\7\x08":
         descriptor = descriptor[4:]
     return int.from_bytes(descriptor[:4], "little")
-
-
-def _inflated(packed: bytes, size: int) -> bytes:
-    """Raw deflate unpacked, to at most one byte more than `size`. Raises zlib.error."""
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)

@@ -25,7 +25,8 @@ from typing import BinaryIO
 
 ENCRYPTED = 0x1  # flag bit 0
 HAS_DESCRIPTOR = 0x8  # flag bit 3
-EFFORT = 0x6  # flag bits 1 and 2, where the method is deflate
+_HAS_END_MARKER = 0x2  # flag bit 1, where the method is LZMA
+_LZMA = 14
 
 # Bytes of a data descriptor: with or without signature, sizes of 4 or of 8 bytes.
 DESCRIPTOR_SIZES = (12, 16, 20, 24)
@@ -89,13 +90,13 @@ class LocalHeader:
         """The header, name and extra field for another payload.
 
         Sizes are known now: they stand in the header itself, in 32 bits, and neither in a zip64
-        field nor in a descriptor.
+        field nor in a descriptor. An LZMA payload is written with a marker at its end.
         """
         extra = without_zip64(extra)
         fixed = _LOCAL.pack(
             b"PK\3\4",
             self.version,
-            self.flags & ~HAS_DESCRIPTOR,
+            _flags_of_known(self.flags, self.method),
             self.method,
             self.time,
             self.date,
@@ -178,7 +179,7 @@ class CentralEntry:
 
     def rewritten(self, content: Content, offset: int) -> bytes:
         """The entry of a member whose payload and local header are new."""
-        entry = replace(self, flags=self.flags & ~HAS_DESCRIPTOR)
+        entry = replace(self, flags=_flags_of_known(self.flags, self.method))
         if not entry._uses_zip64(content, offset):
             entry = replace(entry, extra=without_zip64(entry.extra))
         return entry._pack(content, offset)
@@ -266,6 +267,12 @@ def end_of_zip(tail: bytes, count: int, size: int, start: int) -> bytes:
     short_start = _short(start, old_start)
     record = _END.pack(*counts, short_size, short_start, comment_length)
     return zip64_records + record + tail[end + _END.size :]
+
+
+def _flags_of_known(flags: int, method: int) -> int:
+    """The flags of a member that is packed anew, now that its sizes are known."""
+    flags &= ~HAS_DESCRIPTOR
+    return flags | _HAS_END_MARKER if method == _LZMA else flags
 
 
 def _short(new: int, old: int) -> int:

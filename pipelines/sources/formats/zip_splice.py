@@ -3,8 +3,8 @@
 What changes with a payload (clauses of APPNOTE.TXT, see `pipelines.sources.formats.zip_headers`):
 
 1. The local header (4.3.7) of the member: checksum and sizes, now known in advance. So flag bit 3
-   goes, and with it the data descriptor behind the payload; a zip64 field goes too, as no image is
-   of 4 GB.
+   goes, and with it the data descriptor behind the payload; a zip64 field goes too, as nothing of
+   4 GB is changed.
 2. The directory (4.3.12): checksum and sizes of changed members, and for all of them the offset of
    the local header, which moves by what the payloads before it grew or shrank.
 3. The end record (4.3.16): size and offset of the directory.
@@ -33,7 +33,6 @@ from typing import BinaryIO
 from pipelines.records import Member
 from pipelines.sources.formats.zip_headers import (
     DESCRIPTOR_SIZES,
-    EFFORT,
     HAS_DESCRIPTOR,
     LOCAL_HEADER_SIZE,
     CentralEntry,
@@ -41,11 +40,13 @@ from pipelines.sources.formats.zip_headers import (
     LocalHeader,
     end_of_zip,
 )
-from pipelines.sources.splice import Edit, NewPayload, PayloadOf, Replacement, Writer, splice
-
-# zlib's level by what the first packer noted of its effort (4.4.4): normal, maximum, fast, super
-# fast.
-_LEVELS = {0: 6, 0x2: 9, 0x4: 1, 0x6: 1}
+from pipelines.sources.formats.zip_packing import (
+    HEAD_SIZE,
+    METHODS,
+    PackedOtherwiseError,
+    packed_like,
+)
+from pipelines.sources.splice import Edit, PayloadOf, Replacement, Writer, splice
 
 
 def rewrite(
@@ -145,10 +146,14 @@ class _ZipRewriting:
         has_descriptor = bool(header.flags & HAS_DESCRIPTOR)
         if has_descriptor and next_boundary - end in DESCRIPTOR_SIZES:
             end = next_boundary
+        head = source.read(min(HEAD_SIZE, info.compress_size))
         payload = self._payload_of(position)
-        packed = payload
-        if header.method != zipfile.ZIP_STORED:
-            packed = _deflated(payload, header)
+        if payload is None or header.method not in METHODS:
+            return None
+        try:
+            packed = packed_like(payload, METHODS[header.method], header.flags, head)
+        except PackedOtherwiseError:
+            return None
         content = Content(zlib.crc32(payload), len(packed), len(payload))
         new_header = header.rewritten(content, name, extra)
         self._changed[position] = content
@@ -186,9 +191,3 @@ class _ZipRewriting:
         tail = source.read()
         end = end_of_zip(tail, len(entries), len(directory), start)
         return Replacement((directory, end), source.tell())
-
-
-def _deflated(payload: NewPayload, header: LocalHeader) -> bytes:
-    level = _LEVELS[header.flags & EFFORT]
-    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return packer.compress(payload) + packer.flush()

@@ -69,9 +69,13 @@ def test_a_zip_behind_another_file_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_uncommon_and_encrypted_members_are_unreadable(tmp_path: Path) -> None:
-    (tmp_path / "z.zip").write_bytes(zip_of([("a.jpg", JPEG)], zipfile.ZIP_BZIP2))
-    assert reasons(tmp_path / "z.zip") == ["unreadable"]
+def test_encrypted_members_and_those_of_unknown_methods_have_a_reason(tmp_path: Path) -> None:
+    data = zip_of([("a.jpg", JPEG), ("b.jpg", JPEG)])
+    deflate64 = bytearray(data)
+    struct.pack_into("<H", deflate64, data.index(b"PK\3\4") + 8, 9)
+    struct.pack_into("<H", deflate64, data.index(b"PK\1\2") + 10, 9)
+    (tmp_path / "z.zip").write_bytes(deflate64)
+    assert reasons(tmp_path / "z.zip") == ["unknown_packing", len(JPEG)]
     data = bytearray(zip_of([("a.jpg", JPEG)]))
     data[data.index(b"PK\1\2") + 8] |= 1
     (tmp_path / "z.zip").write_bytes(data)

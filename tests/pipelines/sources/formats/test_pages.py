@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
@@ -25,27 +24,12 @@ from pipelines.status import status
 from tests.pipelines.conftest import draw, tree
 from tests.pipelines.publish.job import Job, cleaned_job, commit, job_of, rows_of
 from tests.pipelines.sources.archives import the_only_source
+from tests.pipelines.sources.formats.paged_files import pixels_of, write_pages
 
 
 @pytest.fixture(scope="module")
 def cleaner(tiny_config: CleanerConfig) -> Cleaner:
     return Cleaner(tiny_config)
-
-
-def pixels_of(is_striped: bool, seed: int) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(draw(is_striped, seed, form="PNG"))))
-
-
-def write_pages(path: Path, striped: str = "ypyb") -> bytes:
-    """A file of a page a letter: striped (y), plain (p) or bilevel (b)."""
-    with tifffile.TiffWriter(path) as writer:
-        for number, letter in enumerate(striped):
-            pixels = pixels_of(letter == "y", number)
-            if letter == "b":
-                writer.write(pixels[:, :, 0] > 128, photometric="minisblack", metadata=None)
-            else:
-                writer.write(pixels, photometric="rgb", metadata=None, compression="zlib")
-    return path.read_bytes()
 
 
 def looped(data: bytes) -> bytes:
@@ -144,15 +128,16 @@ def test_a_file_without_moire_stays_to_the_byte(tmp_path: Path, cleaner: Cleaner
     assert tree(job.dst) == {"plain.tif": data}
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_retry_puts_further_pages_into_the_file_that_is_there(
-    tmp_path: Path, tiny_config: CleanerConfig
+    tmp_path: Path, tiny_config: CleanerConfig, compression: str | None
 ) -> None:
     box = tmp_path / "box"
     box.mkdir()
     write_pages(box / "b.tif", "ppp")
     with tifffile.TiffWriter(box / "b.tif") as writer:
-        writer.write(pixels_of(True, 0), photometric="rgb", metadata=None)
-        writer.write(np.tile(pixels_of(True, 0), (2, 2, 1)), photometric="rgb", metadata=None)
+        for pixels in (pixels_of(True, 0), np.tile(pixels_of(True, 0), (2, 2, 1))):
+            writer.write(pixels, photometric="rgb", metadata=None, compression=compression)
     small = Cleaner(replace(tiny_config, max_megapixels=0.01))
     job = cleaned_job(box, tmp_path / "out", small)
     job.publish_all()

@@ -1,0 +1,327 @@
+"""Files of several pages among the members of an archive.
+
+Their images are members like any other, behind all that the archive itself lists; see
+`page_images`. The file is read through a window in the archive where its bytes stand there as they
+are and its format reads any seekable file: a TIFF in a tar, or stored in a zip. Otherwise it is
+unpacked first, a small TIFF into memory and all else into a temporary file: a PDF, and whatever is
+compressed. That is done when it is indexed, for each run of its images that is read together, and
+when it is published.
+
+Larger files than 3 GB, and those that unpack to suspiciously much, are not looked into.
+
+Costs: of each TIFF in the archive the header and the first directory, eight files at a time; one
+that is compressed in a zip is unpacked as a whole. Memory holds one image.
+"""
+
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import BinaryIO
+
+from demoire.errors import ImageError
+from demoire.imaging.paged import PAGED_SUFFIXES, paged_format
+from demoire.imaging.paged.paged_format import PagedFormat, PageImage
+from pipelines.records import FileInArchive, Member, Source
+from pipelines.sources.formats.page_images import (
+    LOOKED_AT_ONCE,
+    Opened,
+    TakenApart,
+    by_path_at_once,
+    image_of,
+    look_inside,
+    write_with_images,
+)
+from pipelines.sources.formats.ranged_format import RangedFormat
+from pipelines.sources.formats.streams import BrokenStreamError
+from pipelines.sources.inner_positions import (
+    SEPARATOR,
+    container_position,
+    inner_position,
+    is_in_inner_archive,
+    is_in_paged_file,
+    paged_file_position,
+    paged_position,
+    position_inside,
+)
+from pipelines.sources.members import (
+    BOMB_MEMBER,
+    BOMB_RATIO,
+    DamagedArchiveError,
+    obstacle,
+    suffix_of,
+    unreadable,
+)
+from pipelines.sources.splice import NewPayload, PayloadOf, Writer, mapped_payload
+from pipelines.sources.window import window
+from pipelines.storage.local import local_temporary
+from pipelines.storage.open import open_place
+
+# Bytes. The sizes in the headers around a larger one might no longer fit once it has grown.
+LARGEST_CONTAINER = 3 << 30
+
+_IN_MEMORY = 32 << 20  # bytes of a file that is unpacked into memory at most
+
+ArchiveOf = Callable[[Member], RangedFormat]  # the format of the archive that a member is in
+
+
+def with_images_of_files(
+    source: Source, members: list[Member], archive_of: ArchiveOf
+) -> list[Member]:
+    """Look for files of several pages among the members of an archive.
+
+    Args:
+        source: The archive.
+        members: All of it, with those of inner archives.
+        archive_of: Tells the format of the archive that a member is directly in.
+
+    Returns:
+        The same, files of several pages as `other`, and behind them the images in these.
+    """
+    candidates = [member for member in members if may_have_pages(member)]
+    if not candidates:
+        return members
+    place = open_place(source.uri)
+
+    def look(member: Member) -> TakenApart:
+        turn = nullcontext() if _is_readable_in_place(member) else by_path_at_once
+        try:
+            with turn, place.open("", version=source.version) as file:
+                return look_inside_member(member, _opened(archive_of(member), file, member))
+        except (DamagedArchiveError, BrokenStreamError):
+            return TakenApart(member)  # whoever reads it will say what is wrong
+
+    files = {member.position: member for member in members}
+    images: list[Member] = []
+    with ThreadPoolExecutor(LOOKED_AT_ONCE, thread_name_prefix="pages") as pool:
+        for member, taken_apart in zip(candidates, pool.map(look, candidates), strict=True):
+            files[member.position] = taken_apart.file
+            file = FileInArchive(member.offset, member.length, member.size, member.compression)
+            for image in taken_apart.images:
+                images.append(replace(image, file=file))
+    return [*files.values(), *images]
+
+
+def may_have_pages(member: Member) -> bool:
+    """Whether a member's name is that of a file of several pages, and it can be looked into."""
+    if member.kind != "image" or member.reason or suffix_of(member.name) not in PAGED_SUFFIXES:
+        return False
+    if member.offset < 0 or not 0 < member.size <= LARGEST_CONTAINER:
+        return False
+    return member.size <= max(BOMB_MEMBER, BOMB_RATIO * member.length)
+
+
+def look_inside_member(member: Member, opened: Opened) -> TakenApart:
+    """Look for several pages in a member that may have them.
+
+    Args:
+        member: Of an archive.
+        opened: Its unpacked content.
+    """
+    return look_inside(member, _form_of(member), opened, _positions_in(member))
+
+
+@contextmanager
+def unpacked_member(archive: RangedFormat, source: BinaryIO, member: Member) -> Iterator[BinaryIO]:
+    """A member of an open archive, unpacked into memory or into a temporary file.
+
+    Raises:
+        DamagedArchiveError: It does not check out.
+    """
+    if member.size <= _IN_MEMORY and not _form_of(member).needs_path:
+        content = io.BytesIO()
+        archive.unpack(source, member, content)
+        content.seek(0)
+        yield content
+        return
+    with local_temporary() as path, path.open("w+b") as copy:
+        archive.unpack(source, member, copy)
+        copy.flush()
+        copy.seek(0)
+        yield copy
+
+
+def read_images(
+    archive: RangedFormat, source: Source, members: Sequence[Member], *, check_version: bool
+) -> Iterator[tuple[Member, bytes | ImageError]]:
+    """Images in files of several pages as files of their own, in the order given.
+
+    Args:
+        archive: The format of the archive that the files are directly in.
+        source: The archive.
+        members: The images; a file is opened once for those of it that follow each other.
+        check_version: Whether the archive has to be of the version that was planned.
+    """
+    place = open_place(source.uri)
+    version = source.version if check_version else None
+    for _, group in groupby(members, lambda member: member.file):
+        images = list(group)
+        file = _file_of(images[0])
+        try:
+            with (
+                place.open("", version=version) as opened,
+                _opened(archive, opened, file) as content,
+            ):
+                yield from read_images_in(content, file, images)
+        except (DamagedArchiveError, BrokenStreamError) as error:
+            # It is unpacked before the first image is read, so there is none twice.
+            for member in images:
+                yield member, unreadable(member, str(error))
+
+
+def read_images_in(
+    content: BinaryIO, file: Member, images: Sequence[Member]
+) -> Iterator[tuple[Member, bytes | ImageError]]:
+    """Images in a file of several pages as files of their own.
+
+    Args:
+        content: The file.
+        file: As a member.
+        images: Those that are wanted, in any order.
+    """
+    form = _form_of(file)
+    for member in images:
+        error = obstacle(member)
+        if error is not None:
+            yield member, error
+            continue
+        try:
+            yield member, form.read(content, image_of(member))
+        except ImageError as refused:
+            yield member, refused
+
+
+def rewrite_with_images(
+    archive: RangedFormat,
+    source: BinaryIO,
+    out: Writer,
+    members: Collection[Member],
+    payload_of: PayloadOf,
+) -> set[int]:
+    """Copy an archive with new payloads for its members, and for images in files among them.
+
+    Args:
+        archive: Its format.
+        source: The archive.
+        out: Where the new one is written.
+        members: The members to change, as its format lists them, and images in its files.
+        payload_of: Their new payloads.
+
+    Returns:
+        The positions of members and images that are refused, and stay as they are.
+    """
+    own = []
+    images: dict[int, list[Member]] = {}
+    for member in members:
+        if is_in_paged_file(member.position):
+            images.setdefault(paged_file_position(member.position), []).append(member)
+        else:
+            own.append(member)
+    if not images:
+        return archive.rewrite(source, out, own, payload_of)
+    files = _FileRewriting(archive, source, images, payload_of)
+    refused = archive.rewrite(source, out, [*own, *files.files.values()], files.payload)
+    return files.refused_by(refused)
+
+
+@dataclass
+class _FileRewriting:
+    """Files of several pages written anew, one at a time, as payloads of their archive."""
+
+    archive: RangedFormat
+    source: BinaryIO
+    images: dict[int, list[Member]]  # by the position of their file
+    payload_of: PayloadOf
+
+    def __post_init__(self) -> None:
+        self.files: dict[int, Member] = {}
+        for member in self.archive.list_members(self.source):
+            if member.position in self.images:
+                self.files[member.position] = member
+
+    def payload(self, position: int) -> NewPayload | None:
+        """The new payload of a member: an image, or a file; None where that stays as it is."""
+        file = self.files.get(position)
+        if file is None:
+            return self.payload_of(position)
+        images = sorted(self.images[position], key=lambda image: image.position)
+        with local_temporary() as whole:
+            is_done = write_with_images(
+                _form_of(file),
+                _opened(self.archive, self.source, file),
+                whole,
+                images,
+                self._cleaned,
+                may_hold_them=True,
+            )
+            return mapped_payload(whole) if is_done else None
+
+    def refused_by(self, positions: Collection[int]) -> set[int]:
+        """All positions refused, where the archive refuses these, or does not have them."""
+        refused = set()
+        for position in positions:
+            if position not in self.images:
+                refused.add(position)
+        for position, images in self.images.items():
+            if position in positions or position not in self.files:
+                refused.update(image.position for image in images)
+        return refused
+
+    def _cleaned(self, position: int) -> bytes:
+        payload = self.payload_of(position)
+        assert isinstance(payload, bytes)  # an image on a page is never a mapped file
+        return payload
+
+
+def _positions_in(file: Member) -> Callable[[PageImage, int], int | None]:
+    """What says at which positions the images of a file are."""
+
+    def position_of(image: PageImage, number: int) -> int | None:
+        if not is_in_inner_archive(file.position):
+            return paged_position(file.position, number)
+        inside = paged_position(inner_position(file.position), number)
+        if inside is None:
+            return None
+        return position_inside(container_position(file.position), inside)
+
+    return position_of
+
+
+def _file_of(image: Member) -> Member:
+    """The file that an image is in, as its archive lists it, but for its position."""
+    file = image.file
+    assert file is not None
+    name = image.name.rpartition(SEPARATOR)[0]
+    return replace(
+        image,
+        name=name,
+        kind="other",
+        offset=file.offset,
+        length=file.length,
+        size=file.size,
+        compression=file.compression,
+    )
+
+
+def _form_of(file: Member) -> PagedFormat:
+    form = paged_format(suffix_of(file.name))
+    assert form is not None  # its suffix was seen when it was indexed
+    return form
+
+
+def _is_readable_in_place(file: Member) -> bool:
+    return file.compression == "stored" and not _form_of(file).needs_path
+
+
+def _opened(archive: RangedFormat, source: BinaryIO, file: Member) -> Opened:
+    """A file in an open archive: where it lies, or unpacked.
+
+    Raises:
+        DamagedArchiveError: It does not check out.
+    """
+    if not _is_readable_in_place(file):
+        return unpacked_member(archive, source, file)
+    start = archive.payload_start(source, file)
+    return nullcontext(window(source, start, file.length))
