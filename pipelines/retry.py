@@ -62,8 +62,7 @@ def retry(
     latest = destination.manifests.latest()
     chosen = list(_in_quarantine(destination, latest, order.reason))
     if not chosen:
-        reason = f" of reason {order.reason}" if order.reason else ""
-        raise UsageError(f"Nothing{reason} is in quarantine under {destination.place.full()}.")
+        raise UsageError(_nothing_to_try(destination, latest, order.reason))
     before = destination.notes.last_job()
     if before is None:
         raise UsageError(
@@ -121,6 +120,7 @@ class _QuarantinedImage:
     source_id: str
     position: int
     generation: int  # of the latest retry in its source
+    reason: str
 
 
 def _in_quarantine(
@@ -145,4 +145,14 @@ def _in_quarantine(
                 continue
             if row["reason"] in _NOT_RETRIED or reason not in (None, row["reason"]):
                 continue
-            yield _QuarantinedImage(source_id, position, marker.generation)
+            yield _QuarantinedImage(source_id, position, marker.generation, row["reason"] or "")
+
+
+def _nothing_to_try(destination: Destination, plan: Plan, reason: str | None) -> str:
+    """What to say where no image can be tried again for this reason, or for any."""
+    where = destination.place.full()
+    if reason is None:
+        return f"Nothing in quarantine under {where} can be tried again."
+    others = {image.reason for image in _in_quarantine(destination, plan, None)}
+    known = f"; what can be has the reasons {', '.join(sorted(others))}" if others else ""
+    return f"Nothing of reason {reason} under {where} can be tried again{known}."

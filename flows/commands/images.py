@@ -1,7 +1,7 @@
 """Commands for images at hand: fix, detect.
 
-They need neither Ray nor Prefect: only `demoire`, and the registry where --weights names something
-in it.
+They need neither Ray nor Prefect: only `demoire`, the registry where --weights names something in
+it, and of `pipelines` what says how names are shown and what is an archive.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ from flows import console
 from flows.commands import options
 from flows.commands.flags import GATES, MEANS, takes_settings
 from flows.settings import CleanSettings
-from pipelines.names import shown
 
 if TYPE_CHECKING:
     from demoire.cleaning.folder import Judged, LocalImage
@@ -59,6 +58,8 @@ def fix(
 
 
 def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
+    from pipelines.names import shown
+
     path = shown(str(image.path))
     if cleaned.status == "cleaned":
         before = plain_figure(cleaned.moire_before)
@@ -127,6 +128,8 @@ def _judged_fields(judged: "Judged") -> dict[str, object]:
 
 
 def _judged_line(judged: "Judged") -> str:
+    from pipelines.names import shown
+
     path = shown(str(judged.path))
     if judged.detection is None:
         return f"{path}: {judged.error}"
@@ -138,12 +141,13 @@ def _name_archives(paths: Sequence[Path]) -> None:
 
     They may hold most of what is in a folder, and no line would tell of it.
     """
+    folders = [path for path in paths if path.is_dir()]
+    if not folders:
+        return
     from pipelines.sources.members import archive_kind
 
     count = 0
-    for folder in paths:
-        if not folder.is_dir():
-            continue
+    for folder in folders:
         for path in folder.rglob("*"):
             if archive_kind(path.name) is not None and path.is_file():
                 count += 1

@@ -10,17 +10,23 @@ from collections.abc import Sequence
 from demoire.errors import UsageError
 from pipelines import layout
 from pipelines.destination.destination import Destination
+from pipelines.destination.plans import PlanScope
+from pipelines.names import shown
 from pipelines.records import Source
+from pipelines.sources.given import named_together
 from pipelines.sources.members import archive_kind
 from pipelines.storage.place import Place
 from pipelines.storage.way import leads_through_link
 
 
-def check_free(destination: Destination, sources: Sequence[Source], *, merge: bool) -> None:
+def check_free(
+    destination: Destination, scope: PlanScope, sources: Sequence[Source], *, merge: bool
+) -> None:
     """Check that the mirrors of these sources replace nothing of anybody's.
 
     Args:
         destination: Where the mirrors go.
+        scope: What the sources were given as.
         sources: What is to be cleaned.
         merge: Whether a DST that holds other things will do for a first run.
 
@@ -41,10 +47,23 @@ def check_free(destination: Destination, sources: Sequence[Source], *, merge: bo
     for source in sources:
         occupied = _occupied(place, source)
         if occupied is not None and not _is_known(destination, source):
+            way_out = _way_out(destination, scope)
             raise UsageError(
                 f"{place.full(occupied)} lies where the mirror of {source.path or 'SRC'} would go, "
-                "and this program did not write it: move it away, or choose another DST."
+                f"{way_out}."
             )
+
+
+def _way_out(destination: Destination, scope: PlanScope) -> str:
+    """Whose the thing in the way may be, and what to do about it."""
+    latest = destination.manifests.find_latest()
+    if latest is None or (latest.src, latest.also) == (scope.src, scope.also):
+        return "and this program did not write it: move it away, or choose another DST"
+    other = shown(named_together(latest.src, latest.also))
+    return (
+        f"and DST was made from {other}: choose another DST, or clean both into one, the second by "
+        "--also"
+    )
 
 
 def _has_bookkeeping(place: Place) -> bool:

@@ -62,7 +62,7 @@ def make_plan(
     """
     sources = discover_given(scope.src, scope.also)
     check_reserved(sources)
-    check_free(destination, sources, merge=merge)
+    check_free(destination, scope, sources, merge=merge)
     indexed = _indexed(sources, Withholding(destination.place, sources), progress)
     if scope.sample is not None:
         indexed = iter(_sampled(indexed, scope.sample))

@@ -108,7 +108,9 @@ def test_retry_takes_only_the_reason_that_is_named(
     first = json.loads(capsys.readouterr().out)
     assert first["quarantined"] == 7
     assert main(["retry", str(dst), "--reason", "no_such_reason"]) == 2
-    assert "no_such_reason" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Nothing of reason no_such_reason" in said
+    assert "what can be has the reasons too_large, truncated." in said
     assert (
         main(["retry", str(dst), "--reason", "too_large", "--config", str(tiny_toml), "--json"])
         == 0

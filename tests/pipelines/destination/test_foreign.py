@@ -72,6 +72,17 @@ def test_not_even_merging_replaces_a_file(tmp_path: Path, mine: str) -> None:
     assert (dst / mine).read_bytes() == b"mine"
 
 
+def test_a_mirror_of_another_src_is_called_that(tmp_path: Path) -> None:
+    first = folder_of_pictures(tmp_path / "first", "one.jpg")
+    second = folder_of_pictures(tmp_path / "second", "two.jpg")
+    dst = tmp_path / "dst"
+    plan_into(first, dst)
+    (dst / "one.jpg").write_bytes(b"the mirror of the first")
+
+    with pytest.raises(UsageError, match=f"DST was made from {first}: choose another DST"):
+        plan_into(second, dst)
+
+
 def test_a_second_source_of_the_same_name_does_not_replace_the_first_ones_mirror(
     tmp_path: Path,
 ) -> None:
