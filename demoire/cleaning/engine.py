@@ -139,16 +139,20 @@ class Engine:
         """
         changes: list[Change] = []
         work = list(zip(tiles, windows, strict=True))
-        filling = (tiles[0], np.zeros_like(windows[0]))
-        height, width = windows[0].shape[:2]
         while len(changes) < len(tiles):
-            size = 1
-            if self.restores_together:
-                size = max(1, self.batch_pixels // (height * width))
-            batch = _filled(work[len(changes) :], size, filling)
+            batch = self._batch_of(work[len(changes) :])
             with self._lock:
                 changes += self._as_much_as_fits(batch, self._restore)
         return changes[: len(tiles)]
+
+    def _batch_of(self, work: list[_TiledWindow]) -> list[_TiledWindow]:
+        """The next windows that go through the restorer together."""
+        if not self.restores_together:
+            return work[:1]
+        tile, window = work[0]
+        height, width = window.shape[:2]
+        size = max(1, self.batch_pixels // (height * width))
+        return _filled(work, size, (tile, np.zeros_like(window)))
 
     @contextmanager
     def autocast(self, *, enabled: bool) -> Iterator[None]:

@@ -209,17 +209,22 @@ def serve_decoding(descriptor: int) -> None:
     while True:
         try:
             memory = pipe.recv()
-            data = pipe.recv_bytes()
+            # The file is in no variable: while the child waits it would take its room.
+            _decode_for(pipe, pipe.recv_bytes(), memory)
         except EOFError:
             return
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
-        try:
-            _send(pipe, images.read(images.open_image(data)))
-        except ImageError as error:
-            pipe.send(error)
-        except MemoryError:
-            message = f"The decoder wanted more than {memory >> 20} MB; look at the file by hand."
-            pipe.send(ImageError(Reason.DECODER_LIMIT, message))
+
+
+def _decode_for(pipe: Connection, data: bytes, memory: int) -> None:
+    """Answer with the pixels of a file, or with what is wrong with it."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
+    try:
+        _send(pipe, images.read(images.open_image(data)))
+    except ImageError as error:
+        pipe.send(error)
+    except MemoryError:
+        message = f"The decoder wanted more than {memory >> 20} MB; look at the file by hand."
+        pipe.send(ImageError(Reason.DECODER_LIMIT, message))
 
 
 def _send(pipe: Connection, raster: Raster) -> None:

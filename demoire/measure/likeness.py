@@ -27,6 +27,7 @@ _RADIUS = 5  # px: a window of 11 x 11
 _K1 = 0.01
 _K2 = 0.03
 _BLOCK = 8  # px, of which colour_difference compares the averages
+_ROWS_OF_BLOCKS = 4  # that are averaged at a time
 _COLOURS = 1 << 14  # that are compared at a time
 
 
@@ -120,6 +121,8 @@ def ssim(a: Pixels, b: Pixels) -> float:
 def _differing_columns(a: Pixels, b: Pixels) -> tuple[int, int]:
     """The first column in which two stripes differ, and the one after the last; 0, 0 for none."""
     height, width, channels = a.shape
+    if not (np.array_equal(a[:, 0], b[:, 0]) or np.array_equal(a[:, -1], b[:, -1])):
+        return 0, width
     difference = cv2.absdiff(np.ascontiguousarray(a), np.ascontiguousarray(b))
     largest = difference.reshape(height, width * channels).max(axis=0)
     differing = np.flatnonzero(largest)
@@ -220,7 +223,7 @@ def _block_colours(pixels: Pixels) -> Pixels:
     colours = np.empty((down, across, channels), pixels.dtype)
     row_of_blocks = _BLOCK * width  # px
     blocks = in_stripes(
-        Box(0, 0, down, row_of_blocks), _BLOCK * row_of_blocks, columns=row_of_blocks
+        Box(0, 0, down, row_of_blocks), _ROWS_OF_BLOCKS * row_of_blocks, columns=row_of_blocks
     )
     for stripe in let_go_behind(blocks, pixels):
         first = stripe.top

@@ -276,7 +276,10 @@ def _coefficients(plane: Plane, component: _Component, shape: _Shape) -> NDArray
     down: Plane = np.matmul(_DCT, samples.reshape(height // _SIDE, _SIDE, width))
     both: Plane = np.matmul(down.reshape(-1, _SIDE), _DCT.T).reshape(down.shape)
     both /= np.tile(component.table, width // _SIDE)
-    np.rint(both, out=both)
-    np.clip(both, -_LARGEST, _LARGEST, out=both)
-    quantised = both.astype(np.int16).reshape(height // _SIDE, _SIDE, width // _SIDE, _SIDE)
-    return quantised.transpose(0, 2, 1, 3)
+    # OpenCV rounds half to even, and brings what is too large to the end of the range.
+    quantised = cv2.add(both.reshape(height, width), 0.0, dtype=cv2.CV_16S)
+    np.clip(quantised, -_LARGEST, _LARGEST, out=quantised)
+    blocks: NDArray[np.int16] = quantised.reshape(
+        height // _SIDE, _SIDE, width // _SIDE, _SIDE
+    ).transpose(0, 2, 1, 3)
+    return blocks

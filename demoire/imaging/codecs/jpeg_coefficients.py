@@ -20,7 +20,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from multiprocessing.connection import Connection
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +92,6 @@ class _Replace:
 class _Code:
     """The child is to code the file; it answers with it."""
 
-
-_Request: TypeAlias = _Begin | _Replace | _Code
 
 coders = Children(
     "demoire.imaging.codecs.jpeg_coefficients", "serve_coding", shared_bytes=_SHARED_BYTES
@@ -187,25 +184,28 @@ def serve_coding(descriptor: int, shared_descriptor: int) -> None:
     """Code what comes down the pipe until it is closed: the main function of a child."""
     pipe = Connection(descriptor)
     room = _blocks_in(mmap.mmap(shared_descriptor, _SHARED_BYTES)).reshape(-1, 64)
-    file: Coefficients | None = None
     while True:
         try:
-            request: _Request = pipe.recv()
+            # The file is in no variable: while the child waits it would take its room.
+            _code_for(pipe, pipe.recv(), room)
         except EOFError:
             return
+
+
+def _code_for(pipe: Connection, begin: _Begin, room: NDArray[np.int16]) -> None:
+    """Replace the blocks of one file as they come, and answer with the file at last."""
+    file = Coefficients(begin.data, are_read=not begin.are_all_new)
+    while True:
+        request: _Replace | _Code = pipe.recv()
         match request:
-            case _Begin(data, are_all_new):
-                file = Coefficients(data, are_read=not are_all_new)
             case _Replace(rectangles):
-                assert file is not None
                 for rectangle in rectangles:
                     _replace(file, rectangle, room)
                 file.let_go()
                 pipe.send(None)
             case _Code():
-                assert file is not None
                 pipe.send_bytes(file.coded())
-                file = None
+                return
 
 
 def _replace(file: Coefficients, rectangle: _Shared, room: NDArray[np.int16]) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from demoire.errors import ImageError, MachineError
 from demoire.imaging import guard, images
+from demoire.imaging.codecs.jp2_tiles import tile_coders
 from demoire.imaging.codecs.jpeg_coefficients import coders
 from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import Picture, open_image
@@ -63,7 +64,8 @@ def children() -> list[int]:
 @pytest.fixture(autouse=True)
 def no_children() -> Iterator[None]:
     """Each test starts its own, which see its own hook."""
-    coders.end()  # of tests before this one
+    for of_tests_before in (coders, tile_coders, guard.children):
+        of_tests_before.end()
     yield
     guard.children.end()
 
