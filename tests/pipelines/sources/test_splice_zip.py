@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.formats import zip as zip_archive
-from pipelines.sources.formats.zip_headers import CentralEntry
+from pipelines.sources.formats.zip_headers import CentralEntry, end_of_zip, without_zip64
 from tests.pipelines.sources.splicing import OTHERS, Payloads, content
 
 
@@ -332,3 +333,112 @@ def test_a_zip_that_grows_beyond_4_gb_becomes_a_zip64(tmp_path: Path) -> None:
         assert [info.extract_version for info in archive.infolist()] == [20, 20, 45]
         assert archive.read("a.jpg") == b"new" * 999
         assert archive.read("c.jpg") == b"C" * 900
+
+
+# What a wrong splice would leave, byte by byte: each of these was changed on purpose once, and no
+# other test noticed.
+
+
+def local_header(data: bytes, name: bytes) -> tuple[int, int]:
+    """Where a member's local header begins, and its flags."""
+    start = data.index(name) - 30
+    assert data[start : start + 4] == b"PK\3\4"
+    (flags,) = struct.unpack_from("<H", data, start + 6)
+    return start, flags
+
+
+def entry_flags(data: bytes, name: bytes) -> int:
+    """The flags of a member's entry in the directory."""
+    (flags,) = struct.unpack_from("<H", data, data.rindex(name) - 46 + 8)
+    return int(flags)
+
+
+def test_flag_and_descriptor_of_unknown_sizes_go_with_a_changed_member_alone() -> None:
+    data = zip_of(content(3), streamed=True)
+    out, refused = rezipped(data, {1: b"new"})
+    assert not refused
+    flags = []
+    for name in (b"box/0.jpg", b"box/1.jpg", b"box/2.jpg"):
+        flags.append((local_header(out, name)[1] & 8, entry_flags(out, name) & 8))
+    assert flags == [(8, 8), (0, 0), (8, 8)]
+    start, _ = local_header(out, b"box/1.jpg")
+    packed_size, _, name_length, extra_length = struct.unpack_from("<2I2H", out, start + 18)
+    end = start + 30 + name_length + extra_length + packed_size
+    assert end == local_header(out, b"box/2.jpg")[0], "nothing is left of its descriptor"
+    assert struct.unpack_from("<I", out, start + 22) == (3,)
+
+
+def test_what_stands_between_two_members_and_is_no_descriptor_stays() -> None:
+    for streamed, gap in ((True, b"something else between two members"), (False, b"x" * 16)):
+        data = zip_of(content(3), streamed=streamed)
+        third, _ = local_header(data, b"box/2.jpg")
+        third_entry = data.rindex(b"box/2.jpg") - 46 + len(gap)
+        data = data[:third] + gap + data[third:]
+        data = with_offset(data, b"box/2.jpg", third + len(gap))
+        end = data.rindex(b"PK\5\6")
+        (start,) = struct.unpack_from("<I", data, end + 16)
+        data = data[: end + 16] + struct.pack("<I", start + len(gap)) + data[end + 20 :]
+        assert data[third_entry : third_entry + 4] == b"PK\1\2"
+        out, refused = rezipped(data, {1: b"new"})
+        assert not refused
+        assert gap in out
+        with zipfile.ZipFile(io.BytesIO(out)) as archive:
+            assert (archive.testzip(), archive.read("box/1.jpg")) == (None, b"new")
+
+
+def test_a_changed_member_has_no_local_field_of_zip64_any_more() -> None:
+    data = zip_of(content(3), wide=True)
+    out, _ = rezipped(data, {1: b"new"})
+    start, _ = local_header(out, b"box/1.jpg")
+    name_length, extra_length = struct.unpack_from("<2H", out, start + 26)
+    begin = start + 30 + name_length
+    assert out[begin : begin + extra_length] == b"\xfe\xca\3\0abc"
+
+
+def test_a_member_whose_packed_size_reaches_into_the_next_is_refused() -> None:
+    data = zip_of(content(3))
+    entry = data.rindex(b"box/0.jpg") - 46
+    (size,) = struct.unpack_from("<I", data, entry + 20)
+    longer = data[: entry + 20] + struct.pack("<2I", size + 5, size + 5) + data[entry + 28 :]
+    out, refused = rezipped(longer, {0: b"new", 2: b"new"})
+    assert 0 in refused
+    assert b"A" * 900 in out
+
+
+def test_the_rest_of_a_zip64_field_and_bytes_that_are_no_field_stay() -> None:
+    entry = CentralEntry.read(directory_of(zip_of(content())))
+    disk = b"\7\0\0\0"
+    field = struct.pack("<2HQ", 1, 12, 900) + disk
+    wide = replace(entry, content=replace(entry.content, size=0xFFFFFFFF), extra=field + b"odd")
+    moved = CentralEntry.read(io.BytesIO(wide.moved(replace(entry.content, size=900), 77)))
+    assert moved.extra == field + b"odd"
+    changed = CentralEntry.read(io.BytesIO(wide.rewritten(replace(entry.content, size=5), 77)))
+    assert changed.extra == struct.pack("<2HQ", 1, 12, 5) + disk + b"odd"
+    assert without_zip64(field + b"\xfe\xca\3\0abc" + b"odd") == b"\xfe\xca\3\0abcodd"
+
+
+def test_a_directory_that_begins_beyond_4_gb_gets_the_records_of_zip64() -> None:
+    tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 3, 3, 150, 0xFFFF0000, 5) + b"box 7"
+    start = 5 << 30
+    end = end_of_zip(tail, count=3, size=160, start=start)
+    assert struct.unpack_from("<4sQ2H2I4Q", end) == (
+        *(b"PK\6\6", 44, 45, 45, 0, 0),
+        *(3, 3, 160, start),
+    )
+    assert struct.unpack_from("<4sIQI", end, 56) == (b"PK\6\7", 0, start + 160, 1)
+    assert struct.unpack_from("<4s4H2IH", end, 76) == (b"PK\5\6", 0, 0, 3, 3, 160, 0xFFFFFFFF, 5)
+    assert end.endswith(b"box 7")
+
+
+def test_the_size_of_the_directory_is_that_of_the_new_one() -> None:
+    data = central_zip64(zip_of(content()))
+    narrow = zip_of(content(), wide=True)
+    for before in (data, narrow):
+        out, _ = rezipped(before, {1: b"new"})
+        end = out.rindex(b"PK\5\6")
+        size, start = struct.unpack_from("<2I", out, end + 12)
+        if start == 0xFFFFFFFF:
+            size, start = struct.unpack_from("<2Q", out, out.rindex(b"PK\6\6") + 40)
+            assert out[start + size : start + size + 4] == b"PK\6\6"
+        else:
+            assert start + size == end
