@@ -7,8 +7,8 @@ page's directory says so. A value that differs (the XMP packet) is treated likew
 that has to grow is written anew at the end of the file, and the pointer to it is changed.
 
 So order, tags, and all that belongs to other pages keep their bytes and offsets. In memory is one
-page at a time, and 16 bytes for each strip of the file. Each page is carved out of the result again
-and held against the cleaned one; if they differ, nothing is published.
+page twice at a time, and 16 bytes for each strip of the file. Each page is carved out of the result
+again and held against the cleaned one; if they differ, nothing is published.
 """
 
 import io
@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator
 from typing import BinaryIO
 
-from demoire.imaging.codecs.tiff_pages import LEFT_OUT, carve
+from demoire.imaging.codecs.tiff_pages import LEFT_OUT, carved_digest
 from demoire.imaging.codecs.tiff_reader import (
     NUMBERS,
     SUB_DIRECTORIES,
@@ -189,7 +189,8 @@ class _Splicing:
             pointer_at = directory.next_pointer_at
             at = directory.next_at
             new_at = new_directory.next_at
-        if carve(self._reader.file, self._at) != carve(io.BytesIO(cleaned), new.first_at):
+        in_file = carved_digest(self._reader.file, self._at)
+        if in_file != carved_digest(new.file, new.first_at):
             raise PageRefusedError("the page in the file is not the cleaned one")
 
     def _put_directory(self, at: int, new: TiffReader, new_directory: FileDirectory) -> int:
