@@ -24,6 +24,8 @@ from tests.chaos.odd_sources import put_theirs
 from tests.pipelines.conftest import make_tiny_config
 from tests.s3_server import serve_s3
 
+PAGES = 300  # of a TIFF and of a PDF
+
 
 def main() -> int:
     options = _options()
@@ -77,7 +79,7 @@ def _options() -> argparse.Namespace:
 
 def _kills(config: Path, work: Path, images: int, kills: int, seed: int) -> Campaign:
     box, calm = work / "box", work / "calm"
-    make_collection(box, images)
+    make_collection(box, images, pages=PAGES)
     put_theirs(calm)
     options = ("--merge", "--workers", "1")
     assert start_clean(str(box), str(calm), config, work / "calm.log", *options).wait() == 0
@@ -86,7 +88,7 @@ def _kills(config: Path, work: Path, images: int, kills: int, seed: int) -> Camp
 
 def _faults(config: Path, work: Path, images: int, faults: int, seed: int) -> Campaign:
     buckets = work / "buckets"
-    make_collection(buckets / "box", images)
+    make_collection(buckets / "box", images, pages=PAGES)
     put_theirs(buckets / "calm")
     with serve_s3(buckets) as endpoint:
         assert clean_bucket("calm", config, work / "calm-bucket.log", endpoint) == 0

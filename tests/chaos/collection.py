@@ -27,9 +27,11 @@ from pipelines.records import REPORT_SCHEMA
 from tests.chaos.odd_sources import add_odd_sources
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of
 from tests.pipelines.conftest import SIDE, draw, write_tar, write_zip
+from tests.pipelines.sources.formats.streams import COMPRESS
 
 ROOT = Path(__file__).parents[2]
 SMALL_PAGES = 20  # of the TIFF, and of the PDF: more than fit into one unit with all else beside
+FEW_PAGES = 3  # of those in archives
 
 # What may differ between two runs over the same images: when, by whom, and how often they were
 # tried.
@@ -42,10 +44,10 @@ PASSING = [
 ]
 
 
-def make_collection(box: Path, images: int, side: int = 448) -> int:
+def make_collection(box: Path, images: int, side: int = 448, pages: int = SMALL_PAGES) -> int:
     """Two tars, a tar.gz, a zip and a folder of pictures, every second one striped; a few of them
-    are cut short. In the folder are a TIFF and a PDF of many small pages as well, and beside it odd
-    sources.
+    are cut short. In the folder are a TIFF and a PDF of many small pages as well, and beside it
+    archives of other kinds, with pages in them, and odd sources.
 
     Returns how many pictures there are.
     """
@@ -69,9 +71,31 @@ def make_collection(box: Path, images: int, side: int = 448) -> int:
     }.items():
         (box / "loose" / name).write_bytes(data)
     small = [draw(i % 2 == 0, i) for i in range(SMALL_PAGES)]
-    write_pages(box / "loose" / "pages.tif", small)
-    write_scan(box / "loose" / "scan.pdf", small)
-    return 5 * share + 2 + 2 * SMALL_PAGES + add_odd_sources(box, pictures[1])
+    many = [small[number % SMALL_PAGES] for number in range(pages)]
+    write_pages(box / "loose" / "pages.tif", many)
+    write_scan(box / "loose" / "scan.pdf", many)
+    added = add_containers(box, small[:FEW_PAGES]) + add_odd_sources(box, pictures[1])
+    return 5 * share + 2 + 2 * pages + added
+
+
+def add_containers(box: Path, pictures: Sequence[bytes]) -> int:
+    """Archives of the other kinds, each with a picture, a TIFF and a PDF of these pages; how many
+    images these are.
+    """
+    write_pages(box / "made.tif", pictures)
+    write_scan(box / "made.pdf", pictures)
+    members = {"one.jpg": pictures[0]}
+    for suffix in ("tif", "pdf"):
+        made = box / f"made.{suffix}"
+        members[f"scan.{suffix}"] = made.read_bytes()
+        made.unlink()
+    tar = write_tar(box / "e.cbt", members).read_bytes()
+    zipped = write_zip(box / "f.cbz", members).read_bytes()
+    for kind in ("tar.bz2", "tar.xz", "tar.zst"):
+        (box / f"g.{kind}").write_bytes(COMPRESS[kind](tar))
+    write_tar(box / "h.tar", {"in.zip": zipped, "in.tar": tar})
+    archives = 7  # two of them inside the last
+    return archives * (1 + 2 * len(pictures))
 
 
 def write_pages(path: Path, pictures: Sequence[bytes]) -> None:
