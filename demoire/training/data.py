@@ -33,7 +33,7 @@ from demoire.training.config import DataConfig, Task
 from demoire.training.field_source import LOOKALIKE_SHARE, FieldSource
 from demoire.training.scene_store import SceneStore, images_of_split
 from demoire.training.shards import MadePair, Shards
-from demoire.training.stopping import leave_signals_to_the_training
+from demoire.training.workers import begin_training_worker
 
 _TRIES = 20
 # A scene is cut to at most so many crop sides before it is simulated: more would only cost time.
@@ -311,7 +311,7 @@ def batches(samples: Samples, first: int, last: int, config: DataConfig) -> Data
         batch_sampler=_BatchNumbers(first, last, config.batch),
         num_workers=config.workers,
         collate_fn=collate,
-        worker_init_fn=leave_signals_to_the_training,
+        worker_init_fn=begin_training_worker,
         prefetch_factor=8 if config.workers else None,
         persistent_workers=False,
     )

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from demoire.errors import UsageError
 from demoire.files import whole_file
 from demoire.moire import KINDS, MoireKind
+from demoire.training.workers import begin_worker
 
 PAIRS_PER_SHARD = 256
 
@@ -131,6 +132,7 @@ def make_shards(
         sampler=missing_shards(out, count),
         batch_size=None,
         num_workers=workers,
+        worker_init_fn=begin_worker,
     )
 
 

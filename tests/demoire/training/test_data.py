@@ -2,6 +2,7 @@
 trusted.
 """
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -191,6 +192,23 @@ def test_workers_make_the_same_shards(scene_folder: Path, tmp_path: Path) -> Non
     assert len(names) == 6
     for name in names:
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "helped" / name).read_bytes()
+
+
+def test_workers_end_well_whatever_their_parent_has_planned_for_its_own_end(
+    scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect plans to end its threads, which a forked worker does not have."""
+
+    def drain() -> None:
+        raise RuntimeError("the threads to be ended are not here")
+
+    monkeypatch.setattr(threading, "_threading_atexits", [drain])
+    config = SMALL.model_copy(update={"workers": 2})
+    assert len(list(batches(_samples(scene_folder), 0, 3, config))) == 3
+    source = PairSource(scene_folder, "train", SMALL.model_copy(update={"size": 32}))
+    clean: dict[MoireKind, float] = {"none": 1.0}
+    made = make_shards(tmp_path, 2, source.simulated, clean, seed=1, workers=2)
+    assert sorted(made) == [0, 1]
 
 
 def test_shards_that_are_too_small_or_missing_are_one_sentence(
