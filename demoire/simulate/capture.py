@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels
 
 _LUT_SIZE = 4096  # entries of the tone curve
-_MOST_ENLARGED = 2.0  # times, of a scene smaller than its crop
+MOST_ENLARGED = 2.0  # times, of a scene smaller than its crop
 _RAW_WHITE = 32768  # in 16 bits: what the sensor gives for light 1, with one stop above it
 
 # IEC 61966-2-1, "sRGB": a straight line near black, and a power above it.
@@ -26,14 +26,11 @@ _SRGB_TO_LINEAR = np.where(
     _CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
 
-# The four ways to lay a Bayer mosaic, with the channel (R, G, B) of the sensor's pixels at (0, 0),
-# (0, 1), (1, 0) and (1, 1). OpenCV names them after the second row's second and third pixel.
-_BAYER = (
-    ("BG", (0, 1, 1, 2)),
-    ("GB", (1, 0, 2, 1)),
-    ("RG", (2, 1, 1, 0)),
-    ("GR", (1, 2, 0, 1)),
-)
+# The four ways to lay a Bayer mosaic: the channel (R, G, B) of the sensor's pixels at (0, 0),
+# (0, 1), (1, 0) and (1, 1).
+BAYER_CHANNELS = ((0, 1, 1, 2), (1, 0, 2, 1), (2, 1, 1, 0), (1, 2, 0, 1))
+# OpenCV names them after the second row's second and third pixel.
+_BAYER_NAMES = ("BG", "GB", "RG", "GR")
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,7 @@ def crop_scene(
     wanted = max(int(short * rng.uniform(least, 1.0)), min(side, short))
     extent = min(short, wanted)
     if extent < side:
-        extent = round(side / rng.uniform(1, _MOST_ENLARGED))
+        extent = round(side / rng.uniform(1, MOST_ENLARGED))
         below = max(0, extent - scene.shape[0])
         beside = max(0, extent - scene.shape[1])
         scene = cv2.copyMakeBorder(scene, 0, below, 0, beside, cv2.BORDER_REFLECT)
@@ -198,7 +195,7 @@ def crop_scene(
 def _draw_mosaic(rng: np.random.Generator, *, scanner: bool) -> int | None:
     if scanner or rng.random() < 0.1:
         return None
-    return int(rng.integers(len(_BAYER)))
+    return int(rng.integers(len(BAYER_CHANNELS)))
 
 
 def _draw_gains(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -249,8 +246,7 @@ def _sensor(light: Light, development: Development, noise: NDArray[np.float32] |
 def _mosaic(light: Light, layout: int) -> Plane:
     """What a Bayer sensor sees: one colour at each pixel, (H, W)."""
     raw = np.empty(light.shape[:2], np.float32)
-    _, channels = _BAYER[layout]
-    for number, channel in enumerate(channels):
+    for number, channel in enumerate(BAYER_CHANNELS[layout]):
         row, column = divmod(number, 2)
         raw[row::2, column::2] = light[row::2, column::2, channel]
     return raw
@@ -258,7 +254,7 @@ def _mosaic(light: Light, layout: int) -> Plane:
 
 def _demosaic(raw: Plane, development: Development) -> Light:
     assert development.bayer is not None
-    layout, _ = _BAYER[development.bayer]
+    layout = _BAYER_NAMES[development.bayer]
     method = "_EA" if development.edge_aware else ""
     code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
     bits = np.clip(raw * _RAW_WHITE + 0.5, 0, 65535).astype(np.uint16)

@@ -27,21 +27,32 @@ from demoire.simulate.capture import (
     to_linear,
 )
 
-_TEXELS = 24  # texels across one screen pixel
+TEXELS = 24  # across one screen pixel
 # Camera pixels per screen pixel that beat slowly.
 _RATIOS = (0.5, 2 / 3, 1.0, 1.0, 4 / 3, 1.5, 2.0, 2.0, 2.5, 3.0)
 _RED, _GREEN, _BLUE = range(3)
 
 # (texels, texels, 3): the light of one screen pixel, or of the few after which the layout repeats.
-_Mask: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class _Panel:
+class Panel:
     """The subpixels of a drawn screen."""
 
-    mask: _Mask  # of mean 1 in each channel
+    mask: Mask  # of mean 1 in each channel
     period: int  # screen pixels after which it repeats
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the camera stands before the screen."""
+
+    lens: float  # barrel or pincushion: how much the scale changes up to the middle of an edge
+    tilt: tuple[float, float]  # perspective across the patch: to the right, and down
+    angle: float  # radians, by which the camera is turned
+    bend: float  # of curved monitors and tubes; 0 for flat ones
+    shift: tuple[float, float]  # screen pixels
 
 
 def photograph_screen(
@@ -63,9 +74,9 @@ def photograph_screen(
     side = 2 * round(size / shrink / 2)
     # What is shrunk afterwards needs no further samples against the simulation's own aliasing.
     oversampling = 2 if shrink > 0.75 else 1
-    ratio = _draw_ratio(rng)
-    panel = _draw_panel(rng, 0.35 / (oversampling * ratio))
-    u, v = _coordinates(side, oversampling, ratio, rng)
+    ratio = draw_ratio(rng)
+    panel = draw_panel(rng, 0.35 / (oversampling * ratio))
+    u, v = _coordinates(side, oversampling, ratio, draw_pose(rng))
     screen = to_linear(crop_scene(scene, max(32, int(side / ratio * 1.1)), rng))
     plain = _look_at(screen, u, v, ratio)
     lit = plain * _subpixels(panel, u, v)
@@ -77,7 +88,7 @@ def photograph_screen(
     return with_moire, without, development
 
 
-def _draw_ratio(rng: np.random.Generator) -> float:
+def draw_ratio(rng: np.random.Generator) -> float:
     """Camera pixels per screen pixel.
 
     Near a whole-number ratio for two in three, else anything from 0.3 to 3.
@@ -89,7 +100,7 @@ def _draw_ratio(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
 
 
-def _draw_panel(rng: np.random.Generator, footprint: float) -> _Panel:
+def draw_panel(rng: np.random.Generator, footprint: float) -> Panel:
     """A screen's subpixels, blurred by `footprint` screen pixels.
 
     The blur is done on three repetitions, of which the middle one is kept: its edges fit together.
@@ -102,14 +113,25 @@ def _draw_panel(rng: np.random.Generator, footprint: float) -> _Panel:
     mask = glow * mask.mean(axis=(0, 1)) + (1 - glow) * mask
     side = mask.shape[0]
     repeated = np.tile(mask, (3, 3, 1))
-    blurred = cv2.GaussianBlur(repeated, (0, 0), max(footprint * _TEXELS, 0.3))
+    blurred = cv2.GaussianBlur(repeated, (0, 0), max(footprint * TEXELS, 0.3))
     middle = blurred[side : 2 * side, side : 2 * side]
-    return _Panel(mask=middle / middle.mean(axis=(0, 1)), period=side // _TEXELS)
+    return Panel(mask=middle / middle.mean(axis=(0, 1)), period=side // TEXELS)
 
 
-def _coordinates(
-    side: int, oversampling: int, ratio: float, rng: np.random.Generator
-) -> tuple[Plane, Plane]:
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """A camera held by hand: mostly level, a few per cent of perspective."""
+    lens = rng.normal(0, 0.012)
+    right, down = rng.normal(0, 0.06, 2)
+    is_level = rng.random() < 0.75
+    angle = np.deg2rad(rng.normal(0, 4) if is_level else rng.uniform(-45, 45))
+    is_bent = rng.random() < 0.3
+    bend = rng.normal(0, 0.02) if is_bent else 0.0
+    across, along = rng.uniform(0, 1, 2)
+    # numpy's own scalars stay what they are: with Python's, coordinates would be float32 all along.
+    return Pose(lens, (right, down), angle, bend, (across, along))
+
+
+def _coordinates(side: int, oversampling: int, ratio: float, pose: Pose) -> tuple[Plane, Plane]:
     """Which screen pixel each camera sample looks at: u, v of (side * oversampling,) * 2.
 
     Both count from the crop's centre. On the way from the camera to the screen lie the lens, the
@@ -118,24 +140,20 @@ def _coordinates(
     axis = (np.arange(side * oversampling, dtype=np.float32) + 0.5) / oversampling - side / 2
     x = axis[None, :]
     y = axis[:, None]
-    # Barrel or pincushion: the scale changes with the squared distance from the centre.
-    far = (x**2 + y**2) / (side**2 / 2)
-    lens = 1 + rng.normal(0, 0.012) * far
+    far = (x**2 + y**2) / (side**2 / 2)  # squared distance from the centre
+    lens = 1 + pose.lens * far
     x = x * lens
     y = y * lens
-    # Perspective: a few per cent of scale across the patch.
-    tilt = rng.normal(0, 0.06, 2) / side
-    depth = 1 + tilt[0] * x + tilt[1] * y
-    is_level = rng.random() < 0.75
-    angle = np.deg2rad(rng.normal(0, 4) if is_level else rng.uniform(-45, 45))
-    cos = np.cos(angle)
-    sin = np.sin(angle)
+    right, down = pose.tilt
+    depth = 1 + right / side * x + down / side * y
+    cos = np.cos(pose.angle)
+    sin = np.sin(pose.angle)
     u = (cos * x - sin * y) / depth / ratio
     v = (sin * x + cos * y) / depth / ratio
-    if rng.random() < 0.3:  # curved monitors, bent tubes
-        u = u + rng.normal(0, 0.02) * v**2 * ratio / side
-    shift = rng.uniform(0, 1, 2)
-    return (u + shift[0]).astype(np.float32), (v + shift[1]).astype(np.float32)
+    if pose.bend:
+        u = u + pose.bend * v**2 * ratio / side
+    across, along = pose.shift
+    return (u + across).astype(np.float32), (v + along).astype(np.float32)
 
 
 def _look_at(screen: Light, u: Plane, v: Plane, ratio: float) -> Light:
@@ -153,11 +171,11 @@ def _look_at(screen: Light, u: Plane, v: Plane, ratio: float) -> Light:
     return light
 
 
-def _subpixels(panel: _Panel, u: Plane, v: Plane) -> Light:
+def _subpixels(panel: Panel, u: Plane, v: Plane) -> Light:
     """The light of the subpixels under each sample."""
-    texels = panel.period * _TEXELS
-    column = (u * _TEXELS).astype(np.int32) % texels
-    row = (v * _TEXELS).astype(np.int32) % texels
+    texels = panel.period * TEXELS
+    column = (u * TEXELS).astype(np.int32) % texels
+    row = (v * TEXELS).astype(np.int32) % texels
     light: Light = panel.mask.reshape(-1, 3)[row * texels + column]
     return light
 
@@ -171,9 +189,9 @@ def _through_the_lens(light: Light, side: int, blur: float) -> Light:
     return shrunk
 
 
-def _stripes(rng: np.random.Generator) -> _Mask:
+def _stripes(rng: np.random.Generator) -> Mask:
     """Three stripes, RGB or BGR, with a black matrix; the ordinary LCD."""
-    mask = np.zeros((_TEXELS, _TEXELS, 3), np.float32)
+    mask = np.zeros((TEXELS, TEXELS, 3), np.float32)
     gap = rng.uniform(0.02, 0.08)
     lid = rng.uniform(0.03, 0.15)
     order = (_RED, _GREEN, _BLUE) if rng.random() < 0.75 else (_BLUE, _GREEN, _RED)
@@ -182,30 +200,30 @@ def _stripes(rng: np.random.Generator) -> _Mask:
     return mask
 
 
-def _vertical(rng: np.random.Generator) -> _Mask:
+def _vertical(rng: np.random.Generator) -> Mask:
     """A screen on its side: stripes above one another."""
     return np.ascontiguousarray(_stripes(rng).transpose(1, 0, 2))
 
 
-def _chevrons(rng: np.random.Generator) -> _Mask:
+def _chevrons(rng: np.random.Generator) -> Mask:
     """IPS: slanted stripes whose slant alternates from row to row; the period is two rows."""
     mask = _stripes(rng)
     slant = rng.uniform(0.1, 0.3)
     rows = []
-    for row in range(_TEXELS):
-        shift = round(slant * (row - _TEXELS / 2))
+    for row in range(TEXELS):
+        shift = round(slant * (row - TEXELS / 2))
         rows.append(np.roll(mask[row], shift, axis=0))
     upper = np.stack(rows)
     pair = np.concatenate([upper, upper[::-1]])
     return np.concatenate([pair, pair], axis=1)
 
 
-def _pentile(rng: np.random.Generator) -> _Mask:
+def _pentile(rng: np.random.Generator) -> Mask:
     """Diamond PenTile: green at each pixel, red and blue at every other one.
 
     The period is two pixels.
     """
-    side = 2 * _TEXELS
+    side = 2 * TEXELS
     mask = np.zeros((side, side, 3), np.float32)
     small = rng.uniform(0.2, 0.28)
     large = rng.uniform(0.3, 0.4)
@@ -218,9 +236,9 @@ def _pentile(rng: np.random.Generator) -> _Mask:
     return mask
 
 
-def _led_wall(rng: np.random.Generator) -> _Mask:
+def _led_wall(rng: np.random.Generator) -> Mask:
     """Round lamps on black; the three colours sit in one package."""
-    y, x = np.mgrid[0:_TEXELS, 0:_TEXELS].astype(np.float32) / _TEXELS - 0.5
+    y, x = np.mgrid[0:TEXELS, 0:TEXELS].astype(np.float32) / TEXELS - 0.5
     spread = rng.uniform(0.0, 0.12)
     radius = rng.uniform(0.2, 0.4)
     lamps = []
@@ -230,9 +248,9 @@ def _led_wall(rng: np.random.Generator) -> _Mask:
     return np.stack(lamps, axis=2)
 
 
-def _paper_white(rng: np.random.Generator) -> _Mask:
+def _paper_white(rng: np.random.Generator) -> Mask:
     """E-ink and monochrome panels: whole pixels with a thin dark grid."""
-    mask = np.zeros((_TEXELS, _TEXELS, 3), np.float32)
+    mask = np.zeros((TEXELS, TEXELS, 3), np.float32)
     gap = rng.uniform(0.03, 0.12)
     for channel in range(3):
         _light_box(mask, channel, (gap, 1 - gap), (gap, 1 - gap))
@@ -240,7 +258,7 @@ def _paper_white(rng: np.random.Generator) -> _Mask:
 
 
 # How subpixels are laid out, and how often each layout is drawn.
-_LAYOUTS: tuple[tuple[Callable[[np.random.Generator], _Mask], float], ...] = (
+_LAYOUTS: tuple[tuple[Callable[[np.random.Generator], Mask], float], ...] = (
     (_stripes, 0.4),
     (_chevrons, 0.15),
     (_vertical, 0.1),
@@ -251,7 +269,7 @@ _LAYOUTS: tuple[tuple[Callable[[np.random.Generator], _Mask], float], ...] = (
 
 
 def _light_box(
-    mask: _Mask, channel: int, columns: tuple[float, float], rows: tuple[float, float]
+    mask: Mask, channel: int, columns: tuple[float, float], rows: tuple[float, float]
 ) -> None:
     """Light one rectangular subpixel, given from where to where, in parts of the mask's side."""
     side = mask.shape[0]
@@ -260,13 +278,13 @@ def _light_box(
     mask[top:bottom, left:right, channel] = 1
 
 
-def _light_diamond(mask: _Mask, channel: int, centre: tuple[float, float], radius: float) -> None:
+def _light_diamond(mask: Mask, channel: int, centre: tuple[float, float], radius: float) -> None:
     """Light one subpixel that stands on its corner, in screen pixels, on a mask of two by two.
 
     The distance is taken around the mask's edges, where the next repetition begins.
     """
     side = mask.shape[0]
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / _TEXELS
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / TEXELS
     centre_x, centre_y = centre
     dx = np.abs((x - centre_x + 1) % 2 - 1)
     dy = np.abs((y - centre_y + 1) % 2 - 1)

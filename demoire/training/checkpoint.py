@@ -26,7 +26,12 @@ CHECKPOINT = "checkpoint.pt"
 # May change between a run and its resumption: these decide when a run ends, not what it learns.
 _FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "search"}
 # Younger than 0.2's first checkpoints, which have to go on: left out where it has its default.
-_ADDED = (("data", "press"), ("field", "twins"), ("restorer_loss", "tone"))
+_ADDED = (
+    ("data", "press"),
+    ("data", "fresh_scenes"),
+    ("field", "twins"),
+    ("restorer_loss", "tone"),
+)
 
 
 @dataclass

@@ -68,6 +68,10 @@ class DataConfig(_Section):
     # of 256 pairs each, where pairs are simulated beforehand (`demoire train --shards`)
     shards: PositiveInt = 96
     cache_megapixels: NonNegativeFloat = 1000.0  # decoded scenes kept in memory, 3 MB a megapixel
+    # A restorer's screens are simulated anew for every batch, on the device that trains, of so many
+    # scenes that are kept there, 0.8 MB each; `tone` is not for them. 0 takes them from where all
+    # others come from.
+    fresh_scenes: int = Field(0, ge=0)
     visible: NonNegativeFloat = VISIBLE  # from this strength on a pair counts as moiré
     # below this strength a pair counts as clean; between, it is not used
     invisible: NonNegativeFloat = 0.3
@@ -270,6 +274,8 @@ class TrainConfig(_Section):
             raise ValueError(f"data.size has to be a multiple of {step}")
         if self.task == "detector" and not 64 <= min(sizes) <= max(sizes) <= CELL:
             raise ValueError(f"data.size has to be 64 to {CELL} for a detector")
+        if self.data.fresh_scenes and self.task == "detector":
+            raise ValueError("data.fresh_scenes is for restorers; leave it out")
         if max(self.restorer_loss.scales) > min(sizes):
             raise ValueError("restorer_loss.scales must not be above data.size")
         return self

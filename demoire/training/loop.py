@@ -33,6 +33,7 @@ from demoire.training.curves import draw_png, write_csv, write_events
 from demoire.training.data import PairSource, Sample, Samples, batches
 from demoire.training.field import FieldFolder
 from demoire.training.field_source import FieldSource, field_source
+from demoire.training.fresh_screens import FreshScreens
 from demoire.training.optimizers import learning_rate
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.step import begin_run, in_words, train_step
@@ -65,6 +66,7 @@ class _Session:
     task: TrainingTask
     source: PairSource
     pictures: FieldSource | None
+    fresh: FreshScreens | None
     config: TrainConfig
     out: Path
     title: str
@@ -97,11 +99,17 @@ def train(
         on_validation: Called after each validation.
 
     Raises:
-        UsageError: There are no images, or `out` holds another run.
+        UsageError: There are no images, `out` holds another run, or fresh screens and field
+            pictures are both asked for.
         WeightsError: The weights to start from are missing, damaged or of another structure.
         DemoireError: The loss is no longer finite; the last good checkpoint stays.
     """
     began = time.monotonic()
+    if config.data.fresh_scenes and field is not None:
+        raise UsageError(
+            "Photographs would be taken for simulated screens; "
+            "leave out --field, or data.fresh_scenes."
+        )
     if config.threads:
         torch.set_num_threads(config.threads)
     _make_folder(out)
@@ -112,6 +120,7 @@ def train(
     torch.manual_seed(config.seed)
     session = _Session(
         pictures=None if field is None else field_source(field, images, config),
+        fresh=_fresh_screens(images, config),
         task=TASKS[config.task](config, images, field),
         source=source,
         config=config,
@@ -163,6 +172,13 @@ def _make_folder(out: Path) -> None:
         raise UsageError(f"The folder {out} cannot be made: {error.strerror}.") from error
 
 
+def _fresh_screens(images: Path, config: TrainConfig) -> FreshScreens | None:
+    if not config.data.fresh_scenes:
+        return None
+    scenes = PairSource(images, "train", config.data)  # without shards, which have no scenes
+    return FreshScreens(scenes, config.data, config.device)
+
+
 def _do_steps(run: TrainingRun, session: _Session) -> bool:
     """Train until the end, early stopping, the time limit or a signal.
 
@@ -177,6 +193,8 @@ def _do_steps(run: TrainingRun, session: _Session) -> bool:
         training_bar(session.title, config.steps, run.step) as show,
     ):
         for batch in _batches(session, run.step):
+            if session.fresh is not None:
+                batch = session.fresh.into(batch, run.step)
             losses = train_step(run, session.task, batch, config)
             recent.append(losses)
             show(f"{session.title} loss {losses['loss']:.4f}")

@@ -17,6 +17,7 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.grid import Grid, plan_tiles
 from demoire.models.networks import load_restorer
+from demoire.simulate.batched.screens import draw_shots, photograph_screens
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.simulator import simulate
 from demoire.training.config_files import load_config, with_values
@@ -90,6 +91,17 @@ def test_what_does_not_fit_is_cut_smaller(picture: NDArray[np.uint8], little_mem
     assert np.abs(found - engine_on("cpu").judge(cells(picture))).max() < 0.03
 
 
+def test_screens_are_photographed_there_as_here() -> None:
+    shots = draw_shots(4, 256, np.random.default_rng(1))
+    drawn = SCENES["photograph"](np.random.default_rng(2), SIDE, SIDE)
+    scenes = torch.from_numpy(drawn.transpose(2, 0, 1).copy()).expand(4, -1, -1, -1)
+    here = photograph_screens(shots, scenes, torch.Generator())
+    there = photograph_screens(shots, scenes.cuda(), torch.Generator("cuda"))
+    off = there.clean.cpu().float() - here.clean.float()
+    assert off.abs().mean() < 0.5
+    assert torch.allclose(there.strength.cpu(), here.strength, rtol=0.05, atol=0.1)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_it_trains_there_and_the_weights_load_here(
     precision: str, scene_folder: Path, tmp_path: Path
@@ -98,6 +110,7 @@ def test_it_trains_there_and_the_weights_load_here(
         "device": "cuda",
         "precision": precision,
         "optimizer.kind": "muon",
+        "data.fresh_scenes": 2,
         "steps": 4,
         "validate_every": 2,
     }

@@ -1,0 +1,1 @@
+"""The simulators as batched tensor operations, for a GPU that would otherwise wait for pairs."""
