@@ -44,8 +44,8 @@ bench: $(STAMP)  ## how fast this machine is, stage by stage
 	$(BIN)/demoire bench --json
 
 gpu: $(STAMP)  ## what a GPU is for, in at most 13 minutes: its tests, the bench, and training on IMAGES=CLEAN
-	@test -n "$(IMAGES)" || { echo "make gpu trains on clean images: say which with make gpu IMAGES=CLEAN" >&2; exit 2; }
-	$(BIN)/python -m tests.benchmarks.gpu --images $(IMAGES) --out $(or $(OUT),runs/gpu) $(GPU_ARGS)
+	@test -n "$(IMAGES)$(PACK)" || { echo "make gpu trains on clean images: say which with make gpu IMAGES=CLEAN" >&2; exit 2; }
+	$(BIN)/python -m tests.benchmarks.gpu $(if $(PACK),--pack $(PACK),--images $(IMAGES)) --out $(or $(OUT),runs/gpu) $(GPU_ARGS)
 
 chaos: $(STAMP)  ## kills, a stumbling bucket and hostile files by the thousand (an hour); CHAOS_ARGS="--kills 10" for less
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

@@ -1,16 +1,18 @@
 """All that a rented GPU is for, in one command and at most 13 minutes: `make gpu IMAGES=CLEAN`.
 
-    python -m tests.benchmarks.gpu --images CLEAN --out OUT [--device cuda] [--minutes 13]
-        [--config restorer-gpu] [--shards DIR] [--stages tests,bench,train] [--quick]
+    python -m tests.benchmarks.gpu (--images CLEAN | --pack PACK) --out OUT [--device cuda]
+        [--minutes 13] [--config restorer-gpu] [--shards DIR] [--stages tests,bench,train] [--quick]
 
-Before any of them it is seen whether the packages are there that the stages need: a rented minute
-is worth more than a traceback.
+Before any of them it is seen whether torch finds the GPU, why it does not, and whether the packages
+are there that the stages need: a rented minute is worth more than a traceback. How to bring all of
+it to a machine without network: docs/rented-gpu.md.
 
 1. tests: `tests/demoire/test_gpu.py`, which a machine without a GPU skips.
 2. bench: `tests.benchmarks.gpu_bench`, the whole job over a drawn collection, and how busy the card
    was. `--quick` makes it as small as it can be: a trial of everything by `--device cpu`.
 3. train: `demoire train CONFIG --resume` for the time that is left; the next call, here or on
    another machine, goes on from OUT/run. Shards that are missing are simulated first, by all cores.
+   PACK is what `tests.benchmarks.packing` made of images and shards; it is unpacked into OUT.
 
 OUT gets the log of each stage, bench.json, gpu.json with how each ended, and run. A stage that
 fails or overruns does not keep the next one from its turn. Exit status 0 when all did well, 1 when
@@ -21,6 +23,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,18 +31,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import torch
 
 from demoire.training.config_files import load_config, to_toml, with_values
+from tests.benchmarks.packing import unpack
 
 ROOT = Path(__file__).parent.parent.parent
 STAGES = ("tests", "bench", "train")
 
 _NEEDED = {
-    "tests": ("pytest", "pytest_timeout", "torch", "cv2", "simplejpeg"),
+    "tests": ("pytest", "pytest_timeout", "hypothesis", "torch", "cv2", "simplejpeg"),
     "bench": ("ray", "pyarrow", "fsspec", "psutil", "torch", "cv2", "simplejpeg"),
-    "train": ("typer", "rich", "pydantic", "safetensors", "torch", "cv2"),
+    "train": ("typer", "rich", "pydantic", "safetensors", "tomli_w", "prefect", "torch", "cv2"),
 }
 _TESTS_SECONDS = 150.0  # at most
 _BENCH_SECONDS = 180.0
@@ -68,22 +73,29 @@ class Ended:
 def run_stage(stage: Stage, out: Path) -> Ended:
     """Run a command within its time; then it is asked to end, and killed if it does not."""
     began = time.monotonic()
-    output = out / (stage.output or f"{stage.name}.log")
-    with output.open("w") as stdout, (out / f"{stage.name}.log").open("a") as log:
-        process = subprocess.Popen(
-            stage.command,
-            cwd=ROOT,
-            stdout=stdout,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,
-        )
-        try:
-            status: int | None = process.wait(stage.seconds)
-        except subprocess.TimeoutExpired:
-            status = None
-            _end(process)
+    with (out / f"{stage.name}.log").open("a") as log:
+        if stage.output is None:
+            status = _run(stage, log, log)
+        else:
+            with (out / stage.output).open("w") as output:
+                status = _run(stage, output, log)
     return Ended(stage.name, status, round(time.monotonic() - began, 1))
+
+
+def _run(stage: Stage, stdout: IO[str], stderr: IO[str]) -> int | None:
+    process = subprocess.Popen(
+        stage.command,
+        cwd=ROOT,
+        stdout=stdout,
+        stderr=stderr,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        return process.wait(stage.seconds)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -148,6 +160,28 @@ def missing_packages(stages: Sequence[str]) -> list[str]:
     return missing
 
 
+def why_no_gpu() -> str | None:
+    """Why torch finds no GPU, and what to do about it; None where it finds one."""
+    if torch.cuda.is_available():
+        return None
+    program = shutil.which("nvidia-smi")
+    if torch.version.cuda is None:
+        return (
+            f"This torch ({torch.__version__}) is built for CPUs alone: install the CUDA build of "
+            "the same version (docs/rented-gpu.md), or give --device cpu."
+        )
+    if program is None:
+        return "There is no GPU here; run this where nvidia-smi finds one, or give --device cpu."
+    query = (program, "--query-gpu=name,driver_version", "--format=csv,noheader")
+    told = subprocess.run(query, capture_output=True, text=True, check=False)
+    cards = ", ".join(told.stdout.split("\n")[:-1]) or "no card"
+    return (
+        f"This torch ({torch.__version__}) is built for CUDA {torch.version.cuda} and finds no GPU "
+        f"that it can use; nvidia-smi finds {cards}. The driver may be older than CUDA wants: "
+        "install a torch built for an older CUDA, or give --device cpu."
+    )
+
+
 def _told(ended: Ended) -> str:
     how = "its time was up" if ended.status is None else f"status {ended.status}"
     return f"{how} after {ended.seconds:.0f} s"
@@ -164,7 +198,9 @@ def _stages(text: str) -> tuple[str, ...]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run what is asked for; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, metavar="CLEAN")
+    taken = parser.add_mutually_exclusive_group(required=True)
+    taken.add_argument("--images", type=Path, metavar="CLEAN")
+    taken.add_argument("--pack", type=Path, metavar="PACK")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--minutes", type=float, default=13.0)
@@ -173,12 +209,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--stages", type=_stages, default=STAGES)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
-    for name in ("images", "out", "shards"):
+    for name in ("images", "pack", "out", "shards"):
         given = getattr(options, name)
         if given is not None:
             setattr(options, name, given.resolve())
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        print("There is no GPU here; run this where torch finds one, or give --device cpu.")
+    reason = why_no_gpu() if options.device.startswith("cuda") else None
+    if reason is not None:
+        print(reason)
         return 2
     missing = missing_packages(options.stages)
     if missing:
@@ -186,6 +223,9 @@ def main(words: Sequence[str] | None = None) -> int:
             f"Packages are missing here: {', '.join(missing)}. Install them, or leave out stages."
         )
         return 2
+    if options.pack is not None:
+        options.images, shards = unpack(options.pack, options.out)
+        options.shards = options.shards or shards
     ended = run(options)
     return 0 if all(one.status == 0 for one in ended) else 1
 

@@ -6,12 +6,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from demoire.simulate.pairs import PairSet, write_pairs
+from demoire.simulate.pairs import PairSet, clean_images, read_scene, write_pairs
+from demoire.training.shards import Shards, make_shards
 from tests.benchmarks import gpu
 from tests.benchmarks.gpu import Stage, main, run_stage
 from tests.benchmarks.gpu_bench import CardWatch, Look, watched_card
+from tests.benchmarks.packing import pack, unpack
 
 
 def test_without_a_gpu_it_is_one_sentence(
@@ -21,6 +24,29 @@ def test_without_a_gpu_it_is_one_sentence(
     assert main(["--images", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().out.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def put_nvidia_smi(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "says"),
+    [(None, "built for CPUs alone"), ("13.0", "nvidia-smi finds H9, 470.1. The driver may be")],
+)
+def test_a_gpu_that_torch_cannot_use_is_told_with_the_reason(
+    cuda: str | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_nvidia_smi(tmp_path, "echo 'H9, 470.1'", monkeypatch)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", cuda)
+    reason = gpu.why_no_gpu()
+    assert reason is not None and says in reason
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert gpu.why_no_gpu() is None
 
 
 def test_a_stage_that_overruns_is_stopped(tmp_path: Path) -> None:
@@ -33,6 +59,14 @@ def test_a_stage_that_overruns_is_stopped(tmp_path: Path) -> None:
 def test_a_stage_that_fails_is_told(tmp_path: Path) -> None:
     fails = Stage("fails", (sys.executable, "-c", "import sys; sys.exit(3)"), 30.0)
     assert run_stage(fails, tmp_path).status == 3
+
+
+def test_the_log_keeps_what_both_outputs_and_earlier_sessions_said(tmp_path: Path) -> None:
+    says = "import sys; print('one'); sys.stdout.flush(); print('two', file=sys.stderr)"
+    stage = Stage("says", (sys.executable, "-c", says), 30.0)
+    run_stage(stage, tmp_path)
+    run_stage(stage, tmp_path)
+    assert (tmp_path / "says.log").read_text() == "one\ntwo\none\ntwo\n"
 
 
 def test_a_package_that_is_missing_is_told_before_anything_is_done(
@@ -48,10 +82,7 @@ def test_a_package_that_is_missing_is_told_before_anything_is_done(
 def test_how_busy_the_card_is_is_read_from_nvidia_smi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho '37, 1024'\necho '[N/A], [N/A]'\nexec sleep 60\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    put_nvidia_smi(tmp_path, "echo '37, 1024'\necho '[N/A], [N/A]'\nexec sleep 60", monkeypatch)
     with watched_card() as watch:
         end = time.monotonic() + 10
         while not watch.looks and time.monotonic() < end:
@@ -65,6 +96,37 @@ def test_the_busy_share_is_that_of_the_whole_job_without_what_comes_before_and_a
     looks = [Look(when, share, 100 * when) for when, share in busy.items()]
     facts = CardWatch(looks, phases).facts()
     assert facts == {"busy": 0.6, "peak_memory_mb": 1400, "looks": 3}
+
+
+def test_a_pack_brings_images_and_whole_shards_as_far_as_there_is_room(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    write_pairs(None, images, PairSet("none", 3, 0, size=64))
+    scene = read_scene(clean_images(images)[0])
+    pairs = make_shards(
+        tmp_path / "made",
+        2,
+        lambda kind, rng: (scene, scene, 3.0),
+        {"screen": 1.0},
+        seed=0,
+        workers=0,
+    )
+    assert sorted(pairs) == [0, 1]
+    out = tmp_path / "out"
+    whole = pack(tmp_path / "whole.zip", images, tmp_path / "made", 60_000_000)
+    assert (whole.images, whole.images_left, whole.pairs) == (len(clean_images(images)), 0, 512)
+    tight = pack(tmp_path / "tight.zip", images, tmp_path / "made", whole.bytes - 1000)
+    assert (tight.images, tight.pairs) == (whole.images, 256)
+    assert tight.bytes < whole.bytes - 1000
+    unpacked, shards = unpack(tmp_path / "whole.zip", out)
+    assert {path.name for path in clean_images(unpacked)} == {
+        path.name for path in clean_images(images)
+    }
+    pair = Shards(shards, 64).draw("screen", np.random.default_rng(0))
+    assert pair.strength == 3.0
+    assert np.abs(pair.moire.astype(int) - scene).mean() < 2
+    (unpacked / "kept").touch()
+    unpack(tmp_path / "whole.zip", out)
+    assert (unpacked / "kept").exists(), "it is not unpacked again"
 
 
 @pytest.mark.slow
@@ -84,6 +146,7 @@ size = 64
 batch = 2
 workers = 0
 shards = 1
+fresh_scenes = 2
 validation_per_kind = 2
 [restorer]
 widths = [8, 8, 8, 8]
