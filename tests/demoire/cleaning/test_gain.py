@@ -93,3 +93,41 @@ def test_a_picture_without_room_for_a_window_is_not_held_back() -> None:
     before = np.full((50, 400, 3), 128, np.uint8)
     after = before - np.uint8(3)
     assert pattern_share(before, after, Grid(50, 400), [0]) is None
+
+
+def test_a_window_counts_by_how_much_was_taken_there() -> None:
+    """Where ten times as much was taken, it counts ten times, and not a hundred times."""
+    taken = 0.5 * white_noise()
+    taken[:, 256:] = 0.4 * stripes(8, 0.0)[:, 256:]
+    noise = share_of(0.5 * white_noise())
+    pattern = share_of(0.4 * stripes(8, 0.0))
+    together = share_of(taken)
+    assert noise is not None and pattern is not None and together is not None
+    amplitudes = (0.5 * 8, 0.4 * 10 / 2**0.5)
+    expected = np.average((noise, pattern), weights=amplitudes)
+    assert together == pytest.approx(expected, rel=0.12)
+
+
+def test_shading_is_no_pattern() -> None:
+    """A slow swell has all its energy in few frequencies, but those are not looked at."""
+    down = np.mgrid[:SIDE, :SIDE][0]
+    swell = 20 * np.sin(2 * np.pi * down / 400)
+    share = share_of(swell + 0.5 * white_noise())
+    assert share is not None and share < 0.15
+
+
+def test_windows_reach_to_the_edges_of_a_small_picture() -> None:
+    before = np.full((64, 64, 3), 128, np.uint8)
+    after = (128 - np.rint(stripes(8, 0.0)[:64, :64, None])).astype(np.uint8).repeat(3, axis=2)
+    share = pattern_share(before, after, Grid(64, 64), [0])
+    assert share is not None and share > 0.8
+
+
+def test_windows_are_spread_over_a_large_picture() -> None:
+    """A pattern in the last quarter of it, and nothing elsewhere, is still seen."""
+    before = np.full((SIDE, 4 * SIDE, 1), 128, np.uint8)
+    after = before.copy()
+    after[256:, 3 * SIDE :, 0] = 128 - np.rint(stripes(8, 0.5))[256:].astype(np.int64)
+    grid = Grid(SIDE, 4 * SIDE)
+    share = pattern_share(before, after, grid, range(len(grid)))
+    assert share is not None and share > 0.8

@@ -1,5 +1,7 @@
 """The rules: when an image counts as having moiré, and what no restorer can have meant."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from demoire.cleaning.verdict import (
     can_be_judged,
     change_kind,
     detection_from,
+    has_gained,
+    looks_like_pattern,
 )
 
 RULES = Rules(
@@ -45,6 +49,49 @@ def test_below_the_threshold_no_cell_is_flagged_however_sure_the_detector_is_of_
 def test_from_the_threshold_on_cells_are_flagged_by_their_own_lower_one() -> None:
     detection = detection_from(screens(0.99, 0.31, 0.29, 0.99), RULES)
     assert (detection.kind, detection.flagged) == ("screen", (0, 1, 3))
+
+
+def test_both_thresholds_are_values_from_which_on_something_is_done() -> None:
+    cells = screens(0.75, 0.75, 0.75, 0.75)
+    score = detection_from(cells, RULES).moire
+    at_both = replace(RULES, threshold=score, cell_threshold=0.75)
+    assert detection_from(cells, at_both).flagged == (0, 1, 2, 3)
+    assert detection_from(cells, replace(at_both, cell_threshold=0.76)).flagged == ()
+    assert detection_from(cells, replace(at_both, threshold=score + 1e-9)).flagged == ()
+
+
+def test_moire_of_any_kind_flags_a_cell() -> None:
+    cells = np.array([(0.1, 0.9, 0, 0), (0.1, 0, 0.9, 0), (0.1, 0, 0, 0.9), (1, 0, 0, 0)])
+    assert detection_from(cells.astype(np.float32), RULES).flagged == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("share", "may_be"), [(None, True), (0.09, False), (0.1, True), (0.9, True)]
+)
+def test_what_was_taken_looks_like_a_pattern_from_a_tenth_in_few_frequencies_on(
+    share: float | None, may_be: bool
+) -> None:
+    assert looks_like_pattern(share) is may_be
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gained"),
+    [
+        (0.9, 0.4, True),  # below the threshold
+        (0.9, 0.5, True),  # at it, and far down
+        (0.505, 0.5, False),  # at it, and hardly any less
+        (0.977, 0.912, True),  # still above, and less by a fifth of the odds and more
+        (0.9, 0.892, False),  # log odds 0.086 less
+        (0.9, 0.89, True),  # 0.107 less
+        (0.8, 0.95, False),  # more than before
+        (1.0, 1.0, False),
+        (1.0, 0.0, True),
+    ],
+)
+def test_an_image_has_gained_below_the_threshold_or_by_a_clear_fall(
+    before: float, after: float, gained: bool
+) -> None:
+    assert has_gained(before, after, 0.5) is gained
 
 
 @pytest.mark.parametrize(("size", "judged"), [((32, 32), True), ((31, 900), False)])

@@ -1,0 +1,89 @@
+"""What becomes of a judged image: copied, or cut into tiles."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from demoire.cleaning.decision import decide
+from demoire.cleaning.image_job import BeingJudged, BeingRestored, Copied
+from demoire.cleaning.verdict import Rules
+from demoire.imaging.images import Picture, decode
+from demoire.reasons import Reason
+
+RULES = Rules(
+    restore_all=False,
+    threshold=0.5,
+    cell_threshold=0.3,
+    tile_side=512,
+    max_megapixels=500,
+    max_side=100_000,
+)
+
+
+@dataclass
+class TileNeeds:
+    """What an engine says of its restorer."""
+
+    halo: int = 64
+    multiple: int = 32
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    """512 x 768 px: two rows of three cells."""
+    data = cv2.imencode(".png", np.full((512, 768, 3), 90, np.uint8))[1].tobytes()
+    return decode(data)
+
+
+def judged(picture: Picture, *screens: int) -> BeingJudged:
+    """A picture whose detector is sure of these cells and of no other."""
+    state = BeingJudged.begin(picture)
+    for cell in state.scores.cells:
+        is_screen = cell in screens
+        state.scores.put(cell, np.array([not is_screen, is_screen, 0, 0], np.float32))
+    return state
+
+
+def test_a_clean_image_is_copied_for_no_reason(picture: Picture) -> None:
+    state = decide(judged(picture), RULES, TileNeeds())  # type: ignore[arg-type]
+    assert isinstance(state, Copied)
+    assert (state.reason, state.detection.kind, state.detection.cells) == (None, "none", 6)
+
+
+def test_tiles_cover_the_flagged_cells_with_the_room_that_the_restorer_wants(
+    picture: Picture,
+) -> None:
+    state = decide(judged(picture, 1, 2, 4), RULES, TileNeeds())  # type: ignore[arg-type]
+    assert isinstance(state, BeingRestored)
+    assert state.decision.flagged == state.decision.detection.flagged == (1, 2, 4)
+    covered = sum(tile.core.height * tile.core.width for tile in state.tiles)
+    assert covered == 3 * 256 * 256
+    assert max(tile.core.width for tile in state.tiles) == 512
+    for tile in state.tiles:
+        assert tile.core.top - tile.window.top == min(64, tile.core.top)
+        assert tile.core.left - tile.window.left == min(64, tile.core.left)
+        assert tile.shape[0] % 32 == tile.shape[1] % 32 == 0
+
+
+def test_with_the_gate_off_every_cell_is_restored_and_the_detection_is_still_told(
+    picture: Picture,
+) -> None:
+    rules = replace(RULES, restore_all=True)
+    state = decide(judged(picture, 1, 2, 4), rules, TileNeeds())  # type: ignore[arg-type]
+    assert isinstance(state, BeingRestored)
+    assert state.decision.flagged == tuple(range(6))
+    assert state.decision.detection.flagged == (1, 2, 4)
+
+
+@pytest.mark.parametrize("restore_all", [False, True])
+def test_what_cannot_be_written_back_is_copied_and_says_why(
+    picture: Picture, restore_all: bool
+) -> None:
+    signed = replace(picture, raster=replace(picture.raster, obstacle=Reason.SIGNED))
+    rules = replace(RULES, restore_all=restore_all)
+    state = decide(judged(signed, 1, 2, 4), rules, TileNeeds())  # type: ignore[arg-type]
+    assert isinstance(state, Copied)
+    assert state.reason == Reason.SIGNED
+    assert state.detection.kind == "screen"
