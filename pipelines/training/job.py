@@ -14,6 +14,7 @@ scheduler can make a task of each. OUT gets, beside what training leaves there:
 """
 
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, num
 LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}
 
 _SIZE = 512  # px
+_LEAST_MINUTES = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class TrainJob:
     pairs: int = 20  # of each kind, to evaluate on
     force: bool = False  # register what is no better, too
     field: FieldFolder | None = None  # real pictures
-    minutes: float | None = None  # instead of the configuration's
+    minutes: float | None = None  # for all of it, instead of the configuration's for the training
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,13 @@ def run_training(job: TrainJob, step: Step = plainly) -> Trained:
         UsageError: What the user can put right; it is checked before anything is trained.
         DemoireError: What `train` raises.
     """
+    began = time.monotonic()
     model = check_job(job)
     if job.shards is not None:
         step(simulate_shards)(job)
     if job.register is not None:
         step(simulate_pairs)(job)
-    result = step(train_weights)(job)
+    result = step(train_weights)(_with_time_left(job, began))
     if job.register is None or not result.finished or result.weights is None:
         return Trained(result, model)
     while True:
@@ -127,6 +130,14 @@ def run_training(job: TrainJob, step: Step = plainly) -> Trained:
         if registered is not None:
             return Trained(result, model, contest, registered)
         # Someone else registered meanwhile, so what there is to be better than is another one.
+
+
+def _with_time_left(job: TrainJob, began: float) -> TrainJob:
+    """The job with what simulating has left of its minutes; one step is trained in any case."""
+    if job.minutes is None:
+        return job
+    spent = (time.monotonic() - began) / 60
+    return replace(job, minutes=max(_LEAST_MINUTES, job.minutes - spent))
 
 
 def check_job(job: TrainJob) -> Model:

@@ -2,6 +2,7 @@
 its way there.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipelines.training.job import (
     evaluate_weights,
     run_training,
     simulate_pairs,
+    simulate_shards,
     train_weights,
 )
 from pipelines.training.registry import Registry
@@ -48,6 +50,32 @@ def job(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainJ
 def forced(job: TrainJob) -> Trained:
     """The job, whose weights are of no use, registered all the same."""
     return run_training(replace(job, force=True))
+
+
+def test_the_minutes_are_for_simulating_and_training_together(job: TrainJob) -> None:
+    """A machine that is rented for thirteen minutes is gone after them."""
+    given: list[float | None] = []
+
+    class TrainedEnoughError(Exception):
+        pass
+
+    def step(function: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(job: TrainJob, *rest: object) -> None:
+            if function is simulate_shards:
+                time.sleep(0.3)
+            if function is train_weights:
+                given.append(job.minutes)
+                raise TrainedEnoughError
+
+        return instead
+
+    for minutes in (1.0, 0.001, None):
+        limited = replace(job, register=None, shards=job.out / "shards", minutes=minutes)
+        with pytest.raises(TrainedEnoughError):
+            run_training(limited, step)
+    assert given[0] is not None and 0.9 < given[0] <= 1 - 0.3 / 60
+    assert given[1] is not None and 0 < given[1] <= 0.001
+    assert given[2] is None
 
 
 def test_weights_that_are_no_better_than_a_guess_are_not_registered(job: TrainJob) -> None:
