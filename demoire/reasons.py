@@ -172,7 +172,8 @@ class Reason(StrEnum):
     SIGNED = (
         "signed",
         "a signature vouches for its pixels, and would call any change tampering: a signed "
-        "manifest (C2PA), or in a PDF a signed field or a limit on changes",
+        "manifest (C2PA), in a PDF a signed field or a limit on changes, or that of an office "
+        "document",
         "nothing is needed; it is copied as it is",
         "copied",
     )
@@ -205,8 +206,8 @@ class Reason(StrEnum):
     )
     ENCRYPTED = (
         "encrypted",
-        "a PDF that is encrypted, if only against changes",
-        "remove the encryption from a copy with `qpdf --decrypt IN OUT`, and clean that",
+        "a PDF that is encrypted, if only against changes; an office document that is",
+        "remove the encryption from a copy, of a PDF with `qpdf --decrypt IN OUT`, and clean that",
         "copied",
     )
     DAMAGED_DOCUMENT = (

@@ -111,6 +111,10 @@ class CleanSettings(BaseModel):
         bool,
         Flag("Do not note in the XMP of cleaned files what changed them, and when.", default=""),
     ] = CleanerConfig.provenance
+    office: Annotated[
+        bool,
+        Flag("Clean the pictures in office documents too (.docx, .odt and the like).", default=""),
+    ] = CleanerConfig.office
     threads: Annotated[
         int,
         Field(ge=0),

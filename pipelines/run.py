@@ -122,7 +122,8 @@ def plan_units(launch: Launch) -> str:
         latest = destination.manifests.find_latest()
         if latest is not None and _fits(latest, scope):
             return latest.id
-    return make_plan(destination, scope, launch.progress, merge=job.merge).id
+    plan = make_plan(destination, scope, launch.progress, merge=job.merge, office=job.config.office)
+    return plan.id
 
 
 def publish_sources(launch: Launch, plan_id: str, sources: AbstractSet[str]) -> PublishedSources:

@@ -34,6 +34,7 @@ class CleanerConfig:
         max_side: px of the longer side above which an image is not decoded.
         allow_signed: Clean pictures that carry a signed manifest (C2PA), and leave it out.
         provenance: Write into the XMP of a cleaned file what changed it.
+        office: Of an archive, clean the pictures in office documents too.
         tile: px that a restorer tile has at most on each side, without its halo.
         threads: Of torch on the CPU; 0 for one on each core. A Cleaner leaves its process alone:
             whoever owns the process passes this to `use_threads`.
@@ -48,6 +49,7 @@ class CleanerConfig:
     max_side: int = MAX_SIDE
     allow_signed: bool = False
     provenance: bool = True
+    office: bool = False
     tile: int = 1024
     threads: int = 0
 
@@ -91,4 +93,6 @@ class CleanerConfig:
             "max_megapixels": float(self.max_megapixels),
             "max_side": self.max_side,
         }
+        if self.office:
+            decides["office"] = True  # without it the fingerprint stays what it always was
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from pipelines.job import RunSummary
 
 
-@takes_settings(*("also", "from_file", "prune", "sample", "merge", "fixity"), *ARCHIVE_CLEANING)
+@takes_settings(
+    *("also", "from_file", "prune", "sample", "merge", "fixity", "office"), *ARCHIVE_CLEANING
+)
 def clean(
     src: options.Src,
     dst: options.DstBesideList = None,
@@ -122,7 +124,7 @@ def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
 
-@takes_settings("also", "from_file", "sample", "merge", "device", "config", *CLEANING)
+@takes_settings("also", "from_file", "sample", "merge", "office", "device", "config", *CLEANING)
 def plan(
     src: options.Src,
     dst: options.DstBesideList = None,

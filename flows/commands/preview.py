@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.preview.figures import PreviewFigures
 
 
-@takes_settings("also", "from_file", "device", "config", *CLEANING)
+@takes_settings("also", "from_file", "office", "device", "config", *CLEANING)
 def preview(
     src: options.SrcBesideList = "",
     *,
@@ -70,7 +70,7 @@ def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
         words += ["--also", further]
     if settings.from_file is not None:
         words += ["--from-file", "LIST" if settings.from_file == "-" else settings.from_file]
-    for name in CLEANING:
+    for name in ("office", *CLEANING):
         if name not in settings.model_fields_set:
             continue
         value = getattr(settings, name)

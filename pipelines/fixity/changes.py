@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,17 +20,20 @@ from pipelines.fixity.findings import (
 )
 from pipelines.fixity.loose import LooseFile
 from pipelines.fixity.stored_file import StoredFile
+from pipelines.layout import position_of
 from pipelines.paths import path_below
 from pipelines.records import Source
 from pipelines.rows import as_text
 from pipelines.sources.formats.folder import folder_of
-from pipelines.sources.inner_positions import SEPARATOR
+from pipelines.sources.inner_positions import SEPARATOR, is_in_paged_file, is_inner
 from pipelines.sources.members import suffix_of
+from pipelines.sources.unopened import OFFICE_SUFFIXES
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
 _READ_AT_ONCE = 4  # archives
-_COLUMNS = ["member", "page", "status", "sha256_in", "sha256_out", "bytes_in", "bytes_out"]
+_HOLD_IMAGES = PAGED_SUFFIXES | frozenset(OFFICE_SUFFIXES)
+_COLUMNS = ["member", "image_id", "status", "sha256_in", "sha256_out", "bytes_in", "bytes_out"]
 
 
 @dataclass
@@ -116,7 +120,7 @@ def _cleaned_in(
     recorded: dict[str, str] | None = None
     for row in table.filter(pc.equal(table["status"], "cleaned")).to_pylist():
         name = row["member"]
-        if row["page"]:
+        if _is_inside_file(source, row):
             name = name.rpartition(SEPARATOR)[0]
             if source.kind != "folder":
                 # Its digests and sizes are found out when the archive is looked through.
@@ -142,6 +146,12 @@ def _cleaned_in(
             bytes_after=row["bytes_out"],
         )
     return changed
+
+
+def _is_inside_file(source: Source, row: Mapping[str, Any]) -> bool:
+    """Whether a row is that of an image in a file of several pages."""
+    position = position_of(row["image_id"])
+    return is_in_paged_file(position) or (source.kind == "folder" and is_inner(position))
 
 
 def _whole_file(
@@ -203,7 +213,7 @@ class _Known:
         for file in read_changed(place):
             if file.source_version:
                 archives[file.path] = file
-            elif file.member and suffix_of(file.member) in PAGED_SUFFIXES:
+            elif file.member and suffix_of(file.member) in _HOLD_IMAGES:
                 files[file.path, file.member] = file
         return _Known(archives, files, lists)
 

@@ -43,6 +43,7 @@ def make_plan(
     progress: Progress = in_silence,
     *,
     merge: bool = False,
+    office: bool = False,
 ) -> Plan:
     """Discover, index and write the manifest; it becomes the latest plan.
 
@@ -54,6 +55,7 @@ def make_plan(
             (by digest: the same ones each time), and only the sources that hold them.
         progress: Called as ("plan", sources indexed, sources).
         merge: Whether DST may hold what this program did not write. It is never replaced.
+        office: Whether office documents are looked into; the scope's fingerprint says so, too.
 
     Raises:
         UsageError: SRC holds nothing, or a folder where DST has its notes, or DST holds something
@@ -63,7 +65,8 @@ def make_plan(
     sources = discover_given(scope.src, scope.also)
     check_reserved(sources)
     check_free(destination, scope, sources, merge=merge)
-    indexed = _indexed(sources, Withholding(destination.place, sources), progress)
+    withholding = Withholding(destination.place, sources)
+    indexed = _indexed(sources, withholding, progress, office=office)
     if scope.sample is not None:
         indexed = iter(_sampled(indexed, scope.sample))
     plan = destination.manifests.write(scope, _planned(indexed, scope))
@@ -115,7 +118,7 @@ class _Indexed:
 
 
 def _indexed(
-    sources: Sequence[Source], withholding: Withholding, progress: Progress
+    sources: Sequence[Source], withholding: Withholding, progress: Progress, *, office: bool
 ) -> Iterator[_Indexed]:
     """Each source with its members, in order; a few ahead are being indexed."""
     waiting: deque[Future[_Indexed]] = deque()
@@ -123,23 +126,23 @@ def _indexed(
     with ThreadPoolExecutor(_INDEXERS, thread_name_prefix="index") as pool:
         try:
             for source in coming:
-                waiting.append(pool.submit(_index_one, source))
+                waiting.append(pool.submit(_index_one, source, office=office))
                 if len(waiting) == _INDEXERS:
                     break
             for done in range(1, len(sources) + 1):
                 indexed = waiting.popleft().result()
                 following = next(coming, None)
                 if following is not None:
-                    waiting.append(pool.submit(_index_one, following))
+                    waiting.append(pool.submit(_index_one, following, office=office))
                 yield _withheld(indexed, withholding)
                 progress("plan", done, len(sources))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _index_one(source: Source) -> _Indexed:
+def _index_one(source: Source, *, office: bool) -> _Indexed:
     try:
-        contents = index(source)
+        contents = index(source, office=office)
         return _Indexed(contents, objects=_objects_in(contents))
     except DamagedArchiveError as error:
         return _Indexed(SourceIndex(source, ()), str(error))

@@ -34,5 +34,5 @@ def preview(
         UsageError: SRC does not exist or holds no image, or the device is not there.
         WeightsError: The weights cannot be used.
     """
-    sample = draw_sample(src, count, progress, also=also)
+    sample = draw_sample(src, count, progress, also=also, office=config.office)
     return preview_figures(sample, look_at(sample.images, config, progress))

@@ -63,7 +63,12 @@ class ArchiveSample:
 
 
 def draw_sample(
-    src: str, count: int, progress: Progress = in_silence, *, also: Sequence[str] = ()
+    src: str,
+    count: int,
+    progress: Progress = in_silence,
+    *,
+    also: Sequence[str] = (),
+    office: bool = False,
 ) -> ArchiveSample:
     """Draw about `count` images of SRC, or all where there are fewer.
 
@@ -72,6 +77,7 @@ def draw_sample(
         count: How many images; at least 1.
         progress: Told how many archives are indexed, of how many.
         also: Further ones like SRC.
+        office: Whether office documents are looked into.
 
     Raises:
         UsageError: A SRC does not exist, or all hold no image, or two would lie in one place.
@@ -82,7 +88,8 @@ def draw_sample(
     damaged: list[str] = []
     for done, source in enumerate(chosen_sources, start=1):
         try:
-            images += [SampledImage(source, member) for member in index(source).images]
+            listed = index(source, office=office).images
+            images += [SampledImage(source, member) for member in listed]
         except DamagedArchiveError as error:
             damaged.append(str(error))
         progress("looking into archives", done, len(chosen_sources))

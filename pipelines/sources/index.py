@@ -43,11 +43,12 @@ class SourceIndex:
         return tuple(member for member in self.members if member.kind == "withheld")
 
 
-def index(source: Source) -> SourceIndex:
+def index(source: Source, *, office: bool = False) -> SourceIndex:
     """Index a source, with the megapixels of its images estimated.
 
     Args:
         source: What `discover` listed.
+        office: Whether office documents in it are looked into.
 
     Returns:
         All members of the source.
@@ -57,7 +58,7 @@ def index(source: Source) -> SourceIndex:
         DamagedArchiveError: The archive does not check out.
     """
     try:
-        members = source_format(source.kind).index(source)
+        members = source_format(source.kind).index(source, office=office)
     except DamagedArchiveError as error:
         raise DamagedArchiveError(
             f"{shown(source.uri)} is damaged ({shown(str(error))}): it is copied as it is, unpack "

@@ -14,6 +14,7 @@ An image in a file of several pages that lies in an archive has bit 62 set. Belo
 one itself) and of the file in its archive (21 bits), and the number of the image in its file (20).
 """
 
+import re
 from dataclasses import dataclass
 
 from pipelines.records import Member, Source
@@ -26,6 +27,8 @@ WHOLE_ARCHIVE = _INNER_POSITIONS - 1  # the inner position that stands for a dam
 _PICTURES = 1 << 31  # from here on are pictures on pages
 _PICTURES_A_PAGE = 1 << 12
 _MOST_PAGES = (_PICTURES // _PICTURES_A_PAGE) - 1
+
+_PAGE = re.compile(r"page-(?P<page>[0-9]{4,})(-(?P<on_page>[0-9]+))?")
 
 _IN_PAGED_FILE = 1 << 62
 _IMAGES_A_FILE = 1 << 20
@@ -143,11 +146,13 @@ def has_position(page: int, on_page: int) -> bool:
 def page_at(member: Member) -> PageAt:
     """The page of its file that an image is on, and which picture on it, by its name.
 
-    A picture that is the first on its page is named like the page.
+    A picture that is the first on its page is named like the page. One in an office document is on
+    none, and has a name of its own.
     """
-    parts = member.name.rpartition(SEPARATOR)[2].split("-")
-    on_page = int(parts[2]) if len(parts) > 2 else 0
-    return PageAt(int(parts[1]), on_page)
+    matched = _PAGE.fullmatch(member.name.rpartition(SEPARATOR)[2])
+    if matched is None:
+        return PageAt(0, 0)
+    return PageAt(int(matched["page"]), int(matched["on_page"] or 0))
 
 
 def page_number(source: Source, member: Member) -> int:

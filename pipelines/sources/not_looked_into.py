@@ -75,6 +75,8 @@ def count_not_looked_into(source: Source, members: Sequence[Member]) -> Counter[
 
 def _kind_of(source: Source, member: Member) -> str | None:
     suffix = suffix_of(member.name)
+    if member.content == "other":
+        return None
     if source.kind != "folder" and archive_kind(member.name) is not None:
         return "archive inside an archive"
     packed = unopened_suffix(member.name)

@@ -31,7 +31,7 @@ _PACKED = (
     ".zipx",
 )
 
-_OFFICE = (".docx", ".odg", ".odp", ".ods", ".odt", ".pptx", ".xlsx")
+OFFICE_SUFFIXES = (".docx", ".odg", ".odp", ".ods", ".odt", ".pptx", ".xlsx")
 
 
 def unopened_suffix(name: str) -> str | None:
@@ -39,7 +39,7 @@ def unopened_suffix(name: str) -> str | None:
     if is_fork(name):
         return None
     lower = name.lower()
-    for suffix in (*_PACKED, *_OFFICE):
+    for suffix in (*_PACKED, *OFFICE_SUFFIXES):
         if lower.endswith(suffix):
             return suffix
     return None

@@ -30,6 +30,7 @@ DECIDES: dict[str, Any] = {
     "tile": 512,
     "allow_signed": True,
     "provenance": False,
+    "office": True,
 }
 DOES_NOT: dict[str, Any] = {"device": "cuda:1", "threads": 3}
 ALL_FIELDS = {field.name for field in fields(CleanerConfig)}

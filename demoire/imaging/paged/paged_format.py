@@ -18,6 +18,7 @@ class PageImage:
         size: Bytes that it takes in the file.
         megapixels: MP; 0 where `reason` says that it is not cleaned.
         reason: Why it stays as it is without being read; None as a rule.
+        inner_name: Its name in the file, where that is not made of the page.
     """
 
     page: int
@@ -26,10 +27,13 @@ class PageImage:
     size: int
     megapixels: float
     reason: Reason | None = None
+    inner_name: str = ""
 
     @property
     def name(self) -> str:
-        """'page-0003', or 'page-0003-2' for the second picture on that page."""
+        """'page-0003', or 'page-0003-2' for the second picture on that page; or the inner name."""
+        if self.inner_name:
+            return self.inner_name
         page = f"page-{self.page:04}"
         return page if self.on_page <= 1 else f"{page}-{self.on_page}"
 

@@ -29,8 +29,12 @@ from pipelines.sources.splice import PayloadOf, Writer
 class SourceFormat(Protocol):
     """Lists what is in a source, and reads some of it."""
 
-    def index(self, source: Source) -> list[Member]:
+    def index(self, source: Source, *, office: bool) -> list[Member]:
         """All members in the source's own order, with the megapixels of images estimated.
+
+        Args:
+            source: What is listed.
+            office: Whether office documents in it are looked into.
 
         Raises:
             DamagedArchiveError: The archive does not check out.

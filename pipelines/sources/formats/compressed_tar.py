@@ -32,7 +32,7 @@ from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats.paged_members import (
     look_inside_member,
-    may_have_pages,
+    may_be_taken_apart,
     read_images_in,
     rewrite_with_images,
     unpacked_member,
@@ -72,7 +72,7 @@ class CompressedTar:
 
     stream_format: StreamFormat
 
-    def index(self, source: Source) -> list[Member]:
+    def index(self, source: Source, *, office: bool) -> list[Member]:
         """The members in the tar's order, with the megapixels of its images estimated.
 
         Headers are probed on the way, since there is no second one: all at first, and as they
@@ -90,7 +90,7 @@ class CompressedTar:
         with open_place(source.uri).open("", version=source.version) as file:
             stream = self._unpacked(file, _most(source))
             for member in tar.list_members(stream):
-                looked_at = _look_at(stream, member)
+                looked_at = _look_at(stream, member, office=office)
                 members.append(_without_offset(looked_at.file))
                 members.extend(looked_at.images)
                 on_pages.update((image.position, image.megapixels) for image in looked_at.images)
@@ -225,14 +225,14 @@ class _LookedAt:
         return probed_megapixels(head)
 
 
-def _look_at(stream: BinaryIO, member: Member) -> _LookedAt:
+def _look_at(stream: BinaryIO, member: Member, *, office: bool) -> _LookedAt:
     """Look into a member that may have several pages. The stream is not read twice: it would begin
     anew.
 
     Raises:
         DamagedArchiveError: The stream is broken.
     """
-    if not may_have_pages(member):
+    if not may_be_taken_apart(member, office=office):
         return _LookedAt(member)
     try:
         with unpacked_member(tar, stream, member) as content:

@@ -78,7 +78,7 @@ def archive_in(entry: Entry, name: str) -> ArchiveKind | None:
     return archive_kind(name)
 
 
-def index(source: Source) -> list[Member]:
+def index(source: Source, *, office: bool) -> list[Member]:
     """The files of a folder by name, then the pages of those that have several.
 
     The megapixels of images are estimated.
@@ -92,7 +92,7 @@ def index(source: Source) -> list[Member]:
         length = min(PROBE_BYTES, member.length)
         return folder.read(member.name, 0, length, version=member.version)
 
-    files, pages = take_apart(folder, folder_members(source))
+    files, pages = take_apart(folder, folder_members(source), office=office)
     return peeked(probe_members(files, head_of), head_of) + pages
 
 

@@ -65,7 +65,7 @@ class Nesting:
 
     outer: RangedFormat
 
-    def index(self, source: Source) -> list[Member]:
+    def index(self, source: Source, *, office: bool) -> list[Member]:
         """All members, those of inner archives and then those in files of several pages last, with
         the megapixels of images estimated.
 
@@ -77,7 +77,7 @@ class Nesting:
         containers = [member for member in members if _is_container(member)]
         if containers:
             members += self._index_inside(source, containers)
-        return with_images_of_files(source, members, self._format_of)
+        return with_images_of_files(source, members, self._format_of, office=office)
 
     def _index_inside(self, source: Source, containers: Sequence[Member]) -> list[Member]:
         """The members of inner archives, with the megapixels of images estimated."""

@@ -3,7 +3,8 @@
 The name of such an image is that of its file, '!/', and 'page-' with the number of its page from 1
 in four digits or more: 'scan.tif!/page-0003'; where a page holds several pictures, 'page-0003-2' is
 the second one. Each is read as a file of its own, which is cleaned like any other; publishing puts
-it back into a copy of the whole file. What formats there are is in `demoire.imaging.paged`.
+it back into a copy of the whole file. What formats there are is in `demoire.imaging.paged`; to them
+come office documents (`office`), whose pictures have names of their own, where they are asked for.
 
 A file of several pages is `other`: it is mirrored, once, and its images have the rows. One that is
 refused as a whole (signed, damaged ...) is an image that is not read, with the reason.
@@ -19,10 +20,13 @@ from threading import BoundedSemaphore
 from typing import BinaryIO
 
 from demoire.errors import ImageError
+from demoire.imaging.paged import PAGED_SUFFIXES, paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.reasons import Reason
 from pipelines.records import Member
+from pipelines.sources.formats.office import OfficePictures
 from pipelines.sources.inner_positions import SEPARATOR, page_at
+from pipelines.sources.members import is_fork, is_unsafe_name, suffix_of
 
 LOOKED_AT_ONCE = 8  # files; each mostly waits for storage
 
@@ -35,6 +39,8 @@ PositionOf = Callable[[PageImage, int], int | None]
 Opened = AbstractContextManager[BinaryIO]
 
 _COPIED_AT_ONCE = 1 << 20  # bytes
+
+_OFFICE = OfficePictures()
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,42 @@ class TakenApart:
     images: tuple[Member, ...] = ()
 
 
+def form_of(name: str) -> PagedFormat:
+    """The format of a file with several images in it, by its name.
+
+    Raises:
+        ValueError: No such file has this name.
+    """
+    suffix = suffix_of(name)
+    form = _OFFICE if suffix in _OFFICE.suffixes else paged_format(suffix)
+    if form is None:
+        raise ValueError(f"{name} is no file of several pages")
+    return form
+
+
+def may_hold_images(member: Member, *, office: bool) -> bool:
+    """Whether a member is to be looked into, by its name.
+
+    Args:
+        member: Of a folder or an archive.
+        office: Whether office documents are.
+    """
+    if member.reason or not member.length:
+        return False
+    suffix = suffix_of(member.name)
+    if member.kind == "image":
+        return suffix in PAGED_SUFFIXES
+    is_plain = member.kind == "other" and not is_fork(member.name)
+    return office and is_plain and suffix in _OFFICE.suffixes and not is_unsafe_name(member.name)
+
+
 def look_inside(
     file: Member, form: PagedFormat, opened: Opened, position_of: PositionOf
 ) -> TakenApart:
     """Look for several pages in a file.
 
     Args:
-        file: An image, by its name.
+        file: One that may hold several images, by its name.
         form: Its format.
         opened: The file.
         position_of: Says where its images are in the source.
@@ -65,21 +100,25 @@ def look_inside(
         with opened as content:
             images = form.images(content)
     except ImageError as error:
-        return TakenApart(replace(file, reason=error.reason.value, megapixels=0.0))
+        return TakenApart(replace(file, kind="image", reason=error.reason.value, megapixels=0.0))
     if images is None:
         return TakenApart(file)
     inside = []
     for number, image in enumerate(images, start=1):
         position = position_of(image, number)
         if position is None:
-            return TakenApart(replace(file, reason=Reason.MULTI_PAGE.value, megapixels=0.0))
+            reason = Reason.MULTI_PAGE.value
+            return TakenApart(replace(file, kind="image", reason=reason, megapixels=0.0))
         inside.append(_member_of(image, file, position))
-    return TakenApart(replace(file, kind="other", megapixels=0.0), tuple(inside))
+    # Its content says that it was looked into, whatever its name is counted as.
+    whole = replace(file, kind="other", megapixels=0.0, content="other")
+    return TakenApart(whole, tuple(inside))
 
 
 def _member_of(image: PageImage, file: Member, position: int) -> Member:
     return replace(
         file,
+        kind="image",
         position=position,
         name=f"{file.name}{SEPARATOR}{image.name}",
         offset=image.key,
@@ -94,7 +133,15 @@ def _member_of(image: PageImage, file: Member, position: int) -> Member:
 def image_of(member: Member) -> PageImage:
     """The image that a member is, for its format."""
     at = page_at(member)
-    return PageImage(at.page, at.on_page, member.offset, member.size, member.megapixels)
+    name = "" if at.page else member.name.rpartition(SEPARATOR)[2]
+    return PageImage(
+        page=at.page,
+        on_page=at.on_page,
+        key=member.offset,
+        size=member.size,
+        megapixels=member.megapixels,
+        inner_name=name,
+    )
 
 
 def write_with_images(

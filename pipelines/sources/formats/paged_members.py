@@ -22,16 +22,17 @@ from itertools import groupby
 from typing import BinaryIO
 
 from demoire.errors import ImageError
-from demoire.imaging.paged import PAGED_SUFFIXES, paged_format
-from demoire.imaging.paged.paged_format import PagedFormat, PageImage
+from demoire.imaging.paged.paged_format import PageImage
 from pipelines.records import FileInArchive, Member, Source
 from pipelines.sources.formats.page_images import (
     LOOKED_AT_ONCE,
     Opened,
     TakenApart,
     by_path_at_once,
+    form_of,
     image_of,
     look_inside,
+    may_hold_images,
     write_with_images,
 )
 from pipelines.sources.formats.ranged_format import RangedFormat
@@ -51,7 +52,6 @@ from pipelines.sources.members import (
     BOMB_RATIO,
     DamagedArchiveError,
     obstacle,
-    suffix_of,
     unreadable,
 )
 from pipelines.sources.splice import NewPayload, PayloadOf, Writer, mapped_payload
@@ -68,7 +68,7 @@ ArchiveOf = Callable[[Member], RangedFormat]  # the format of the archive that a
 
 
 def with_images_of_files(
-    source: Source, members: list[Member], archive_of: ArchiveOf
+    source: Source, members: list[Member], archive_of: ArchiveOf, *, office: bool
 ) -> list[Member]:
     """Look for files of several pages among the members of an archive.
 
@@ -76,11 +76,12 @@ def with_images_of_files(
         source: The archive.
         members: All of it, with those of inner archives.
         archive_of: Tells the format of the archive that a member is directly in.
+        office: Whether office documents are looked into.
 
     Returns:
         The same, files of several pages as `other`, and behind them the images in these.
     """
-    candidates = [member for member in members if may_have_pages(member)]
+    candidates = [member for member in members if may_be_taken_apart(member, office=office)]
     if not candidates:
         return members
     place = open_place(source.uri)
@@ -104,9 +105,14 @@ def with_images_of_files(
     return [*files.values(), *images]
 
 
-def may_have_pages(member: Member) -> bool:
-    """Whether a member's name is that of a file of several pages, and it can be looked into."""
-    if member.kind != "image" or member.reason or suffix_of(member.name) not in PAGED_SUFFIXES:
+def may_be_taken_apart(member: Member, *, office: bool) -> bool:
+    """Whether a member's name is that of a file of several pages, and it can be looked into.
+
+    Args:
+        member: Of an archive.
+        office: Whether office documents are.
+    """
+    if not may_hold_images(member, office=office):
         return False
     if member.offset < 0 or not 0 < member.size <= LARGEST_CONTAINER:
         return False
@@ -120,7 +126,7 @@ def look_inside_member(member: Member, opened: Opened) -> TakenApart:
         member: Of an archive.
         opened: Its unpacked content.
     """
-    return look_inside(member, _form_of(member), opened, _positions_in(member))
+    return look_inside(member, form_of(member.name), opened, _positions_in(member))
 
 
 @contextmanager
@@ -130,7 +136,7 @@ def unpacked_member(archive: RangedFormat, source: BinaryIO, member: Member) -> 
     Raises:
         DamagedArchiveError: It does not check out.
     """
-    if member.size <= _IN_MEMORY and not _form_of(member).needs_path:
+    if member.size <= _IN_MEMORY and not form_of(member.name).needs_path:
         content = io.BytesIO()
         archive.unpack(source, member, content)
         content.seek(0)
@@ -181,7 +187,7 @@ def read_images_in(
         file: As a member.
         images: Those that are wanted, in any order.
     """
-    form = _form_of(file)
+    form = form_of(file.name)
     for member in images:
         error = obstacle(member)
         if error is not None:
@@ -249,7 +255,7 @@ class _FileRewriting:
         images = sorted(self.images[position], key=lambda image: image.position)
         with local_temporary() as whole:
             is_done = write_with_images(
-                _form_of(file),
+                form_of(file.name),
                 _opened(self.archive, self.source, file),
                 whole,
                 images,
@@ -305,14 +311,8 @@ def _file_of(image: Member) -> Member:
     )
 
 
-def _form_of(file: Member) -> PagedFormat:
-    form = paged_format(suffix_of(file.name))
-    assert form is not None  # its suffix was seen when it was indexed
-    return form
-
-
 def _is_readable_in_place(file: Member) -> bool:
-    return file.compression == "stored" and not _form_of(file).needs_path
+    return file.compression == "stored" and not form_of(file.name).needs_path
 
 
 def _opened(archive: RangedFormat, source: BinaryIO, file: Member) -> Opened:

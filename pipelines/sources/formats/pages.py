@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from demoire.errors import ImageError
-from demoire.imaging.paged import PAGED_SUFFIXES, paged_format
+from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from pipelines.records import Member
 from pipelines.sources.formats.page_images import (
     LOOKED_AT_ONCE,
     TakenApart,
     by_path_at_once,
+    form_of,
     image_of,
     look_inside,
+    may_hold_images,
 )
 from pipelines.sources.inner_positions import (
     file_name_of,
@@ -40,16 +42,20 @@ from pipelines.storage.place import Place
 _COPIED_AT_ONCE = 1 << 20  # bytes
 
 
-def take_apart(folder: Place, members: list[Member]) -> tuple[list[Member], list[Member]]:
+def take_apart(
+    folder: Place, members: list[Member], *, office: bool
+) -> tuple[list[Member], list[Member]]:
     """Look for files of several pages among a folder's files.
+
+    Args:
+        folder: Where they are.
+        members: The files.
+        office: Whether office documents are looked into.
 
     Returns:
         The files, those of several pages as `other`; and all images inside these.
     """
-    candidates = []
-    for member in members:
-        if member.kind == "image" and member.length and suffix_of(member.name) in PAGED_SUFFIXES:
-            candidates.append(member)
+    candidates = [member for member in members if may_hold_images(member, office=office)]
     if not candidates:
         return members, []
 
@@ -95,10 +101,7 @@ class PagedObject:
     @property
     def form(self) -> PagedFormat:
         """Its format."""
-        form = paged_format(suffix_of(self.path))
-        if form is None:
-            raise ValueError(f"{self.path} is no file of several pages")
-        return form
+        return form_of(self.path)
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:

@@ -83,6 +83,12 @@ def head(place: Place, version: str | None, member: Member) -> bytes:
     return _unpacked_head(place.read("", member.offset, length, version=version), member)
 
 
+def head_in(file: BinaryIO, member: Member) -> bytes:
+    """The same of a member of an open archive."""
+    file.seek(member.offset)
+    return _unpacked_head(file.read(min(PROBE_BYTES, _span_length(member))), member)
+
+
 def payload_start(file: BinaryIO, member: Member) -> int:
     """Where a member's packed payload begins in the archive: behind its local header.
 
