@@ -140,19 +140,11 @@ class Engine:
         changes: list[Change] = []
         work = list(zip(tiles, windows, strict=True))
         while len(changes) < len(tiles):
-            batch = self._batch_of(work[len(changes) :])
+            pixels = self.batch_pixels if self.restores_together else 1
+            batch = _next_windows(work[len(changes) :], pixels)
             with self._lock:
                 changes += self._as_much_as_fits(batch, self._restore)
         return changes[: len(tiles)]
-
-    def _batch_of(self, work: list[_TiledWindow]) -> list[_TiledWindow]:
-        """The next windows that go through the restorer together."""
-        if not self.restores_together:
-            return work[:1]
-        tile, window = work[0]
-        height, width = window.shape[:2]
-        size = max(1, self.batch_pixels // (height * width))
-        return _filled(work, size, (tile, np.zeros_like(window)))
 
     @contextmanager
     def autocast(self, *, enabled: bool) -> Iterator[None]:
@@ -219,6 +211,16 @@ class Engine:
         x = torch.from_numpy(stacked).to(self.device)
         x = x.permute(0, 3, 1, 2).to(torch.float32).div_(full_scale)
         return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _next_windows(work: Sequence[_TiledWindow], pixels: int) -> list[_TiledWindow]:
+    """The first windows that have so many pixels together, at least one; filled up."""
+    tile, window = work[0]
+    height, width = window.shape[:2]
+    size = max(1, pixels // (height * width))
+    if size == 1:
+        return [(tile, window)]
+    return _filled(work, size, (tile, np.zeros_like(window)))
 
 
 def _filled(items: Sequence[_Input], size: int, filling: _Input) -> list[_Input]:

@@ -69,8 +69,10 @@ def _taken(before: Pixels, after: Pixels, windows: Sequence[Box]) -> list[NDArra
     taken = np.concatenate([before[box.slices] for box in windows]).astype(np.float32)
     taken -= np.concatenate([after[box.slices] for box in windows])
     taken /= float(np.iinfo(before.dtype).max)
+    channels = list(np.empty((taken.shape[2], *taken.shape[:2]), np.float32))
+    cv2.split(taken, channels)  # into arrays of its own OpenCV splits at a fifth of the speed
     shape = (len(windows), _WINDOW, _WINDOW)
-    return [np.asarray(channel).reshape(shape) for channel in cv2.split(taken)]
+    return [channel.reshape(shape) for channel in channels]
 
 
 def _windows(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:

@@ -36,7 +36,7 @@ _HARMLESS_SHIFT = 0.02
 _LEAST_PATTERN_SHARE = 0.1
 _LEAST_FALL = 0.1
 
-_STRIPE = 32  # rows of a change that are looked at together, so that they stay in the cache
+_STRIPE = 64  # rows of a change that are looked at together, so that they stay in the cache
 
 
 @dataclass(frozen=True)

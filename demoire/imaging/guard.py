@@ -10,6 +10,7 @@ both ends; shared memory was no faster. The pixels of large pictures lie in a fi
 (`demoire.imaging.room`), and only its descriptor is passed.
 """
 
+import gc
 import math
 import os
 import resource
@@ -31,7 +32,7 @@ from demoire.imaging.images import OpenedImage, Picture
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.imaging.provenance import Provenance
 from demoire.imaging.quiet import quiet_decoders
-from demoire.imaging.room import MappedFile, file_of, let_go_behind, mapped
+from demoire.imaging.room import LARGE_BYTES, MappedFile, file_of, let_go_behind, mapped
 from demoire.reasons import Reason
 
 # How long a child may take: the slowest decoder here does some 3 MP/s.
@@ -210,13 +211,15 @@ def serve_decoding(descriptor: int) -> None:
         try:
             memory = pipe.recv()
             # The file is in no variable: while the child waits it would take its room.
-            _decode_for(pipe, pipe.recv_bytes(), memory)
+            size = _decode_for(pipe, pipe.recv_bytes(), memory)
         except EOFError:
             return
+        if size >= LARGE_BYTES:
+            gc.collect()  # what decoders leave behind in circles has its bytes, too
 
 
-def _decode_for(pipe: Connection, data: bytes, memory: int) -> None:
-    """Answer with the pixels of a file, or with what is wrong with it."""
+def _decode_for(pipe: Connection, data: bytes, memory: int) -> int:
+    """Answer with the pixels of a file, or with what is wrong with it; its size in bytes."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
     try:
         _send(pipe, images.read(images.open_image(data)))
@@ -225,6 +228,7 @@ def _decode_for(pipe: Connection, data: bytes, memory: int) -> None:
     except MemoryError:
         message = f"The decoder wanted more than {memory >> 20} MB; look at the file by hand."
         pipe.send(ImageError(Reason.DECODER_LIMIT, message))
+    return len(data)
 
 
 def _send(pipe: Connection, raster: Raster) -> None:

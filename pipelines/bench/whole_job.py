@@ -1,6 +1,7 @@
 """The real job over the drawn collection, timed, and the memory of its workers."""
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pipelines.layout import ATTEMPT_NOTES
 from pipelines.run import run_job
 
 _GLANCE = 0.1  # seconds between two looks at the workers' memory
+_LISTED = 10  # looks after which workers are listed anew: that takes milliseconds, a look does not
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,12 @@ def _watched_memory() -> Iterator[list[float]]:
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(_GLANCE):
-            held_mb.append(_workers_mb())
+        for number in itertools.count():
+            if ended.wait(_GLANCE):
+                return
+            if number % _LISTED == 0:
+                workers = _workers()
+            held_mb.append(_held_mb(workers))
 
     watcher = threading.Thread(target=watch, name="demoire-bench-memory", daemon=True)
     watcher.start()
@@ -74,12 +80,21 @@ def _watched_memory() -> Iterator[list[float]]:
         watcher.join()
 
 
-def _workers_mb() -> float:
-    """MB that the worker processes of this process's Ray hold now; Ray titles them `ray::...`."""
-    held = 0
+def _workers() -> list[psutil.Process]:
+    """The worker processes of this process's Ray, which titles them `ray::...`."""
+    workers = []
     for process in psutil.Process().children(recursive=True):
         # A process may end between being listed and being asked.
         with contextlib.suppress(psutil.Error, IndexError):
             if process.cmdline()[0].startswith("ray::"):
-                held += process.memory_info().rss
+                workers.append(process)
+    return workers
+
+
+def _held_mb(workers: list[psutil.Process]) -> float:
+    """MB that they hold now."""
+    held = 0
+    for process in workers:
+        with contextlib.suppress(psutil.Error):
+            held += process.memory_info().rss
     return held / 1e6

@@ -247,13 +247,20 @@ def _planes(band: Pixels, colours: Colours) -> list[Plane]:
     if colours in (Colours.YCBCR, Colours.YCCK):
         # Of YCCK the first three are Y, Cb and Cr of inverted cyan, magenta and yellow.
         rgb = samples if colours == Colours.YCBCR else 255 - samples[..., :3]
-        planes = list(cv2.split(cv2.transform(rgb, _TO_YCBCR)))
+        planes = _split(cv2.transform(rgb, _TO_YCBCR))
         planes[0] -= 128
         if colours == Colours.YCCK:
             planes.append(samples[..., 3] - 128)
         return planes
     samples -= 128
     return [np.ascontiguousarray(plane) for plane in _channels(samples)]
+
+
+def _split(samples: NDArray[np.float32]) -> list[Plane]:
+    """The channels of (h, w, 3). Into arrays of its own OpenCV splits at a fifth of the speed."""
+    planes = list(np.empty((3, *samples.shape[:2]), np.float32))
+    cv2.split(samples, planes)
+    return planes
 
 
 def _channels(samples: NDArray[np.float32]) -> Iterator[Plane]:

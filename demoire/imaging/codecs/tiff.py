@@ -19,7 +19,6 @@ References:
     15. JPEG as in `tiff_jpeg`, not as in section 22.
 """
 
-import io
 import math
 import struct
 import zlib
@@ -28,7 +27,6 @@ from dataclasses import replace
 
 import imagecodecs
 import numpy as np
-import tifffile
 from PIL import TiffImagePlugin
 
 from demoire.imaging.codecs import tiff_directory
@@ -45,6 +43,7 @@ from demoire.imaging.codecs.tiff_header import (
     foreign_coding_told,
     open_structure,
     read_header,
+    structure_in,
 )
 from demoire.imaging.codecs.tiff_jpeg import pack_jpeg, repack_jpeg, unpack_jpeg
 from demoire.imaging.codecs.tiff_layout import (
@@ -121,7 +120,7 @@ def is_cut_short(data: bytes) -> bool:
 
 
 def _segment_ends(data: bytes) -> list[int]:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with structure_in(data) as file:
         page = file.pages.first
         pairs = zip(page.dataoffsets, page.databytecounts, strict=False)
         return [offset + size for offset, size in pairs]
@@ -185,7 +184,8 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         ValueError: A file of this mode is not written.
         StaleDataError: A level of it is of a mode that is not written.
     """
-    layout = first_layout(open_structure(data))
+    with structure_in(data) as structure:
+        layout = first_layout(structure)
     if layout is None:
         raise ValueError("a file of this mode is not written")
     if layout.premultiplied and raster.alpha is not None:
@@ -199,7 +199,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
 
 def _with_new_levels(data: bytes, pixels: Pixels) -> bytes:
     """The file with every smaller version of its picture made from these pixels."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with structure_in(data) as file:
         layouts = [layout_of(page, file.byteorder) for page in levels(file)]
     for layout in layouts:
         if layout is None or layout.samples != pixels.shape[2]:

@@ -88,6 +88,20 @@ def open_structure(data: bytes) -> tifffile.TiffFile:
 
 
 @contextmanager
+def structure_in(data: bytes) -> Iterator[tifffile.TiffFile]:
+    """tifffile's view of a file, for the block.
+
+    The parts of such a view refer to each other, so it would keep the file's bytes in memory until
+    Python next looks for circles: 600 MB for a page of 200 MP. Here they go with the block.
+
+    Raises:
+        Exception: Whatever tifffile raises for bad bytes.
+    """
+    with io.BytesIO(data) as stream, tifffile.TiffFile(stream) as file:
+        yield file
+
+
+@contextmanager
 def foreign_coding_told(structure: tifffile.TiffFile | None) -> Iterator[None]:
     """Tell a sound file in a compression that is not known from a damaged one.
 

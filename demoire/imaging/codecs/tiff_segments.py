@@ -28,23 +28,24 @@ def with_segments(data: bytes, layout: Layout, packed: Iterable[tuple[int, bytes
     sizes = old_sizes.copy()
     # Blank strips may share their bytes: writing over them would change them all.
     is_shared = len(set(offsets)) < len(offsets)
-    out = io.BytesIO(data)
     end = len(data)
-    for index, segment in packed:
-        if len(segment) > sizes[index] or is_shared:
-            end += end % 2  # offsets are even by custom
-            offsets[index] = end
-            end += len(segment)
-        sizes[index] = len(segment)
-        out.seek(offsets[index])
-        out.write(segment)
-    out.seek(0)
-    with tifffile.TiffFile(out, mode="r+") as file:
-        if offsets != old_offsets:
-            _overwrite(file, layout, (_STRIP_OFFSETS, _TILE_OFFSETS), offsets)
-        if sizes != old_sizes:
-            _overwrite(file, layout, (_STRIP_SIZES, _TILE_SIZES), sizes)
-    return out.getvalue()
+    # Closed by hand, or tifffile's view would keep a copy of the file.
+    with io.BytesIO(data) as out:
+        for index, segment in packed:
+            if len(segment) > sizes[index] or is_shared:
+                end += end % 2  # offsets are even by custom
+                offsets[index] = end
+                end += len(segment)
+            sizes[index] = len(segment)
+            out.seek(offsets[index])
+            out.write(segment)
+        out.seek(0)
+        with tifffile.TiffFile(out, mode="r+") as file:
+            if offsets != old_offsets:
+                _overwrite(file, layout, (_STRIP_OFFSETS, _TILE_OFFSETS), offsets)
+            if sizes != old_sizes:
+                _overwrite(file, layout, (_STRIP_SIZES, _TILE_SIZES), sizes)
+        return out.getvalue()
 
 
 def _overwrite(

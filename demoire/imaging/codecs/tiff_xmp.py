@@ -14,6 +14,7 @@ import tifffile
 
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.tiff_directory import read_directory
+from demoire.imaging.codecs.tiff_header import structure_in
 
 _XMP = 700
 _BYTE = 1
@@ -22,7 +23,7 @@ _MOST_BYTES = (1 << 32) - 1  # that offsets of a TIFF file reach; a BigTIFF file
 
 def with_xmp(data: bytes, edit: EditXmp) -> bytes:
     """The file with another XMP packet."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with structure_in(data) as file:
         tag = file.pages.first.tags.get(_XMP)
         is_limited = not file.is_bigtiff
         old = None if tag is None else data[tag.valueoffset : tag.valueoffset + tag.count]
@@ -31,10 +32,10 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
         return data
     if old is None:
         return _with_new_tag(data, packet)
-    out = io.BytesIO(data)
-    with tifffile.TiffFile(out, mode="r+") as file:
-        file.pages.first.tags[_XMP].overwrite(packet)
-    return out.getvalue()
+    with io.BytesIO(data) as out:
+        with tifffile.TiffFile(out, mode="r+") as file:
+            file.pages.first.tags[_XMP].overwrite(packet)
+        return out.getvalue()
 
 
 def _with_new_tag(data: bytes, packet: bytes) -> bytes:
