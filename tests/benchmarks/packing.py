@@ -6,12 +6,11 @@ A rented machine may have no network, and what is carried there be limited. PACK
 and, where shards are given, as many whole ones as there is room for; `tests.benchmarks.gpu --pack`
 takes them out again.
 
-Images are cut to a window of 1,024 px and written as WebP of quality 87: 60 MB hold some 800
-photographs of half a megapixel. They keep their names, by which they are split. Pairs are written
-as JPEG of quality 95 with whole chroma, 45 dB of the truth and 44 dB of the picture with moiré: of
-256 px, 60 MB hold 1,050 of them, which are four shards (losslessly they would be 470). Images are
-worth more: from them sixteen cores simulate forty shards in a minute, and a GPU screens without
-end. So pairs get what the images leave.
+Images are cut to a window of 1,024 px and written as WebP of quality 87, some 55 kB each. They keep
+their names, by which they are split. Pairs are written as JPEG of quality 95 with whole
+chroma, 45 dB of the truth and 44 dB of the picture with moiré: of 256 px, 60 MB hold 1,050 of them,
+which are four shards (losslessly they would be 470). Images are worth more: from them sixteen cores
+simulate forty shards in a minute, and a GPU screens without end. So pairs get what they leave.
 """
 
 import argparse
