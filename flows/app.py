@@ -98,7 +98,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         sentence = "stopped; the same command again goes on where this one ended"
         return _end(sentence, errors.INTERRUPTED_STATUS, debug=debug)
-    except BrokenPipeError:
+    except SystemExit as end:
+        # typer ends the process itself where the reader of a pipe went away.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
         _swallow_stdout()
         return 0
     # The last fence: whatever it is, the user gets a sentence and a status.

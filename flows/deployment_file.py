@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from demoire.errors import ConfigError
 from pipelines.storage.open import open_place
 
+# The deployment that comes with the package, so that a schedule needs no file of the repository.
+NIGHTLY = Path(__file__).with_name("nightly.yaml")
+
 _VARIABLE = re.compile(r"\{\{\s*\$(\w+)\s*\}\}")
 _DEFAULT = "nightly"  # the deployment that is meant where a file has several
 

@@ -1,5 +1,5 @@
-"""`demoire serve` and `demoire deploy`: the nightly cleanup of infra/prefect/prefect.yaml on a
-Prefect server.
+"""`demoire serve` and `demoire deploy`: the nightly cleanup of flows/nightly.yaml, or another
+deployment, on a Prefect server.
 
 `serve` registers the deployment and runs what its schedule starts, from this process, until it is
 stopped; without PREFECT_API_URL it brings up a local server first, on 127.0.0.1. `deploy` creates

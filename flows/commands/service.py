@@ -13,10 +13,12 @@ from flows.commands.flags import takes_settings
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
-DeploymentFile = Annotated[Path, typer.Option("--file", help="A Prefect deployment file.")]
+DeploymentFile = Annotated[
+    Path | None,
+    typer.Option("--file", help="A Prefect deployment file.", show_default="the nightly one"),
+]
 DeploymentName = Annotated[str | None, typer.Option("--name", help="Which of its deployments.")]
 
-_NIGHTLY = Path("infra/prefect/prefect.yaml")
 _SOMETHING_WRONG = 3  # exit status of `doctor`
 
 
@@ -40,7 +42,7 @@ def demo(
 
 def serve(
     *,
-    file: DeploymentFile = _NIGHTLY,
+    file: DeploymentFile = None,
     name: DeploymentName = None,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Of the local server, where one is started.")
@@ -51,16 +53,16 @@ def serve(
     or one of its own.
     """
     keep_storage_options(storage_option)
-    from flows.deployment_file import read_deployment
+    from flows.deployment_file import NIGHTLY, read_deployment
     from flows.deployments import serve as run
 
-    run(read_deployment(file, name), port=port)
+    run(read_deployment(file or NIGHTLY, name), port=port)
     return 0
 
 
 def deploy(
     *,
-    file: DeploymentFile = _NIGHTLY,
+    file: DeploymentFile = None,
     name: DeploymentName = None,
     pool: Annotated[
         str | None, typer.Option(help="The work pool that runs it.", show_default="the file's")
@@ -69,10 +71,10 @@ def deploy(
     """Create the nightly cleanup as a deployment for a work pool, on the Prefect server of
     PREFECT_API_URL.
     """
-    from flows.deployment_file import read_deployment
+    from flows.deployment_file import NIGHTLY, read_deployment
     from flows.deployments import deploy as create
 
-    deployment = read_deployment(file, name)
+    deployment = read_deployment(file or NIGHTLY, name)
     identity = create(deployment, pool=pool)
     typer.echo(f"deployment clean-archive/{deployment.name} is in place, id {identity}")
     return 0

@@ -11,11 +11,14 @@ in full, secrets included.
 
 import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 from ray.data import DataContext
@@ -27,6 +30,8 @@ from pipelines.clean.own_ray import own_ray
 from pipelines.clean.priority import prompt_workers
 from pipelines.clean.session_watch import SessionWatch, StartWatch
 from pipelines.storage.os_errors import system_refusal
+
+_LEAST_ROOM = 20 << 20  # bytes for the notes and logs that Ray keeps of a start
 
 _CONNECT_SECONDS = 10.0
 _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
@@ -71,10 +76,7 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
         # Ray raises nothing more special when its own processes do not come up.
         if ray_address is not None:
             raise _no_cluster(ray_address) from error
-        raise DemoireError(
-            "Ray does not come up on this machine: see whether it is overloaded or short of "
-            "memory, then run the same command again."
-        ) from error
+        raise _no_ray_here() from error
     if ray_address is None:
         own_ray.note_start()
     with SessionWatch(own_ray):
@@ -89,6 +91,20 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
             raise
         else:
             _end_ray()
+
+
+def _no_ray_here() -> DemoireError:
+    """Why Ray may not come up on this machine; it only says that it waited for a file."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    if shutil.disk_usage(folder).free < _LEAST_ROOM:
+        return UnusablePlaceError(
+            f"Ray does not come up, since the temporary folder {folder} is full: free some space "
+            "or name another folder by TMPDIR, then run the same command again."
+        )
+    return DemoireError(
+        "Ray does not come up on this machine: see whether it is overloaded or short of "
+        "memory, then run the same command again."
+    )
 
 
 def _end_ray() -> None:

@@ -1,6 +1,7 @@
 """The command itself: help, version, errors as one sentence, and exit statuses."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -105,6 +106,18 @@ def test_an_unforeseen_error_is_a_sentence_too(
         capsys.readouterr().err
         == "demoire: unexpected ZeroDivisionError: of all things; run again with --debug\n"
     )
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    """As in `demoire --help | head -1`; status 1 would mean that something is in quarantine."""
+    words = [sys.executable, "-m", "flows.cli", "--help"]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+
+    done = subprocess.run(words, stdout=write_end, stderr=subprocess.PIPE)
+
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_installed_command_is_this_one() -> None:

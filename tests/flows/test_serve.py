@@ -24,12 +24,14 @@ from prefect.states import Crashed, Failed
 
 from demoire.errors import ConfigError, StalledError, StoppedError, UsageError
 from flows.begin_again import begin_again_after_crash, begin_again_after_stall
-from flows.deployment_file import read_deployment
+from flows.cli import main
+from flows.deployment_file import NIGHTLY, read_deployment
 from flows.deployments import deploy
 from flows.server import local_server
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 400.0  # seconds; a server, a flow's process and a Ray come up meanwhile
 
 
@@ -197,6 +199,25 @@ def test_an_unset_variable_is_an_error_before_the_night(
     monkeypatch.delenv("DEMOIRE_SRC", raising=False)
     with pytest.raises(ConfigError, match="needs the environment variable DEMOIRE_SRC"):
         read_deployment(_deployment(tmp_path))
+
+
+@pytest.mark.parametrize("command", ["serve", "deploy"])
+def test_the_nightly_deployment_comes_with_the_package(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Wherever the command is started, the one thing that it misses is a variable."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DEMOIRE_SRC", raising=False)
+
+    assert main([command]) == 2
+
+    assert "needs the environment variable DEMOIRE_SRC" in capsys.readouterr().err
+    packaging = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shipped = packaging["tool"]["setuptools"]["package-data"]["flows"]
+    assert NIGHTLY == ROOT / "flows" / "nightly.yaml" and NIGHTLY.name in shipped
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from typer.main import get_command
 
 from flows.app import app
-from flows.deployment_file import read_deployment
+from flows.deployment_file import NIGHTLY, read_deployment
 from tests.infra.rayjob_form import RayJob
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def check_command_line(words: list[str]) -> None:
 def test_the_nightly_deployment_is_one_that_serve_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEMOIRE_SRC", "s3://archive/incoming")
     monkeypatch.setenv("DEMOIRE_DST", "s3://archive/clean")
-    nightly = read_deployment(INFRA / "prefect/prefect.yaml")
+    nightly = read_deployment(NIGHTLY)
     assert nightly.name == "nightly"
     assert nightly.schedules[0].cron == "30 1 * * *"
     assert nightly.parameters["src"] == "s3://archive/incoming"
