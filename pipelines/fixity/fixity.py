@@ -36,6 +36,7 @@ from pipelines.fixity.findings import (
 )
 from pipelines.fixity.lists import BAG_INFO, differ_in_digests_only, is_list_name, listed_name
 from pipelines.fixity.loose import LooseList, LooseLists
+from pipelines.fixity.mets import is_mets_name, without_values
 from pipelines.layout import BOOKKEEPING
 from pipelines.paths import folders_above
 from pipelines.records import Source
@@ -156,7 +157,7 @@ class _FixityCheck:
         current = place.read(one.path)
         if current == one.wanted:
             return "updated"
-        if not differ_in_digests_only(current, one.wanted):
+        if not _differ_as_rewritten(one.path, current, one.wanted):
             return "stale"
         claims = MirrorClaims(self.destination, source, src_of(source, self.srcs))
         with claims.new_file(one.path, place.facts(one.path)) as local:
@@ -165,6 +166,13 @@ class _FixityCheck:
                 shutil.copystat(Path(place.uri, one.path), local)
         claims.record(claims.new_record(whole=False))
         return "stale" if one.path in claims.foreign else "updated"
+
+
+def _differ_as_rewritten(path: str, current: bytes, wanted: bytes) -> bool:
+    """Whether a list in the mirror differs in nothing but what rewriting changes."""
+    if is_mets_name(path):
+        return without_values(current) == without_values(wanted)
+    return differ_in_digests_only(current, wanted)
 
 
 def _lists_among(names: AbstractSet[str], changed: AbstractSet[str]) -> Iterator[str]:

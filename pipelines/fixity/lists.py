@@ -1,8 +1,9 @@
 """Lists of checksums as archives keep them: what they say, and the same list with other digests.
 
 Known are the lists that `sha256sum` and its like write (GNU and BSD style, `SHA256SUMS`, `x.md5`),
-a lone digest beside the file that it is of (`a.jpg.sha256`), and the manifests of a BagIt bag
-(`manifest-sha256.txt`, `tagmanifest-sha256.txt`). The algorithm follows from the digest's length.
+a lone digest beside the file that it is of (`a.jpg.sha256`), the manifests of a BagIt bag
+(`manifest-sha256.txt`, `tagmanifest-sha256.txt`), and METS files (`pipelines.fixity.mets`). The
+algorithm follows from the digest's length.
 
 A digest is replaced in its place: everything else in the list, its order, spelling and line ends,
 stays as it was. Nothing here touches storage.
@@ -16,6 +17,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.fixity.mets import is_mets_name, mets_files
+
 _SUFFIX = re.compile(r"\.(md5|sha1|sha224|sha256|sha384|sha512)(sums?)?(\.txt)?$", re.IGNORECASE)
 _SUMS = re.compile(r"^(md5|sha(1|224|256|384|512)|check)[-_]?sums?(\.txt)?$", re.IGNORECASE)
 _MANIFEST = re.compile(r"^(tag)?manifest-[a-z0-9]+\.txt$")
@@ -28,6 +31,7 @@ _GNU = re.compile(rb"(?P<escape>\\?)" + _HEX + rb"[ \t]+\*?(?P<name>\S.*)")
 _BSD = re.compile(rb"(?P<escape>\\?)[A-Z0-9-]+ ?\((?P<name>.+)\) ?= ?" + _HEX + rb"\s*")
 _ALONE = re.compile(_HEX + rb"\s*")
 _OXUM = re.compile(rb"^(Payload-Oxum:[ \t]*)(\d+)\.(\d+)", re.MULTILINE | re.IGNORECASE)
+_IS_HEX = re.compile(r"[0-9a-fA-F]+")
 _LINE = re.compile(rb"[^\r\n]+")
 
 
@@ -44,7 +48,8 @@ class ListedDigest:
 def is_list_name(path: str) -> bool:
     """Whether a file of this name is taken for a list of checksums."""
     name = path.rpartition("/")[2]
-    return bool(_SUFFIX.search(name) or _SUMS.match(name) or _MANIFEST.match(name))
+    is_list = bool(_SUFFIX.search(name) or _SUMS.match(name) or _MANIFEST.match(name))
+    return is_list or is_mets_name(name)
 
 
 def is_payload_manifest(path: str) -> bool:
@@ -67,6 +72,8 @@ def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
             tree are passed over.
         content: Of the list.
     """
+    if is_mets_name(path):
+        return _digests_in_mets(path, content)
     is_manifest = _MANIFEST.match(path.rpartition("/")[2]) is not None
     folder = path.rpartition("/")[0]
     listed = []
@@ -86,6 +93,18 @@ def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
             algorithm = _ALGORITHMS[len(digest)]
             offset = line.start() + match.start("digest")
             listed.append(ListedDigest(target, algorithm, digest.lower(), offset))
+    return listed
+
+
+def _digests_in_mets(path: str, content: bytes) -> list[ListedDigest]:
+    listed = []
+    for file in mets_files(path, content):
+        if file.checksum is None or not _IS_HEX.fullmatch(file.checksum.text):
+            continue
+        algorithm = _ALGORITHMS.get(len(file.checksum.text))
+        if algorithm is not None:
+            digest = file.checksum.text.lower()
+            listed.append(ListedDigest(file.path, algorithm, digest, file.checksum.offset))
     return listed
 
 

@@ -23,6 +23,7 @@ from pipelines.fixity.lists import (
     with_digests,
     with_payload_bytes,
 )
+from pipelines.fixity.mets import is_mets_name, mets_files, with_values
 from pipelines.fixity.stored_file import StoredFile
 
 _ROUNDS = 5  # lists that name one another's digests never come to rest
@@ -154,6 +155,33 @@ class LooseLists:
             else:
                 one.wrong_before += 1
         one.wanted = with_digests(one.original, digests)
+        if is_mets_name(one.path):
+            one.wanted = self._with_sizes(one)
+
+    def _with_sizes(self, one: LooseList) -> bytes:
+        """A METS file with the sizes of changed files, as far as they held before."""
+        sizes = {}
+        # New digests have the length of the old ones, so all offsets are those of the original.
+        for file in mets_files(one.path, one.original):
+            pair = self._sizes(file.path)
+            if pair is None or file.size is None or file.path == one.path:
+                continue
+            before, after = pair
+            if file.size.text.strip() != str(before):
+                one.wrong_before += 1
+            elif before != after:
+                sizes[file.size] = str(after)
+                if file.path not in one.stale:
+                    one.stale.append(file.path)
+        return with_values(one.wanted, sizes)
+
+    def _sizes(self, path: str) -> tuple[int, int] | None:
+        """Bytes of a file before and after; None where it did not change."""
+        named = self._lists.get(path)
+        if named is not None:
+            return len(named.original), len(named.wanted)
+        file = self._files.get(path)
+        return None if file is None else (file.facts.bytes_before, file.facts.bytes_after)
 
     def _before_and_after(self, listed: ListedDigest) -> tuple[str, str] | None:
         """The digests of a file that is named; None where it did not change."""

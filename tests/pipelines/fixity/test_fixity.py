@@ -115,6 +115,36 @@ def test_updated_lists_pass_and_keep_their_looks(box: Path, cleaner: Cleaner) ->
     assert ("SHA256SUMS", "") in _rows(job)
 
 
+def test_a_mets_file_is_named_and_updated_and_keeps_every_other_byte(
+    tmp_path: Path, cleaner: Cleaner
+) -> None:
+    pages = {"max/a.jpg": STRIPED, "max/b.jpg": PLAIN, "alto/a.xml": b"<alto/>"}
+    box = _files(tmp_path / "box", pages)
+    (box / "book_mets.xml").write_bytes(_mets(pages))
+    job = _published(box, cleaner)
+    (stale,) = _checked(job, "report").stale
+    assert stale == ChecksumList("book_mets.xml", "", "md5", 1, 0, "stale", ("max/a.jpg",))
+    assert (job.dst / "book_mets.xml").read_bytes() == _mets(pages)
+    (updated,) = _checked(job, "update").updated
+    assert updated.path == "book_mets.xml"
+    mirrored = {name: (job.dst / name).read_bytes() for name in pages}
+    assert (job.dst / "book_mets.xml").read_bytes() == _mets(mirrored) != _mets(pages)
+    assert _checked(job, "update").updated == [updated]
+
+
+def _mets(files: dict[str, bytes]) -> bytes:
+    """A METS file that tells checksums and sizes, as libraries write it."""
+    elements = []
+    for name, data in files.items():
+        digest = hashlib.md5(data).hexdigest()
+        elements.append(
+            f'<mets:file CHECKSUM="{digest}"  CHECKSUMTYPE="MD5" SIZE="{len(data)}">\r\n'
+            f'<mets:FLocat LOCTYPE="URL" xlink:href="{name}"/></mets:file >'
+        )
+    spaces = 'xmlns:mets="http://www.loc.gov/METS/" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f"<mets:mets {spaces}>{''.join(elements)}</mets:mets>\n".encode()
+
+
 def test_updating_twice_changes_nothing_more(box: Path, cleaner: Cleaner) -> None:
     job = _published(box, cleaner)
     _checked(job, "report")

@@ -1,0 +1,145 @@
+"""Checksums and sizes in METS files, which libraries keep beside digitized pages.
+
+`<file CHECKSUM="..." SIZE="..."><FLocat xlink:href="page.tif"/></file>`: an XML parser finds the
+elements, and the values are replaced in the file's own bytes. So everything else in it, to the last
+space, stays as it was. Checksums are told apart by their length; of CRC32 and Adler-32, which
+METS allows besides, only the sizes beside them are looked at. Files in UTF-16 are passed over.
+
+References:
+    METS 1.12.1 and METS 2, elements `file` and `FLocat`.
+"""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+from xml.parsers import expat
+
+_NAME = re.compile(r"(^|[._-])mets([._-].*)?\.xml$|\.mets$", re.IGNORECASE)
+_NAMESPACES = ("http://www.loc.gov/METS/", "http://www.loc.gov/METS/v2")
+_LOCATIONS = ("http://www.w3.org/1999/xlink href", "LOCREF")  # of METS 1 and 2
+_FILES = frozenset(f"{namespace} file" for namespace in _NAMESPACES)
+_FILE_LOCATIONS = frozenset(f"{namespace} FLocat" for namespace in _NAMESPACES)
+_ATTRIBUTE = rb"\s+([^\s=<>\"']+)\s*=\s*(\"[^\"<]*\"|'[^'<]*')"
+_TAG = re.compile(rb"<[^\s/>]+((?:" + _ATTRIBUTE + rb")*)\s*/?>")
+_ONE_ATTRIBUTE = re.compile(_ATTRIBUTE)
+_LOCAL_SCHEMES = ("", "file")
+
+
+@dataclass(frozen=True)
+class Value:
+    """The value of an attribute, and its first byte in the file."""
+
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class MetsFile:
+    """A file that is named: its path, and what is said of it."""
+
+    path: str
+    checksum: Value | None
+    size: Value | None
+
+
+def is_mets_name(path: str) -> bool:
+    """Whether a file of this name is taken for METS."""
+    return _NAME.search(path.rpartition("/")[2]) is not None
+
+
+def mets_files(path: str, content: bytes) -> list[MetsFile]:
+    """The files beside it that a METS file names, in order; none where it is no sound XML.
+
+    Args:
+        path: Of the METS file. What it names lies relative to its folder; names that leave the
+            whole tree, and addresses elsewhere, are passed over.
+        content: Of the METS file.
+    """
+    reader = _Reader(posixpath.dirname(path), content)
+    try:
+        reader.read()
+    except (expat.ExpatError, _EntityError):
+        return []
+    return reader.files
+
+
+def with_values(content: bytes, values: Mapping[Value, str]) -> bytes:
+    """The METS file with other values in the place of these."""
+    written = []
+    at = 0
+    for value in sorted(values, key=lambda one: one.offset):
+        written.append(content[at : value.offset])
+        written.append(values[value].encode("ascii"))
+        at = value.offset + len(value.text)
+    return b"".join([*written, content[at:]])
+
+
+def without_values(content: bytes) -> bytes:
+    """The METS file without any checksum and size: what may differ where these were rewritten."""
+    values = {}
+    for file in mets_files("", content):
+        for value in (file.checksum, file.size):
+            if value is not None:
+                values[value] = ""
+    return with_values(content, values)
+
+
+class _EntityError(Exception):
+    """A file declares entities, which no METS file needs, and bombs are made of."""
+
+
+class _Reader:
+    """Reads one file, element by element."""
+
+    def __init__(self, folder: str, content: bytes) -> None:
+        self.files: list[MetsFile] = []
+        self._folder = folder
+        self._content = content
+        self._open: list[dict[bytes, Value]] = []  # `file` elements may hold others
+        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.EntityDeclHandler = self._refuse
+
+    def read(self) -> None:
+        self._parser.Parse(self._content, True)
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name in _FILES:
+            self._open.append(self._values(self._parser.CurrentByteIndex))
+        elif name in _FILE_LOCATIONS and self._open:
+            for key in _LOCATIONS:
+                if key in attributes:
+                    self._take(attributes[key], self._open[-1])
+
+    def _end(self, name: str) -> None:
+        if name in _FILES:
+            self._open.pop()
+
+    def _refuse(self, *_: object) -> None:
+        raise _EntityError
+
+    def _take(self, location: str, values: dict[bytes, Value]) -> None:
+        address = urlsplit(location)
+        if address.scheme not in _LOCAL_SCHEMES or address.netloc not in ("", "."):
+            return
+        named = unquote(address.path)
+        if address.netloc:  # file://./page.tif, as some write it
+            named = named.lstrip("/")
+        target = posixpath.normpath(posixpath.join(self._folder, named))
+        if not target.startswith(("/", "..")):
+            self.files.append(MetsFile(target, values.get(b"CHECKSUM"), values.get(b"SIZE")))
+
+    def _values(self, start: int) -> dict[bytes, Value]:
+        """The attributes of the tag at this byte; none of a file in two bytes a letter."""
+        tag = _TAG.match(self._content, start)
+        if tag is None:
+            return {}
+        values = {}
+        for match in _ONE_ATTRIBUTE.finditer(self._content, tag.start(1), tag.end(1)):
+            text = match[2][1:-1].decode("utf-8", "replace")
+            if text.isascii():
+                values[match[1]] = Value(text, match.start(2) + 1)
+        return values

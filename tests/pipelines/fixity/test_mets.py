@@ -1,0 +1,86 @@
+"""METS files: which files they name, and other values in the same bytes."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.fixity.lists import is_list_name, listed_digests
+from pipelines.fixity.mets import mets_files, with_values, without_values
+
+OLD = hashlib.md5(b"old").hexdigest()
+XLINK = "xmlns:xlink='http://www.w3.org/1999/xlink'"
+
+
+def mets(*files: str) -> bytes:
+    """A METS file as libraries write it, with odd spaces and comments that are to stay."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\r\n<!-- Büch > "er" -->\n'
+        f'<mets:mets xmlns:mets="http://www.loc.gov/METS/" {XLINK}>\n'
+        f" <mets:fileSec><mets:fileGrp USE='MAX'>{''.join(files)}</mets:fileGrp></mets:fileSec>\n"
+        "</mets:mets>\n"
+    ).encode()
+
+
+def file(href: str, attributes: str) -> str:
+    return f"<mets:file ID='f>1' {attributes}\n><mets:FLocat xlink:href='{href}'/></mets:file>"
+
+
+@pytest.mark.parametrize("name", ["mets.xml", "box/PPN123_mets.xml", "a.METS.xml", "x/b.mets"])
+def test_names_of_mets_files(name: str) -> None:
+    assert is_list_name(name)
+
+
+@pytest.mark.parametrize("name", ["page.xml", "kismets.xml", "mets.jpg", "metsx.xml"])
+def test_names_that_are_none(name: str) -> None:
+    assert not is_list_name(name)
+
+
+@pytest.mark.parametrize(
+    ("href", "path"),
+    [
+        ("page.tif", "box/page.tif"),
+        ("./max/page%201.tif", "box/max/page 1.tif"),
+        ("file://./page.tif", "box/page.tif"),
+        ("file:page.tif", "box/page.tif"),
+        ("../page.tif", "page.tif"),
+    ],
+)
+def test_where_the_named_files_lie(href: str, path: str) -> None:
+    content = mets(file(href, f'CHECKSUM="{OLD}" SIZE=" 3 "'))
+    (named,) = mets_files("box/mets.xml", content)
+    assert named.path == path
+    assert named.checksum.text == OLD and named.size.text == " 3 "
+    (listed,) = listed_digests("box/mets.xml", content)
+    assert (listed.path, listed.algorithm, listed.digest) == (path, "md5", OLD)
+
+
+def test_the_second_version_of_mets_is_read_too() -> None:
+    content = (
+        b"<mets xmlns='http://www.loc.gov/METS/v2'><file SIZE='3'><FLocat LOCREF='a.tif'/></file>"
+        b"</mets>"
+    )
+    (named,) = mets_files("mets.xml", content)
+    assert (named.path, named.checksum, named.size.text) == ("a.tif", None, "3")
+
+
+def test_what_lies_elsewhere_or_is_no_sound_xml_is_passed_over() -> None:
+    for href in ("https://example.org/a.tif", "file:///srv/a.tif", "../../a.tif", "urn:nbn:de:1"):
+        assert mets_files("box/mets.xml", mets(file(href, "SIZE='3'"))) == []
+    sound = mets(file("a.tif", "SIZE='3'"))
+    assert mets_files("mets.xml", sound[:-5]) == []
+    bomb = sound.replace(b"<!-- ", b'<!DOCTYPE m [<!ENTITY a "b">]><!-- ')
+    assert mets_files("mets.xml", bomb) == []
+    assert listed_digests("mets.xml", mets(file("a.tif", "CHECKSUM='1a2b3c4d'"))) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), max_size=6))
+def test_other_values_leave_every_other_byte(sizes: list[tuple[int, int]]) -> None:
+    pages = [file(f"{number}.tif", f"SIZE='{old}'") for number, (old, _) in enumerate(sizes)]
+    new_pages = [file(f"{number}.tif", f"SIZE='{new}'") for number, (_, new) in enumerate(sizes)]
+    content = mets(*pages)
+    named = mets_files("mets.xml", content)
+    values = {one.size: str(new) for one, (_, new) in zip(named, sizes, strict=True)}
+    assert with_values(content, values) == mets(*new_pages)
+    assert without_values(content) == without_values(mets(*new_pages))
