@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP", "JPEG2000", "AVIF", "HEIC"]
+Format = Literal["JPEG", "PNG", "TIFF", "WEBP", "BMP", "JPEG2000", "AVIF", "HEIC", "JXL"]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ A file's format is what its first bytes say. Its name only decides whether it co
 from typing import Any
 
 from demoire.errors import ImageError
-from demoire.imaging.codecs import bmp, jp2, jpeg, png, tiff, webp
+from demoire.imaging.codecs import bmp, jp2, jpeg, jxl, png, tiff, webp
 from demoire.imaging.codecs.base import Codec
 from demoire.imaging.codecs.heif import AVIF, HEIC
 from demoire.imaging.codecs.heif_picture import HeifHeader
 from demoire.imaging.codecs.jp2 import Jpeg2000Header
+from demoire.imaging.codecs.jxl import JxlHeader
 from demoire.imaging.codecs.pillow import PillowHeader
 from demoire.imaging.codecs.tiff_header import TiffHeader
 from demoire.imaging.codecs.webp import WebpHeader
@@ -26,7 +27,11 @@ _BMP: Codec[PillowHeader] = bmp
 _JPEG2000: Codec[Jpeg2000Header] = jp2
 _AVIF: Codec[HeifHeader] = AVIF
 _HEIC: Codec[HeifHeader] = HEIC
-_CODECS: tuple[Codec[Any], ...] = (_JPEG, _PNG, _TIFF, _WEBP, _BMP, _JPEG2000, _AVIF, _HEIC)
+_JXL: Codec[JxlHeader] = jxl
+_CODECS: tuple[Codec[Any], ...] = (
+    *(_JPEG, _PNG, _TIFF, _WEBP, _BMP),
+    *(_JPEG2000, _AVIF, _HEIC, _JXL),
+)
 _BY_FORMAT = {codec.FORMAT: codec for codec in _CODECS}
 
 IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
@@ -34,7 +39,6 @@ IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
 # Recognised as images and counted as such, but copied as they are.
 UNSUPPORTED_SUFFIXES = frozenset(
     {".gif", ".ico", ".tga", ".psd"}
-    | {".jxl"}
     | {".pdf", ".djvu", ".svg", ".emf", ".wmf"}
     | {".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"}
     | {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".pef", ".orf", ".rw2"}
@@ -44,8 +48,6 @@ UNSUPPORTED_SUFFIXES = frozenset(
 # (offset, bytes there, name) of the formats above, as far as they have a signature.
 _UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF8", "GIF"),
-    (0, b"\xff\x0a", "JPEG XL"),  # a bare codestream
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (4, b"ftypcrx ", "Canon CR3"),
     (0, b"IIU\0", "Panasonic RW2"),
     (0, b"IIRO", "Olympus ORF"),

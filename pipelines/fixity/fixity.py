@@ -36,7 +36,7 @@ from pipelines.fixity.findings import (
 )
 from pipelines.fixity.lists import BAG_INFO, differ_in_digests_only, is_list_name, listed_name
 from pipelines.fixity.loose import LooseList, LooseLists
-from pipelines.fixity.mets import is_mets_name, without_values
+from pipelines.fixity.mets import is_mets_name, without_mets_values
 from pipelines.layout import BOOKKEEPING
 from pipelines.paths import folders_above
 from pipelines.records import Source
@@ -171,7 +171,7 @@ class _FixityCheck:
 def _differ_as_rewritten(path: str, current: bytes, wanted: bytes) -> bool:
     """Whether a list in the mirror differs in nothing but what rewriting changes."""
     if is_mets_name(path):
-        return without_values(current) == without_values(wanted)
+        return without_mets_values(current) == without_mets_values(wanted)
     return differ_in_digests_only(current, wanted)
 
 

@@ -23,7 +23,7 @@ from pipelines.fixity.lists import (
     with_digests,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import is_mets_name, mets_files, with_values
+from pipelines.fixity.mets import is_mets_name, mets_files, with_mets_values
 from pipelines.fixity.stored_file import StoredFile
 
 _ROUNDS = 5  # lists that name one another's digests never come to rest
@@ -173,7 +173,7 @@ class LooseLists:
                 sizes[file.size] = str(after)
                 if file.path not in one.stale:
                     one.stale.append(file.path)
-        return with_values(one.wanted, sizes)
+        return with_mets_values(one.wanted, sizes)
 
     def _sizes(self, path: str) -> tuple[int, int] | None:
         """Bytes of a file before and after; None where it did not change."""
@@ -213,10 +213,7 @@ class LooseLists:
     def _growth(self, bag_info: str) -> int:
         """By how many bytes a bag's payload grew."""
         folder = posixpath.dirname(bag_info)
-        is_bag = any(
-            is_payload_manifest(path) and posixpath.dirname(path) == folder for path in self._lists
-        )
-        if not is_bag:
+        if not _is_bag(folder, self._lists):
             return 0
         payload = posixpath.join(folder, "data/")
         growth = 0
@@ -224,3 +221,8 @@ class LooseLists:
             if path.startswith(payload):
                 growth += file.facts.bytes_after - file.facts.bytes_before
         return growth
+
+
+def _is_bag(folder: str, lists: Iterable[str]) -> bool:
+    """Whether a folder has a manifest of a bag's payload among these lists."""
+    return any(is_payload_manifest(path) and posixpath.dirname(path) == folder for path in lists)

@@ -65,7 +65,7 @@ def mets_files(path: str, content: bytes) -> list[MetsFile]:
     return reader.files
 
 
-def with_values(content: bytes, values: Mapping[Value, str]) -> bytes:
+def with_mets_values(content: bytes, values: Mapping[Value, str]) -> bytes:
     """The METS file with other values in the place of these."""
     written = []
     at = 0
@@ -76,14 +76,14 @@ def with_values(content: bytes, values: Mapping[Value, str]) -> bytes:
     return b"".join([*written, content[at:]])
 
 
-def without_values(content: bytes) -> bytes:
+def without_mets_values(content: bytes) -> bytes:
     """The METS file without any checksum and size: what may differ where these were rewritten."""
     values = {}
     for file in mets_files("", content):
         for value in (file.checksum, file.size):
             if value is not None:
                 values[value] = ""
-    return with_values(content, values)
+    return with_mets_values(content, values)
 
 
 class _EntityError(Exception):

@@ -36,7 +36,13 @@ from demoire.imaging.codecs.heif_splice import (
 )
 from demoire.imaging.codecs.jp2_boxes import read_boxes
 from demoire.imaging.codecs.pillow import profile_name
-from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
+from demoire.imaging.codecs.raster import (
+    CutShortError,
+    Pixels,
+    Raster,
+    from_full_range,
+    to_full_range,
+)
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
@@ -145,10 +151,10 @@ class HeifCodec:
             alpha = np.ascontiguousarray(samples[:, :, -1])
         if header.facts.bits == 8:
             return Raster(pixels, alpha, obstacle)
-        most = (1 << header.facts.bits) - 1
+        bits = header.facts.bits
         if alpha is not None:
-            alpha = _stretched(alpha, most)
-        return Raster(_stretched(pixels, most), alpha, obstacle)
+            alpha = to_full_range(alpha, bits)
+        return Raster(to_full_range(pixels, bits), alpha, obstacle)
 
     def encode(self, data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         """The file with the changed tiles and all thumbnails replaced.
@@ -215,7 +221,7 @@ def _changed_tiles(
         beside = tile.width - samples.shape[1]
         samples = np.pad(samples, ((0, below), (0, beside), (0, 0)), mode="edge")
         if coding.bits > 8:
-            samples = _squeezed(samples, (1 << coding.bits) - 1)
+            samples = from_full_range(samples, coding.bits)
         old_bytes = len(file.content(tile.item_id))
         changes[tile.item_id] = coded_like(coder, samples, coding, old_bytes)
     return changes
@@ -240,17 +246,6 @@ def _new_thumbnail(
     primaries, transfer, matrix = colours_of(file, item_id)
     coding = Coding(bits, chroma, primaries, transfer, matrix)
     return coded_like(coder, small, coding, len(old))
-
-
-def _stretched(samples: Pixels, most: int) -> Pixels:
-    """Samples from 0..most to the full range of 16 bits."""
-    wide = np.minimum(samples, most).astype(np.uint32)
-    return ((wide * 0xFFFF + most // 2) // most).astype(np.uint16)
-
-
-def _squeezed(pixels: Pixels, most: int) -> Pixels:
-    """The inverse of `_stretched`, rounded."""
-    return ((pixels.astype(np.uint32) * most + 0x7FFF) // 0xFFFF).astype(np.uint16)
 
 
 def _thumbnail_samples(

@@ -6,8 +6,8 @@ structure only. So `can_write` says whether a file's structure would come out th
 
 OpenJPEG runs in a child process, because its encoder can crash. Version 2.5.4 fails where a tile
 shrinks to a single sample at an odd coordinate: its wavelet then stores a wrong sample, or writes
-beyond its buffer. Such tiles are refused. All other reversible tiles are decoded again in the child
-and compared, so that lossless files stay lossless.
+beyond its buffer. A file with such tiles is not cleaned. All other reversible tiles are decoded
+again in the child and compared, so that lossless files stay lossless.
 
 Costs: lossless 8-bit RGB is coded and compared at 1.8 MP/s a core, lossy coded at 4 MP/s.
 
@@ -17,6 +17,7 @@ References:
 
 import io
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -76,6 +77,8 @@ def can_write(header: MainHeader) -> bool:
         return False
     if min(grid.tile_width, grid.tile_height) < 1 << style.levels:
         return False
+    if any(_shrinks_to_an_odd_sample(*side, style.levels) for side in _sides_of_tiles(grid)):
+        return False
     if style.mixes_colours and len(header.components) != _MIXED:
         return False
     if header.components[0].bits == 8:
@@ -133,9 +136,6 @@ def coded_tile(
         ValueError: OpenJPEG cannot code it, or not in the structure that the file has.
     """
     style = header.style
-    for start, end in ((tile.left, tile.right), (tile.top, tile.bottom)):
-        if _shrinks_to_an_odd_sample(start, end, style.levels):
-            raise ValueError("OpenJPEG does not code a tile of this size at this place right")
     request = _Request(
         samples=samples,
         style=style,
@@ -147,6 +147,16 @@ def coded_tile(
     if coded.coding[4:] != style.payload:
         raise ValueError("the tile was coded in another structure")
     return coded
+
+
+def _sides_of_tiles(grid: Grid) -> Iterator[tuple[int, int]]:
+    """Where each column and each row of tiles begins and ends, px."""
+    for index in range(grid.across):
+        tile = grid.tile(index)
+        yield tile.left, tile.right
+    for index in range(0, grid.tiles, grid.across):
+        tile = grid.tile(index)
+        yield tile.top, tile.bottom
 
 
 def _shrinks_to_an_odd_sample(start: int, end: int, levels: int) -> bool:

@@ -31,6 +31,21 @@ class Raster:
     obstacle: Reason | None = None
 
 
+def to_full_range(samples: Pixels, bits: int) -> Pixels:
+    """Samples of 9 to 15 bits over the full range of 16; of 16 bits as they are."""
+    most = (1 << bits) - 1
+    wide = np.minimum(samples, most).astype(np.uint32)
+    full: Pixels = ((wide * 0xFFFF + most // 2) // most).astype(np.uint16)
+    return full
+
+
+def from_full_range(pixels: Pixels, bits: int) -> Pixels:
+    """Samples of so many bits: the inverse of `to_full_range`, rounded."""
+    most = (1 << bits) - 1
+    samples: Pixels = ((pixels.astype(np.uint32) * most + 0x7FFF) // 0xFFFF).astype(np.uint16)
+    return samples
+
+
 def grey_or_rgb(image: Image.Image) -> Raster:
     """The raster of a loaded 8-bit Pillow image in mode L, LA, RGB or RGBA."""
     samples = np.asarray(image)

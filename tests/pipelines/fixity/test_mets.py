@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.fixity.lists import is_list_name, listed_digests
-from pipelines.fixity.mets import mets_files, with_values, without_values
+from pipelines.fixity.mets import mets_files, with_mets_values, without_mets_values
 
 OLD = hashlib.md5(b"old").hexdigest()
 XLINK = "xmlns:xlink='http://www.w3.org/1999/xlink'"
@@ -82,5 +82,5 @@ def test_other_values_leave_every_other_byte(sizes: list[tuple[int, int]]) -> No
     content = mets(*pages)
     named = mets_files("mets.xml", content)
     values = {one.size: str(new) for one, (_, new) in zip(named, sizes, strict=True)}
-    assert with_values(content, values) == mets(*new_pages)
-    assert without_values(content) == without_values(mets(*new_pages))
+    assert with_mets_values(content, values) == mets(*new_pages)
+    assert without_mets_values(content) == without_mets_values(mets(*new_pages))
