@@ -26,6 +26,7 @@ IN_META = 1  # or in the `idat` box of `meta`
 ESSENTIAL_WIDE = 0x8000
 _ESSENTIAL = 0x80
 _MIME = b"mime"
+_MOST_EXTENTS = 100  # of an item
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,10 @@ def _read_locations(payload: bytes, items: dict[int, Item]) -> None:
         is_elsewhere = numbers.take(2) != 0
         base = numbers.take(base_size)
         extents = []
-        for _ in range(numbers.take(2)):
+        count = numbers.take(2)
+        if count > _MOST_EXTENTS:  # they may take no bytes at all
+            raise ValueError("an item in more pieces than can be")
+        for _ in range(count):
             numbers.take(index_size if version else 0)
             start = base + numbers.take(offset_size)
             extents.append(Extent(start, start + numbers.take(length_size)))

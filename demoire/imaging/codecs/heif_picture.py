@@ -30,6 +30,7 @@ _MATRICES = frozenset({0, 1, 5, 6, 9})  # identity, BT.709, BT.601 twice, BT.202
 _BT601 = 6
 _DEPTHS = frozenset({8, 10, 12})
 _MOST_SIDE = 1 << 16  # px
+_MOST_ITEMS = 1000  # that libheif reads, too
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,8 @@ def _is_alpha(file: ItemFile, item_id: int) -> bool:
 
 def _can_write(file: ItemFile, coding: Coding, profile: bytes | None, coder: Coder) -> bool:
     """Whether the picture comes out in the coding that it has."""
+    if len(file.items) > _MOST_ITEMS:
+        return False
     matrices = _MATRICES | {_UNSAID} if coding.chroma == GREY else _MATRICES
     known = coding.bits in _DEPTHS and coding.matrix in matrices and coding.chroma != "unknown"
     if not known or coding.transfer in _WIDE_LIGHT:
