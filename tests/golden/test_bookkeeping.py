@@ -41,7 +41,6 @@ UNTOUCHED = (
     "box.tar!letter.jpg",
     "scans.zip!notes.xml",
     "loose/README.txt",
-    "pages.tar.gz",
 )
 
 
