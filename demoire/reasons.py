@@ -206,8 +206,10 @@ class Reason(StrEnum):
     )
     ENCRYPTED = (
         "encrypted",
-        "a PDF that is encrypted, if only against changes; an office document that is",
-        "remove the encryption from a copy, of a PDF with `qpdf --decrypt IN OUT`, and clean that",
+        "a PDF that no password at hand opens, or that anyone can open but nobody is to change; an "
+        "office document that is encrypted",
+        "run the same command with `--pdf-password-file`; or remove the encryption from a copy, of "
+        "a PDF with `qpdf --decrypt IN OUT`, and clean that",
         "copied",
     )
     DAMAGED_DOCUMENT = (
@@ -218,7 +220,8 @@ class Reason(StrEnum):
     )
     LAYERED_PAGE = (
         "layered_page",
-        "in a PDF, a picture that lies over or under another one: its moiré may come of both",
+        "in a PDF, a picture that lies over or under another one: its moiré may come of both; or "
+        "the foreground of a page whose background is cleaned",
         "look at the page; export it as one picture if it shows moiré, and clean that",
         "copied",
     )

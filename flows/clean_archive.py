@@ -5,10 +5,10 @@ The flow adds what a schedule needs and nothing else: each step seen by itself, 
 when the network or a machine fails, progress while it works, and at the end tables of the figures
 and of the sources, as artifacts. Between tasks pass URIs and small dataclasses, never pixels;
 results are kept in memory and not pickled anywhere. Parameters are stored by Prefect in plain
-sight, so they hold no credentials: those are in the environment of the process that runs the flow.
-That process is also Ray's driver: whatever ends it, a cancellation or a crash, ends its workers
-with it. Where Ray ended it or stood still, a run of a deployment is begun again
-(`flows.begin_again`).
+sight, so they hold no credentials: those are in the environment of the process that runs the flow,
+and passwords of PDF files in the file that its DEMOIRE_PDF_PASSWORD_FILE names. That process is
+also Ray's driver: whatever ends it, a cancellation or a crash, ends its workers with it. Where Ray
+ended it or stood still, a run of a deployment is begun again (`flows.begin_again`).
 
 Servers store the address of the flow, `flows/clean_archive.py:clean_archive`: it must not move.
 
@@ -29,10 +29,12 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from demoire.imaging.pdf.passwords import passwords_in_use
 from demoire.imaging.quiet import quiet_decoders
 from demoire.progress import Progress
 from flows.begin_again import begin_again_after_crash, begin_again_after_stall
 from flows.leash import leash_children
+from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings
 from flows.tasks import as_task
 from pipelines.destination.destination import Destination
@@ -123,6 +125,8 @@ def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> 
     clean`'s configuration file. Run again after whatever happened, it finishes.
     """
     quiet_decoders()
+    if not passwords_in_use():
+        keep_pdf_passwords(None)
     settings = settings or CleanSettings()
     job = settings.clean_job(src, dst)
     summary = run_job(job, as_task, ProgressArtifacts(_LISTENER.get()))

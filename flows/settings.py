@@ -115,6 +115,7 @@ class CleanSettings(BaseModel):
         bool,
         Flag("Clean the pictures in office documents too (.docx, .odt and the like).", default=""),
     ] = CleanerConfig.office
+    rewrite: Annotated[bool, Flag("Write PDFs anew, without old pictures.", default="")] = False
     threads: Annotated[
         int,
         Field(ge=0),

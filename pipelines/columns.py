@@ -13,7 +13,8 @@ MEANINGS: dict[str, str] = {
     "height": "px, as stored; null where the header could not be read",
     "mode": "Pixel mode by Pillow's names (L, RGB, CMYK ...); 16-bit grey is L with `bits` 16",
     "bits": "Bits per sample",
-    "dpi": "Horizontal resolution in px per inch; null where the file does not say",
+    "dpi": "Horizontal resolution in px per inch; null where the file does not say; "
+    "of a picture in a PDF, as it is placed on its page",
     "icc": "Description of the colour profile; null where there is none",
     "bytes_in": "Bytes of the image as it came, unpacked",
     "bytes_out": "Bytes of the image in the mirror, unpacked; 0 where it is withheld",

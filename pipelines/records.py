@@ -76,6 +76,8 @@ class Member:
     reason: str = ""
     content: Content = ""  # of a name without a suffix, by its first bytes; '' if not looked at
     file: FileInArchive | None = None  # of several pages, that an image in an archive is in
+    # Of a picture on a page that says how large it is shown: px per inch there.
+    dpi: float | None = None
 
 
 @dataclass(frozen=True)

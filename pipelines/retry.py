@@ -103,7 +103,10 @@ def _retry_images(launch: Launch, chosen: Sequence["_QuarantinedImage"]) -> RunS
     destination = launch.destination
     generation = 1 + max(image.generation for image in chosen)
     images = [(image.source_id, image.position) for image in chosen]
-    plan = make_retry_plan(destination, images, launch.job.config.fingerprint(), generation)
+    config = launch.job.config
+    plan = make_retry_plan(
+        destination, images, config.fingerprint(), generation, rewrite=config.rewrite
+    )
     work = work_off(launch, plan.id)
     latest = destination.manifests.latest()
     launch.step(check_checksums)(launch, latest.id)

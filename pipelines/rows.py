@@ -113,13 +113,14 @@ def cleaner_outcome(
     )
     facts = cleaned.facts
     if facts is not None:
+        dpi = facts.dpi if member.dpi is None else member.dpi
         row = replace(
             row,
             width=facts.width,
             height=facts.height,
             mode=facts.mode,
             bits=facts.bits,
-            dpi=facts.dpi,
+            dpi=dpi,
             icc=facts.icc,
         )
     return Outcome(member, row, file)
@@ -138,7 +139,7 @@ def _unseen_row(member: Member, attempt: UnitAttempt) -> ReportRow:
         height=None,
         mode=None,
         bits=None,
-        dpi=None,
+        dpi=member.dpi,
         icc=None,
         bytes_in=member.size,
         bytes_out=member.size,

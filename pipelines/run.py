@@ -16,7 +16,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from demoire.errors import SourceChangedError, UsageError
+from demoire.imaging.pdf.passwords import passwords_in_use
 from demoire.progress import Progress, in_silence
+from demoire.reasons import Reason
 from pipelines import layout
 from pipelines.clean.cluster import ray_session
 from pipelines.destination.destination import Destination
@@ -115,12 +117,18 @@ def plan_units(launch: Launch) -> str:
     destination = launch.destination
     for src in all_given(job.src, job.also):
         check_places(src, job.dst)
-    scope = PlanScope(job.src, job.config.fingerprint(), job.sample, also=job.also)
+    scope = PlanScope(
+        job.src,
+        job.config.fingerprint(),
+        job.sample,
+        also=job.also,
+        rewrite=job.config.rewrite,
+    )
     if job.sample is not None:
         _check_sample(destination)
     else:
         latest = destination.manifests.find_latest()
-        if latest is not None and _fits(latest, scope):
+        if latest is not None and _fits(latest, scope) and not _may_unlock(destination, latest):
             return latest.id
     plan = make_plan(destination, scope, launch.progress, merge=job.merge, office=job.config.office)
     return plan.id
@@ -233,6 +241,16 @@ def _fits(latest: Plan, scope: PlanScope) -> bool:
     if latest.scope != scope or not all(planned.is_complete for planned in latest.sources):
         return False
     return [planned.source for planned in latest.sources] == discover_given(scope.src, scope.also)
+
+
+def _may_unlock(destination: Destination, latest: Plan) -> bool:
+    """Whether there are passwords now, and PDF files that were locked when they were planned."""
+    if not passwords_in_use():
+        return False
+    for unit in destination.manifests.units(latest):
+        if any(member.reason == Reason.ENCRYPTED for member in unit.members):
+            return True
+    return False
 
 
 def _is_outdated(place: Place) -> bool:

@@ -35,6 +35,7 @@ class CleanerConfig:
         allow_signed: Clean pictures that carry a signed manifest (C2PA), and leave it out.
         provenance: Write into the XMP of a cleaned file what changed it.
         office: Of an archive, clean the pictures in office documents too.
+        rewrite: Write a PDF with cleaned pictures anew, without the old ones.
         tile: px that a restorer tile has at most on each side, without its halo.
         threads: Of torch on the CPU; 0 for one on each core. A Cleaner leaves its process alone:
             whoever owns the process passes this to `use_threads`.
@@ -50,6 +51,7 @@ class CleanerConfig:
     allow_signed: bool = False
     provenance: bool = True
     office: bool = False
+    rewrite: bool = False
     tile: int = 1024
     threads: int = 0
 
@@ -95,4 +97,6 @@ class CleanerConfig:
         }
         if self.office:
             decides["office"] = True  # without it the fingerprint stays what it always was
+        if self.rewrite:  # else it stays what it was before there was such a thing
+            decides["rewrite"] = True
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -139,7 +139,7 @@ def _fix_pages(
     image: LocalImage, file: PagedFile, target: Path, cleaner: "Cleaner"
 ) -> Iterator[tuple[LocalImage, "Cleaned"]]:
     """Clean the images in a file; where they cannot be put back, the file's own result says so."""
-    with PagesInWork(file) as work:
+    with PagesInWork(file, rewrite=cleaner.config.rewrite) as work:
         for page, cleaned in work.clean(cleaner):
             yield LocalImage(file.path_of(page), image.relative), cleaned
         refused: Reason | None = None

@@ -78,9 +78,15 @@ class PagesInWork:
     Used as a context, which keeps the cleaned ones in a temporary folder.
     """
 
-    def __init__(self, file: PagedFile) -> None:
-        """Nothing is read yet."""
+    def __init__(self, file: PagedFile, *, rewrite: bool = False) -> None:
+        """Nothing is read yet.
+
+        Args:
+            file: The file.
+            rewrite: Whether a format that otherwise keeps what it replaces leaves it out.
+        """
         self._file = file
+        self._rewrite = rewrite
         self._folder = TemporaryDirectory(prefix="demoire-")
         self._cleaned: dict[PageImage, Path] = {}
         self._left: list[tuple[PageImage, Reason]] = []
@@ -120,7 +126,7 @@ class PagesInWork:
             return
         try:
             with self._file.path.open("rb") as file, target.open("w+b") as out:
-                self._file.format.put(file, out, images, self._read_cleaned)
+                self._file.format.put(file, out, images, self._read_cleaned, rewrite=self._rewrite)
         except ImageError:
             shutil.copyfile(self._file.path, target)
             raise

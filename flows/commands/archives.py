@@ -18,6 +18,7 @@ from flows.commands.outcome import (
     show_differences,
     show_summary,
 )
+from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings, check_gpus
 from flows.storage_options import keep_storage_options
 
@@ -50,12 +51,14 @@ def clean(
         ),
     ] = "0.5,0.5",
     storage_option: options.StorageOption = None,
+    pdf_password_file: options.PdfPasswordFile = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run it as the Prefect flow.")] = False,
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Clean an archive into its mirror at DST. Run again after whatever happened, it finishes."""
     keep_storage_options(storage_option)
+    keep_pdf_passwords(pdf_password_file)
     src, dst = _places(src, dst, settings)
     if dry_run:
         return _plan(src, dst, settings, as_json=as_json)
@@ -131,12 +134,14 @@ def plan(
     *,
     settings: CleanSettings,
     storage_option: options.StorageOption = None,
+    pdf_password_file: options.PdfPasswordFile = None,
     as_json: options.AsJson = False,
 ) -> int:
     """What would be done, and its cost; the manifest is in DST/_demoire/manifest, for `clean` to go
     by.
     """
     keep_storage_options(storage_option)
+    keep_pdf_passwords(pdf_password_file)
     src, dst = _places(src, dst, settings)
     return _plan(src, dst, settings, as_json=as_json)
 
@@ -244,11 +249,13 @@ def retry(
     settings: CleanSettings,
     config: options.Config = None,
     storage_option: options.StorageOption = None,
+    pdf_password_file: options.PdfPasswordFile = None,
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Clean once more what is in quarantine, as the run before did unless told otherwise."""
     keep_storage_options(storage_option)
+    keep_pdf_passwords(pdf_password_file)
     from pipelines.retry import RetryOrder
     from pipelines.retry import retry as clean_again
 

@@ -32,6 +32,7 @@ MEANS = (
     "max_side",
     "allow_signed",
     "provenance",
+    "rewrite",
 )
 CLEANING = (*GATES, *MEANS)
 # How whole archives are cleaned: by what, where, and with how much patience.

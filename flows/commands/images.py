@@ -14,6 +14,7 @@ from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
 from flows.commands.flags import GATES, MEANS, takes_settings
+from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def fix(
     ],
     *,
     settings: CleanSettings,
+    pdf_password_file: options.PdfPasswordFile = None,
     strict: options.Strict = False,
 ) -> int:
     """Clean images at hand into DIR; those without moiré arrive byte for byte."""
+    keep_pdf_passwords(pdf_password_file)
     from demoire.cleaning.folder import find_images, fix_images, plan_outputs
 
     local_images = find_images(images)
@@ -85,6 +88,7 @@ def detect(
     *,
     as_json: options.AsJson = False,
     settings: CleanSettings,
+    pdf_password_file: options.PdfPasswordFile = None,
     strict: options.Strict = False,
 ) -> int:
     """Say of each image how probable moiré is, and of which kind.
@@ -93,6 +97,7 @@ def detect(
     tiles (looked at). An image that cannot be read gets a line with path and error; with --strict
     the exit status is then 1.
     """
+    keep_pdf_passwords(pdf_password_file)
     from demoire.cleaning.folder import find_images, judge_images
 
     local_images = find_images(paths)

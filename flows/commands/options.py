@@ -45,6 +45,10 @@ StorageOption = Annotated[
         metavar="KEY=VALUE", help="For the storage backend (fsspec); may be given several times."
     ),
 ]
+PdfPasswordFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Passwords for encrypted PDFs, one a line, tried in turn."),
+]
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Exit status 1 when anything was quarantined or withheld."),

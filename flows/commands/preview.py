@@ -12,6 +12,7 @@ from demoire.errors import UsageError
 from flows import console
 from flows.commands import options
 from flows.commands.flags import CLEANING, switch_name, takes_settings
+from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
@@ -31,6 +32,7 @@ def preview(
     ),
     settings: CleanSettings,
     storage_option: options.StorageOption = None,
+    pdf_password_file: options.PdfPasswordFile = None,
 ) -> int:
     """Look before you clean: what would be changed, over a sample of the archive, as one page.
 
@@ -38,6 +40,7 @@ def preview(
     another threshold would change. About two minutes.
     """
     keep_storage_options(storage_option)
+    keep_pdf_passwords(pdf_password_file)
     if not src and not settings.further_sources:
         raise UsageError("Missing argument 'SRC' (see 'demoire preview --help')")
     _check_writable(out)

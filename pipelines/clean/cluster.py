@@ -4,9 +4,9 @@ Three kinds of place to work on. A Ray that already runs in this process is used
 `ray_address` connects to a cluster. Otherwise a Ray of this machine is started and ended with the
 run; it costs about three seconds.
 
-Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`) as an argument, in an object
-that Ray does not look into. A runtime environment would be the usual way, but Ray's agents log it
-in full, secrets included.
+Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`), and the passwords of PDF files,
+as an argument, in an object that Ray does not look into. A runtime environment would be the usual
+way, but Ray's agents log it in full, secrets included.
 """
 
 import logging
@@ -26,6 +26,7 @@ from ray.exceptions import OutOfDiskError, RayError, RayTaskError
 from ray.util.annotations import RayDeprecationWarning
 
 from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
+from demoire.imaging.pdf.passwords import passwords_in_use, use_passwords
 from pipelines.clean.own_ray import own_ray
 from pipelines.clean.priority import prompt_workers
 from pipelines.clean.session_watch import SessionWatch, StartWatch
@@ -169,24 +170,27 @@ def quiet_data_context() -> Iterator[DataContext]:
 
 
 class StorageEnvironment:
-    """The variables by which storage finds endpoint and credentials, on their way to a worker.
+    """The variables by which storage finds endpoint and credentials, and the passwords of PDF
+    files, on their way to a worker.
 
     No dataclass and no dict: Ray writes what it finds in those into logs.
     """
 
-    def __init__(self, variables: dict[str, str]) -> None:
+    def __init__(self, variables: dict[str, str], pdf_passwords: tuple[bytes, ...]) -> None:
         self._variables = variables
+        self._pdf_passwords = pdf_passwords
 
     def install(self) -> None:
         """Set them in this process."""
         os.environ.update(self._variables)
+        use_passwords(self._pdf_passwords)
 
 
 def storage_environment() -> StorageEnvironment:
     """Those of this process."""
     variables = os.environ.items()
     own = {name: value for name, value in variables if name.startswith(_STORAGE_VARIABLES)}
-    return StorageEnvironment(own)
+    return StorageEnvironment(own, passwords_in_use())
 
 
 def own_error(error: BaseException) -> DemoireError | None:

@@ -53,6 +53,7 @@ class _StoredFacts:
     sample: int | None
     generation: int
     also: tuple[str, ...] = ()
+    rewrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ class _PlanDigest:
         facts = asdict(scope)
         if not scope.also:
             del facts["also"]  # plans of one SRC keep the ids that they always had
+        if not scope.rewrite:
+            del facts["rewrite"]  # and so do those that only add to files
         self._add(facts)
 
     def add(self, planned: SourcePlan, units: Sequence[Unit]) -> None:
@@ -210,5 +213,7 @@ def _write_sources(file: Path, plan: Plan) -> None:
     }
     if plan.also:
         facts["also"] = plan.also
+    if plan.rewrite:
+        facts["rewrite"] = True
     schema = SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")

@@ -99,7 +99,9 @@ class Markers:
         if plan.generation:
             marker = self.read(planned.source.id)
             return marker is not None and marker.generation >= plan.generation
-        return self.fitting(planned.source, plan.fingerprint, plan.sample) is not None
+        marker = self.fitting(planned.source, plan.fingerprint, plan.sample)
+        # A PDF that was locked at that time, and is open now, is planned as a file with pictures.
+        return marker is not None and marker.others == planned.others
 
     def done(self, plan: Plan, among: AbstractSet[str] | None = None) -> set[str]:
         """The ids of the sources of which nothing is left to do.

@@ -33,14 +33,14 @@ _PAGED_FILE = pa.struct(
         ("compression", pa.string()),
     ]
 )
-_IMAGE = pa.struct([*_FACTS, ("reason", pa.string()), ("file", _PAGED_FILE)])
+_IMAGE = pa.struct([*_FACTS, ("reason", pa.string()), ("file", _PAGED_FILE), ("dpi", pa.float64())])
 
 UNITS = pa.schema(
     [
         ("id", pa.string()),
         ("source", pa.int64()),
         ("generation", pa.int64()),
-        # Plans of versions before 0.2 have no reasons and no files of several pages here.
+        # Plans of versions before 0.2 have no reasons, files of several pages and resolutions.
         ("members", pa.list_(_IMAGE)),
     ]
 )

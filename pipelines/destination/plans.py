@@ -51,6 +51,7 @@ class PlanScope:
     sample: int | None = None  # so many images only
     generation: int = 0
     also: tuple[str, ...] = ()  # further SRCs; src is '' where they are all there are
+    rewrite: bool = False  # files that could be added to are written anew
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Plan(PlanScope):
     @property
     def scope(self) -> PlanScope:
         """What the plan is made for, without the sources: small enough to travel with each task."""
-        return PlanScope(self.src, self.fingerprint, self.sample, self.generation, self.also)
+        return PlanScope(
+            self.src, self.fingerprint, self.sample, self.generation, self.also, self.rewrite
+        )
 
     @property
     def source_ids(self) -> set[str]:

@@ -26,7 +26,7 @@ from pipelines.plan.units import plan_members
 from pipelines.plan.withholding import Withholding, check_reserved
 from pipelines.records import Member, Source, Unit
 from pipelines.sources.coalesce import COALESCE_GAP, COALESCE_LIMIT, coalesce
-from pipelines.sources.formats.pages import read_together
+from pipelines.sources.formats.pages import end_idle_readers, read_together
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
 from pipelines.sources.inner_positions import is_inner, reading_order
@@ -79,6 +79,8 @@ def make_retry_plan(
     images: Iterable[tuple[str, int]],
     fingerprint: str,
     generation: int,
+    *,
+    rewrite: bool = False,
 ) -> Plan:
     """A plan for some images of the latest plan, under the next generation.
 
@@ -89,6 +91,7 @@ def make_retry_plan(
         images: (source id, position) of each.
         fingerprint: Of the configuration that the retry cleans by.
         generation: One more than that of any retry before.
+        rewrite: Whether files that could be added to are written anew.
     """
     latest = destination.manifests.latest()
     wanted: dict[str, set[int]] = {}
@@ -104,7 +107,7 @@ def make_retry_plan(
         members = chosen.get(planned.source.id, [])
         if members:
             indexed.append(_Indexed(SourceIndex(planned.source, tuple(members))))
-    scope = PlanScope(latest.src, fingerprint, latest.sample, generation, latest.also)
+    scope = PlanScope(latest.src, fingerprint, latest.sample, generation, latest.also, rewrite)
     return destination.manifests.write(scope, _planned(indexed, scope))
 
 
@@ -138,6 +141,7 @@ def _indexed(
                 progress("plan", done, len(sources))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            end_idle_readers()
 
 
 def _index_one(source: Source, *, office: bool) -> _Indexed:

@@ -44,6 +44,8 @@ def mirror_folder(
     cleaned: CleanedPayloads,
     members: Mapping[int, Member],
     withheld: Iterable[Member] = (),
+    *,
+    rewrite: bool = False,
 ) -> Mirror:
     """Write a folder's mirror.
 
@@ -55,6 +57,7 @@ def mirror_folder(
         cleaned: What was cleaned of it.
         members: Its images, by position.
         withheld: What the plan leaves out.
+        rewrite: Whether files of pages are written anew where they could be added to.
 
     Raises:
         SourceChangedError: A file is no longer what was planned.
@@ -66,22 +69,35 @@ def mirror_folder(
             left_out.add(member.position)
         else:
             kept.append(member)
-    writer = _FolderWriter(source, claims, cleaned, members, is_there=False)
+    writer = _FolderWriter(source, claims, cleaned, members, is_there=False, rewrite=rewrite)
     mirror = _write_files(writer, kept)
     return replace(mirror, withheld=mirror.withheld + len(left_out))
 
 
 def patch_folder(
-    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Mapping[int, Member]
+    source: Source,
+    claims: MirrorClaims,
+    cleaned: CleanedPayloads,
+    members: Mapping[int, Member],
+    *,
+    rewrite: bool = False,
 ) -> Mirror:
-    """Write some more cleaned files and pages into a folder's mirror; what was written."""
+    """Write some more cleaned files and pages into a folder's mirror; what was written.
+
+    Args:
+        source: The folder.
+        claims: What may be written under DST.
+        cleaned: What was cleaned of it this time.
+        members: The images that were, by position.
+        rewrite: As in `mirror_folder`.
+    """
     changed: dict[int, Member] = {}
     for position in cleaned.positions:
         member = members[position]
         if is_inner(position):
             member = _file_of(member)
         changed[member.position] = member
-    writer = _FolderWriter(source, claims, cleaned, members, is_there=True)
+    writer = _FolderWriter(source, claims, cleaned, members, is_there=True, rewrite=rewrite)
     return _write_files(writer, list(changed.values()))
 
 
@@ -137,6 +153,7 @@ class _FolderWriter:
     cleaned: CleanedPayloads
     members: Mapping[int, Member]  # its images, by position
     is_there: bool  # pages are put into the file of the mirror that is there, not into the source's
+    rewrite: bool  # a file of pages is written anew where it could be added to
     refused: set[int] = field(default_factory=set)  # positions of pages that could not be put in
 
     @cached_property
@@ -205,6 +222,7 @@ class _FolderWriter:
                 images,
                 self.cleaned,
                 may_hold_them=self.is_there,
+                rewrite=self.rewrite,
             )
             if not is_done:
                 self.refused.update(image.position for image in images)

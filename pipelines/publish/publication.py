@@ -155,7 +155,9 @@ def mirror_source(
     src = src_of(source, all_given(scope.src, scope.also))
     claims = MirrorClaims(destination, source, src, announcements)
     if source.kind == "folder":
-        mirror = mirror_folder(source, claims, cleaned, members, planned.withheld)
+        mirror = mirror_folder(
+            source, claims, cleaned, members, planned.withheld, rewrite=scope.rewrite
+        )
     elif planned.withheld:
         mirror = Mirror(0, 0, withheld=1)
     else:
@@ -204,7 +206,7 @@ def patch_source(
     places = before.files + before.foreign
     mirror = Mirror(before.size, places, before.folders, before.withheld)
     if cleaned.positions and source.kind == "folder":
-        patched = patch_folder(source, claims, cleaned, members)
+        patched = patch_folder(source, claims, cleaned, members, rewrite=scope.rewrite)
         mirror = replace(
             mirror,
             files=places - patched.withheld,

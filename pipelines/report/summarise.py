@@ -64,6 +64,7 @@ def summarise(place: Place, plan: Plan | None) -> ReportSummary:
     if plan is not None:
         unpublished = {planned.source.id: planned for planned in plan.sources}
         summary.not_looked_into = plan.not_looked_into
+        summary.rewrite = plan.rewrite
     tables = sorted(entry.path for entry in tables_in(place, REPORT))
     if not tables and not unpublished:
         raise UsageError(f"{place.full()} holds no report yet: run `demoire clean SRC DST` first.")

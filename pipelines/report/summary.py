@@ -152,6 +152,7 @@ class ReportSummary:
         first: When the first image was finished; None without images.
         last: When the last one was.
         fixity: Which checksums in the archive no longer hold; None where nobody has looked.
+        rewrite: Whether PDFs with cleaned pictures were written anew, as the latest plan says.
     """
 
     has_plan: bool
@@ -172,6 +173,7 @@ class ReportSummary:
     first: datetime | None = None
     last: datetime | None = None
     fixity: Findings | None = None
+    rewrite: bool = False
 
     @property
     def total(self) -> SourceTotals:

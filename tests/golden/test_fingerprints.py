@@ -31,6 +31,7 @@ DECIDES: dict[str, Any] = {
     "allow_signed": True,
     "provenance": False,
     "office": True,
+    "rewrite": True,
 }
 DOES_NOT: dict[str, Any] = {"device": "cuda:1", "threads": 3}
 ALL_FIELDS = {field.name for field in fields(CleanerConfig)}

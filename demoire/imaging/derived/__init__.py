@@ -10,6 +10,7 @@ derived from the pixels or points at where they lie. For each kind there is one 
     preview behind the picture (MPF)            made anew, the same way
     gain map, depth map behind the picture      kept; the index (MPF) finds it where it lies now
     offsets and sizes in an index (MPF)         corrected
+    thumbnail of a page in a PDF                left out: readers draw their own
     Apple's iDOT in a PNG                       left out: it only tells a faster way to decode
     unknown PNG chunk that is unsafe to copy    left out, as the format asks
     signed manifest (C2PA)                      the image is copied: its signature would break;

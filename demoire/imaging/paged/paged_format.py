@@ -19,6 +19,7 @@ class PageImage:
         megapixels: MP; 0 where `reason` says that it is not cleaned.
         reason: Why it stays as it is without being read; None as a rule.
         inner_name: Its name in the file, where that is not made of the page.
+        dpi: Pixels an inch as the page shows it, where the page says so rather than the image.
     """
 
     page: int
@@ -28,6 +29,7 @@ class PageImage:
     megapixels: float
     reason: Reason | None = None
     inner_name: str = ""
+    dpi: float | None = None
 
     @property
     def name(self) -> str:
@@ -82,6 +84,8 @@ class PagedFormat(Protocol):
         out: BinaryIO,
         images: Sequence[PageImage],
         cleaned: Callable[[PageImage], bytes],
+        *,
+        rewrite: bool = False,
     ) -> None:
         """Write a file anew with cleaned images.
 
@@ -90,6 +94,7 @@ class PagedFormat(Protocol):
             out: An empty local file, open for reading and writing. After an error it is of no use.
             images: Those that were cleaned, by page.
             cleaned: The cleaned file of one of them.
+            rewrite: Whether a format that otherwise keeps what it replaces leaves it out.
 
         Raises:
             ImageError: They cannot be put in.

@@ -44,8 +44,10 @@ class PdfPictures:
         out: BinaryIO,
         images: Sequence[PageImage],
         cleaned: Callable[[PageImage], bytes],
+        *,
+        rewrite: bool = False,
     ) -> None:
-        """Copy the file, with an update behind it that has the cleaned pictures.
+        """Copy the file, with an update behind it that has the cleaned pictures; or write it anew.
 
         Raises:
             ImageError: A picture cannot be put back faithfully.
@@ -55,7 +57,7 @@ class PdfPictures:
         def cleaned_picture(number: int) -> bytes:
             return cleaned(by_number[number])
 
-        put_pictures(Path(file.name), out, by_number, cleaned_picture)
+        put_pictures(Path(file.name), out, by_number, cleaned_picture, rewrite=rewrite)
 
 
 def _image_of(picture: PdfPicture) -> PageImage:
@@ -67,4 +69,5 @@ def _image_of(picture: PdfPicture) -> PageImage:
         size=picture.size,
         megapixels=picture.megapixels if is_read else 0.0,
         reason=picture.reason,
+        dpi=picture.dpi,
     )

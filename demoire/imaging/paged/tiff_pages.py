@@ -64,6 +64,8 @@ class TiffPages:
         out: BinaryIO,
         images: Sequence[PageImage],
         cleaned: Callable[[PageImage], bytes],
+        *,
+        rewrite: bool = False,
     ) -> None:
         """Copy the file and splice the pages into the copy; see `tiff_splice`.
 

@@ -2,11 +2,12 @@
 
 All that reads a PDF or unpacks a stream of one runs in a guarded child, since qpdf is native code
 at work on files from outside (`guarded`). The writing is done here, and is plain: the file's own
-bytes, and one incremental update behind them (`update`).
+bytes, and one incremental update behind them (`update`). Only a file that is to be written anew is
+written by qpdf, in the child.
 
-What runs in the child: `document` opens a file or refuses it, `drawn` finds which pictures a page
-draws and where, `obstacles` tells which of them are left alone, `streams` carves a picture out and
-makes a stream of a cleaned one.
+What runs in the child: `opening` opens a file or refuses it, `document` lists what is in it,
+`drawn` finds which pictures a page draws and where, `obstacles` tells which of them are left alone,
+`streams` carves a picture out and makes a stream of a cleaned one, `encryption` encrypts that.
 """
 
 from demoire.imaging.pdf.guarded import carve, pictures_of, put_pictures

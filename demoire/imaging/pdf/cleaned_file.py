@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
+_TIFF = (b"MM\0\x2a", b"II\x2a\0")
 
 # JPEG
 _SOI_LENGTH = 2
@@ -45,6 +46,11 @@ def essence(data: bytes) -> bytes:
         return picture.header + picture.packed
     if data.startswith(JPEG):
         return without_adobe_segment(without_profile(data))
+    if data.startswith(_TIFF):
+        # Only now: tifffile and numpy are too much for commands that meet no inks.
+        from demoire.imaging.pdf.inks import essence_of_tiff
+
+        return essence_of_tiff(data)
     return data
 
 

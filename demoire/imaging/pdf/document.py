@@ -1,13 +1,15 @@
 """A PDF file that is read: refused as a whole, or with its pictures. Runs in the child.
 
 References:
-    ISO 32000-1:2008: file structure in 7.5, encryption in 7.6, signatures in 12.8, permissions in
-    12.8.4. C2PA 2.1, A.4 (PDF).
+    ISO 32000-1:2008: file structure in 7.5, signatures in 12.8, permissions in 12.8.4.
+    C2PA 2.1, A.4 (PDF).
 """
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ import pikepdf
 
 from demoire.errors import ImageError
 from demoire.imaging.pdf.drawn import DrawnPicture, ObjectId, drawings_on, layered
-from demoire.imaging.pdf.obstacles import obstacle_of
+from demoire.imaging.pdf.encryption import Encryption
+from demoire.imaging.pdf.obstacles import obstacle_of, whole_number
+from demoire.imaging.pdf.opening import damaged, opened_pdf, refusal
 from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
-from demoire.imaging.pdf.requests import Trailer
+from demoire.imaging.pdf.requests import RenewedObject, Trailer
 from demoire.reasons import Reason
 
-_SIGNATURE = b"%PDF-"
 _TAIL = 2048  # bytes at the end of a file, of which readers look for `startxref` in the last 1,024
 _START = re.compile(rb"startxref\s+(\d+)")
 _TABLE = b"xref"
@@ -37,37 +40,46 @@ _HIGHEST = re.compile(r"is not one plus the highest object number \((\d+)\)")
 # What a trailer says of its own section and of nothing else.
 _OF_THE_SECTION = ("/Size", "/Prev", "/XRefStm", "/Type", "/W", "/Index", "/Length")
 _OF_THE_STREAM = ("/Filter", "/DecodeParms")
+_UNITS_AN_INCH = 72  # of a page, unless it has units of its own
+_MOST_DPI = 100_000
 
 
 class PdfDocument:
     """A file with the pictures that its pages draw.
 
     Attributes:
+        pdf: What qpdf makes of it.
         pictures: In the order of their numbers.
+        encryption: How it encrypts its objects; None where it does not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, passwords: Sequence[bytes] = ()) -> None:
         """Read a file.
+
+        Args:
+            path: The file.
+            passwords: What it is tried with if it is encrypted.
 
         Raises:
             PdfRefusedError: It is copied as a whole.
         """
         self._path = path
-        self._pdf = _opened(path)
-        if _is_signed(self._pdf):
+        self.pdf = opened_pdf(path, passwords)
+        self.encryption = Encryption.of(self.pdf) if self.pdf.is_encrypted else None
+        if _is_signed(self.pdf):
             raise PdfRefusedError(
                 Reason.SIGNED, "The PDF is signed, and any change would break the signature."
             )
         self.pictures: list[PdfPicture] = []
         self._streams: list[Any] = []
-        self._list_pictures()
+        self._with_thumbnail: dict[int, list[Any]] = {}  # pages, by the index of a picture on them
         self._highest = 0  # object number, where the trailer tells another one
-        for warning in self._pdf.get_warnings():
-            if not _HARMLESS.search(warning):
-                raise damaged(warning.replace(str(path), "the file"))
-            highest = _HIGHEST.search(warning)
-            if highest is not None:
-                self._highest = int(highest[1])
+        try:
+            self._list_pictures()
+        except pikepdf.PdfError as error:
+            self._check_warnings()
+            raise refusal(error, path) from error
+        self._check_warnings()
 
     def stream(self, number: int) -> Any:
         """The object of the picture of this number.
@@ -89,43 +101,74 @@ class PdfDocument:
             PdfRefusedError: The newest cross-reference section is not where it should be.
         """
         previous, has_table = _newest_section(self._path)
-        entries = self._pdf.trailer.copy()
-        objects = max(int(entries["/Size"]), self._highest + 1)
+        entries = self.pdf.trailer.copy()
+        objects = max(whole_number(entries, "/Size"), self._highest + 1)
         for key in _OF_THE_SECTION if has_table else (*_OF_THE_SECTION, *_OF_THE_STREAM):
             if key in entries:
                 del entries[key]
         text = entries.unparse().removeprefix(b"<<").removesuffix(b">>").strip()
-        return Trailer(text, objects, previous, has_table)
+        return Trailer(text, objects, previous, has_table, self.pdf.is_linearized)
+
+    def without_thumbnails(self, numbers: Sequence[int]) -> list[RenewedObject]:
+        """The pages that draw one of these pictures and hold a thumbnail of themselves, without it.
+
+        Readers draw their own thumbnails where a page has none.
+        """
+        pages: dict[ObjectId, Any] = {}
+        for number in numbers:
+            for page in self._with_thumbnail.get(number - 1, ()):
+                pages[page.objgen] = page
+        renewed = []
+        for (number, generation), page in pages.items():
+            entries = pikepdf.Dictionary(page)
+            del entries["/Thumb"]
+            if self.encryption is not None:
+                entries = self.encryption.with_strings(entries, (number, generation))
+            renewed.append(RenewedObject(number, generation, entries.unparse(), None))
+        return renewed
+
+    def _check_warnings(self) -> None:
+        """Refuse a file of which qpdf says what no update may follow."""
+        for warning in self.pdf.get_warnings():
+            if not _HARMLESS.search(warning):
+                raise refusal(warning, self._path)
+            highest = _HIGHEST.search(warning)
+            if highest is not None:
+                self._highest = int(highest[1])
 
     def _list_pictures(self) -> None:
         seen: dict[ObjectId, int] = {}
-        for page_number, page in enumerate(self._pdf.pages, start=1):
+        for page_number, page in enumerate(self.pdf.pages, start=1):
             drawings = drawings_on(page)
             in_layers = layered(drawings)
             on_page = 0
+            inch = _UNITS_AN_INCH / _unit_of(page)
             for drawing in drawings:
                 index = seen.get(drawing.object_id)
                 if index is None:
                     on_page += 1
                     seen[drawing.object_id] = len(self.pictures)
                     index = len(self.pictures)
-                    self._add(drawing, page_number, on_page)
+                    self._add(drawing, page_number, on_page, inch)
+                if "/Thumb" in page.obj:
+                    self._with_thumbnail.setdefault(index, []).append(page.obj)
                 if drawing.object_id in in_layers:
                     self._mark_as_layered(index)
 
-    def _add(self, drawing: DrawnPicture, page: int, on_page: int) -> None:
+    def _add(self, drawing: DrawnPicture, page: int, on_page: int, inch: float) -> None:
         stream = drawing.stream
-        width = int(stream.get("/Width", 0))
-        height = int(stream.get("/Height", 0))
+        width = whole_number(stream, "/Width")
+        height = whole_number(stream, "/Height")
         picture = PdfPicture(
             number=len(self.pictures) + 1,
             page=page,
             on_page=on_page,
             width=width,
             height=height,
-            size=int(stream.get("/Length", 0)),
+            size=whole_number(stream, "/Length"),
             megapixels=width * height / 1e6,
             reason=obstacle_of(stream),
+            dpi=_resolution(width, drawing.across / inch),
         )
         self.pictures.append(picture)
         self._streams.append(stream)
@@ -136,36 +179,19 @@ class PdfDocument:
             self.pictures[index] = replace(picture, reason=Reason.LAYERED_PAGE)
 
 
-def damaged(what: object) -> PdfRefusedError:
-    """The error for a file that can only be read with repairs, if at all."""
-    return PdfRefusedError(
-        Reason.DAMAGED_DOCUMENT,
-        f"The PDF is damaged ({what}); repair a copy of it with `qpdf IN OUT`, and clean that.",
-    )
+def _unit_of(page: pikepdf.Page) -> float:
+    """The unit of a page, in 1/72 inch."""
+    unit = page.obj.get("/UserUnit", 1)
+    is_sound = isinstance(unit, int | Decimal) and unit > 0
+    return float(unit) if is_sound else 1.0
 
 
-def _opened(path: Path) -> pikepdf.Pdf:
-    """A file that qpdf reads without repairs, and without a password."""
-    with path.open("rb") as file:
-        if file.read(len(_SIGNATURE)) != _SIGNATURE:
-            raise damaged("no header")
-    try:
-        pdf = pikepdf.open(path, attempt_recovery=False)
-    except pikepdf.PasswordError as error:
-        raise _encrypted() from error
-    except pikepdf.PdfError as error:
-        if "encrypt" in str(error).lower():
-            raise _encrypted() from error
-        raise
-    if pdf.is_encrypted:
-        raise _encrypted()
-    return pdf
-
-
-def _encrypted() -> PdfRefusedError:
-    return PdfRefusedError(
-        Reason.ENCRYPTED, "The PDF is encrypted; clean a copy made with `qpdf --decrypt`."
-    )
+def _resolution(width: int, inches: float) -> float | None:
+    """Pixels an inch; None where a picture is drawn so small or so large that it says nothing."""
+    if not 0 < inches < math.inf:
+        return None
+    dpi = round(width / inches, 2)
+    return dpi if 0 < dpi <= _MOST_DPI else None
 
 
 def _newest_section(path: Path) -> tuple[int, bool]:

@@ -1,16 +1,20 @@
 """Which pictures the pages of a PDF draw, and where. Runs in the child.
 
 Only what moves the page about (q, Q, cm) and what draws (Do) is read of a page's content, in forms
-as well. Pictures that lie over each other make up one picture together: as in mixed raster content,
-where a page is split into a background, a foreground and a mask. Their moiré may come from either,
-or from both together, so they are left alone. A picture with nothing but masks and bilevel pictures
-over it is the only one that has tones, and is cleaned.
+as well. Pictures that lie over each other make up one picture together. Their moiré may come from
+either, or from both together, so they are left alone.
+
+In mixed raster content a page is split into a background with all tones, and a foreground that
+gives the text its colour through a bilevel mask. The background is cleaned: nothing with tones lies
+over it but the letters, and those stay as they are. So is a picture with nothing but masks and
+bilevel pictures over it.
 
 References:
     ISO 32000-1:2008: content streams in 7.8.2, transformations in 8.3.4, external objects in 8.8,
     forms in 8.10.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +22,7 @@ from typing import Any
 import numpy as np
 import pikepdf
 
-from demoire.imaging.pdf.obstacles import is_bilevel, is_stream
+from demoire.imaging.pdf.obstacles import is_bilevel, is_cut_out, is_stream
 from demoire.imaging.pdf.picture import PdfRefusedError
 from demoire.reasons import Reason
 
@@ -43,10 +47,12 @@ class DrawnPicture:
     Attributes:
         stream: Its object.
         box: Left, bottom, right and top on the page, in its units.
+        across: How far the picture's own width reaches on the page, however it is turned.
     """
 
     stream: Any
     box: tuple[float, float, float, float]
+    across: float
 
     @property
     def object_id(self) -> ObjectId:
@@ -65,18 +71,30 @@ def drawings_on(page: pikepdf.Page) -> list[DrawnPicture]:
 
 
 def layered(drawings: list[DrawnPicture]) -> set[ObjectId]:
-    """Those pictures of a page of which others that have tones cover a part."""
-    toned = [drawing for drawing in drawings if not is_bilevel(drawing.stream)]
+    """Those pictures of a page that share a part of it with others that have tones there.
+
+    The foreground of mixed raster content is one of them, its background is not.
+    """
+    toned: list[DrawnPicture] = []
+    covering: list[DrawnPicture] = []
+    for drawing in drawings:
+        if is_bilevel(drawing.stream):
+            continue
+        toned.append(drawing)
+        if not is_cut_out(drawing.stream):
+            covering.append(drawing)
     if len(toned) > _MOST_DRAWINGS:
         return {drawing.object_id for drawing in toned}
-    boxes = np.array([drawing.box for drawing in toned], np.float64).reshape(-1, 4)
+    boxes = np.array([drawing.box for drawing in covering], np.float64).reshape(-1, 4)
     inside: set[ObjectId] = set()
     for drawing in toned:
         left, bottom, right, top = drawing.box
         across = np.minimum(boxes[:, 2], right) - np.maximum(boxes[:, 0], left)
         along = np.minimum(boxes[:, 3], top) - np.maximum(boxes[:, 1], bottom)
         area = (right - left) * (top - bottom)
-        covered = float((across.clip(0) * along.clip(0)).sum()) - area  # without itself
+        covered = float((across.clip(0) * along.clip(0)).sum())
+        if not is_cut_out(drawing.stream):
+            covered -= area  # its own
         if covered > _COVERED * area:
             inside.add(drawing.object_id)
     return inside
@@ -114,7 +132,8 @@ class _PageReader:
             return
         subtype = str(drawn.get("/Subtype"))
         if subtype == "/Image" and not drawn.get("/ImageMask"):
-            yield DrawnPicture(drawn, _unit_square(matrix))
+            across = math.hypot(matrix[0], matrix[1])
+            yield DrawnPicture(drawn, _unit_square(matrix), across)
         if subtype == "/Form":
             self._forms += 1
             if self._forms > _MOST_FORMS or depth > _MOST_DEPTH:

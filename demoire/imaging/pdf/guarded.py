@@ -7,7 +7,9 @@ All paths are those of local files.
 """
 
 import hashlib
+import logging
 import shutil
+import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,13 +17,19 @@ from typing import Any, BinaryIO
 from demoire.errors import ImageError
 from demoire.imaging.child import Children
 from demoire.imaging.pdf.cleaned_file import essence
+from demoire.imaging.pdf.passwords import passwords_in_use
 from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
 from demoire.imaging.pdf.requests import (
     CarvePicture,
     ListPictures,
+    Mistake,
+    Question,
     ReadTrailer,
+    RenewPages,
     RenewPicture,
     Request,
+    Trailer,
+    WriteAnew,
 )
 from demoire.imaging.pdf.update import IncrementalUpdate
 from demoire.reasons import Reason
@@ -31,6 +39,8 @@ from demoire.reasons import Reason
 _SECONDS = 300.0
 _SECONDS_A_MEGABYTE = 1.0
 _COPIED_AT_ONCE = 1 << 20  # bytes
+
+_LOG = logging.getLogger(__name__)
 
 pdf_readers = Children("demoire.imaging.pdf.serving", "serve_pdf")
 
@@ -70,28 +80,62 @@ def carve(path: Path, number: int) -> bytes:
 
 
 def put_pictures(
-    path: Path, out: BinaryIO, numbers: Collection[int], cleaned: Callable[[int], bytes]
+    path: Path,
+    out: BinaryIO,
+    numbers: Collection[int],
+    cleaned: Callable[[int], bytes],
+    *,
+    rewrite: bool = False,
 ) -> None:
     """Copy a file and append one incremental update, in which some pictures have other pixels.
 
-    Each picture is carved out of the result again and held against what was to be put there.
+    To write the file anew, the same is done in a temporary file, of which qpdf then writes what is
+    in use. Each picture is carved out of the result again and held against what was to be put
+    there.
 
     Args:
         path: The PDF file.
         out: A file on disk, open for reading and writing. After an error it is of no use.
         numbers: Of the pictures.
         cleaned: The cleaned file of a picture, by its number; asked for once, in ascending order.
+        rewrite: Write the file anew instead, without the pictures as they were.
 
     Raises:
         PdfRefusedError: A picture cannot be put back faithfully.
         MachineError: No process can be started to read the files in.
     """
     before = pictures_of(path)
+    if not numbers:
+        _copy(path, out)
+        return
+    trailer: Trailer = _ask(ReadTrailer(path))
+    if not rewrite:
+        digests = _append(path, trailer, out, numbers, cleaned)
+    else:
+        target = Path(out.name)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            updated = Path(folder) / "updated.pdf"
+            with updated.open("w+b") as file:
+                digests = _append(path, trailer, file, numbers, cleaned)
+            _ask(WriteAnew(updated, target, trailer.is_linearized))
+    _check_result(Path(out.name), before, digests)
+
+
+def _copy(path: Path, out: BinaryIO) -> None:
     with path.open("rb") as original:
         shutil.copyfileobj(original, out, _COPIED_AT_ONCE)
-    if not numbers:
-        return
-    update = IncrementalUpdate(out, _ask(ReadTrailer(path)))
+
+
+def _append(
+    path: Path,
+    trailer: Trailer,
+    out: BinaryIO,
+    numbers: Collection[int],
+    cleaned: Callable[[int], bytes],
+) -> dict[int, bytes]:
+    """Copy a file with an update behind it; the digests of the pictures that were put in."""
+    _copy(path, out)
+    update = IncrementalUpdate(out, trailer)
     digests: dict[int, bytes] = {}
     for number in sorted(numbers):
         data = cleaned(number)
@@ -100,8 +144,10 @@ def put_pictures(
             update.add(_ask(RenewPicture(path, number, data)))
         except ImageError as error:
             raise PdfRefusedError(error.reason, str(error)) from error
+    for page in _ask(RenewPages(path, tuple(sorted(numbers)))):
+        update.add(page)
     update.finish()
-    _check_result(Path(out.name), before, digests)
+    return digests
 
 
 def _check_result(result: Path, before: list[PdfPicture], digests: dict[int, bytes]) -> None:
@@ -137,7 +183,7 @@ def _ask(request: Request) -> Any:
     seconds = _SECONDS + _SECONDS_A_MEGABYTE * request.path.stat().st_size / 1e6
     with pdf_readers.lend() as child:
         try:
-            child.pipe.send(request)
+            child.pipe.send(Question(request, passwords_in_use()))
             if not child.pipe.poll(seconds):
                 raise PdfRefusedError(
                     Reason.DECODER_LIMIT,
@@ -150,4 +196,9 @@ def _ask(request: Request) -> Any:
             ) from error
     if isinstance(answer, ImageError):
         raise answer
+    if isinstance(answer, Mistake):
+        _LOG.error("A PDF file was not read because of a mistake in demoire:\n%s", answer.traceback)
+        raise PdfRefusedError(
+            Reason.DECODE_FAILED, "Reading the PDF failed by a mistake in this program; report it."
+        )
     return answer

@@ -6,6 +6,7 @@ References:
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pikepdf
@@ -19,7 +20,7 @@ TEXT_FILTERS = ("/ASCII85Decode", "/ASCIIHexDecode")
 JPEG_FILTER = "/DCTDecode"
 JPEG_2000_FILTER = "/JPXDecode"
 _CLEANED_DEPTHS = (8, 16)
-_INKS = 4  # channels of CMYK
+INKS = 4  # channels of CMYK
 _CHANNELS = {
     "/DeviceGray": 1,
     "/CalGray": 1,
@@ -27,6 +28,10 @@ _CHANNELS = {
     "/CalRGB": 3,
     "/DeviceCMYK": 4,
 }
+
+
+class WrongTypeError(ValueError):
+    """An entry of an object is not of the type that the format says. The file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,18 @@ class Colours:
 def is_stream(thing: Any) -> bool:
     """Whether an object is a stream."""
     return isinstance(thing, pikepdf.Stream)
+
+
+def whole_number(dictionary: Any, key: str, default: int = 0) -> int:
+    """An entry that is a whole number, or the default where it is missing.
+
+    Raises:
+        WrongTypeError: It is something else.
+    """
+    number = dictionary.get(key, default)
+    if not isinstance(number, int | Decimal) or number != int(number):
+        raise WrongTypeError(f"{key} is no whole number")
+    return int(number)
 
 
 def filters_of(stream: Any) -> list[str]:
@@ -75,7 +92,7 @@ def colours_of(space: Any) -> Colours | Reason:
     if family == "/Indexed":
         return Reason.PALETTE
     if family == "/ICCBased" and len(space) > 1 and is_stream(space[1]):
-        profiled = Colours(int(space[1].get("/N", 0)), space[1])
+        profiled = Colours(whole_number(space[1], "/N"), space[1])
         return profiled if profiled.channels in (1, 3, 4) else Reason.MODE_NOT_CLEANED
     channels = _CHANNELS.get(family)
     return Reason.MODE_NOT_CLEANED if channels is None else Colours(channels)
@@ -86,7 +103,7 @@ def obstacle_of(stream: Any) -> Reason | None:
     filters = filters_of(stream)
     if is_bilevel(stream):
         return Reason.BILEVEL
-    if min(stream.get("/Width", 0), stream.get("/Height", 0)) < SMALLEST_SIDE:
+    if min(whole_number(stream, "/Width"), whole_number(stream, "/Height")) < SMALLEST_SIDE:
         return Reason.SMALL_PICTURE
     if not _can_be_unpacked(filters) or "/F" in stream:
         return Reason.MODE_NOT_CLEANED
@@ -102,6 +119,13 @@ def is_bilevel(stream: Any) -> bool:
     filters = filters_of(stream)
     is_faxed = bool(filters) and filters[-1] in _BILEVEL_FILTERS
     return is_faxed or stream.get("/BitsPerComponent") == 1
+
+
+def is_cut_out(stream: Any) -> bool:
+    """Whether a bilevel mask says where a picture is seen, as it does of a foreground of text."""
+    mask = stream.get("/Mask")
+    soft_mask = stream.get("/SMask")
+    return is_stream(mask) or (is_stream(soft_mask) and is_bilevel(soft_mask))
 
 
 def _can_be_unpacked(filters: list[str]) -> bool:
@@ -134,12 +158,14 @@ def _obstacle_of_samples(stream: Any, filters: list[str]) -> Reason | None:
         channels = colours.channels
     if not is_jpeg_2000 and stream.get("/BitsPerComponent", 8) not in _CLEANED_DEPTHS:
         return Reason.MODE_NOT_CLEANED
-    if channels == _INKS and filters[-1:] != [JPEG_FILTER]:
+    if channels == INKS and is_jpeg_2000:
         return Reason.MODE_NOT_CLEANED
     decode = _decode(stream)
     is_usual = decode == [] or decode == [0, 1] * (len(decode) // 2)
-    may_be_inverted = channels == _INKS and is_inverted(stream)
-    return None if is_usual or may_be_inverted else Reason.MODE_NOT_CLEANED
+    # A JPEG file has a way to say it of inks. Plain samples are turned over on their way.
+    may_be_inverted = channels == INKS or filters[-1:] not in ([JPEG_FILTER], [JPEG_2000_FILTER])
+    is_known = is_usual or (may_be_inverted and is_inverted(stream))
+    return None if is_known else Reason.MODE_NOT_CLEANED
 
 
 def is_inverted(stream: Any) -> bool:
@@ -149,4 +175,14 @@ def is_inverted(stream: Any) -> bool:
 
 
 def _decode(stream: Any) -> list[float]:
-    return [float(number) for number in stream.get("/Decode", ())]
+    decode = stream.get("/Decode")
+    if decode is None:
+        return []
+    if not isinstance(decode, pikepdf.Array):
+        raise WrongTypeError("/Decode is no array")
+    numbers: list[float] = []
+    for number in decode:
+        if not isinstance(number, int | Decimal):
+            raise WrongTypeError("/Decode holds what is no number")
+        numbers.append(float(number))
+    return numbers

@@ -20,6 +20,7 @@ class PdfPicture:
         size: Bytes of its stream.
         megapixels: MP.
         reason: Why it is left as it is; None if it can be carved out.
+        dpi: Its pixels an inch of the page where it is first drawn; None where that has no size.
     """
 
     number: int
@@ -30,7 +31,15 @@ class PdfPicture:
     size: int
     megapixels: float
     reason: Reason | None
+    dpi: float | None = None
 
 
 class PdfRefusedError(ImageError):
     """A PDF that is copied as a whole, because it cannot be read or must not be changed."""
+
+
+def not_of_this_picture() -> ImageError:
+    """The error for a cleaned file that cannot take a picture's place."""
+    return ImageError(
+        Reason.ENCODE_FAILED, "The cleaned file is not one of the picture in the PDF."
+    )

@@ -1,6 +1,6 @@
 """What goes to the child that reads PDF files, and what comes back apart from bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -35,7 +35,56 @@ class RenewPicture:
     cleaned: bytes  # the carved file, cleaned
 
 
-Request = ListPictures | CarvePicture | ReadTrailer | RenewPicture
+@dataclass(frozen=True)
+class RenewPages:
+    """Asks for the pages that draw some pictures and hold a thumbnail of themselves, without it: a
+    list of `RenewedObject`.
+    """
+
+    path: Path
+    numbers: tuple[int, ...]  # of the pictures
+
+
+@dataclass(frozen=True)
+class WriteAnew:
+    """Asks for a file without what its updates replaced, written to a path: None.
+
+    Attributes:
+        path: The file.
+        target: An empty file.
+        linearize: Whether it is to be shown page by page while it still comes in.
+    """
+
+    path: Path
+    target: Path
+    linearize: bool
+
+
+Request = ListPictures | CarvePicture | ReadTrailer | RenewPicture | RenewPages | WriteAnew
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request as it goes to the child.
+
+    Attributes:
+        request: What is asked for.
+        passwords: What the file is tried with if it is encrypted.
+    """
+
+    request: Request
+    passwords: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An answer that nobody expects: the child ran into a mistake of this program's own.
+
+    Attributes:
+        traceback: Where.
+    """
+
+    traceback: str
 
 
 @dataclass(frozen=True)
@@ -47,26 +96,28 @@ class Trailer:
         objects: One more than the highest object number in use.
         previous: Offset of the newest cross-reference section.
         has_table: Whether that section is a table, and no stream.
+        is_linearized: Whether the file is linearized, and has no update yet.
     """
 
     entries: bytes
     objects: int
     previous: int
     has_table: bool
+    is_linearized: bool
 
 
 @dataclass(frozen=True)
 class RenewedObject:
-    """A stream object that takes the place of the one with its number and generation.
+    """An object that takes the place of the one with its number and generation.
 
     Attributes:
         number: Of the object.
         generation: Of the object.
         dictionary: From << to >>.
-        data: What stands between `stream` and `endstream`.
+        data: What stands between `stream` and `endstream`; None where it is no stream.
     """
 
     number: int
     generation: int
     dictionary: bytes
-    data: bytes
+    data: bytes | None

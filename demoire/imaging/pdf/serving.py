@@ -4,6 +4,7 @@ qpdf's limits keep it from unpacking a trap; the limit of memory is for what the
 """
 
 import resource
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,19 @@ from typing import Any
 import pikepdf
 
 from demoire.errors import ImageError
-from demoire.imaging.pdf.document import PdfDocument, damaged
+from demoire.imaging.pdf.document import PdfDocument
+from demoire.imaging.pdf.obstacles import WrongTypeError
+from demoire.imaging.pdf.opening import refusal, write_anew
 from demoire.imaging.pdf.picture import PdfRefusedError
-from demoire.imaging.pdf.requests import CarvePicture, ListPictures, ReadTrailer, Request
+from demoire.imaging.pdf.requests import (
+    CarvePicture,
+    ListPictures,
+    Mistake,
+    Question,
+    ReadTrailer,
+    RenewPages,
+    WriteAnew,
+)
 from demoire.imaging.pdf.streams import carved, renewed_object
 from demoire.reasons import Reason
 
@@ -33,10 +44,10 @@ def serve_pdf(descriptor: int) -> None:
     pikepdf.settings.set_qpdf_limits(doc_max_warnings=_MOST_WARNINGS)
     while True:
         try:
-            request = pipe.recv()
+            question = pipe.recv()
         except EOFError:
             return
-        pipe.send(reader.answer(request))
+        pipe.send(reader.answer(question))
 
 
 def _set_limits(most_unpacked: int, more_memory: int = 0) -> None:
@@ -56,27 +67,35 @@ class _Reader:
 
     def __init__(self) -> None:
         self._document: PdfDocument | None = None
-        self._version: tuple[Path, int, int, int] | None = None
+        self._version: tuple[object, ...] | None = None
 
-    def answer(self, request: Request) -> Any:
-        """What was asked for, or an ImageError."""
+    def answer(self, question: Question) -> Any:
+        """What was asked for, or an ImageError, or a Mistake."""
         try:
-            return self._answer(request)
+            return self._answer(question)
         except ImageError as error:
             return error
         except MemoryError:
             return PdfRefusedError(
                 Reason.DECODER_LIMIT, "The PDF wants more memory than any should; look at it."
             )
-        except Exception as error:  # whatever qpdf makes of bad bytes, and of a trap
-            return damaged(str(error).replace(str(request.path), "the file"))
+        except (pikepdf.PikepdfError, WrongTypeError) as error:
+            return refusal(error, question.request.path)
+        except Exception:
+            return Mistake(traceback.format_exc())
 
-    def _answer(self, request: Request) -> Any:
-        document = self._read(request.path)
+    def _answer(self, question: Question) -> Any:
+        request = question.request
+        document = self._read(request.path, question.passwords)
         if isinstance(request, ListPictures):
             return document.pictures
         if isinstance(request, ReadTrailer):
             return document.trailer()
+        if isinstance(request, RenewPages):
+            return document.without_thumbnails(request.numbers)
+        if isinstance(request, WriteAnew):
+            write_anew(document.pdf, request.target, linearize=request.linearize)
+            return None
         stream = document.stream(request.number)
         picture = document.pictures[request.number - 1]
         unpacked = round(picture.megapixels * 1e6 * _BYTES_A_PIXEL)
@@ -84,15 +103,15 @@ class _Reader:
         try:
             if isinstance(request, CarvePicture):
                 return carved(stream)
-            return renewed_object(stream, request.cleaned)
+            return renewed_object(stream, request.cleaned, document.encryption)
         finally:
             _set_limits(_MOST_UNPACKED)
 
-    def _read(self, path: Path) -> PdfDocument:
+    def _read(self, path: Path, passwords: tuple[bytes, ...]) -> PdfDocument:
         status = path.stat()
-        version = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+        version = (path, passwords, status.st_ino, status.st_size, status.st_mtime_ns)
         if self._document is None or version != self._version:
             self._document = None  # frees the last one's memory first
-            self._document = PdfDocument(path)
+            self._document = PdfDocument(path, passwords)
             self._version = version
         return self._document

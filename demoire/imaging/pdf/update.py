@@ -55,7 +55,10 @@ class IncrementalUpdate:
         """Append an object."""
         start = self._start_object(renewed.number, renewed.generation)
         self._entries.append(_Entry(renewed.number, renewed.generation, start))
-        self._write_stream(renewed.dictionary, renewed.data)
+        if renewed.data is None:
+            self._out.write(renewed.dictionary + b"\nendobj\n")
+        else:
+            self._write_stream(renewed.dictionary, renewed.data)
 
     def finish(self) -> None:
         """Append the cross-reference section, and flush the file.

@@ -95,6 +95,8 @@ class OfficePictures:
         out: BinaryIO,
         images: Sequence[PageImage],
         cleaned: Callable[[PageImage], bytes],
+        *,
+        rewrite: bool = False,
     ) -> None:
         """Copy the document with the cleaned pictures in it.
 

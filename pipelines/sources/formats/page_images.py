@@ -127,6 +127,7 @@ def _member_of(image: PageImage, file: Member, position: int) -> Member:
         compression="stored",
         megapixels=image.megapixels,
         reason=image.reason.value if image.reason is not None else "",
+        dpi=image.dpi,
     )
 
 
@@ -152,6 +153,7 @@ def write_with_images(
     cleaned: Callable[[int], bytes],
     *,
     may_hold_them: bool,
+    rewrite: bool = False,
 ) -> bool:
     """Copy a file of several pages, with cleaned images in the copy.
 
@@ -163,6 +165,7 @@ def write_with_images(
         cleaned: The cleaned file of one of them, by its position.
         may_hold_them: Whether the file may hold them already. Then it is compared with the copy, so
             that it does not grow when they are put in once more.
+        rewrite: Whether a format that otherwise keeps what it replaces leaves it out.
 
     Returns:
         Whether it could be done; else `whole` is of no use.
@@ -177,7 +180,7 @@ def write_with_images(
     with original as file, whole.open("w+b") as out:
         try:
             images_there = list(positions)
-            form.put(file, out, images_there, cleaned_image)
+            form.put(file, out, images_there, cleaned_image, rewrite=rewrite)
             if may_hold_them:
                 before = _digests(form, file, images_there)
                 if before == _digests(form, out, images_there):

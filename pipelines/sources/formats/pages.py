@@ -18,6 +18,7 @@ from typing import BinaryIO
 from demoire.errors import ImageError
 from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
+from demoire.imaging.pdf.guarded import pdf_readers
 from pipelines.records import Member
 from pipelines.sources.formats.page_images import (
     LOOKED_AT_ONCE,
@@ -69,6 +70,14 @@ def take_apart(
             files[taken_apart.file.position] = taken_apart.file
             images.extend(taken_apart.images)
     return list(files.values()), images
+
+
+def end_idle_readers() -> None:
+    """End the processes that read PDF files and have nothing to do now; the next one starts anew.
+
+    For a process that is done with reading, and stays.
+    """
+    pdf_readers.end()
 
 
 def _look_inside(folder: Place, member: Member) -> TakenApart:

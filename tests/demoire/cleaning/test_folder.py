@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pikepdf
 import pytest
 import torch
 from PIL import Image
@@ -183,6 +184,8 @@ def album(tmp_path: Path) -> Path:
     pages = [Image.fromarray(ramp), Image.fromarray(ramp).convert("1"), Image.fromarray(255 - ramp)]
     pages[0].save(folder / "album.tif", save_all=True, append_images=pages[1:])
     scan(folder / "scan.pdf", pages=2)
+    locked = pikepdf.Encryption(owner="owner", user="user")
+    scan(folder / "locked.pdf", pages=1, encryption=locked)
     (folder / "torn.pdf").write_bytes((folder / "scan.pdf").read_bytes()[:-99])
     return folder
 
@@ -191,7 +194,11 @@ def test_fix_cleans_each_page_of_a_file_and_detect_judges_it(
     album: Path, tmp_path: Path, foreign_weights: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
+    passwords = tmp_path / "passwords.txt"
+    passwords.write_text("wrong\n\nuser\n")
+    unlocked = ["--pdf-password-file", str(passwords)]
     command = ["fix", str(album), "-o", str(out), "--gate", "off", "--strict", *foreign_weights]
+    command += unlocked
     assert main(command) == 1
     lines = capsys.readouterr().out.splitlines()
     told = sorted(line.removeprefix(f"{album}/").split(",")[0] for line in lines)
@@ -199,6 +206,7 @@ def test_fix_cleans_each_page_of_a_file_and_detect_judges_it(
         "album.tif!/page-0001: cleaned",
         "album.tif!/page-0002: copied",
         "album.tif!/page-0003: cleaned",
+        "locked.pdf!/page-0001: cleaned",
         "scan.pdf!/page-0001: cleaned",
         "scan.pdf!/page-0002: cleaned",
         "torn.pdf: quarantined",
@@ -218,8 +226,13 @@ def test_fix_cleans_each_page_of_a_file_and_detect_judges_it(
     names = [line["path"].removeprefix(f"{album}/") for line in judged]
     assert names == [
         *(f"album.tif!/page-000{number}" for number in (1, 2, 3)),
+        "locked.pdf",
         "scan.pdf!/page-0001",
         "scan.pdf!/page-0002",
         "torn.pdf",
     ]
     assert judged[-1]["error"].startswith("damaged_document")
+    assert judged[3]["error"].startswith("encrypted")
+    missing = ["--pdf-password-file", str(tmp_path / "missing.txt")]
+    assert main(["detect", str(album), *missing, *foreign_weights[:2]]) == 2
+    assert "check the path given to --pdf-password-file" in capsys.readouterr().err

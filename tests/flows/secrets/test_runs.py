@@ -48,9 +48,12 @@ def _check_search(root: Path, dst: Path, prefect_home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def cleaned(store: Sandbox, prefect_home: Path, tiny_toml: Path) -> tuple[int, str]:
-    """A run with all its credentials in the environment."""
+    """A run with all its credentials in the environment, and a password for PDF files."""
     variables = {**store.variables(), "AWS_SESSION_TOKEN": TOKEN}
-    return store.run(_flow_words(tiny_toml, "s3://clean/by-environment"), variables)
+    passwords = tiny_toml.with_name("passwords.txt")
+    passwords.write_text(PASSWORD)
+    words = _flow_words(tiny_toml, "s3://clean/by-environment", "--debug")
+    return store.run([*words, "--pdf-password-file", str(passwords)], variables)
 
 
 @pytest.mark.slow
@@ -58,11 +61,12 @@ def test_keys_in_the_environment_are_left_nowhere(
     cleaned: tuple[int, str], store: Sandbox, prefect_home: Path, box: Path
 ) -> None:
     status, printed = cleaned
-    assert (status, shown_in(printed, SECRET, TOKEN)) == (0, []), printed[-2000:]
+    secrets = (SECRET, TOKEN, PASSWORD)
+    assert (status, shown_in(printed, *secrets)) == (0, []), printed[-2000:]
     dst = store.root / "buckets/clean/by-environment"
     assert read_tar(dst / "box.tar").keys() == read_tar(box / "box.tar").keys()
     _check_search(store.root, dst, prefect_home)
-    assert left_in(prefect_home, SECRET, TOKEN) | left_in(store.root, SECRET, TOKEN) == {}
+    assert left_in(prefect_home, *secrets) | left_in(store.root, *secrets) == {}
 
 
 @pytest.mark.slow

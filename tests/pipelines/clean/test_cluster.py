@@ -16,6 +16,7 @@ from ray.exceptions import ActorDiedError, OutOfDiskError, RayTaskError, WorkerC
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import SourceChangedError, UsageError
+from demoire.imaging.pdf.passwords import passwords_in_use, use_passwords
 from pipelines.clean.cluster import is_death, own_error, ray_session, storage_environment
 from pipelines.job import CleanJob
 from pipelines.run import run_job
@@ -67,8 +68,10 @@ def test_workers_get_the_variables_of_storage_and_no_others(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", "{}")
     monkeypatch.setenv("SOMETHING_ELSE", "x")
+    use_passwords([b"hush"])
     carried = pickle.loads(pickle.dumps(storage_environment()))
-    assert "a-key" not in repr(carried)
+    use_passwords(())
+    assert "a-key" not in repr(carried) and "hush" not in repr(carried)
     for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE"):
         monkeypatch.delenv(name)
     carried.install()
@@ -77,6 +80,8 @@ def test_workers_get_the_variables_of_storage_and_no_others(
         for name in ("AWS_ACCESS_KEY_ID", "DEMOIRE_STORAGE_OPTIONS", "SOMETHING_ELSE")
     )
     assert tuple(found) == ("a-key", "{}", None)
+    assert passwords_in_use() == (b"hush",)
+    use_passwords(())
 
 
 # A cluster

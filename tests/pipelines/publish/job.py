@@ -73,10 +73,11 @@ class Job:
             self.publish(planned)
 
 
-def job_of(src: Path | str, dst: Path | str, fingerprint: str) -> Job:
+def job_of(src: Path | str, dst: Path | str, fingerprint: str, *, rewrite: bool = False) -> Job:
     """A job of which nothing is done yet."""
     destination = Destination.at(str(dst))
-    return Job(destination, make_plan(destination, PlanScope(str(src), fingerprint)))
+    scope = PlanScope(str(src), fingerprint, rewrite=rewrite)
+    return Job(destination, make_plan(destination, scope))
 
 
 def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
@@ -94,7 +95,8 @@ def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
 
 def cleaned_job(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
     """A job whose units are all committed."""
-    job = job_of(src, dst, cleaner.config.fingerprint())
+    config = cleaner.config
+    job = job_of(src, dst, config.fingerprint(), rewrite=config.rewrite)
     for unit in job.units:
         commit(unit, job, cleaner)
     return job

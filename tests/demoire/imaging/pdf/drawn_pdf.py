@@ -77,12 +77,18 @@ def add_page(pdf: pikepdf.Pdf, *pictures: Any, content: bytes | None = None) -> 
     return page
 
 
-def scan(path: Path, pages: int = 3, layout: str = "table", **entries: Any) -> Path:
+def scan(
+    path: Path,
+    pages: int = 3,
+    layout: str = "table",
+    encryption: pikepdf.Encryption | None = None,
+    **entries: Any,
+) -> Path:
     """A scan of some pages, one JPEG on each."""
     with pikepdf.new() as pdf:
         for number in range(pages):
             add_page(pdf, jpeg_picture(pdf, number, **entries))
-        pdf.save(path, **LAYOUTS[layout])
+        pdf.save(path, encryption=encryption, **LAYOUTS[layout])
     return path
 
 
@@ -93,8 +99,8 @@ def one_picture(path: Path, data: bytes, **entries: Any) -> Path:
     return path
 
 
-def rendered(path: Path, scale: float = 1) -> list[NDArray]:
-    with pypdfium2.PdfDocument(path) as pdf:
+def rendered(path: Path, scale: float = 1, password: str | None = None) -> list[NDArray]:
+    with pypdfium2.PdfDocument(path, password=password) as pdf:
         return [page.render(scale=scale).to_numpy().copy() for page in pdf]
 
 

@@ -43,6 +43,18 @@ def test_pictures_are_told_of_in_page_order(tmp_path: Path) -> None:
     assert pictures[0].size == len(carve(tmp_path / "scan.pdf", 1))
 
 
+def test_resolution_is_that_on_the_page_where_a_picture_is_first_drawn(tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        upright, turned, lost = (jpeg_picture(pdf, i) for i in range(3))
+        add_page(pdf, upright, content=b"q 48 0 0 36 0 0 cm /Im0 Do Q")
+        content = b"q 0 24 -18 0 0 0 cm /Im0 Do Q q 24 0 0 18 9 0 cm /Im1 Do Q"
+        content += b" q 0 0 0 0 0 0 cm /Im2 Do Q"
+        page = add_page(pdf, turned, upright, lost, content=content)
+        page.obj.UserUnit = 2
+        pictures = saved(pdf, tmp_path / "scan.pdf")
+    assert [one.dpi for one in pictures] == [144.0, 144.0, None]
+
+
 def test_a_picture_on_several_pages_is_listed_once(tmp_path: Path) -> None:
     with pikepdf.new() as pdf:
         letterhead, first, second = (jpeg_picture(pdf, i) for i in range(3))
@@ -91,7 +103,10 @@ LAB = Array([Name.Lab, Dictionary(WhitePoint=numbers(0.9, 1, 1.1))])
         ({"Filter": Name.JBIG2Decode, "BitsPerComponent": 1}, "bilevel"),
         ({"Filter": None, "BitsPerComponent": 1, "ColorSpace": Name.DeviceGray}, "bilevel"),
         ({"Filter": None, "BitsPerComponent": 4}, "mode_not_cleaned"),
-        ({"ColorSpace": Name.DeviceCMYK, "Filter": None}, "mode_not_cleaned"),
+        ({"ColorSpace": Name.DeviceCMYK, "Filter": Name.JPXDecode}, "mode_not_cleaned"),
+        ({"ColorSpace": Name.DeviceCMYK, "Filter": None}, None),
+        ({"Filter": None, "Decode": numbers(1, 0, 1, 0, 1, 0)}, None),
+        ({"Filter": None, "Decode": numbers(1, 0, 0, 1, 0, 1)}, "mode_not_cleaned"),
         ({"ColorSpace": Name.DeviceCMYK}, None),
         ({"ColorSpace": Name.DeviceCMYK, "Decode": numbers(*[1, 0] * 4)}, None),
         (
@@ -162,6 +177,29 @@ def test_a_background_under_masks_and_bilevel_pictures_is_the_only_one_with_tone
         content = FULL % 0 + FULL % 1 + FULL % 2
         add_page(pdf, jpeg_picture(pdf), stencil, text, content=content)
         assert reasons(saved(pdf, tmp_path / "mixed.pdf")) == [None, "bilevel"]
+
+
+@pytest.mark.parametrize("key", ["Mask", "SMask"])
+def test_a_background_is_cleaned_and_the_letters_over_it_are_left_alone(
+    key: str, tmp_path: Path
+) -> None:
+    with pikepdf.new() as pdf:
+        letters = picture(pdf, bytes(12 * HEIGHT), BitsPerComponent=1, ColorSpace=Name.DeviceGray)
+        if key == "Mask":
+            letters = picture(pdf, bytes(12 * HEIGHT), BitsPerComponent=1, ImageMask=True)
+        foreground = jpeg_picture(pdf, 1, **{key: letters})
+        add_page(pdf, jpeg_picture(pdf, 0), foreground, content=FULL % 0 + FULL % 1)
+        add_page(pdf, jpeg_picture(pdf, 2, **{key: letters}))
+        pictures = saved(pdf, tmp_path / "mixed.pdf")
+    assert reasons(pictures) == [None, "layered_page", None]
+
+
+def test_a_soft_edge_makes_one_picture_of_two(tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        soft = picture(pdf, bytes(WIDTH * HEIGHT), ColorSpace=Name.DeviceGray)
+        over = jpeg_picture(pdf, 1, SMask=soft)
+        add_page(pdf, jpeg_picture(pdf, 0), over, content=FULL % 0 + FULL % 1)
+        assert reasons(saved(pdf, tmp_path / "soft.pdf")) == ["layered_page", "layered_page"]
 
 
 def test_a_picture_that_is_part_of_layers_on_a_later_page_is_left_alone_everywhere(

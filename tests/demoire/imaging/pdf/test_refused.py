@@ -11,7 +11,8 @@ import pytest
 from pikepdf import Array, Dictionary, Name, Stream
 
 from demoire.errors import ImageError
-from demoire.imaging.pdf import PdfRefusedError, pictures_of
+from demoire.imaging.pdf import PdfRefusedError, carve, pictures_of
+from demoire.imaging.pdf.passwords import use_passwords
 from tests.demoire.imaging.pdf.drawn_pdf import (
     add_page,
     jpeg_picture,
@@ -35,13 +36,33 @@ def written(path: Path, data: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("user", ["", "secret"])
-def test_encrypted(user: str, tmp_path: Path) -> None:
-    path = tmp_path / "encrypted.pdf"
-    with pikepdf.new() as pdf:
-        add_page(pdf, jpeg_picture(pdf))
-        pdf.save(path, encryption=pikepdf.Encryption(owner="owner", user=user))
+@pytest.mark.parametrize("passwords", [(), (b"Secret", b"secret ")], ids=["none", "others"])
+def test_a_file_that_no_password_opens(passwords: tuple[bytes, ...], tmp_path: Path) -> None:
+    path = scan(tmp_path / "locked.pdf", encryption=pikepdf.Encryption(owner="o", user="secret"))
+    use_passwords(passwords)
     assert reason_of(path) == "encrypted"
+
+
+def test_a_file_that_anyone_can_open_is_taken_as_it_permits(tmp_path: Path) -> None:
+    permits = pikepdf.Encryption(owner="owner", user="")
+    assert len(pictures_of(scan(tmp_path / "permits.pdf", encryption=permits))) == 3
+    nothing = pikepdf.Permissions(modify_other=False)
+    forbids = pikepdf.Encryption(owner="owner", user="", allow=nothing)
+    path = scan(tmp_path / "forbids.pdf", encryption=forbids)
+    assert reason_of(path) == "encrypted"
+    use_passwords([b"else", b"owner"])
+    assert len(pictures_of(path)) == 3
+
+
+def test_a_mistake_of_our_own_is_not_told_as_a_damaged_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = scan(tmp_path / "scan.pdf")
+    pictures_of(path)
+    with pytest.raises(ImageError) as caught:
+        carve(path, "one")  # type: ignore[arg-type]
+    assert caught.value.reason == "decode_failed"
+    assert "TypeError" in caplog.text and "serving.py" in caplog.text
 
 
 def sign(pdf: pikepdf.Pdf, how: str) -> None:
@@ -120,7 +141,7 @@ def test_damaged(data: bytes, tmp_path: Path) -> None:
     assert reason_of(written(tmp_path / "damaged.pdf", data)) == "damaged_document"
 
 
-def with_object_stream(inside: bytes, entries: bytes) -> bytes:
+def with_object_stream(inside: bytes, entries: bytes, beginning: bytes = b"4 0 ") -> bytes:
     """A file with a cross-reference stream, in which object 4 stands in the object stream 5."""
     out = b"%PDF-1.5\n"
     offsets = {}
@@ -128,18 +149,18 @@ def with_object_stream(inside: bytes, entries: bytes) -> bytes:
         1: b"<< /Type /Catalog /Pages 2 0 R >>",
         2: b"<< /Type /Pages /Kids [ 3 0 R ] /Count 1 >>",
         3: b"<< /Type /Page /Parent 2 0 R /MediaBox [ 0 0 9 9 ] /Resources 4 0 R >>",
-        5: raw_stream(b"4 0 " + inside, b"/Type /ObjStm /First 4 " + entries),
+        5: raw_stream(beginning + inside, b"/Type /ObjStm /First 4 " + entries),
     }.items():
         offsets[number] = len(out)
         out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     start = offsets[6] = len(out)
-    rows = bytes(4)
+    rows = bytes(5)
     for number in range(1, 7):
         if number == 4:
-            rows += b"\x02\0\x05\0"
+            rows += b"\x02\0\0\x05\0"
         else:
-            rows += b"\x01" + offsets[number].to_bytes(2, "big") + b"\0"
-    entries = b"/Type /XRef /Size 7 /W [ 1 2 1 ] /Root 1 0 R"
+            rows += b"\x01" + offsets[number].to_bytes(3, "big") + b"\0"
+    entries = b"/Type /XRef /Size 7 /W [ 1 3 1 ] /Root 1 0 R"
     out += b"6 0 obj\n%s\nendobj\n" % raw_stream(rows, entries)
     return out + b"startxref\n%d\n%%%%EOF\n" % start
 
@@ -182,7 +203,17 @@ def test_content_that_unpacks_without_end(tmp_path: Path) -> None:
     content = raw_stream(deflated_blanks(140), b"/Filter /FlateDecode")
     path = written(tmp_path / "bomb.pdf", raw_pdf(raw_scan() | {4: content}))
     assert path.stat().st_size < 2_000_000
-    assert reason_of(path) == "damaged_document"
+    assert reason_of(path) == "compression_bomb"
+
+
+def test_objects_that_unpack_without_end(tmp_path: Path) -> None:
+    deflater = zlib.compressobj(1)
+    blanks = b" " * 1_000_000
+    parts = [deflater.compress(b"4 0 << >>")]
+    parts += [deflater.compress(blanks) for _ in range(140)]
+    parts.append(deflater.flush())
+    data = with_object_stream(b"".join(parts), b"/N 1 /Filter /FlateDecode", beginning=b"")
+    assert reason_of(written(tmp_path / "bomb.pdf", data)) == "compression_bomb"
 
 
 def test_a_reader_that_dies_costs_the_file_alone(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_a_file_that_takes_no_cleaned_pages_stays_and_its_rows_say_so(
     (box / "box.tar").write_bytes(tar_of([("in.tar", tar_of(content[:2])), content[1]]))
     job = cleaned_job(box, tmp_path / "out", cleaner)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ImageError(Reason.ENCODE_FAILED, "no room")
 
     monkeypatch.setattr(TiffPages, "put", refuse)
@@ -298,7 +298,9 @@ def killed_at_write(number: int, job: Job) -> bool:
         left = number
         put = TiffPages.put
 
-        def put_or_die(self: TiffPages, file: BinaryIO, out: BinaryIO, *rest: object) -> None:
+        def put_or_die(
+            self: TiffPages, file: BinaryIO, out: BinaryIO, *rest: object, **more: object
+        ) -> None:
             class Dying(io.BufferedRandom):
                 def write(self, data: object, /) -> int:  # type: ignore[override]
                     nonlocal left
@@ -307,7 +309,7 @@ def killed_at_write(number: int, job: Job) -> bool:
                         os.kill(os.getpid(), signal.SIGKILL)
                     return super().write(data)  # type: ignore[arg-type]
 
-            put(self, file, Dying(io.FileIO(out.fileno(), "r+b", closefd=False)), *rest)  # type: ignore[arg-type]
+            put(self, file, Dying(io.FileIO(out.fileno(), "r+b", closefd=False)), *rest, **more)  # type: ignore[arg-type]
 
         TiffPages.put = put_or_die  # type: ignore[assignment,method-assign]
         try:

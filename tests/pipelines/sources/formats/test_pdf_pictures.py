@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pikepdf
+import psutil
 import pytest
 from pikepdf import Name
 from PIL import Image
@@ -19,11 +20,15 @@ from demoire.errors import ImageError
 from demoire.imaging.images import decode
 from demoire.imaging.paged.pdf_pictures import PdfPictures
 from demoire.imaging.pdf.guarded import pdf_readers
+from demoire.imaging.pdf.passwords import use_passwords
 from demoire.reasons import Reason
 from pipelines.fixity.changes import gather_changes
+from pipelines.job import CleanJob
+from pipelines.launch import Launch
 from pipelines.layout import position_of
 from pipelines.plan.plan import make_retry_plan
 from pipelines.publish.publish import publish_retry
+from pipelines.run import plan_units
 from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.sources.read import read_members
@@ -176,8 +181,53 @@ def test_pictures_are_cleaned_in_their_place_and_the_count_comes_out(
     assert [unit.id for unit in again.units] == [unit.id for unit in job.units]
 
 
+def test_a_locked_file_is_cleaned_once_there_is_its_password(
+    tmp_path: Path, cleaner: Cleaner, tiny_config: CleanerConfig
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    keys = pikepdf.Encryption(owner="o", user="u")
+    locked = write_pdf(box / "locked.pdf", "yp", encryption=keys)
+    write_pdf(box / "scan.pdf", "y")
+    job = cleaned_job(box, tmp_path / "out", cleaner)
+    job.publish_all()
+    assert rows_of(job, "")["locked.pdf"]["reason"] == "encrypted"
+    launch = Launch.of(CleanJob(str(box), str(tmp_path / "out"), tiny_config))
+    assert plan_units(launch) == job.plan.id  # nothing has changed
+    use_passwords([b"wrong", b"u"])
+    try:
+        unlocked = plan_units(launch)
+        assert unlocked != job.plan.id and plan_units(launch) == unlocked
+        assert readers_at_work() == []
+        again = cleaned_job(box, tmp_path / "out", cleaner)
+        assert not again.destination.markers.done(again.plan)
+        again.publish_all()
+        assert len(again.destination.markers.done(again.plan)) == 1
+    finally:
+        use_passwords(())
+    told = {name: row["status"] for name, row in rows_of(again, "").items()}
+    assert told == {
+        "locked.pdf!/page-0001": "cleaned",
+        "locked.pdf!/page-0001-2": "copied",
+        "scan.pdf!/page-0001": "cleaned",
+    }
+    result = again.dst / "locked.pdf"
+    assert result.read_bytes().startswith(locked.read_bytes())
+    (before,), (after,) = rendered(locked, password="u"), rendered(result, password="u")
+    assert np.array_equal(before[:HEIGHT], after[:HEIGHT])
+    assert not np.array_equal(before, after)
+    again.prove()
+
+
+def readers_at_work() -> list[str]:
+    """The processes that read PDF files for this one."""
+    commands = [" ".join(one.cmdline()) for one in psutil.Process().children()]
+    return [command for command in commands if "serve_pdf" in command]
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
 def test_a_retry_puts_further_pictures_behind_those_that_are_there(
-    tmp_path: Path, tiny_config: CleanerConfig
+    rewrite: bool, tmp_path: Path, tiny_config: CleanerConfig
 ) -> None:
     box = tmp_path / "box"
     box.mkdir()
@@ -186,6 +236,7 @@ def test_a_retry_puts_further_pictures_behind_those_that_are_there(
         add_page(pdf, picture(pdf, jpeg_of(True, 1), Filter=Name.DCTDecode))
         add_page(pdf, jpeg_picture_of(pdf, large, side=192))
         pdf.save(box / "scan.pdf")
+    tiny_config = replace(tiny_config, rewrite=rewrite)
     small = Cleaner(replace(tiny_config, max_megapixels=0.01))
     job = cleaned_job(box, tmp_path / "out", small)
     job.publish_all()
@@ -193,7 +244,8 @@ def test_a_retry_puts_further_pictures_behind_those_that_are_there(
     late = rows_of(job, "")["scan.pdf!/page-0002"]
     assert late["reason"] == "too_large"
     images = [(job.planned("").source.id, position_of(late["image_id"]))]
-    plan = make_retry_plan(job.destination, images, tiny_config.fingerprint(), 1)
+    fingerprint = tiny_config.fingerprint()
+    plan = make_retry_plan(job.destination, images, fingerprint, 1, rewrite=rewrite)
     again = Job(job.destination, plan)
     for unit in again.units:
         commit(unit, again, Cleaner(tiny_config))
@@ -203,8 +255,11 @@ def test_a_retry_puts_further_pictures_behind_those_that_are_there(
         written.append((job.dst / "scan.pdf").read_bytes())
         assert rows_of(job, "")["scan.pdf!/page-0002"]["status"] == "cleaned"
     assert written[0] == written[1] != first
-    assert written[0].startswith(first)
+    assert written[0].startswith(first) == (not rewrite)
+    has_old_pictures = jpeg_of(True, 1) in written[0], large in written[0]
+    assert has_old_pictures == (not rewrite, not rewrite)
     assert job.prove().cleaned == 2
+    assert {row["dpi"] for row in rows_of(job, "").values()} == {72.0, 144.0}
 
 
 def test_a_file_that_takes_no_cleaned_pictures_stays_and_its_rows_say_so(
@@ -214,7 +269,7 @@ def test_a_file_that_takes_no_cleaned_pictures_stays_and_its_rows_say_so(
     original = write_pdf(tmp_path / "box" / "scan.pdf", "y", "p").read_bytes()
     job = cleaned_job(tmp_path / "box", tmp_path / "out", cleaner)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ImageError(Reason.ENCODE_FAILED, "no room")
 
     monkeypatch.setattr(PdfPictures, "put", refuse)
