@@ -76,6 +76,8 @@ class Cleaner:
         config: What it was made with.
         weights_digest: sha256 of the restorer's weights file, 64 hex digits.
         detector_digest: The same of the detector's.
+        memory_share: How much of the machine's memory it may use beside a GPU, 0..1. Whoever has
+            several processes clean on one machine says so.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Cleaner:
         self.config = config
         self.weights_digest = models.restorer_digest
         self.detector_digest = models.detector_digest
+        self.memory_share = 1.0
         self._engine = Engine(models.detector, models.restorer, device)
         self._rules = Rules(
             restore_all=config.gate == "off",
@@ -158,7 +161,7 @@ class Cleaner:
             MachineError: The machine refuses what every image needs.
         """
         check_interface()  # or each JPEG file would fail by itself
-        return Scheduler(self._engine, self._rules, items).results()
+        return Scheduler(self._engine, self._rules, items, self.memory_share).results()
 
     def detect(self, data: bytes) -> Detection:
         """Judge one image file without cleaning it.

@@ -48,11 +48,26 @@ from demoire.reasons import Reason
 class Scheduler(Generic[K]):
     """One run over many images."""
 
-    def __init__(self, engine: Engine, rules: Rules, items: Iterable[tuple[K, bytes]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        rules: Rules,
+        items: Iterable[tuple[K, bytes]],
+        memory_share: float = 1.0,
+    ) -> None:
+        """Take the images, and begin nothing.
+
+        Args:
+            engine: The networks.
+            rules: What becomes of an image.
+            items: A key and a file's bytes each.
+            memory_share: How much of the machine's memory is for this process, 0..1; on a CPU it
+                follows from the threads.
+        """
         self._engine = engine
         self._rules = rules
         self._events: queue.SimpleQueue[Event[K]] = queue.SimpleQueue()
-        share = share_of_machine() if engine.computes_on == "cpu" else 1.0
+        share = share_of_machine() if engine.computes_on == "cpu" else memory_share
         limit = megapixels_in_flight(engine.computes_on, memory_limit().total, share)
         self._budget = Budget(limit)
         self._decoding = Decoding(items, rules, self._budget, self._events)

@@ -148,8 +148,8 @@ def plan(
 
 def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
     from pipelines.bench.speed import cleaning_rate
+    from pipelines.estimate import estimate
     from pipelines.launch import Launch
-    from pipelines.plan.estimate import estimate
     from pipelines.run import plan_units
     from pipelines.status import status as status_of
 
@@ -164,7 +164,7 @@ def _plan(src: str, dst: str, settings: CleanSettings, *, as_json: bool) -> int:
         rate = before.rate
         images_done = before.images_done
     rate = rate or cleaning_rate(job.config)
-    cost = estimate(made, rate)
+    cost = estimate(made, launch.destination.manifests.units(made), rate)
     if as_json:
         console.emit_json(
             {

@@ -211,7 +211,14 @@ def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
 class CleaningActor:
     """A Cleaner in a process of its own, on one GPU or a share of a machine's cores."""
 
-    def __init__(self, order: WaveOrder, gate: ActorHandle[Any], threads: int, device: str) -> None:
+    def __init__(
+        self,
+        order: WaveOrder,
+        gate: ActorHandle[Any],
+        threads: int,
+        device: str,
+        memory_share: float,
+    ) -> None:
         order.environment.install()
         quiet_decoders()
         if device.startswith("cuda:"):
@@ -229,6 +236,7 @@ class CleaningActor:
         with local_weights(order.destination.place, order.config, order.weights) as config:
             own_config = replace(config, device=device, threads=threads)
             self._cleaner = order.make_cleaner(own_config, order.day)
+        self._cleaner.memory_share = memory_share
         step_back(order.niceness)
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -24,7 +24,7 @@ from pipelines.clean.nodes import Node
 FETCH_CPUS = 0.25  # a fetch mostly waits for storage
 _LEFT_FOR_TASKS = 0.5  # CPUs a node that no actor claims: two fetches
 _CORES_AN_ACTOR = 4  # more threads than that do little for one model, more models do
-_MOST_A_GPU = 4  # each may have 400 MP in flight, some 6 GB
+_MOST_A_GPU = 4  # each may have 400 MP in flight, some 7 GB, where there is memory for all
 _TRIES_HERE = 1  # again, of a unit whose process died
 # Ray tries again every second, and knows only after some time that a node has gone.
 _TRIES_ON_A_CLUSTER = 60
@@ -65,6 +65,8 @@ class Pool:
     threads: int  # of torch; 0 on a GPU, where it does not matter
     device: str  # for the Cleaner inside
     tries: int = _TRIES_HERE  # again, of a unit whose actor is not to be reached
+    # How much of its node's memory each may use beside a GPU, 0..1.
+    memory_share: float = 1.0
 
 
 def plan_pool(wishes: PoolWishes, nodes: Sequence[Node]) -> Pool:
@@ -87,7 +89,8 @@ def plan_pool(wishes: PoolWishes, nodes: Sequence[Node]) -> Pool:
         least, most = _gpu_actors(wishes, gpus, sharing)
         # Ray counts GPUs to four places: thirds have to be rounded down.
         part = math.floor(1e4 / sharing) / 1e4
-        return Pool(least, most, 1.0, part, wishes.threads, wishes.device, tries)
+        share = 1 / _most_on_a_node(nodes, sharing, most)
+        return Pool(least, most, 1.0, part, wishes.threads, wishes.device, tries, share)
     least, most = _cpu_actors(wishes, nodes)
     cores = _cores_an_actor(nodes, least)
     # In quarters of a CPU, rounded down: what Ray cannot place would wait for ever.
@@ -125,6 +128,13 @@ def _actors_a_gpu(nodes: Sequence[Node]) -> int:
     if not cores:
         return 1
     return max(1, min(_MOST_A_GPU, int(min(cores)) // _CORES_AN_ACTOR))
+
+
+def _most_on_a_node(nodes: Sequence[Node], sharing: int, most: int | None) -> int:
+    """How many actors any node may come to have; nodes that come later are like these."""
+    gpus = max(1, max(int(node.gpus) for node in nodes))
+    room = gpus * sharing
+    return room if most is None else min(room, most)
 
 
 def _gpu_actors(wishes: PoolWishes, gpus: int, sharing: int) -> tuple[int, int | None]:

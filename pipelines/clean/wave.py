@@ -182,7 +182,7 @@ def _rows_done(
         )
         cleaned = fetched.map_batches(
             CleaningActor,
-            fn_constructor_args=(order, gate, pool.threads, pool.device),
+            fn_constructor_args=(order, gate, pool.threads, pool.device, pool.memory_share),
             compute=ActorPoolStrategy(
                 min_size=pool.least,
                 max_size=pool.most,

@@ -23,6 +23,7 @@ from pipelines.storage.local_errors import explaining
 from pipelines.storage.local_files import (
     create_directly,
     entry_of,
+    files_named,
     flush,
     is_temporary,
     make_link_at,
@@ -62,6 +63,8 @@ class LocalPlace(Place):
         for entry in self.inventory(path, recursive=recursive):
             if entry.kind != "marker":
                 yield entry
+
+    list_named = files_named
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List by name, empty folders as well; folders behind links are not entered."""

@@ -60,17 +60,29 @@ def scan_folder(place: Place, path: str, *, recursive: bool) -> Iterator[Entry]:
             yield Entry(inner, 0, "", 0.0, "folder")
 
 
-def _scanned(folder: Path) -> "list[os.DirEntry[str]] | None":
-    """What lies in a folder, by name; None where there is no such folder."""
+def files_named(place: Place, path: str, prefix: str) -> Iterator[Entry]:
+    """The files directly in a folder whose names begin so; the others are not looked at."""
+    with explaining(place.full(path), "list"):
+        items = _scanned(path_in(place, path), prefix)
+    for item in items or []:
+        if item.is_file(follow_symlinks=False) and not is_temporary(item.name):
+            inner = path_below(path, item.name)
+            with explaining(place.full(inner), "read"), suppress(FileNotFoundError):
+                yield _listed_entry(inner, item)
+
+
+def _scanned(folder: Path, prefix: str = "") -> "list[os.DirEntry[str]] | None":
+    """What lies in a folder under such names, by name; None where there is no such folder."""
     try:
         with os.scandir(folder) as scan:
-            return sorted(scan, key=lambda item: item.name)
+            named = [item for item in scan if item.name.startswith(prefix)]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno in NO_SUCH_NAME:
             return None
         raise
+    return sorted(named, key=lambda item: item.name)
 
 
 def status_of(path: Path) -> os.stat_result | None:

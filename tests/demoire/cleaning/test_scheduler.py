@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from demoire.cleaning import budget, encoding
+from demoire.cleaning import budget, encoding, scheduler
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.engine import Engine
 from demoire.errors import MachineError
@@ -175,6 +175,30 @@ def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
     assert [result.status for _, result in done] == ["cleaned"] * 12
     assert len(beside) >= 12
     assert not any(beside)
+
+
+def test_processes_beside_a_card_have_their_share_of_memory(
+    make_cleaner: Callable[..., Cleaner],
+    mixed: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class OnACard(nn.Module):
+        multiple, halo, computes_on = 32, 64, "cuda"
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    asked: list[tuple[str, float]] = []
+
+    def megapixels_in_flight(device: str, memory: float, share: float) -> float:
+        asked.append((device, share))
+        return budget.megapixels_in_flight(device, memory, share)
+
+    monkeypatch.setattr(scheduler, "megapixels_in_flight", megapixels_in_flight)
+    cleaner = make_cleaner(OnACard())
+    cleaner.memory_share = 0.25
+    cleaner.clean(min(mixed.values(), key=len))
+    assert asked == [("cuda", 0.25)]
 
 
 @pytest.mark.parametrize("stage", ["decoding.decode_guarded", "encoding.encode_verified"])

@@ -81,6 +81,22 @@ def test_several_actors_share_a_gpu_that_has_cores_for_them(
     assert pool_here(nodes(cpus, gpus=gpus), "cuda:0").most == sharing
 
 
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "workers", "share"),
+    [([2], 1, None, 1), ([8], 1, None, 1 / 2), ([32, 32], 4, None, 1 / 8), ([32], 4, 3, 1 / 3)],
+)
+def test_actors_beside_gpus_share_the_memory_of_their_node(
+    cpus: list[float], gpus: int, workers: int | None, share: float
+) -> None:
+    assert pool_here(nodes(*cpus, gpus=gpus), workers=workers).memory_share == share
+
+
+def test_actors_that_may_still_come_have_their_share_of_memory() -> None:
+    assert pool_on_a_cluster(nodes(8), "cuda").memory_share == 1
+    assert pool_on_a_cluster(nodes(8, gpus=2)).memory_share == 1 / 2
+    assert pool_on_a_cluster(nodes(8, gpus=1), gpus=4).memory_share == 1 / 2
+
+
 def test_a_gpu_that_this_machine_lacks_is_told() -> None:
     with pytest.raises(UsageError, match="There is no device cuda here: use --device cpu"):
         pool_here(nodes(8), "cuda")
