@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pydantic import TypeAdapter
 
@@ -60,6 +60,10 @@ class Markers:
             return
         path = layout.publication_marker(marker.source_id)
         self._place.write(path, json.dumps(asdict(marker)).encode())
+
+    def withdraw(self, marker: Published) -> None:
+        """Have a source published again by the next run: its marker fits no version any more."""
+        self.write(replace(marker, version=""))
 
     def all(self) -> Iterator[Published]:
         """Every marker under DST, of this job or an earlier one."""

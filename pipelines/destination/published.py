@@ -32,6 +32,7 @@ class Published:
     left: int = 0  # objects of the mirror that have left SRC
     folders: int = 0  # 1 where the folder itself was listed, as an empty one or by a bucket's key
     late_rows: int = 0  # of what DST refused, and that has no row by the plan
+    rows_digest: str = ""  # see `RowsDigest`; '' before it was kept
 
     @property
     def images(self) -> int:

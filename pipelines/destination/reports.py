@@ -1,5 +1,6 @@
 """The report tables under DST: one a source, or one a shelf of small sources; a row an image."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
@@ -14,6 +15,29 @@ from pipelines.storage.local import local_temporary
 from pipelines.storage.place import Place
 
 _KEPT = 4  # tables of shelves in memory
+
+# What tells the rows of one attempt from those of any other.
+ROW_NAMES = ("image_id", "unit_id", "attempt", "run_id", "status", "sha256_out")
+
+
+class RowsDigest:
+    """The sha256 of a source's rows, so that its marker and its rows are known to be of one making.
+
+    Of two runs that write a shelf's table at once one may leave the other's rows as they were.
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, rows: pa.Table) -> None:
+        """Take in further rows."""
+        columns = [rows.column(name).to_pylist() for name in ROW_NAMES]
+        for row in zip(*columns, strict=True):
+            self._digest.update(f"{row}\n".encode("utf-8", "surrogateescape"))
+
+    def hexdigest(self) -> str:
+        """64 hex digits."""
+        return self._digest.hexdigest()
 
 
 class ReportReader:

@@ -2,6 +2,7 @@
 
     planned rows    = cleaned + copied + quarantined + withheld
     listed objects  = mirrored + withheld
+    rows            = those that its marker was written with
 
 An object is an archive, a loose file, a link, or a folder that was listed itself. What is withheld
 is not in the mirror, and has a row with the reason.
@@ -17,6 +18,7 @@ from demoire.errors import ProofError
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.destination.published import Published
+from pipelines.destination.reports import ROW_NAMES, RowsDigest
 from pipelines.names import shown
 from pipelines.rows import as_text, source_name
 
@@ -64,13 +66,15 @@ def prove(destination: Destination, plan: Plan) -> Proof:
     """Count what is under DST against the plan: the rows of each report, and whether each mirror is
     there.
 
+    A source whose rows are of another making than its marker is published again by the next run.
+
     Raises:
         ProofError: It names the sources that differ.
     """
     total = Proof()
     wrong = []
     destination.shelves.refresh()
-    reports = destination.reports.reader(["member", "status", "reason"])
+    reports = destination.reports.reader(["member", "reason", *ROW_NAMES])
     for planned in plan.sources:
         marker = destination.markers.fitting(planned.source, plan.fingerprint, plan.sample)
         if marker is None:
@@ -79,6 +83,9 @@ def prove(destination: Destination, plan: Plan) -> Proof:
         table = reports.rows(planned.source.id)
         statuses = Counter(table.column("status").to_pylist())
         difference = _difference(statuses, planned, marker)
+        if not _is_of(marker, table):
+            destination.markers.withdraw(marker)
+            difference = "its rows are those of another run"
         if difference:
             wrong.append(f"{source_name(planned.source)} ({difference})")
         total += Proof(
@@ -96,6 +103,15 @@ def prove(destination: Destination, plan: Plan) -> Proof:
     if wrong:
         raise _not_proved(wrong)
     return total
+
+
+def _is_of(marker: Published, rows: pa.Table) -> bool:
+    """Whether these are the rows that a source was published with."""
+    if not marker.rows_digest:
+        return True
+    digest = RowsDigest()
+    digest.add(rows)
+    return digest.hexdigest() == marker.rows_digest
 
 
 def _difference(statuses: Counter[str], planned: SourcePlan, marker: Published) -> str:

@@ -105,6 +105,7 @@ class Publication:
             foreign=foreign,
             left=len(self.record.paths("left")),
             late_rows=len(self._late_without_rows),
+            rows_digest=rows.digest.hexdigest(),
         )
         if self.before is None:
             return marker

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from demoire.reasons import Reason
+from pipelines.destination.reports import RowsDigest
 from pipelines.layout import image_id, position_of
 from pipelines.publish.row_changes import NOTHING_WRITTEN, UNCLEANED, changed_rows
 from pipelines.records import Member, Source
@@ -30,6 +31,7 @@ class ReportRows:
         moire_before: Sum over the cleaned images.
         moire_after: Sum over the cleaned images.
         most_changed: (PSNR, position) of the images that changed most, at most `SHOWN`.
+        digest: Of all rows.
     """
 
     source: Source
@@ -40,6 +42,7 @@ class ReportRows:
     moire_before: float = 0.0
     moire_after: float = 0.0
     most_changed: list[tuple[float, int]] = field(default_factory=list)
+    digest: RowsDigest = field(default_factory=RowsDigest)
 
     def sound(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """These rows as they are to be published, a table in memory at a time."""
@@ -79,6 +82,7 @@ class ReportRows:
         return table
 
     def _count(self, table: pa.Table) -> None:
+        self.digest.add(table)
         widths = pc.cast(table["width"], pa.float64(), safe=False)
         heights = pc.cast(table["height"], pa.float64(), safe=False)
         cleaned = table.filter(pc.equal(table["status"], "cleaned"))

@@ -1,17 +1,24 @@
 """What a RayJob may hold, by KubeRay's definition `rayjobs.ray.io`, version v1.
 
-Fields and their types are those of the definition's `spec` in KubeRay 1.4; one that it does not
-know is an error here, as `kubectl --validate=strict` has it. A pod's own form is Kubernetes' and
-long: only what our pods use is written down.
+Fields, types, enumerations and bounds are those of the definition that KubeRay generates for its
+operator (its chart's `crds/ray.io_rayjobs.yaml`, `spec.versions` v1) and of the Go types behind it
+(`apis/ray/v1`); `SidecarMode` and `version` are in the API reference of newer ones only. One that
+it does not know is an error here, as `kubectl --validate=strict` has it. Of the definition's 1.2 MB
+nearly all is a pod's own form, which is Kubernetes': only what our pods use is written down.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic.alias_generators import to_camel
 
-# Cores or bytes, as Kubernetes writes them.
-_Quantity = StrictInt | StrictStr
+# Cores or bytes: a number with a binary or decimal suffix, or an exponent.
+_SUFFIX = r"([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+(\.[0-9]*)?)?"
+_Quantity = (
+    StrictInt
+    | Annotated[StrictStr, Field(pattern=rf"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+){_SUFFIX}$")]
+)
+_INT32 = 1 << 31
 
 
 class _Form(BaseModel):
@@ -66,9 +73,9 @@ class HeadGroup(_Form):
 
 class WorkerGroup(_Form):
     group_name: StrictStr
-    replicas: int = Field(ge=0, strict=True)
-    min_replicas: int = Field(ge=0, strict=True)
-    max_replicas: int = Field(ge=1, strict=True)
+    replicas: int = Field(ge=0, lt=_INT32, strict=True)
+    min_replicas: int = Field(ge=0, lt=_INT32, strict=True)
+    max_replicas: int = Field(ge=1, lt=_INT32, strict=True)
     num_of_hosts: int = Field(default=1, ge=1, strict=True)
     idle_timeout_seconds: StrictInt | None = None
     ray_start_params: dict[StrictStr, StrictStr]
@@ -100,8 +107,8 @@ class RayJobSpec(_Form):
     job_id: StrictStr | None = None
     submission_mode: Literal["K8sJobMode", "HTTPMode", "SidecarMode", "InteractiveMode"]
     backoff_limit: int = Field(default=0, ge=0, strict=True)
-    active_deadline_seconds: int | None = Field(default=None, gt=0, strict=True)
-    ttl_seconds_after_finished: int = Field(default=0, ge=0, strict=True)
+    active_deadline_seconds: int | None = Field(default=None, gt=0, lt=_INT32, strict=True)
+    ttl_seconds_after_finished: int = Field(default=0, ge=0, lt=_INT32, strict=True)
     shutdown_after_job_finishes: StrictBool
     suspend: StrictBool = False
     cluster_selector: dict[StrictStr, StrictStr] | None = None

@@ -93,6 +93,11 @@ def test_rayjob_has_the_form_that_kuberay_takes() -> None:
         ("spec.rayClusterSpec.autoscalerOptions.upscalingMode", "Fast"),
         ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0),
         ("spec.backoffLimit", "2"),
+        ("spec.activeDeadlineSeconds", 1 << 31),
+        (
+            "spec.rayClusterSpec.autoscalerOptions.resources",
+            {"requests": {"memory": "8GB"}, "limits": {}},
+        ),
     ],
 )
 def test_a_rayjob_with_a_mistake_has_not(path: str, value: object) -> None:

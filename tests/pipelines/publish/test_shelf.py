@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import pytest
 
+from demoire.errors import ProofError
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import differences
 from pipelines.destination.mirror_record import MirrorRecord
@@ -364,3 +365,23 @@ def test_a_source_that_two_runs_put_on_two_shelves_is_on_one_in_the_end(
     again = clean(src, job.dst)
     assert all_rows(job.dst).total() == 5
     assert again.prove().images == 5
+
+
+def test_rows_that_another_run_has_put_back_are_found_and_written_anew(job: Job, src: Path) -> None:
+    """It had read the shelf's table before we wrote it, and writes it after."""
+    shelf_id = job.destination.shelves.shelf_of(job.planned("b").source.id)
+    assert shelf_id is not None
+    table = job.dst / "_demoire" / "report" / f"{shelf_id}.parquet"
+    as_the_other_read_it = table.read_bytes()
+    (src / "b" / "1.jpg").write_bytes(b"nothing in b, either")
+    again = clean(src, job.dst)
+    table.write_bytes(as_the_other_read_it)
+
+    # By their numbers alone the rows would do.
+    with pytest.raises(ProofError, match="b .its rows are those of another run"):
+        again.prove()
+
+    healed = clean(src, job.dst)
+    assert healed.prove().copied == 2
+    assert rows_of(healed, "b")["1.jpg"]["bytes_in"] == len(b"nothing in b, either")
+    assert all_rows(job.dst).total() == len(all_rows(job.dst)) == 5
