@@ -41,6 +41,7 @@ SAME_MEMBER: dict[str, Any] = {
     "reason": "name_refused",
     "content": "image",
     "file": FileInArchive(0, 9_000, 9_000, "stored"),  # the source's version covers it
+    "dpi": 300.0,
 }
 OTHER_SOURCE: dict[str, Any] = {"uri": "s3://archive/1904/other.tar", "version": '"etag-2"'}
 SAME_SOURCE: dict[str, Any] = {"path": "elsewhere/box.tar", "kind": "zip", "size": 1}
