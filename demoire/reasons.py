@@ -250,6 +250,12 @@ class Reason(StrEnum):
         "nothing is needed",
         "withheld",
     )
+    NO_ACCESS = (
+        "no_access",
+        "a file that this program may not read, or a folder that it may not list, with all in it",
+        "let this program's user read it, then run the same command again",
+        "withheld",
+    )
     UNSAFE_PATH = (
         "unsafe_path",
         "a file or key whose name leads out of its folder, on this or another system",

@@ -38,6 +38,8 @@ def prune(destination: Destination, plan: Plan) -> int:
     sources = SourcesNow.of(plan)
     folders = _EmptyFolders(destination.place, plan)
     for record in destination.mirrored.all():
+        if sources.hide_part_of(record):
+            continue
         if sources.have_lost(record):
             paths = record.paths("mirrored", "left")
             removed += _remove(destination, record, paths)

@@ -5,10 +5,12 @@ Costs one read of a small object for each source that was ever published under D
 
 from dataclasses import dataclass
 
+from demoire.reasons import Reason
 from pipelines.destination.destination import Destination
 from pipelines.destination.mirror_record import MirrorRecord
 from pipelines.destination.plans import Plan
 from pipelines.job import ObjectList
+from pipelines.paths import folders_above, path_below
 from pipelines.sources.given import all_given, full_src
 
 
@@ -39,6 +41,9 @@ def differences(destination: Destination, plan: Plan) -> Differences:
     for record in destination.mirrored.all():
         if sources.have(record):
             foreign += record.paths("foreign")
+        if sources.hide_part_of(record):
+            continue
+        if sources.have(record):
             left += record.paths("left")
         elif sources.have_lost(record):
             left += record.paths("mirrored", "left")
@@ -53,10 +58,12 @@ class SourcesNow:
         ids: Of those in the plan.
         srcs: What the plan was made for, as full paths or URLs; none where it was made for a
             sample, which does not say what is in SRC.
+        closed: Paths under DST of what lies in SRC but may not be read, files and whole folders.
     """
 
     ids: frozenset[str]
     srcs: frozenset[str]
+    closed: frozenset[str]
 
     @staticmethod
     def of(plan: Plan) -> "SourcesNow":
@@ -64,7 +71,12 @@ class SourcesNow:
         srcs: set[str] = set()
         if plan.sample is None:
             srcs.update(full_src(src) for src in all_given(plan.src, plan.also))
-        return SourcesNow(frozenset(plan.source_ids), frozenset(srcs))
+        closed: set[str] = set()
+        for planned in plan.sources:
+            for member in planned.withheld:
+                if member.reason == Reason.NO_ACCESS.value:
+                    closed.add(path_below(planned.source.path, member.name))
+        return SourcesNow(frozenset(plan.source_ids), frozenset(srcs), frozenset(closed))
 
     def have(self, record: MirrorRecord) -> bool:
         """Whether the record's source is in SRC."""
@@ -76,3 +88,13 @@ class SourcesNow:
         What was published from another SRC is not lost.
         """
         return record.source_id not in self.ids and record.src in self.srcs
+
+    def hide_part_of(self, record: MirrorRecord) -> bool:
+        """Whether something in the record's mirror may still be in SRC, where it cannot be read.
+
+        An archive or folder that may not be read is not listed as a source, but has not left SRC.
+        """
+        for path in record.paths("mirrored", "left"):
+            if path in self.closed or not self.closed.isdisjoint(folders_above(path)):
+                return True
+        return False

@@ -60,15 +60,15 @@ class LocalPlace(Place):
 
     def list(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """List by name; folders behind links are not entered."""
-        for entry in self.inventory(path, recursive=recursive):
-            if entry.kind != "marker":
+        for entry in scan_folder(self, path, recursive=recursive):
+            if entry.kind != "marker" and not is_temporary(entry.name):
                 yield entry
 
     list_named = files_named
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """List by name, empty folders as well; folders behind links are not entered."""
-        for entry in scan_folder(self, path, recursive=recursive):
+        """List by name, empty folders as well, and what may not be read as `closed`."""
+        for entry in scan_folder(self, path, recursive=recursive, telling_closed=True):
             if not is_temporary(entry.name):
                 yield entry
 

@@ -40,8 +40,18 @@ def path_in(place: Place, path: str) -> Path:
     return Path(place.uri, path)
 
 
-def scan_folder(place: Place, path: str, *, recursive: bool) -> Iterator[Entry]:
-    """What lies in a folder by name, temporary files and markers as well; links are not entered."""
+def scan_folder(
+    place: Place, path: str, *, recursive: bool, telling_closed: bool = False
+) -> Iterator[Entry]:
+    """What lies in a folder by name, temporary files and markers as well; links are not entered.
+
+    Args:
+        place: The folder's place.
+        path: The folder, relative to it.
+        recursive: Whether folders in it are entered.
+        telling_closed: Whether what this program may not read is listed as `closed`. Otherwise it
+            is like any other, and shows where it is opened or entered.
+    """
     with explaining(place.full(path), "list"):
         items = _scanned(path_in(place, path))
     if items is None:
@@ -50,12 +60,16 @@ def scan_folder(place: Place, path: str, *, recursive: bool) -> Iterator[Entry]:
         yield Entry(path_below(path, ""), 0, "", 0.0, "marker")
     for item in items:
         inner = path_below(path, item.name)
-        if not item.is_dir(follow_symlinks=False):
+        is_folder = item.is_dir(follow_symlinks=False)
+        if telling_closed and _is_closed(item, is_folder=is_folder):
+            with explaining(place.full(inner), "read"), suppress(FileNotFoundError):
+                yield entry_of(inner, item.stat(follow_symlinks=False), "closed")
+        elif not is_folder:
             # A file may be gone since the folder was listed.
             with explaining(place.full(inner), "read"), suppress(FileNotFoundError):
                 yield _listed_entry(inner, item)
         elif recursive:
-            yield from scan_folder(place, inner, recursive=True)
+            yield from scan_folder(place, inner, recursive=True, telling_closed=telling_closed)
         else:
             yield Entry(inner, 0, "", 0.0, "folder")
 
@@ -69,6 +83,18 @@ def files_named(place: Place, path: str, prefix: str) -> Iterator[Entry]:
             inner = path_below(path, item.name)
             with explaining(place.full(inner), "read"), suppress(FileNotFoundError):
                 yield _listed_entry(inner, item)
+
+
+def _is_closed(item: "os.DirEntry[str]", *, is_folder: bool) -> bool:
+    """Whether this program may not read a plain file, or not list a folder."""
+    if is_folder:
+        return not _may(item, os.R_OK | os.X_OK)
+    return item.is_file(follow_symlinks=False) and not _may(item, os.R_OK)
+
+
+def _may(item: "os.DirEntry[str]", mode: int) -> bool:
+    """Whether opening it in this mode would be allowed, which goes by the effective user."""
+    return os.access(item.path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _scanned(folder: Path, prefix: str = "") -> "list[os.DirEntry[str]] | None":

@@ -30,16 +30,17 @@ from demoire.errors import RefusedNameError, SourceChangedError
 from pipelines.names import shown
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 
-EntryKind = Literal["file", "folder", "link", "special", "marker"]
+EntryKind = Literal["file", "folder", "link", "special", "closed", "marker"]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One thing in a place.
 
-    A `link` is a symbolic link, and a `special` a device, pipe or socket. A `marker` stands for a
-    folder itself: an empty folder locally, a key that ends in '/' in a bucket. Its path ends in
-    '/', or is '' for the place itself.
+    A `link` is a symbolic link, and a `special` a device, pipe or socket. What is `closed` is a
+    file or folder that this program may not read. A `marker` stands for a folder itself: an empty
+    folder locally, a key that ends in '/' in a bucket. Its path ends in '/', or is '' for the place
+    itself.
     """
 
     path: str  # relative to the place, '/'-separated

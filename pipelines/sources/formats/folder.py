@@ -144,6 +144,8 @@ def _member(folder: Place, position: int, name: str, entry: Entry) -> Member:
         return withheld_member(member, Reason.UNSAFE_PATH)
     if entry.kind == "special":
         return withheld_member(member, Reason.SPECIAL_FILE)
+    if entry.kind == "closed":
+        return withheld_member(member, Reason.NO_ACCESS)
     if entry.kind == "link":
         target = os.path.relpath(entry.target, os.path.realpath(folder.uri))
         return replace(member, kind="link", target=target)
