@@ -157,5 +157,5 @@ def _nothing_to_try(destination: Destination, plan: Plan, reason: str | None) ->
     if reason is None:
         return f"Nothing in quarantine under {where} can be tried again."
     others = {image.reason for image in _in_quarantine(destination, plan, None)}
-    known = f"; what can be has the reasons {', '.join(sorted(others))}" if others else ""
+    known = f"; what can be has reason {' or '.join(sorted(others))}" if others else ""
     return f"Nothing of reason {reason} under {where} can be tried again{known}."
