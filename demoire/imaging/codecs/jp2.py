@@ -102,7 +102,7 @@ def read_header(data: bytes) -> Jpeg2000Header:
     boxes = list(read_boxes(data))
     streams = _codestreams(boxes)
     if not streams:
-        if not boxes or boxes[-1].missing or _is_plain_jp2(boxes):
+        if _may_go_on(data, boxes):
             raise CutShortError("the file ends before its codestream")
         raise ImageError(
             Reason.UNSUPPORTED_FORMAT,
@@ -147,9 +147,16 @@ def _codestreams(boxes: list[Box]) -> list[Box]:
     return [box for box in boxes if box.type == jp2_boxes.CODESTREAM]
 
 
-def _is_plain_jp2(boxes: list[Box]) -> bool:
-    """Whether a file calls itself JP2, which always has a codestream; others may have none."""
-    return any(box.type == jp2_boxes.FILE_TYPE and box.payload[:4] == b"jp2 " for box in boxes)
+def _may_go_on(data: bytes, boxes: list[Box]) -> bool:
+    """Whether a file without a codestream is the beginning of one that has one, as far as it says.
+
+    Plain JP2 always has a codestream; other members of the family may have none.
+    """
+    file_types = [box for box in boxes if box.type == jp2_boxes.FILE_TYPE]
+    if not file_types or boxes[-1].missing:
+        return True
+    ends_in_a_header = sum(len(box.whole) for box in boxes) < len(data)
+    return ends_in_a_header or file_types[0].payload[:4] == b"jp2 "
 
 
 def _codestream(data: bytes) -> bytes:

@@ -46,6 +46,17 @@ def test_a_file_that_is_cut_short_is_never_decoded_in_part(
         )
 
 
+def test_a_file_of_which_hardly_anything_is_there_is_cut_short(
+    all_files: dict[str, bytes],
+) -> None:
+    """At each byte of the first boxes, chunks and segments, where formats are told apart."""
+    for name, data in all_files.items():
+        for length in range(150):
+            assert reason_of(data[:length]) in ("truncated", "not_an_image"), (
+                f"{name} cut at {length} of {len(data)}"
+            )
+
+
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_nothing_but_image_errors_comes_of_damaged_bytes(
