@@ -94,6 +94,8 @@ class SourcesNow:
 
         An archive or folder that may not be read is not listed as a source, but has not left SRC.
         """
+        if not self.closed:
+            return False
         for path in record.paths("mirrored", "left"):
             if path in self.closed or not self.closed.isdisjoint(folders_above(path)):
                 return True
