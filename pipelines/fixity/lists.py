@@ -3,7 +3,7 @@
 Known are the lists that `sha256sum` and its like write (GNU and BSD style, `SHA256SUMS`, `x.md5`),
 a lone digest beside the file that it is of (`a.jpg.sha256`), the manifests of a BagIt bag
 (`manifest-sha256.txt`, `tagmanifest-sha256.txt`), and METS files (`pipelines.fixity.mets`). The
-algorithm follows from the digest's length.
+algorithm follows from the digest's length, unless a METS file names it.
 
 A digest is replaced in its place: everything else in the list, its order, spelling and line ends,
 stays as it was. Nothing here touches storage.
@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.fixity.mets import is_mets_name, mets_files
+from pipelines.fixity.mets import Value, is_mets_name, mets_files
 
 _SUFFIX = re.compile(r"\.(md5|sha1|sha224|sha256|sha384|sha512)(sums?)?(\.txt)?$", re.IGNORECASE)
 _SUMS = re.compile(r"^(md5|sha(1|224|256|384|512)|check)[-_]?sums?(\.txt)?$", re.IGNORECASE)
@@ -25,6 +25,12 @@ _MANIFEST = re.compile(r"^(tag)?manifest-[a-z0-9]+\.txt$")
 BAG_INFO = "bag-info.txt"
 
 _ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
+# Of METS, by what its CHECKSUMTYPE says without its dashes. Some write the first two, which are
+# numbers, without the zeros before them.
+_CHECKSUMS = frozenset({"adler32", "crc32"})
+_DIGESTS = frozenset({"md5", "sha1", "sha256", "sha384", "sha512"})
+_NOT_WORKED_OUT = frozenset({"haval", "mnp", "tiger", "whirlpool"})
+_CHECKSUM_DIGITS = 8
 
 _HEX = rb"(?P<digest>[0-9a-fA-F]{32,128})"
 _GNU = re.compile(rb"(?P<escape>\\?)" + _HEX + rb"[ \t]+\*?(?P<name>\S.*)")
@@ -40,9 +46,18 @@ class ListedDigest:
     """One digest in a list."""
 
     path: str  # of the file that it is of, from where the list's own path begins
-    algorithm: str  # as hashlib names it
+    algorithm: str  # as hashlib names it, or as METS does
     digest: str  # in lower case
     offset: int  # first byte of it in the list
+
+    @property
+    def can_be_made(self) -> bool:
+        """Whether there is code for its algorithm."""
+        return self.algorithm not in _NOT_WORKED_OUT
+
+    def is_same(self, digest: str) -> bool:
+        """Whether it is this digest, which has all its zeros."""
+        return self.digest.zfill(len(digest)) == digest
 
 
 def is_list_name(path: str) -> bool:
@@ -99,23 +114,47 @@ def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
 def _digests_in_mets(path: str, content: bytes) -> list[ListedDigest]:
     listed = []
     for file in mets_files(path, content):
-        if file.checksum is None or not _IS_HEX.fullmatch(file.checksum.text):
+        if file.checksum is None:
             continue
-        algorithm = _ALGORITHMS.get(len(file.checksum.text))
+        algorithm = _algorithm_of(file.checksum.text, file.checksum_type)
         if algorithm is not None:
             digest = file.checksum.text.lower()
             listed.append(ListedDigest(file.path, algorithm, digest, file.checksum.offset))
     return listed
 
 
-def with_digests(content: bytes, digests: Mapping[int, str]) -> bytes:
-    """The list with other digests of the same lengths at these offsets, in the case it is in."""
-    changed = bytearray(content)
-    for offset, digest in digests.items():
-        end = offset + len(digest)
-        was_upper = content[offset:end].isupper()
-        changed[offset:end] = (digest.upper() if was_upper else digest).encode("ascii")
-    return bytes(changed)
+def _algorithm_of(checksum: str, type: str) -> str | None:
+    """The algorithm of a checksum in a METS file; None where it cannot be told."""
+    named = re.sub(r"[^a-z0-9]", "", type.lower())
+    if named in _NOT_WORKED_OUT:
+        return named
+    if not _IS_HEX.fullmatch(checksum):
+        return None
+    if named in _CHECKSUMS:
+        return named if len(checksum) <= _CHECKSUM_DIGITS else None
+    algorithm = _ALGORITHMS.get(len(checksum))
+    if named in _DIGESTS and algorithm != named:
+        return None
+    return algorithm
+
+
+def new_values(content: bytes, digests: Mapping[ListedDigest, str]) -> dict[Value, str]:
+    """Other digests as a list would write them: in the case of the old ones, and with their zeros.
+
+    Args:
+        content: Of the list.
+        digests: By the old one each, in lower case and with all zeros before it.
+    """
+    values = {}
+    for listed, digest in digests.items():
+        end = listed.offset + len(listed.digest)
+        new = digest
+        if len(listed.digest) < len(digest):
+            new = digest.lstrip("0") or "0"
+        if content[listed.offset : end].isupper():
+            new = new.upper()
+        values[Value(listed.digest, listed.offset)] = new
+    return values
 
 
 def with_payload_bytes(bag_info: bytes, growth: int) -> bytes:

@@ -8,7 +8,6 @@ A list may name other lists: a bag's tag manifest names its manifests and its ba
 Payload-Oxum counts the payload's bytes. So all are worked out again until none changes any more.
 """
 
-import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,11 +19,12 @@ from pipelines.fixity.lists import (
     ListedDigest,
     is_payload_manifest,
     listed_digests,
-    with_digests,
+    new_values,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import is_mets_name, mets_files, with_mets_values
+from pipelines.fixity.mets import Value, is_mets_name, mets_files, with_values
 from pipelines.fixity.stored_file import StoredFile
+from pipelines.storage.digests import new_digest
 
 _ROUNDS = 5  # lists that name one another's digests never come to rest
 _EXAMPLES = 5
@@ -50,6 +50,7 @@ class LooseList:
         stale: Paths of changed files of which the original held.
         wrong_before: How many changed files it did not fit before either.
         algorithm: Of its digests; '' for a bag's info.
+        has_stale_left: Whether a digest of a changed file is of an algorithm without code here.
     """
 
     path: str
@@ -58,9 +59,12 @@ class LooseList:
     stale: list[str] = field(default_factory=list)
     wrong_before: int = 0
     algorithm: str = ""
+    has_stale_left: bool = False
 
     def to_checked(self, state: ListState) -> ChecksumList:
-        """What is told of the list."""
+        """What is told of the list, once it is as it should be, or not."""
+        if self.has_stale_left:
+            state = "stale"
         return ChecksumList(
             path=self.path,
             member="",
@@ -110,7 +114,7 @@ class LooseLists:
                 break
         told = []
         for one in self._lists.values():
-            if one.wanted != one.original or one.wrong_before:
+            if one.stale or one.wanted != one.original or one.wrong_before:
                 told.append(one)
         return told
 
@@ -140,28 +144,45 @@ class LooseLists:
     def _work_out(self, one: LooseList) -> None:
         one.stale = []
         one.wrong_before = 0
+        one.has_stale_left = False
         digests = {}
         for listed in listed_digests(one.path, one.original):
             if listed.path == one.path:
+                continue
+            if not listed.can_be_made:
+                self._note_left(one, listed)
                 continue
             pair = self._before_and_after(listed)
             if pair is None:
                 continue
             before, after = pair
-            if listed.digest == before:
+            if listed.is_same(before):
                 one.stale.append(listed.path)
                 one.algorithm = listed.algorithm
-                digests[listed.offset] = after
+                digests[listed] = after
             else:
                 one.wrong_before += 1
-        one.wanted = with_digests(one.original, digests)
+        values = new_values(one.original, digests)
         if is_mets_name(one.path):
-            one.wanted = self._with_sizes(one)
+            values |= self._new_sizes(one)
+        one.wanted = with_values(one.original, values)
 
-    def _with_sizes(self, one: LooseList) -> bytes:
-        """A METS file with the sizes of changed files, as far as they held before."""
+    def _note_left(self, one: LooseList, listed: ListedDigest) -> None:
+        """Note a digest that no longer holds if its file has changed, and cannot be made anew."""
+        if self._has_changed(listed.path):
+            one.stale.append(listed.path)
+            one.algorithm = listed.algorithm
+            one.has_stale_left = True
+
+    def _has_changed(self, path: str) -> bool:
+        named = self._lists.get(path)
+        if named is not None:
+            return named.wanted != named.original
+        return path in self._files
+
+    def _new_sizes(self, one: LooseList) -> dict[Value, str]:
+        """The sizes of changed files in a METS file, as far as they held before."""
         sizes = {}
-        # New digests have the length of the old ones, so all offsets are those of the original.
         for file in mets_files(one.path, one.original):
             pair = self._sizes(file.path)
             if pair is None or file.size is None or file.path == one.path:
@@ -173,7 +194,7 @@ class LooseLists:
                 sizes[file.size] = str(after)
                 if file.path not in one.stale:
                     one.stale.append(file.path)
-        return with_mets_values(one.wanted, sizes)
+        return sizes
 
     def _sizes(self, path: str) -> tuple[int, int] | None:
         """Bytes of a file before and after; None where it did not change."""
@@ -187,11 +208,10 @@ class LooseLists:
         """The digests of a file that is named; None where it did not change."""
         named = self._lists.get(listed.path)
         if named is not None:
-            if named.wanted == named.original:
+            if not self._has_changed(listed.path):
                 return None
-            before = hashlib.new(listed.algorithm, named.original, usedforsecurity=False)
-            after = hashlib.new(listed.algorithm, named.wanted, usedforsecurity=False)
-            return before.hexdigest(), after.hexdigest()
+            before = _digest_of(named.original, listed.algorithm)
+            return before, _digest_of(named.wanted, listed.algorithm)
         file = self._files.get(listed.path)
         if file is None:
             return None
@@ -221,6 +241,12 @@ class LooseLists:
             if path.startswith(payload):
                 growth += file.facts.bytes_after - file.facts.bytes_before
         return growth
+
+
+def _digest_of(content: bytes, algorithm: str) -> str:
+    digest = new_digest(algorithm)
+    digest.update(content)
+    return digest.hexdigest()
 
 
 def _is_bag(folder: str, lists: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ class StoredFile:
         """Its digest in hexadecimal; one read of it, a megabyte in memory.
 
         Args:
-            algorithm: As hashlib names it.
+            algorithm: As `pipelines.storage.digests.new_digest` takes it.
 
         Raises:
             StorageError: It cannot be read.

@@ -1,13 +1,19 @@
 """METS files: which files they name, and other values in the same bytes."""
 
 import hashlib
+import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.fixity.findings import ChangedFile
 from pipelines.fixity.lists import is_list_name, listed_digests
-from pipelines.fixity.mets import mets_files, with_mets_values, without_mets_values
+from pipelines.fixity.loose import LooseFile, LooseLists
+from pipelines.fixity.mets import mets_files, with_values, without_mets_values
+from pipelines.fixity.stored_file import StoredFile
+from pipelines.storage.local import LocalPlace
 
 OLD = hashlib.md5(b"old").hexdigest()
 XLINK = "xmlns:xlink='http://www.w3.org/1999/xlink'"
@@ -72,7 +78,64 @@ def test_what_lies_elsewhere_or_is_no_sound_xml_is_passed_over() -> None:
     assert mets_files("mets.xml", sound[:-5]) == []
     bomb = sound.replace(b"<!-- ", b'<!DOCTYPE m [<!ENTITY a "b">]><!-- ')
     assert mets_files("mets.xml", bomb) == []
-    assert listed_digests("mets.xml", mets(file("a.tif", "CHECKSUM='1a2b3c4d'"))) == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "algorithm"),
+    [
+        ("CHECKSUM='1A2B3C' CHECKSUMTYPE='CRC32'", "crc32"),
+        ("CHECKSUM='01a2b3c4' CHECKSUMTYPE='Adler-32'", "adler32"),
+        (f"CHECKSUM='{OLD}' CHECKSUMTYPE='MD5'", "md5"),
+        (f"CHECKSUM='{OLD}' CHECKSUMTYPE='md5sum'", "md5"),
+        (f"CHECKSUM='{'0' * 64}' CHECKSUMTYPE='SHA-256'", "sha256"),
+        (f"CHECKSUM='{'0' * 128}' CHECKSUMTYPE='WHIRLPOOL'", "whirlpool"),
+        (f"CHECKSUM='{OLD}' CHECKSUMTYPE='HAVAL'", "haval"),
+    ],
+)
+def test_a_checksum_is_of_the_type_that_is_named(attributes: str, algorithm: str) -> None:
+    (listed,) = listed_digests("mets.xml", mets(file("a.tif", attributes)))
+    assert listed.algorithm == algorithm
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "CHECKSUM='1a2b3c4d'",
+        f"CHECKSUM='{OLD}' CHECKSUMTYPE='SHA-1'",
+        f"CHECKSUM='{OLD}' CHECKSUMTYPE='CRC32'",
+        "CHECKSUM='none' CHECKSUMTYPE='CRC32'",
+    ],
+)
+def test_a_checksum_that_cannot_be_told_is_passed_over(attributes: str) -> None:
+    assert listed_digests("mets.xml", mets(file("a.tif", attributes))) == []
+
+
+def test_checksums_of_changed_files_are_renewed_and_other_algorithms_named(tmp_path: Path) -> None:
+    for name, data in (("old", b"old"), ("new", b"changed")):
+        (tmp_path / name).write_bytes(data)
+    place = LocalPlace(str(tmp_path))
+    changed = LooseFile(
+        ChangedFile("a.tif", "", "", "", 3, 7), StoredFile(place, "old"), StoredFile(place, "new")
+    )
+    old_crc, old_adler = f"{zlib.crc32(b'old'):X}", f"{zlib.adler32(b'old'):x}"
+    new_crc, new_adler = f"{zlib.crc32(b'changed'):08X}", f"{zlib.adler32(b'changed'):x}"
+    unknown = "CHECKSUM='AbC=' CHECKSUMTYPE='MNP'"
+
+    def content(crc: str, adler: str) -> bytes:
+        crc_file = file("a.tif", f"CHECKSUMTYPE='CRC32' CHECKSUM='{crc}'")
+        return mets(crc_file, file("a.tif", f"CHECKSUM='{adler}' CHECKSUMTYPE='Adler-32'"))
+
+    lists = {
+        "mets.xml": content(old_crc, old_adler),
+        "b_mets.xml": mets(file("a.tif", unknown)),
+        "c_mets.xml": mets(file("b.tif", unknown)),
+    }
+    one, left = LooseLists({"a.tif": changed}, lists.__getitem__).settle(lists)
+
+    assert one.wanted == content(new_crc, new_adler)
+    assert one.to_checked("updated").state == "updated"
+    assert left.wanted == lists["b_mets.xml"] and left.algorithm == "mnp"
+    assert left.to_checked("updated").state == "stale"
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), max_size=6))
@@ -82,5 +145,5 @@ def test_other_values_leave_every_other_byte(sizes: list[tuple[int, int]]) -> No
     content = mets(*pages)
     named = mets_files("mets.xml", content)
     values = {one.size: str(new) for one, (_, new) in zip(named, sizes, strict=True)}
-    assert with_mets_values(content, values) == mets(*new_pages)
+    assert with_values(content, values) == mets(*new_pages)
     assert without_mets_values(content) == without_mets_values(mets(*new_pages))
