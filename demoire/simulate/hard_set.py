@@ -1,6 +1,9 @@
 """A folder of what detectors mistake, laid out as field pictures: what `demoire lookalikes` writes.
 
     OUT/clean_hard/surface_SEED_00000.png   a clean photograph of a patterned surface
+    OUT/clean_hard/painting_SEED_00000.png  a clean photograph of a painting on canvas
+    OUT/clean_hard/weave_SEED_00000.png     a fine surface through a filter that is enough
+    OUT/texture/weave_SEED_00000.png        the same without the filter, with moiré
     OUT/clean_hard/tint_SEED_00000.png      text on a tint, without dots
     OUT/halftone/tint_SEED_00000.png        the same, printed in dots
     OUT/split.toml                          all of it as sources for training
@@ -19,19 +22,29 @@ import numpy as np
 from demoire.errors import UsageError
 from demoire.simulate.arrays import Scene
 from demoire.simulate.pairs import clean_images, read_scene, write_picture
+from demoire.simulate.scenes.paintings import paint_on_canvas
 from demoire.simulate.scenes.photographs import photograph
-from demoire.simulate.surfaces import draw_surface, photograph_surface
+from demoire.simulate.surfaces import draw_surface, photograph_aliased, photograph_surface
 from demoire.simulate.tinted_text import print_tinted_text
 
 SPLIT = """[train]
 surfaces = ["clean_hard/surface_*"]
+paintings = ["clean_hard/painting_*"]
+fine_weaves = ["clean_hard/weave_*", "texture/weave_*"]
 tinted_text = ["clean_hard/tint_*", "halftone/tint_*"]
 """
 
+_Name = tuple[str, str]  # a folder of field pictures, and what the picture's name begins with
+_CLEAN = "clean_hard"
+_FOLDERS = (_CLEAN, "halftone", "texture")
+
 _LEAST_SIDE = 64  # px
 _TINT_SHARE = 0.25  # of all pictures; each is there with dots and without
+_PAINTING_SHARE = 0.15  # of all pictures
+_WEAVE_SHARE = 0.1  # of all pictures; each is there with moiré and without
 _TEXTURE_SHARE = 0.5  # of the surfaces, where there are textures
-_SCENE_SIDE = 512  # px, of the picture that a tint shows
+_SCENE_SIDE = 512  # px, of the picture that a tint or a painting shows
+_CANVAS_SIDE = 1024  # px, of a painting
 
 
 @dataclass(frozen=True)
@@ -70,21 +83,14 @@ def write_hard_set(
         UsageError: There are no textures, or the folder cannot be written.
     """
     files = [] if textures is None else clean_images(textures)
-    clean, halftone = out / "clean_hard", out / "halftone"
     try:
-        for folder in (clean, halftone):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in _FOLDERS:
+            (out / folder).mkdir(parents=True, exist_ok=True)
         for index in range(wanted.count):
             rng = np.random.default_rng([wanted.seed, index])
-            name = f"{wanted.seed}_{index:05d}.png"
-            if rng.random() < _TINT_SHARE:
-                scene = photograph(rng, _SCENE_SIDE, _SCENE_SIDE)
-                pair = print_tinted_text(scene, wanted.size, rng)
-                write_picture(halftone / f"tint_{name}", pair.moire)
-                write_picture(clean / f"tint_{name}", pair.clean)
-            else:
-                surface = photograph_surface(_texture(files, rng), wanted.size, rng)
-                write_picture(clean / f"surface_{name}", surface)
+            for path, picture in _draw_pictures(files, wanted.size, rng).items():
+                folder, name = path
+                write_picture(out / folder / f"{name}_{wanted.seed}_{index:05d}.png", picture)
             if on_progress is not None:
                 on_progress(index + 1, wanted.count)
         (out / "split.toml").write_text(SPLIT, encoding="utf-8")
@@ -92,6 +98,24 @@ def write_hard_set(
         raise UsageError(
             f"{out} cannot be written ({error.strerror}); choose another folder."
         ) from error
+
+
+def _draw_pictures(files: list[Path], size: int, rng: np.random.Generator) -> dict[_Name, Scene]:
+    """One clean picture, and where it has one its twin with moiré."""
+    share = rng.random()
+    if share < _TINT_SHARE:
+        tint = print_tinted_text(photograph(rng, _SCENE_SIDE, _SCENE_SIDE), size, rng)
+        return {("halftone", "tint"): tint.moire, (_CLEAN, "tint"): tint.clean}
+    share -= _TINT_SHARE
+    if share < _PAINTING_SHARE:
+        shown = photograph(rng, _SCENE_SIDE, _SCENE_SIDE)
+        painting = paint_on_canvas(shown, _CANVAS_SIDE, rng)
+        return {(_CLEAN, "painting"): photograph_surface(painting, size, rng)}
+    if share < _PAINTING_SHARE + _WEAVE_SHARE:
+        weave = photograph_aliased(draw_surface(rng), size, rng)
+        if weave is not None:
+            return {("texture", "weave"): weave.moire, (_CLEAN, "weave"): weave.clean}
+    return {(_CLEAN, "surface"): photograph_surface(_texture(files, rng), size, rng)}
 
 
 def _texture(files: list[Path], rng: np.random.Generator) -> Scene:

@@ -21,17 +21,23 @@ from demoire.simulate.capture import (
     draw_development,
     draw_shrink,
     expose,
+    pattern_strength,
     seen_without_noise,
     to_linear,
 )
 from demoire.simulate.scenes.canvas import noise
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
 from demoire.simulate.scenes.materials import MATERIALS
+from demoire.simulate.simulator import VISIBLE, Pair
 
 # RMS in 1/255 sRGB over the worst region: half of what can be seen (`simulator.VISIBLE`).
 UNSEEN = 1.0
 
 _ZOOM = (0.5, 10.0)  # texture px to a pixel of the sensor
+_FAR_ZOOM = (3.0, 30.0)  # the same, where a drawn texture is to alias
+_DISTANCES = 6  # of which one should show moiré
+_SHARP = (0.2, 0.5)  # px, sigma of a lens that lets moiré through
+_PLAIN = 3.0  # as UNSEEN: moiré that is plain to see
 _TILT = 0.35  # by so much the scale at the edges differs from that in the middle, at most
 _SOFT = (0.45, 0.8)  # px, sigma of the lens
 _STRONGER = 1.35
@@ -41,7 +47,16 @@ _REGION = 64  # px
 _DRAWN_SIDE = 1024  # px of a drawn texture
 _LOOKALIKE_SHARE = 0.25  # of drawn textures
 # Of the look-alikes those that are surfaces, and not pictures or print already.
-_SURFACES = ("blinds", "brick", "corduroy", "perforated_sheet", "woven_cloth")
+_SURFACES = (
+    "blinds",
+    "brick",
+    "corduroy",
+    "fence",
+    "grille",
+    "perforated_sheet",
+    "rings",
+    "woven_cloth",
+)
 
 
 @dataclass(frozen=True)
@@ -74,14 +89,38 @@ def photograph_surface(texture: Scene, size: int, rng: np.random.Generator) -> S
     Returns:
         (size, size, 3), with noise, sharpening and compression as the camera had it.
     """
-    development = draw_development(rng)
-    shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
-    samples = 3 if shrink > 0.75 else 2
-    surface = to_linear(_seen_at_an_angle(texture, side * samples, samples, rng))
-    lighting = _lighting(side * samples, rng)[..., None]
-    light = np.multiply(surface, lighting, dtype=np.float32)
-    return expose(_filtered(light, side, development, rng), size, development, rng)
+    shot = _point_camera(texture, size, _ZOOM, rng)
+    softness = float(rng.uniform(*_SOFT))
+    return expose(_filtered(shot, softness), size, shot.development, rng)
+
+
+def photograph_aliased(texture: Scene, size: int, rng: np.random.Generator) -> Pair | None:
+    """Photograph a texture from too far away, with a filter before the sensor and without one.
+
+    Args:
+        texture: As for `photograph_surface`; a regular one, or what aliases is no pattern.
+        size: Side of the pictures to be, px.
+        rng: Decides everything else.
+
+    Returns:
+        The photograph with moiré, and the same camera's photograph without; None where the moiré
+        cannot be seen from any of a few distances.
+    """
+    for _ in range(_DISTANCES):
+        shot = _point_camera(texture, size, _FAR_ZOOM, rng)
+        softness = float(rng.uniform(*_SHARP))
+        aliased = _behind_lens(shot, softness)
+        if moire_of(aliased, shot.light, shot.development) < _PLAIN:
+            continue
+        filtered = _filtered(shot, softness)
+        strength = pattern_strength(aliased, filtered, size, shot.development)
+        if strength < VISIBLE:
+            continue
+        seed = int(rng.integers(2**31))
+        moire = expose(aliased, size, shot.development, np.random.default_rng(seed))
+        clean = expose(filtered, size, shot.development, np.random.default_rng(seed))
+        return Pair(moire, clean, "texture", strength)
+    return None
 
 
 def moire_of(seen: Light, light: Light, development: Development) -> float:
@@ -105,25 +144,56 @@ def moire_of(seen: Light, light: Light, development: Development) -> float:
     return 255 * float(np.sqrt(mean_square.max()))
 
 
-def _filtered(light: Light, side: int, development: Development, rng: np.random.Generator) -> Light:
+@dataclass(frozen=True)
+class _Shot:
+    """The light of a texture in front of a camera."""
+
+    light: Light  # (n side, n side, 3) linear, n samples for each pixel of the sensor
+    side: int  # px of the sensor
+    development: Development
+
+
+def _point_camera(
+    texture: Scene, size: int, zooms: tuple[float, float], rng: np.random.Generator
+) -> _Shot:
+    """Draw a camera, and the texture before it from a distance between two."""
+    development = draw_development(rng)
+    shrink = draw_shrink(rng)
+    side = 2 * round(size / shrink / 2)
+    samples = 3 if shrink > 0.75 else 2
+    surface = to_linear(_seen_at_an_angle(texture, side * samples, samples, zooms, rng))
+    lighting = _lighting(side * samples, rng)[..., None]
+    light = np.multiply(surface, lighting, dtype=np.float32)
+    return _Shot(light, side, development)
+
+
+def _behind_lens(shot: _Shot, softness: float) -> Light:
+    """What falls on each pixel, (side, side, 3), through a lens of this softness in px, sigma."""
+    samples = len(shot.light) / shot.side
+    soft = cv2.GaussianBlur(shot.light, (0, 0), softness * samples)
+    seen: Light = cv2.resize(soft, (shot.side, shot.side), interpolation=cv2.INTER_AREA)
+    return seen
+
+
+def _filtered(shot: _Shot, softness: float) -> Light:
     """The light on each pixel of the sensor, (side, side, 3), behind a filter that is enough."""
-    samples = len(light) / side
-    softness = float(rng.uniform(*_SOFT))
-    seen = light
     for _ in range(_STEPS):
-        soft = cv2.GaussianBlur(light, (0, 0), softness * samples)
-        seen = cv2.resize(soft, (side, side), interpolation=cv2.INTER_AREA)
-        if moire_of(seen, light, development) <= UNSEEN:
+        seen = _behind_lens(shot, softness)
+        if moire_of(seen, shot.light, shot.development) <= UNSEEN:
             break
         softness *= _STRONGER
     return seen
 
 
 def _seen_at_an_angle(
-    texture: Scene, side: int, samples: int, rng: np.random.Generator
+    texture: Scene,
+    side: int,
+    samples: int,
+    zooms: tuple[float, float],
+    rng: np.random.Generator,
 ) -> SrgbPixels:
     """The texture on a plane before the camera, (side, side, 3)."""
-    low, high = np.log(_ZOOM)
+    low, high = np.log(zooms)
     zoom = float(np.exp(rng.uniform(low, high))) / samples
     view = _draw_view(zoom, side, texture.shape[:2], rng)
     if view.finest > 1:

@@ -24,7 +24,9 @@ from demoire.simulate.simulator import VISIBLE
 
 Task = Literal["restorer", "detector"]
 # What a tile of field pictures is made of; see demoire.training.field_tiles.
-FieldTile = Literal["stored", "processed", "drawn", "shown", "twin", "screen", "layer", "halftone"]
+FieldTile = Literal[
+    "stored", "processed", "drawn", "shown", "twin", "screen", "layer", "halftone", "texture"
+]
 
 # What a pair of field pictures is made of; see demoire.training.field_twins.
 FieldTwin = Literal["layer", "photograph", "stored", "processed", "drawn"]
@@ -52,7 +54,7 @@ class DataConfig(_Section):
     twins: float = Field(0.0, ge=0, le=1)
     # twins went through the same sensor, noise and JPEG: what a detector needs, and no restorer
     exposed_twins: bool = False
-    # and of those that are crops of the images just as they are stored
+    # share of samples of kind "none" that are crops of the images just as they are stored
     originals: float = Field(0.0, ge=0, le=1)
     # share of halftone prints that are drawn as presses make them, with coarser screens; see
     # demoire.simulate.print_process
@@ -109,6 +111,7 @@ class FieldConfig(_Section):
         "screen": 0.12,
         "layer": 0.07,
         "halftone": 0.06,
+        "texture": 0.05,
     }
     # how often each kind of pair is drawn for a restorer, of any sum
     twins: dict[FieldTwin, NonNegativeFloat] = {

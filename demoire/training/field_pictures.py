@@ -26,6 +26,9 @@ from demoire.training.patterns import PatternLayer, lay_pattern_over, take_patte
 
 _T = TypeVar("_T")
 
+# Pieces of pictures that are drawn, of which one should show a pattern. One in two or three does.
+TRIES = 60
+
 _LARGE = 1.2e6  # px; a larger picture is drawn no more often
 _LEAST_KNOWN = 0.1  # of a pattern layer; with less there is hardly a window to cut
 _EVERYWHERE = np.full((1, 1), 255, np.uint8)

@@ -22,6 +22,7 @@ from demoire.simulate.processing import ProcessingShares
 from demoire.training.config import FieldConfig, FieldTile
 from demoire.training.field import FieldPart, Group
 from demoire.training.field_pictures import (
+    TRIES,
     FieldPictures,
     Twins,
     as_stored,
@@ -37,7 +38,6 @@ _STRENGTHS = (2.5, 14.0)  # RMS in 1/255 of a pattern that is laid over
 _VISIBLE = 3.0  # RMS in 1/255 that the pattern has to have after processing
 _FINE, _HIDDEN = 2.0, 0.4  # px, sigma; and the share of a tile's own detail finer than that
 _SEEN = 4.0  # RMS in 1/255 of a photograph's own pattern, where it is known
-_TRIES = 8
 _POOL_SEED = 6
 # What has moiré is processed less: strong denoising or noise takes the pattern away, and the tile's
 # kind with it.
@@ -70,6 +70,7 @@ class FieldTiles:
         self._pictures = pictures
         self._screens = _scenes_of(part, "screens")
         self._halftone = _scenes_of(part, "halftone")
+        self._texture = _scenes_of(part, "texture")
         self._makers: dict[FieldTile, Callable[[np.random.Generator], LabelledTile | None]] = {
             "stored": self._stored,
             "processed": self._processed,
@@ -79,6 +80,7 @@ class FieldTiles:
             "screen": self._screen,
             "layer": self._layer,
             "halftone": self._halftone_tile,
+            "texture": self._texture_tile,
         }
         self._shares = _shares_of_kinds(config, self._makers, self._possible())
 
@@ -98,13 +100,20 @@ class FieldTiles:
         return Twins.exact(tile, tile, kind)
 
     def made(self, rng: np.random.Generator) -> LabelledTile:
-        """As `draw`, and always made anew."""
+        """As `draw`, and always made anew.
+
+        Raises:
+            UsageError: Nothing that is drawn shows a pattern.
+        """
         makers = list(self._makers.values())
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             tile = makers[int(rng.choice(len(makers), p=self._shares))](rng)
             if tile is not None:
                 return tile
-        return makers[int(self._shares.argmax())](rng) or self.made(rng)
+        raise UsageError(
+            "The pairs of the training part show no pattern; "
+            "add pairs that do, or leave them out of field.mix."
+        )
 
     def _possible(self) -> set[FieldTile]:
         """What can be drawn of the pictures that are there."""
@@ -117,6 +126,7 @@ class FieldTiles:
             "screen": [*self._screens, *self._pictures.photographs],
             "layer": self._pictures.layers if self._pictures.clean else (),
             "halftone": self._halftone,
+            "texture": self._texture,
         }
         return {name for name, pictures in needs.items() if len(pictures)}
 
@@ -147,9 +157,8 @@ class FieldTiles:
         """Of pairs, only where the pattern can be seen: black and blurred places have none."""
         number = int(rng.integers(len(self._screens) + len(self._pictures.photographs)))
         if number >= len(self._pictures.photographs):
-            return _with_moire(
-                self._screens[number - len(self._pictures.photographs)], self._size, rng
-            ), "screen"
+            alone = self._screens[number - len(self._pictures.photographs)]
+            return _with_moire(alone, self._size, rng), "screen"
         photograph = self._pictures.photographs[number]
         window = random_window(photograph, round(self._size * 1.2), rng)
         if self._pictures.patterns[number].strength(window) < _SEEN:
@@ -158,6 +167,9 @@ class FieldTiles:
 
     def _halftone_tile(self, rng: np.random.Generator) -> LabelledTile:
         return _with_moire(one_of(self._halftone, rng), self._size, rng), "halftone"
+
+    def _texture_tile(self, rng: np.random.Generator) -> LabelledTile:
+        return _with_moire(one_of(self._texture, rng), self._size, rng), "texture"
 
     def _layer(self, rng: np.random.Generator) -> LabelledTile | None:
         twins = self._pictures.laid_over(self._size, _STRENGTHS, _LAID, rng)

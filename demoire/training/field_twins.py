@@ -22,6 +22,7 @@ from demoire.simulate.arrays import Scene
 from demoire.simulate.processing import ProcessingShares
 from demoire.training.config import FieldConfig, FieldTwin
 from demoire.training.field_pictures import (
+    TRIES,
     FieldPictures,
     Twins,
     as_stored,
@@ -31,7 +32,6 @@ from demoire.training.field_pictures import (
 )
 from demoire.training.patterns import PatternLayer
 
-_TRIES = 8
 _POOL_SEED = 7
 _STRENGTHS = (2.0, 13.0)  # RMS in 1/255 of a pattern that is laid over
 _SEEN = 3.0  # RMS in 1/255 of a photograph's own pattern, where it is known
@@ -81,13 +81,20 @@ class FieldTwins:
         return self._pool[number].turned(rng)
 
     def made(self, rng: np.random.Generator) -> Twins:
-        """As `twins`, and always made anew."""
-        for _ in range(_TRIES):
+        """As `twins`, and always made anew.
+
+        Raises:
+            UsageError: Nothing that is drawn shows a pattern.
+        """
+        for _ in range(TRIES):
             maker = self._makers[int(rng.choice(len(self._makers), p=self._shares))]
             pair = maker(rng)
             if pair is not None:
                 return pair
-        return self.made(rng)
+        raise UsageError(
+            "The pairs of the training part show no pattern; "
+            "add pairs that do, or leave them out of field.twins."
+        )
 
     def _possible(self) -> dict[FieldTwin, Callable[[np.random.Generator], Twins | None]]:
         """What can be made of the pictures that are there."""

@@ -12,7 +12,7 @@ takes 0.8 MB of the device's memory.
 
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,15 @@ _SEED = 6  # of these draws, beside the run's own
 _SIDE = 512  # px, of a scene
 _SPARE = 1.7  # times as many are simulated as are wanted: a third shows no moiré
 _UNEVEN = 1.3  # times as many are drawn as a batch has screens on average
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Shots that are drawn while the step before theirs is trained."""
+
+    step: int
+    size: int  # px
+    shots: Future[ShotBatch]
 
 
 class FreshScreens:
@@ -50,7 +59,7 @@ class FreshScreens:
             scenes.append(torch.from_numpy(scene.transpose(2, 0, 1).copy()))
         self._scenes = torch.stack(scenes).to(self._device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="screens")
-        self._ahead: tuple[int, int, Future[ShotBatch]] | None = None
+        self._ahead: _Ahead | None = None
 
     def into(self, batch: Sample, step: int) -> Sample:
         """The batch of a step with new screens in the place of its own.
@@ -61,11 +70,11 @@ class FreshScreens:
             batch: Pairs of one size. They may lie anywhere; the result lies on the device.
             step: The number of the step.
         """
-        places = (batch.kind == KINDS.index("screen")).nonzero().flatten().to(self._device)
+        screens = (batch.kind == KINDS.index("screen")).nonzero().flatten().to(self._device)
         size = batch.moire.shape[-1]
-        if not len(places):
+        if not len(screens):
             return batch
-        shots = self._drawn(math.ceil(_SPARE * len(places)), size, step)
+        shots = self._drawn(math.ceil(_SPARE * len(screens)), size, step)
         count = len(shots.shots)
         generator = torch.Generator(self._device).manual_seed(self._number(step))
         chosen = torch.randint(
@@ -73,34 +82,41 @@ class FreshScreens:
         )
         with torch.no_grad():
             pairs = photograph_screens(shots, self._scenes[chosen], generator)
-        shown = (pairs.strength >= self._config.visible).nonzero().flatten()[: len(places)]
-        places = places[: len(shown)]
-        moire = _on(batch.moire, self._device, places, pairs.moire[shown])
-        clean = _on(batch.clean, self._device, places, pairs.clean[shown])
+        shown = (pairs.strength >= self._config.visible).nonzero().flatten()[: len(screens)]
+        replaced = screens[: len(shown)]
+        moire = _on(batch.moire, self._device, replaced, pairs.moire[shown])
+        clean = _on(batch.clean, self._device, replaced, pairs.clean[shown])
         return replace(batch, moire=moire, clean=clean)
 
-    def _drawn(self, most: int, size: int, step: int) -> ShotBatch:
-        """The shots of a step, `most` of them at most; those of the next one are begun."""
+    def _drawn(self, count: int, size: int, step: int) -> ShotBatch:
+        """The shots of a step; those of the next one are begun."""
         ahead = self._ahead
-        if ahead is not None and ahead[:2] == (step, size):
-            shots = ahead[2].result()
+        if ahead is not None and ahead.step == step and ahead.size == size:
+            shots = ahead.shots.result()
         else:
-            shots = self._draw(size, step)
-        self._ahead = (step + 1, size, self._thread.submit(self._draw, size, step + 1))
-        return replace(shots, shots=shots.shots[:most])
+            shots = self._draw(count, size, step)
+        if len(shots.shots) < count:
+            # The same generator gives the same shots again, and those that are missing after them.
+            shots = self._draw(count, size, step)
+        following = self._thread.submit(self._draw, self._usual_count(), size, step + 1)
+        self._ahead = _Ahead(step + 1, size, following)
+        return replace(shots, shots=shots.shots[:count])
 
-    def _draw(self, size: int, step: int) -> ShotBatch:
-        """As many shots as most batches want: how many screens the next one has is not known."""
-        rng = np.random.default_rng([self._config.seed, _SEED, step])
+    def _usual_count(self) -> int:
+        """How many shots most batches want: how many screens the next one has is not known."""
         share = self._config.mix.get("screen", 0.0) / sum(self._config.mix.values())
-        return draw_shots(math.ceil(_SPARE * _UNEVEN * share * self._config.batch), size, rng)
+        return math.ceil(_SPARE * _UNEVEN * share * self._config.batch)
+
+    def _draw(self, count: int, size: int, step: int) -> ShotBatch:
+        rng = np.random.default_rng([self._config.seed, _SEED, step])
+        return draw_shots(count, size, rng)
 
     def _number(self, step: int) -> int:
         return int(np.random.SeedSequence([self._config.seed, _SEED, step]).generate_state(1)[0])
 
 
-def _on(pictures: Tensor, device: torch.device, places: Tensor, new: Tensor) -> Tensor:
-    """A copy of the pictures on the device, with new ones at some places."""
+def _on(pictures: Tensor, device: torch.device, replaced: Tensor, new: Tensor) -> Tensor:
+    """A copy of the pictures on the device, in which those of these numbers are new."""
     copy = pictures.to(device, copy=True)
-    copy[places] = new
+    copy[replaced] = new
     return copy

@@ -27,7 +27,7 @@ _STEEP = 0.12
 _REACH = 7  # px around an edge that do not count
 _DARK, _BRIGHT = 0.06, 0.98  # 0..1: black shows no pattern, and clipped white shows half of one
 _TRIES = 4
-_NEXT_TO_NOTHING = 0.03  # of a place
+_NEXT_TO_NOTHING = 0.03  # of a window
 _LEAST = 0.3 / 255  # RMS of a piece that is no pattern at all
 
 
@@ -43,12 +43,12 @@ class PatternLayer:
         """The share of the photograph of which something is known, 0..1."""
         return float(self.weights.mean(dtype=np.float32))
 
-    def strength(self, place: tuple[slice, slice]) -> float:
+    def strength(self, window: tuple[slice, slice]) -> float:
         """RMS of the pattern in 1/255 where it is known; infinite where next to nothing is."""
-        weights = self.weights[place].astype(np.float32)
+        weights = self.weights[window].astype(np.float32)
         if weights.mean() < _NEXT_TO_NOTHING:
             return math.inf
-        squares = np.square(self.change[place].astype(np.float32)).mean(axis=2)
+        squares = np.square(self.change[window].astype(np.float32)).mean(axis=2)
         # The change is weighted already, so its square is by the square.
         return 255 * float(np.sqrt(squares.sum() / np.square(weights).sum()))
 

@@ -1,5 +1,4 @@
-"""The two things that are trained, each as: its network, its loss for a batch, its figures on
-validation data.
+"""The two things that are trained: the network of each, its loss, its figures on validation data.
 
 The loop knows nothing of moiré; what differs between detector and restorer is here.
 """
@@ -100,6 +99,19 @@ def _psnr(one: Tensor, other: Tensor) -> Tensor:
     return (-10 * error.clamp_min(1e-12).log10()).clamp_max(_PSNR_LIMIT)
 
 
+def _psnr_by_kind(kinds: Tensor, before: Tensor, after: Tensor) -> dict[str, dict[str, float]]:
+    """The mean PSNR in dB of each kind that there is, before and after; all are (N,)."""
+    means: dict[str, dict[str, float]] = {}
+    for number, kind in enumerate(KINDS):
+        of_kind = kinds == number
+        if of_kind.any():
+            means[kind] = {
+                "psnr_before": round(before[of_kind].mean().item(), 3),
+                "psnr_after": round(after[of_kind].mean().item(), 3),
+            }
+    return means
+
+
 class RestorerTask:
     """Moiré in, the clean twin out."""
 
@@ -126,9 +138,7 @@ class RestorerTask:
         return loss
 
     def validate(self, network: nn.Module) -> Validation:
-        """PSNR before and after for each kind; the score is the mean gain over the kinds with
-        moiré, in dB.
-        """
+        """Measure PSNR before and after; the score is the mean gain of the kinds with moiré, dB."""
         before, after = [], []
         with torch.inference_mode():
             for part in _slices(len(self._held_out.kind), self._config.data.batch):
@@ -136,23 +146,17 @@ class RestorerTask:
                 clean = to_input(self._held_out.clean[part], self._config.device)
                 before.append(_psnr(moire, clean).cpu())
                 after.append(_psnr(network(moire).clamp(0, 1), clean).cpu())
-        befores, afters = torch.cat(before), torch.cat(after)
-        kinds: dict[str, dict[str, float]] = {}
-        for place, kind in enumerate(KINDS):
-            of_kind = self._held_out.kind == place
-            if of_kind.any():
-                pair = befores[of_kind].mean().item(), afters[of_kind].mean().item()
-                kinds[kind] = {"psnr_before": round(pair[0], 3), "psnr_after": round(pair[1], 3)}
-        gains = [
-            row["psnr_after"] - row["psnr_before"] for kind, row in kinds.items() if kind != "none"
-        ]
+        kinds = _psnr_by_kind(self._held_out.kind, torch.cat(before), torch.cat(after))
+        gains: list[float] = []
+        curve: dict[str, float] = {}
+        for kind, row in kinds.items():
+            curve[f"psnr_{kind}"] = row["psnr_after"]
+            if kind != "none":
+                gains.append(row["psnr_after"] - row["psnr_before"])
         score = float(np.mean(gains)) if gains else kinds["none"]["psnr_after"]
-        curve = {f"psnr_{kind}": row["psnr_after"] for kind, row in kinds.items()} | {
-            "gain": round(score, 4)
-        }
-        return Validation(
-            score, curve, {"gain": round(score, 4), "kinds": kinds, "n": len(befores)}
-        )
+        curve["gain"] = round(score, 4)
+        figures = {"gain": round(score, 4), "kinds": kinds, "n": len(self._held_out.kind)}
+        return Validation(score, curve, figures)
 
     def save(self, network: nn.Module, path: Path, metadata: Mapping[str, Any]) -> None:
         """Write the weights to a file, in one step."""
@@ -185,8 +189,9 @@ class DetectorTask:
         return detector_loss(logits, batch.kind.to(device), self._config.detector_loss)
 
     def validate(self, network: nn.Module) -> Validation:
-        """Calibrates the network, then measures it; the score is the partial AUC, which the
-        thresholds depend on.
+        """Calibrate the network and measure it.
+
+        The score is the partial AUC: thresholds lie where false alarms are few.
         """
         assert isinstance(network, Detector)
         logits = tile_logits(network, self._held_out.moire, self._config.device)

@@ -90,8 +90,9 @@ def lookalikes(
 ) -> int:
     """Make what a detector mistakes: clean photographs of patterned surfaces, and tinted text.
 
-    OUT is laid out for 'demoire train --field OUT'. Roofs, cloth and grilles are photographed so
-    that nothing of them aliases. Text on tints comes printed in dots, and without.
+    OUT is laid out for 'demoire train --field OUT'. Roofs, cloth, grilles and paintings on canvas
+    are photographed so that nothing of them aliases. Fine weaves come with moiré and without, text
+    on tints comes printed in dots and without.
     """
     from demoire.simulate.hard_set import HardSet, write_hard_set
 

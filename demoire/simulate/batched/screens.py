@@ -41,7 +41,7 @@ class Shot:
     pose: Pose
     extent: float  # share of the scene's side that the screen shows
     corner: tuple[float, float]  # where it begins, of what is left: across and down, 0..1
-    enlarged: float  # times, at most, where the screen has more pixels than the scene
+    enlarged: float  # times, where the screen has more pixels than the scene
     ambient: float  # the room's light on the glass
     exposure: float
     blur: float  # px of the camera, sigma: optics and anti-aliasing filter
@@ -171,20 +171,24 @@ def _looked_at(scenes: Tensor, batch: ShotBatch, u: Tensor, v: Tensor) -> Tensor
     """The screens' pixels as the samples see them, without subpixels, (N, 3, H, W)."""
     device = scenes.device
     side = scenes.shape[-1]
-    extents = []
-    shares = []  # of the scene's side that one screen pixel shows
+    extents = []  # of the scene's side that all screen pixels show; above 1 the rest is mirrored
+    shares = []  # and that one screen pixel shows
     for shot in batch.shots:
-        # As many as the patch shows, and a tenth more. What the scene does not fill is mirrored.
+        # As many as the patch shows, and a tenth more.
         pixels = max(32, int(batch.side / shot.ratio * 1.1))
-        extents.append(max(shot.extent, min(1.0, pixels / side)))
-        shares.append(max(extents[-1] / pixels, 1 / (shot.enlarged * side)))
+        extent_of_shot = max(shot.extent, pixels / side)
+        if pixels > side:
+            extent_of_shot = pixels / side / shot.enlarged
+        extents.append(extent_of_shot)
+        shares.append(extent_of_shot / pixels)
     extent = _planes(extents, device)
+    spare = (1 - extent).clamp_min(0)
     share = _planes(shares, device)
     is_close = _planes([shot.ratio for shot in batch.shots], device) > _CLOSE
     u = torch.where(is_close, u.floor() + 0.5, u)
     v = torch.where(is_close, v.floor() + 0.5, v)
-    left = _planes([shot.corner[0] for shot in batch.shots], device) * (1 - extent)
-    top = _planes([shot.corner[1] for shot in batch.shots], device) * (1 - extent)
+    left = _planes([shot.corner[0] for shot in batch.shots], device) * spare
+    top = _planes([shot.corner[1] for shot in batch.shots], device) * spare
     across = left + extent / 2 + u * share
     along = top + extent / 2 + v * share
     grid = torch.stack([across, along], dim=-1) * 2 - 1

@@ -156,6 +156,16 @@ def lay_over(under: Plane, over: Plane, share: Plane) -> Plane:
     return under + (over - under) * share[..., None]
 
 
+def side_light(rng: np.random.Generator, relief: Plane) -> Plane:
+    """What each slope of a relief gains or loses in light from one side; of deviation 1."""
+    angle = rng.uniform(0, 2 * np.pi)
+    across = cv2.Sobel(relief, cv2.CV_32F, 1, 0)
+    down = cv2.Sobel(relief, cv2.CV_32F, 0, 1)
+    slope = np.cos(angle) * across + np.sin(angle) * down
+    lit: Plane = (slope / (float(slope.std()) + 1e-6)).astype(np.float32)
+    return lit
+
+
 def tinted(rng: np.random.Generator, share: Plane, contrast: float = 1.0) -> Scene:
     """Two colours mixed by share 0..1, in uneven light."""
     height, width = share.shape

@@ -20,7 +20,13 @@ from demoire.simulate.batched.screens import (
     draw_shots,
     photograph_screens,
 )
-from demoire.simulate.capture import Development, develop, draw_development, pattern_strength
+from demoire.simulate.capture import (
+    MOST_ENLARGED,
+    Development,
+    develop,
+    draw_development,
+    pattern_strength,
+)
 from demoire.simulate.realism import BANDS, measure
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.simulator import simulate
@@ -110,9 +116,12 @@ class Drawn:
     """A generator that gives what a shot has drawn already, in `photograph_screen`'s order."""
 
     def __init__(self, shot: Shot) -> None:
+        self._enlarged = shot.enlarged
         self._values = iter((1.0, shot.ambient, shot.exposure, shot.blur))
 
     def uniform(self, low: float, high: float) -> float:
+        if high == MOST_ENLARGED:
+            return self._enlarged
         return next(self._values)
 
     def integers(self, high: int) -> int:
@@ -171,6 +180,22 @@ def test_spectra_colour_and_tone_of_a_batch_are_those_of_photographs_taken_alone
     tones = [np.mean(pictures, axis=(0, 1, 2)) for pictures in (one_by_one, together)]
     assert np.abs(tones[0] - tones[1]).max() < 0.5
     assert len(BANDS) == len(here.luma_contrast)
+
+
+@pytest.mark.parametrize("enlarged", [1.0, 1.9])
+def test_a_scene_smaller_than_the_screen_is_enlarged_as_it_is_alone(
+    scene: NDArray[np.uint8], enlarged: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = next(shots())
+    first = batch.shots[0]
+    level = replace(first.pose, lens=0.0, tilt=(0.0, 0.0), angle=0.0, bend=0.0, shift=(0.0, 0.0))
+    # 300 screen pixels show a scene of 256 px.
+    near = replace(first, pose=level, ratio=1.1 * SIZE / 300.5, enlarged=enlarged, extent=0.5)
+    plain = replace(near.development, bayer=None, jpeg=(), denoise=0.0, sharpen=0.0)
+    wide = ShotBatch([replace(near, development=plain)], SIZE, SIZE, 2)
+    clean = arrays(photograph_screens(wide, tensor([scene]), torch.Generator()).clean)[0]
+    _, wanted = alone(wide.shots[0], wide, scene, monkeypatch)
+    assert np.abs(clean.astype(int) - wanted).mean() < 0.15 * wanted.std()
 
 
 def test_a_batch_depends_on_its_seeds_alone(scene: NDArray[np.uint8]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from demoire.simulate.capture import draw_development
-from demoire.simulate.surfaces import draw_surface, moire_of, photograph_surface
+from demoire.simulate.surfaces import draw_surface, moire_of, photograph_aliased, photograph_surface
 
 
 def _stripes(side: int, period: float) -> np.ndarray:
@@ -46,6 +46,27 @@ def test_a_surface_that_the_sensor_resolves_keeps_its_structure() -> None:
         for seed in range(4)
     ]
     assert max(spreads) > 25
+
+
+def test_a_fine_weave_photographed_twice_aliases_where_no_filter_is() -> None:
+    weave = np.full((512, 512, 3), 40, np.uint8)
+    rows, columns = np.mgrid[0:512, 0:512] // 8
+    weave[(rows + columns) % 2 == 0] = 220
+    pairs = [photograph_aliased(weave, 96, np.random.default_rng(seed)) for seed in range(6)]
+    shown = [pair for pair in pairs if pair is not None]
+    assert len(shown) >= 3
+    for pair in shown:
+        bands = [
+            cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 2)[4:-4, 4:-4].std()
+            for picture in (pair.moire, pair.clean)
+        ]
+        assert bands[0] > bands[1]
+        assert pair.strength >= 2
+
+
+def test_what_is_too_coarse_to_alias_makes_no_pair() -> None:
+    plain = np.full((256, 256, 3), 120, np.uint8)
+    assert photograph_aliased(plain, 64, np.random.default_rng(0)) is None
 
 
 def test_the_same_seed_gives_the_same_photograph() -> None:

@@ -10,7 +10,7 @@ from demoire.training.field import FieldFolder
 
 _SPLIT = """
 [train]
-one = ["clean/one_*", "screens/*", "halftone/*", "real_pairs/*"]
+one = ["clean/one_*", "screens/*", "halftone/*", "texture/*", "real_pairs/*"]
 [validation]
 two = ["clean/two_*"]
 """
@@ -25,7 +25,7 @@ def soft_scene(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def field(tmp_path: Path) -> FieldFolder:
-    """Two sources of clean pictures, and a striped screen, print and pair of the first."""
+    """Two sources of clean pictures, and a striped screen, print, texture and pair of the first."""
     folder = tmp_path / "field"
     stripes = 12 * np.sin(np.arange(200) * 2 * np.pi / 8)[None, :, None]
     striped = (soft_scene(1) + stripes).astype(np.uint8)
@@ -34,6 +34,7 @@ def field(tmp_path: Path) -> FieldFolder:
         "clean/two_a.png": soft_scene(3),
         "screens/a.png": striped,
         "halftone/a.png": striped,
+        "texture/a.png": striped,
         "real_pairs/a_moire.png": striped,
         "real_pairs/a_clean.png": soft_scene(1),
     }

@@ -34,6 +34,7 @@ def _tiles_by(field: FieldFolder, config: FieldConfig) -> FieldTiles:
         ("screen", "screen"),
         ("layer", "screen"),
         ("halftone", "halftone"),
+        ("texture", "texture"),
     ],
 )
 def test_tiles_carry_their_kind(field: FieldFolder, made: FieldTile, kind: str) -> None:
@@ -63,6 +64,13 @@ def test_a_folder_without_what_is_to_be_drawn_is_refused(field: FieldFolder) -> 
     (field.folder / "halftone/a.png").unlink()
     with pytest.raises(UsageError, match="no picture of any kind"):
         _tiles(field, {"halftone": 1.0})
+
+
+def test_pairs_without_any_pattern_are_refused(field: FieldFolder) -> None:
+    pairs = field.folder / "real_pairs"
+    (pairs / "a_moire.png").write_bytes((pairs / "a_clean.png").read_bytes())
+    with pytest.raises(UsageError, match="show no pattern"):
+        _tiles(field, {"layer": 1.0}).draw(np.random.default_rng(0))
 
 
 def test_a_pool_is_drawn_from_again(field: FieldFolder) -> None:

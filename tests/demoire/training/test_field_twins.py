@@ -81,6 +81,13 @@ def test_pairs_of_a_pool_are_turned_alike(field: FieldFolder) -> None:
         assert np.abs(pair.moire.astype(int) - pair.clean).sum() == strength
 
 
+def test_pairs_without_any_pattern_are_refused(field: FieldFolder) -> None:
+    pairs = field.folder / "real_pairs"
+    (pairs / "a_moire.png").write_bytes((pairs / "a_clean.png").read_bytes())
+    with pytest.raises(UsageError, match="show no pattern"):
+        _twins(field, {"layer": 0.5, "photograph": 0.5}).twins(np.random.default_rng(0))
+
+
 def test_a_folder_without_pairs_has_no_layers_to_draw(field: FieldFolder) -> None:
     for path in (field.folder / "real_pairs").iterdir():
         path.unlink()

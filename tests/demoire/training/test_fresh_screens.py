@@ -48,6 +48,13 @@ def test_they_depend_on_the_step_alone(fresh: FreshScreens) -> None:
     assert not torch.equal(fresh.into(batch(), 5).moire, first.moire)
 
 
+def test_a_stage_with_more_screens_than_the_first_gets_new_ones_too(scene_folder: Path) -> None:
+    none_at_first = CONFIG.model_copy(update={"mix": {"halftone": 1.0}})
+    source = PairSource(scene_folder, "train", none_at_first)
+    made = FreshScreens(source, none_at_first, "cpu").into(batch(), 7)
+    assert made.moire[made.kind == SCREEN].flatten(1).any(dim=1).all()
+
+
 def test_a_batch_without_screens_is_left_alone(fresh: FreshScreens) -> None:
     without = replace(batch(), kind=torch.zeros(6, dtype=torch.int64))
     assert fresh.into(without, 1) is without

@@ -10,6 +10,7 @@ from demoire.simulate.scenes.canvas import axes, stripes
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
 from demoire.simulate.scenes.materials import MATERIALS
+from demoire.simulate.scenes.paintings import paint_on_canvas
 
 DRAWINGS = SCENES | LOOKALIKES | MATERIALS
 
@@ -41,6 +42,26 @@ def test_any_shape_down_to_64_px(name: str, height: int, width: int) -> None:
         picture = DRAWINGS[name](np.random.default_rng(seed), height, width)
         assert picture.shape == (height, width, 3)
         assert np.ptp(picture) > 10  # something is to be seen
+
+
+def test_the_threads_of_a_canvas_show_through_the_paint() -> None:
+    """A period of 7 to 26 px stands out of the spectrum of a picture that has none."""
+    grey = np.full((96, 128, 3), 130, np.uint8)
+    peaks = []
+    for seed in range(4):
+        painting = paint_on_canvas(grey, 256, np.random.default_rng(seed))
+        assert painting.shape == (256, 256, 3)
+        power, frequency = _power(painting.mean(axis=2))
+        band = power[(frequency > 1 / 30) & (frequency < 1 / 6)]
+        peaks.append(band.max() / np.median(band))
+    assert np.median(peaks) > 60
+
+
+def test_a_painting_shows_its_picture() -> None:
+    picture = np.full((64, 64, 3), 60, np.uint8)
+    picture[:, 32:] = 200
+    painting = paint_on_canvas(picture, 256, np.random.default_rng(1)).astype(np.float32)
+    assert painting.mean(axis=(0, 2)).max() > painting.mean(axis=(0, 2)).min() + 80
 
 
 def test_photographs_have_the_spectrum_of_photographs() -> None:
