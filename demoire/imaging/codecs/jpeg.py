@@ -5,10 +5,11 @@ are made anew, and so are previews behind the picture, whose index is corrected 
 `demoire.imaging.derived`). A file with a C2PA manifest is not written: its signature would break.
 
 Quantisation tables, sampling factors, progressive or not, and RGB instead of YCbCr are kept
-(`jpeg_blocks`, `jpeg_coefficients`). Huffman tables are optimised, which keeps the file from
-growing; restart markers go. Where blocks cannot be replaced (tables that change between scans) the
-whole picture is coded anew: pixels that were not changed then move by 0.02 to 0.25 of 255 on
-average, and sampling that libjpeg's front end does not write becomes 4:4:4. So are previews.
+(`jpeg_blocks`, `jpeg_coefficients`). Huffman codes are chosen for the picture, by some of its rows,
+which keeps the file from growing; restart markers go. Where blocks cannot be replaced (tables that
+change between scans) the whole picture is coded anew: pixels that were not changed then move by
+0.02 to 0.25 of 255 on average, and sampling that libjpeg's front end does not write becomes 4:4:4.
+So are previews.
 
 libjpeg makes up what is missing or spoilt, in grey, and only warns about it. Pillow ignores the
 warnings; simplejpeg treats them as errors, decodes to the very same pixels, and is a quarter
@@ -33,7 +34,6 @@ from PIL import Image, JpegImagePlugin
 
 from demoire.errors import ImageError
 from demoire.imaging.codecs.jpeg_blocks import can_be_recoded, colours_of, recoded
-from demoire.imaging.codecs.jpeg_coefficients import Colours
 from demoire.imaging.codecs.jpeg_parts import (
     APP14,
     APP_OR_COM,
@@ -51,6 +51,7 @@ from demoire.imaging.codecs.jpeg_parts import (
     whole_segment,
 )
 from demoire.imaging.codecs.jpeg_xmp import with_xmp
+from demoire.imaging.codecs.libjpeg import Colours
 from demoire.imaging.codecs.pillow import (
     PillowHeader,
     bits_of_mode,

@@ -69,7 +69,7 @@ class BlockMemory:
         def request(_: int, pool: int, are_zeros: int, columns: int, rows: int, most: int) -> int:
             array = _new_blocks(rows, columns)
             arrays.append(array)
-            addresses.append(_row_addresses(array))
+            addresses.append(row_addresses(array))
             return len(arrays)  # libjpeg hands it back, and does not look at it
 
         seen = 0
@@ -92,11 +92,6 @@ class BlockMemory:
         manager = pointer_at(ctypes.addressof(structure) + MEMORY_AT)
         _set_function(manager + _REQUEST_AT, self._request)
         _set_function(manager + _ACCESS_AT, self._access)
-
-    def make(self, shapes: "tuple[tuple[int, int], ...]") -> "ctypes.Array[ctypes.c_void_p]":
-        """Arrays for components of so many rows and columns, none of which libjpeg asked for."""
-        numbers = [self._request(None, 0, 1, columns, rows, 1) for rows, columns in shapes]
-        return (ctypes.c_void_p * len(numbers))(*numbers)
 
     def let_go(self) -> None:
         """Give the memory back where the blocks lie in a file."""
@@ -129,7 +124,8 @@ def _new_blocks(rows: int, columns: int) -> Blocks:
     return room[first : first + count].reshape(rows, columns, _BLOCK)
 
 
-def _row_addresses(array: Blocks) -> NDArray[np.uintp]:
+def row_addresses(array: NDArray[Any]) -> NDArray[np.uintp]:
+    """Where each row of an array begins, as libjpeg wants to be told."""
     rows = np.arange(len(array), dtype=np.uintp)
     return np.uintp(array.ctypes.data) + rows * np.uintp(array.strides[0])
 

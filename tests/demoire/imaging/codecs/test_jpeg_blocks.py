@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
-from demoire.imaging.codecs import jpeg_blocks
+from demoire.imaging.codecs import jpeg, jpeg_blocks
+from demoire.imaging.codecs.jpeg_coefficients import NewUnits, with_pixels
+from demoire.imaging.codecs.libjpeg import Colours
 from demoire.imaging.images import decode, encode
 from tests.demoire.imaging.files import changed, saved
 
@@ -93,18 +95,49 @@ def test_any_change_goes_where_it_belongs_and_nowhere_else(
     assert error <= np.abs(seen(whole) - pixels).mean() + 1
 
 
-def test_a_picture_of_more_blocks_than_the_coder_takes_at_once_is_whole() -> None:
-    pixels = smooth(5, 1300, 1450)
+def test_a_picture_of_more_pixels_than_the_coder_takes_at_once_is_whole() -> None:
+    pixels = smooth(5, 1900, 1500)
     data = saved(Image.fromarray(pixels), "JPEG", quality=80, subsampling=0)
     new = 255 - decode(data).pixels
     error = np.abs(seen(encode(decode(data), new)) - new)
     assert error.mean() < 1 and error.max() < 30
 
 
+def test_a_picture_changed_all_over_is_coded_as_libjpeg_codes_it() -> None:
+    for sampling in (0, 1, 2):
+        options = {"quality": 88, "subsampling": sampling}
+        picture = decode(saved(Image.fromarray(smooth(2, 90, 130)), "JPEG", **options))
+        new = 255 - picture.pixels
+        written = encode(picture, new)
+        expected = saved(Image.fromarray(new), "JPEG", **options)
+        assert np.array_equal(seen(written), seen(expected)), sampling
+
+
+def test_codes_chosen_for_some_rows_do_for_what_is_in_no_other_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Flat, but for noise in the first rows, which are not among those looked at."""
+    pixels = np.full((1200, 600, 3), 128, np.uint8)
+    picture = decode(saved(Image.fromarray(pixels), "JPEG", quality=95))
+    new = pixels + np.uint8(1)
+    new[:32] = np.random.default_rng(3).integers(0, 256, (32, 600, 3))
+    monkeypatch.setattr(jpeg, "_code", None)  # nor is the picture coded by other means
+    expected = saved(Image.fromarray(new), "JPEG", quality=95)
+    assert np.array_equal(seen(encode(picture, new)), seen(expected))
+
+
+def test_files_are_hardly_larger_than_with_codes_chosen_for_all_of_the_picture() -> None:
+    grain = np.random.default_rng(4).normal(0, 6, (1000, 900, 3))
+    pixels = np.clip(smooth(6, 1000, 900) + grain, 0, 255).astype(np.uint8)
+    picture = decode(saved(Image.fromarray(255 - pixels), "JPEG", quality=90))
+    smallest = saved(Image.fromarray(pixels), "JPEG", quality=90, optimize=True)
+    assert len(encode(picture, pixels)) < 1.01 * len(smallest)
+
+
 def test_a_picture_whose_blocks_cannot_be_replaced_is_coded_anew_as_a_whole(
     jpeg_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jpeg_blocks, "with_blocks", lambda *arguments, **options: None)
+    monkeypatch.setattr(jpeg_blocks, "with_pixels", lambda *arguments, **options: None)
     for name, data in jpeg_files.items():
         picture = decode(data)
         written = encode(picture, changed(picture))
@@ -112,6 +145,9 @@ def test_a_picture_whose_blocks_cannot_be_replaced_is_coded_anew_as_a_whole(
 
 
 def test_what_kills_the_coder_kills_nothing_else(jpeg_files: dict[str, bytes]) -> None:
-    assert jpeg_blocks.with_blocks(b"\xff\xd8\xff\xc0\0\x0bgarbage", ()) is None
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    units = NewUnits(0, 0, np.zeros((0, 0), bool), are_all=False)
+    garbage = b"\xff\xd8\xff\xc0\0\x0bgarbage"
+    assert with_pixels(garbage, nothing, units, nothing, Colours.YCBCR) is None
     picture = decode(jpeg_files["4:4:4"])
     assert encode(picture, changed(picture))

@@ -1,6 +1,7 @@
 """The libjpeg that Pillow brings is asked whether it is the one that is known here."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import MachineError
 from demoire.imaging import room
 from demoire.imaging.codecs import libjpeg
-from demoire.imaging.codecs.libjpeg import Coefficients
+from demoire.imaging.codecs.libjpeg import Coding, Coefficients, Colours, PixelCoder
 from demoire.imaging.images import decode
 
 
@@ -44,21 +45,36 @@ def test_blocks_in_a_file_are_coded_as_those_in_memory(
 ) -> None:
     """As those of a large page, whose memory is given back between two looks."""
     for name, data in jpeg_files.items():
-        in_memory = Coefficients(data).coded()
-        with monkeypatch.context() as large:
+        coding = Coding(Colours.GREY)  # only for pixels, of which there are none
+        with closing(Coefficients(data)) as file:
+            file.read_blocks()
+            in_memory = file.coded(coding)
+        with monkeypatch.context() as large, closing(Coefficients(data)) as page:
             large.setattr(room, "LARGE_BYTES", 1)
-            page = Coefficients(data)
+            page.read_blocks()
             assert room.file_of(page.blocks(0)) is not None
             page.let_go()
-            assert page.coded() == in_memory, name
+            assert page.coded(coding) == in_memory, name
         assert np.array_equal(decode(in_memory).pixels, decode(data).pixels), name
 
 
-def test_a_file_whose_blocks_are_all_given_need_not_be_read(jpeg_files: dict[str, bytes]) -> None:
+def test_blocks_made_of_pixels_are_those_of_a_file_of_these_pixels(
+    jpeg_files: dict[str, bytes],
+) -> None:
     for name, data in jpeg_files.items():
-        old = Coefficients(data)
-        new = Coefficients(data, are_read=False)
-        for component in range(decode(data).pixels.shape[2]):
-            assert not new.blocks(component).any()
-            new.blocks(component)[:] = old.blocks(component)
-        assert new.coded() == old.coded(), name
+        pixels = decode(data).pixels
+        channels = pixels.shape[2]
+        coding = Coding(Colours.GREY if channels == 1 else Colours.YCBCR)
+        with closing(Coefficients(data)) as file:
+            with closing(PixelCoder(file, pixels.shape, coding)) as coder:
+                coder.add(pixels)
+                whole = coder.coded()
+            with closing(PixelCoder(file, pixels.shape, coding, keeps_blocks=True)) as maker:
+                maker.add(pixels)
+        with closing(Coefficients(whole)) as written:
+            written.read_blocks()
+            for component in range(channels):
+                expected = written.blocks(component)
+                rows, columns = expected.shape[:2]
+                blocks = maker.blocks(component)[:rows, :columns]
+                assert np.array_equal(blocks, expected), (name, component)
