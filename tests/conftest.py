@@ -7,9 +7,11 @@ start.
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 _STATE = Path(tempfile.mkdtemp(prefix="demoire-tests-"))
@@ -46,3 +48,46 @@ settings.load_profile("demoire")
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_STATE, ignore_errors=True)
+
+
+# Ray takes some six seconds to come up and go down, so the modules that want one share it.
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> None:
+    """A Ray of two CPUs in this process. It stays for the next module if that wants one, too."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=2,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the Ray of `local_ray` where the next module does without it."""
+    if "ray" not in sys.modules:
+        return
+    stays = nextitem is not None and (
+        nextitem.path == item.path or "local_ray" in getattr(nextitem, "fixturenames", ())
+    )
+    if not stays:
+        import ray
+
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `demoire demo` has filled. To be looked at, not to be changed."""
+    from tests.golden.command import demoire
+
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    ended = demoire("demo", "--out", folder, "--seed", 1, "--device", "cpu", timeout=600)
+    assert ended.status == 0, ended.err
+    return folder

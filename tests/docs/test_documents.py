@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.command import demoire
+from tests.golden.command import help_page
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -66,7 +66,7 @@ def test_every_option_that_a_document_shows_exists(document: Path) -> None:
         command = words[0]
         if command.startswith("-"):
             continue
-        page = demoire(command, "--help")
+        page = help_page(command)
         assert page.status == 0, f"{name_of(document)}: there is no command {command}"
         for word in words[1:]:
             option = word.partition("=")[0]

@@ -5,7 +5,7 @@ import re
 from pipelines.columns import MEANINGS
 from pipelines.records import REPORT_SCHEMA
 from tests.docs.reference import REFERENCE, reference
-from tests.golden.command import demoire
+from tests.golden.command import help_page
 from tests.golden.test_help import COMMANDS
 
 
@@ -24,7 +24,7 @@ def test_every_option_of_a_help_page_is_in_the_reference() -> None:
     sections = REFERENCE.read_text(encoding="utf-8").split("\n### demoire ")[1:]
     documented = {section.partition("\n")[0]: section for section in sections}
     for command in COMMANDS:
-        page = demoire(command, "--help").out
+        page = help_page(command).out
         options = set(re.findall(r"--[a-z][a-z-]+", page.partition("Options")[2])) - {"--help"}
         missing = [option for option in options if f"`{option}`" not in documented[command]]
         assert not missing, f"{command}: {missing}"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,9 @@ def demoire(*words: str | Path, timeout: float = 300) -> Ended:
         timeout=timeout,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@cache
+def help_page(command: str) -> Ended:
+    """What a command says of itself; asked once, since several tests hold something against it."""
+    return demoire(command, "--help")

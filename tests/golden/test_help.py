@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.golden.command import demoire
+from tests.golden.command import demoire, help_page
 from tests.golden.pinned import PINNED, assert_pinned_text
 
 COMMANDS = (
@@ -48,7 +48,7 @@ def test_without_a_command_the_program_shows_its_help() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_shows_its_help_page(command: str) -> None:
-    ended = demoire(command, "--help")
+    ended = help_page(command)
 
     assert (ended.status, ended.err) == (0, "")
     assert_pinned_text(f"help/{command}.txt", ended.out)

@@ -2,6 +2,7 @@
 checked.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +21,18 @@ from pipelines.job import CleanJob
 from pipelines.launch import Launch
 from pipelines.run import plan_units
 from pipelines.storage.open import open_place
-from tests.pipelines.conftest import half_moire, make_tiny_config, write_tar
+from tests.pipelines.conftest import half_moire, write_tar
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> CleanerConfig:
+def config(tmp_path: Path, tiny_config: CleanerConfig) -> CleanerConfig:
     """Tiny weights in files of this test's own."""
     (tmp_path / "weights").mkdir()
-    return make_tiny_config(tmp_path / "weights")
+    detector, restorer = (
+        shutil.copy(weights, tmp_path / "weights")
+        for weights in (tiny_config.detector, tiny_config.restorer)
+    )
+    return replace(tiny_config, detector=str(detector), restorer=str(restorer))
 
 
 def forget(config: CleanerConfig) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 from pipelines.records import REPORT_SCHEMA, ReportRow
 from pipelines.report.crops import preview_pair
 
+_DRAWN = 5  # pictures that previews show
 START = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
 HOSTILE = (
     "<img src=x onerror=\"document.title='pwned'\">.jpg",
@@ -117,13 +119,19 @@ def stripes(seed: int, strength: float, side: int = 640) -> bytes:
     return file.getvalue()
 
 
+@cache
+def preview_of(number: int) -> tuple[bytes, bytes]:
+    """One of a few pictures before and after, cut out; drawing them is slow."""
+    return preview_pair(stripes(number, 30), stripes(number, 0))
+
+
 def publish_previews(dst: Path, name: str, previews: list[tuple[str, str, float]]) -> None:
     """Previews as publishing keeps them: (source, member, PSNR against the input)."""
     folder = dst / "_demoire/page/previews"
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, (source, member, psnr) in enumerate(previews):
-        before, after = preview_pair(stripes(number, 30), stripes(number, 0))
+        before, after = preview_of(number % _DRAWN)
         facts = {"source": source, "member": member, "page": 0, "psnr_vs_input": psnr}
         rows.append({**facts, "before": before, "after": after})
     pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
@@ -132,6 +140,12 @@ def publish_previews(dst: Path, name: str, previews: list[tuple[str, str, float]
 @pytest.fixture
 def dst(tmp_path: Path) -> Path:
     """Two published archives: 3 cleaned, 40 copied, 2 quarantined."""
+    publish_two_archives(tmp_path)
+    return tmp_path
+
+
+def publish_two_archives(folder: Path) -> None:
+    """What `dst` has."""
     first = [cleaned("box-1.tar", f"scan-{n}.jpg", before=0.9 + n / 100) for n in range(2)]
     first += [
         row("box-1.tar", f"page-{n}.jpg", finished_at=START + timedelta(minutes=n))
@@ -142,8 +156,7 @@ def dst(tmp_path: Path) -> Path:
         quarantined("box-2.tar", "cut.jpg"),
         quarantined("box-2.tar", "note.jpg", "not_an_image"),
     ]
-    publish(tmp_path, "aaaa", first)
-    publish(tmp_path, "bbbb", second)
-    publish_previews(tmp_path, "aaaa", [("box-1.tar", f"scan-{n}.jpg", 27.5 + n) for n in range(2)])
-    publish_previews(tmp_path, "bbbb", [("box-2.tar", "print.tif", 22.5)])
-    return tmp_path
+    publish(folder, "aaaa", first)
+    publish(folder, "bbbb", second)
+    publish_previews(folder, "aaaa", [("box-1.tar", f"scan-{n}.jpg", 27.5 + n) for n in range(2)])
+    publish_previews(folder, "bbbb", [("box-2.tar", "print.tif", 22.5)])

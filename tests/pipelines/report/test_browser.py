@@ -10,18 +10,31 @@ from pathlib import Path
 import pytest
 
 from pipelines.report.build import build_report
-from tests.pipelines.report.conftest import HOSTILE, publish, publish_previews, quarantined
+from tests.pipelines.report.conftest import (
+    HOSTILE,
+    publish,
+    publish_previews,
+    publish_two_archives,
+    quarantined,
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a page with hostile names on it."""
+    dst = tmp_path_factory.mktemp("dst")
+    publish_two_archives(dst)
+    publish(dst, "cccc", [quarantined(f"{name}.tar", name) for name in HOSTILE])
+    publish_previews(dst, "cccc", [(name, name, 10.0) for name in HOSTILE])
+    return Path(build_report(str(dst))).as_uri()
 
 
 @pytest.fixture(params=[True, False], ids=["scripts", "no-scripts"])
-def visit(dst: Path, request: pytest.FixtureRequest) -> Iterator[tuple[object, list[str]]]:
+def visit(address: str, request: pytest.FixtureRequest) -> Iterator[tuple[object, list[str]]]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium on this machine")
     sync_api = pytest.importorskip("playwright.sync_api")
-    publish(dst, "cccc", [quarantined(f"{name}.tar", name) for name in HOSTILE])
-    publish_previews(dst, "cccc", [(name, name, 10.0) for name in HOSTILE])
-    address = Path(build_report(str(dst))).as_uri()
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         context = browser.new_context(

@@ -294,7 +294,7 @@ class Sparse:
         self.file = file
 
     def write(self, data: bytes, /) -> int:
-        if data.count(0) == len(data):
+        if data == bytes(len(data)):
             self.file.seek(len(data), io.SEEK_CUR)
         else:
             self.file.write(data)
