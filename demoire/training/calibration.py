@@ -57,8 +57,9 @@ def _tiles(picture: Scene) -> Tensor:
 
 @dataclass(frozen=True)
 class CleanPictures:
-    """Whole clean pictures, each as one tensor: its tiles (T, 3, 256, 256) uint8, or later their
-    logits (T, 4).
+    """Whole clean pictures, one tensor each.
+
+    The tensor holds the picture's tiles (T, 3, 256, 256) uint8, or later their logits (T, 4).
     """
 
     natural: tuple[Tensor, ...] = ()
@@ -75,29 +76,33 @@ class CleanPictures:
 
 
 def clean_pictures(images: Path, source: PairSource, config: DataConfig) -> CleanPictures:
-    """The tiles of the validation images, as they are and through simulated cameras, and of drawn
-    look-alikes.
+    """Gather the clean pictures of the validation.
 
-    Whole pictures, since of four tiles one is taken for moiré almost four times as often as of one.
-    source: of the validation pairs from `images`.
+    They are whole pictures, since of four tiles one is taken for moiré almost four times as often
+    as of one.
+
+    Args:
+        images: A folder of clean images, of which the validation split is taken.
+        source: Of the validation pairs from `images`.
+        config: How many pictures there are to be.
+
+    Returns:
+        The images, as they are and through simulated cameras, and drawn look-alikes.
     """
-    natural = [read_scene(path) for path in images_of_split(images, "validation")]
+    natural = [_tiles(read_scene(path)) for path in images_of_split(images, "validation")]
     if natural:
         cameras = source.under(config.model_copy(update={"size": _CAMERA_SIDE, "drawn_clean": 0.0}))
         for number in range(config.validation_per_kind):
-            natural.append(
-                cameras.simulated("none", np.random.default_rng([config.seed, 3, number]))[1]
-            )
+            rng = np.random.default_rng([config.seed, 3, number])
+            _, clean, _ = cameras.simulated("none", rng)
+            natural.append(_tiles(clean))
+    lookalikes: list[Tensor] = []
     count = config.validation_per_kind if config.drawn_clean else 0
-    drawn = (
-        draw_scene(
-            np.random.default_rng([config.seed, 2, n]),
-            _DRAWN_SIDE,
-            lookalike_share=LOOKALIKE_SHARE,
-        ).scene
-        for n in range(count)
-    )
-    return CleanPictures(tuple(map(_tiles, natural)), tuple(map(_tiles, drawn)))
+    for number in range(count):
+        rng = np.random.default_rng([config.seed, 2, number])
+        drawn = draw_scene(rng, _DRAWN_SIDE, lookalike_share=LOOKALIKE_SHARE)
+        lookalikes.append(_tiles(drawn.scene))
+    return CleanPictures(tuple(natural), tuple(lookalikes))
 
 
 def field_pictures(part: FieldPart, config: DataConfig) -> tuple[Tensor, ...]:
@@ -163,10 +168,14 @@ def _scores(pictures: Sequence[Tensor], temperature: float) -> NDArray[np.float6
 def calibrate(logits: Tensor, kinds: Tensor, clean: CleanPictures) -> Calibration:
     """Fit temperature and thresholds.
 
-    logits (N, 4) and kinds (N,) of labelled tiles; clean: the tiles' logits (T, 4) of whole clean
-    pictures. The threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles,
-    natural pictures and field pictures reach, and at most 3 in 100 drawn look-alikes. The tile
-    threshold is the same for all.
+    The threshold is the least, from 0.5 on, that at most 0.5 in 100 clean tiles, natural pictures
+    and field pictures reach, and at most 3 in 100 drawn look-alikes. The tile threshold is the same
+    for all.
+
+    Args:
+        logits: (N, 4) of labelled tiles.
+        kinds: (N,) of the tiles, as indices into KINDS.
+        clean: Logits (T, 4) of the tiles of whole clean pictures.
     """
     temperature = _temperature(logits, kinds)
     alone = 1 - _probabilities(logits[kinds == 0], temperature)[:, 0]

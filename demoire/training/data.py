@@ -245,7 +245,8 @@ class Samples(Dataset[Sample]):
         return self.of_kind(kind, rng)
 
     def _of_field(self, pictures: FieldSource, rng: np.random.Generator) -> Sample:
-        twins = pictures.twins(rng)
+        # They are as large as the largest stage of the curriculum wants them.
+        twins = pictures.twins(rng).cut(self._config.size, rng)
         curves = _tone_curves(self._config.tone, rng) if self._config.tone else None
         shown = _tensor(twins.moire, curves)
         alone = twins.clean is twins.moire

@@ -54,6 +54,17 @@ class Twins:
         """Twins between which the pattern alone makes the difference."""
         return cls(moire, clean, kind, _EVERYWHERE)
 
+    def cut(self, side: int, rng: np.random.Generator) -> "Twins":
+        """The same square of all, `side` px wide; as they are where they are no wider."""
+        if self.moire.shape[0] <= side:
+            return self
+        window = random_window(self.moire, side, rng)
+        moire = self.moire[window]
+        clean = moire if self.clean is self.moire else self.clean[window]
+        is_known_everywhere = self.known.shape == (1, 1)
+        known = self.known if is_known_everywhere else self.known[window]
+        return Twins(moire, clean, self.kind, known)
+
     def turned(self, rng: np.random.Generator) -> "Twins":
         """Turned and mirrored at random, all alike."""
         seed = int(rng.integers(2**31))
@@ -159,7 +170,9 @@ def draw_fitting_scale(
     return draw_scale(rng, max(lowest, min(1.0, fills)), highest)
 
 
-def random_window(picture: Scene, side: int, rng: np.random.Generator) -> tuple[slice, slice]:
+def random_window(
+    picture: NDArray[np.uint8], side: int, rng: np.random.Generator
+) -> tuple[slice, slice]:
     """Rows and columns of a square of this side, or as large as the picture has room for."""
     side = min(side, *picture.shape[:2])
     top = int(rng.integers(picture.shape[0] - side + 1))

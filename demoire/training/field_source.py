@@ -41,6 +41,7 @@ def field_source(folder: FieldFolder, images: Path, config: TrainConfig) -> Fiel
         drawn.append(draw_scene(rng, side, lookalike_share=lookalike_share).scene)
     part = folder.part("train")
     pictures = FieldPictures(part, images_of_split(images, "train"), drawn, config.field)
+    largest = config.largest().size
     if config.task == "detector":
-        return FieldTiles(part, pictures, config.field, config.data.size)
-    return FieldTwins(pictures, config.field, config.largest().size)
+        return FieldTiles(part, pictures, config.field, largest)
+    return FieldTwins(pictures, config.field, largest)

@@ -77,6 +77,7 @@ class MuonWithAdamW:
     def step(self) -> None:
         """Move all weights by their gradients."""
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
+            matrix.grad = None  # a step that does not use a kernel must not repeat its last one
             if kernel.grad is not None:
                 matrix.grad = _as_matrix(kernel.grad.contiguous(memory_format=torch.channels_last))
         for part in self._parts:

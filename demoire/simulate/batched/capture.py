@@ -1,8 +1,8 @@
 """What cameras do to a batch of lights: `demoire.simulate.capture`, in torch.
 
-The cameras are the same `Development`s, one a picture, and every step is done as it is there, so
-that a network cannot tell whose pairs it sees. Where the numbers have come out the same, a test
-holds them together.
+The cameras are the same `Development`s, one for each picture, and every step is done as it is
+there, so that a network cannot tell which of the two made its pairs. Tests compare the two picture
+by picture.
 
 Pictures are (N, 3, S, S) float32 on any device.
 """

@@ -79,6 +79,21 @@ def test_a_detector_trains_on_field_pictures(
     assert find_weights(str(result.weights)).digest != find_weights(str(alone.weights)).digest
 
 
+@pytest.mark.parametrize("task", ["restorer", "detector"])
+def test_field_pictures_are_as_large_as_each_stage_of_the_curriculum_wants_them(
+    task: str, scene_folder: Path, field: FieldFolder, tmp_path: Path
+) -> None:
+    config = _tiny(
+        task,
+        steps=2,
+        field=FieldConfig(share=0.5, drawn=2),
+        curriculum=(CurriculumStage(after=1, size=96),),
+    )
+    mixed = config.data.model_copy(update={"batch": 6})
+    config = config.model_copy(update={"data": mixed})
+    assert train(config, scene_folder, tmp_path, field=field).finished
+
+
 def test_a_restorer_trains_on_field_pictures(
     scene_folder: Path, field: FieldFolder, tmp_path: Path
 ) -> None:
