@@ -106,7 +106,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return 0
     # The last fence: whatever it is, the user gets a sentence and a status.
     except Exception as error:
-        known = _known_cause(error)
+        known = _known_cause(error) or _refusal(error)
         if known is not None:
             return _end_by(known, debug=debug)
         name = type(error).__name__
@@ -137,6 +137,17 @@ def _known_cause(error: BaseException) -> errors.DemoireError | None:
             return current
         current = getattr(current, "cause", None) or current.__cause__ or current.__context__
     return None
+
+
+def _refusal(error: Exception) -> errors.DemoireError | None:
+    """The error for the user where the operating system refused something, such as to write stdout
+    onto a full disk.
+    """
+    if not isinstance(error, OSError):
+        return None
+    from pipelines.storage.os_errors import system_refusal
+
+    return system_refusal(error)
 
 
 def _sentence(error: Exception) -> str:

@@ -192,7 +192,7 @@ def _device() -> str | Check:
             "There is an NVIDIA driver, but this torch does not see a GPU: install its CUDA build."
         )
         return Check("device", f"CPU only, torch {torch.__version__}", way_out)
-    return f"CPU only, {torch.get_num_threads()} threads"
+    return f"CPU only, threads: {torch.get_num_threads()}"
 
 
 def _libjpeg() -> str:
@@ -220,12 +220,14 @@ def _registry() -> str:
 
 
 def _storage(uri: str, *, write: bool) -> str:
-    from pipelines.storage.open import open_place
+    from pipelines.storage.open import is_there, open_place
 
     place = open_place(uri)
     first = next(iter(place.list()), None)
     finding = "can be listed"
-    if first is None:
+    if place.is_file_system and not is_there(place):
+        finding = "does not exist: a run would make it as DST, but needs it as SRC"
+    elif first is None:
         finding = "can be listed, holds nothing"
     if not write:
         return finding

@@ -65,7 +65,7 @@ def estimate(plan: Plan, units: Iterable[Unit], mps: float) -> Estimate:
     return Estimate(
         sources=len(plan.sources),
         units=plan.units,
-        images=plan.images,
+        images=plan.all_images,
         megapixels=plan.megapixels,
         hours=plan.megapixels / mps / 3600,
         requests=requests + shelves * _A_SHELF,

@@ -38,18 +38,15 @@ def prune(destination: Destination, plan: Plan) -> int:
     sources = SourcesNow.of(plan)
     folders = _EmptyFolders(destination.place, plan)
     for record in destination.mirrored.all():
-        if sources.hide_part_of(record):
+        departure = sources.departure_of(record)
+        if departure is None:
             continue
-        if sources.have_lost(record):
-            paths = record.paths("mirrored", "left")
-            removed += _remove(destination, record, paths)
-            folders.remove_above(paths)
+        removed += _remove(destination, record, departure.paths)
+        folders.remove_above(departure.paths)
+        if departure.is_whole:
             folders.remove_own(destination.markers.read(record.source_id))
             lost.append(record)
-        elif sources.have(record) and record.paths("left"):
-            paths = record.paths("left")
-            removed += _remove(destination, record, paths)
-            folders.remove_above(paths)
+        else:
             _without_left(destination, record)
     _forget(destination, lost)
     return removed

@@ -64,11 +64,16 @@ def status(destination: Destination) -> JobStatus:
     rate = tally.rate.megapixels_a_second
     left = plan.megapixels - tally.megapixels
     differing = differences(destination, plan)
-    in_order = [one.source.id for one in plan.sources if one.source.id in published]
+    in_order: list[str] = []
+    unread = 0  # of published sources: in quarantine without any unit
+    for planned in plan.sources:
+        if planned.source.id in published:
+            in_order.append(planned.source.id)
+            unread += planned.unread
     quarantine = _reported(destination, in_order) + _committed(destination, open_commits)
     return JobStatus(
-        planned_images=plan.images,
-        images_done=tally.images,
+        planned_images=plan.all_images,
+        images_done=tally.images + unread,
         units=plan.units,
         units_done=tally.units,
         sources=len(plan.sources),

@@ -2,7 +2,7 @@
 
 Three kinds of place to work on. A Ray that already runs in this process is used as it is.
 `ray_address` connects to a cluster. Otherwise a Ray of this machine is started and ended with the
-run; it costs about three seconds.
+run; it costs about three seconds. What it keeps on disk goes with it, unless `--debug` was given.
 
 Workers get the variables that storage needs (`AWS_*`, `DEMOIRE_*`), and the passwords of PDF files,
 as an argument, in an object that Ray does not look into. A runtime environment would be the usual
@@ -17,8 +17,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.data import DataContext
@@ -36,6 +37,8 @@ _LEAST_ROOM = 20 << 20  # bytes for the notes and logs that Ray keeps of a start
 
 _CONNECT_SECONDS = 10.0
 _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -67,7 +70,7 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
     try:
         # And so would its remark that the level was set.
         with StartWatch(own_ray, patience), _silent_stderr(), prompt_workers():
-            ray.init(
+            started: Any = ray.init(
                 address=ray_address or "local",
                 include_dashboard=False if ray_address is None else None,
                 log_to_driver=False,
@@ -78,8 +81,10 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
         if ray_address is not None:
             raise _no_cluster(ray_address) from error
         raise _no_ray_here() from error
+    own_folder: Path | None = None
     if ray_address is None:
         own_ray.note_start()
+        own_folder = Path(started.address_info["session_dir"])
     with SessionWatch(own_ray):
         try:
             yield
@@ -88,10 +93,10 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
             own_ray.end_by_force()
             raise
         except BaseException:
-            _end_ray()
+            _end_ray(own_folder)
             raise
         else:
-            _end_ray()
+            _end_ray(own_folder)
 
 
 def _no_ray_here() -> DemoireError:
@@ -108,10 +113,23 @@ def _no_ray_here() -> DemoireError:
     )
 
 
-def _end_ray() -> None:
+def _end_ray(own_folder: Path | None) -> None:
+    """End Ray, and remove the notes and logs of one that was this process's own.
+
+    Args:
+        own_folder: Where they are; None: of a cluster, whose they are.
+    """
     own_ray.note_shutdown()
     ray.shutdown()
     own_ray.note_end()
+    if own_folder is None or _LOG.isEnabledFor(logging.DEBUG):
+        return
+    shutil.rmtree(own_folder, ignore_errors=True)
+    # Ray's link to the latest folder; that of a Ray which has come up since stays.
+    latest = own_folder.with_name("session_latest")
+    with suppress(OSError):
+        if latest.readlink() == own_folder:
+            latest.unlink()
 
 
 @contextmanager

@@ -41,13 +41,23 @@ def differences(destination: Destination, plan: Plan) -> Differences:
     for record in destination.mirrored.all():
         if sources.have(record):
             foreign += record.paths("foreign")
-        if sources.hide_part_of(record):
-            continue
-        if sources.have(record):
-            left += record.paths("left")
-        elif sources.have_lost(record):
-            left += record.paths("mirrored", "left")
+        departure = sources.departure_of(record)
+        if departure is not None:
+            left += departure.paths
     return Differences(ObjectList.of(foreign), ObjectList.of(left))
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What of a source's mirror has left SRC.
+
+    Attributes:
+        paths: Of the objects.
+        is_whole: Whether the source itself has left; it need not have had any object.
+    """
+
+    paths: list[str]
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -82,14 +92,21 @@ class SourcesNow:
         """Whether the record's source is in SRC."""
         return record.source_id in self.ids
 
-    def have_lost(self, record: MirrorRecord) -> bool:
-        """Whether the record's source was published from the same SRC and is no longer there.
+    def departure_of(self, record: MirrorRecord) -> Departure | None:
+        """What has left SRC of what a record tells; None where nothing has, or nobody can tell.
 
-        What was published from another SRC is not lost.
+        What was published from another SRC has not left this one.
         """
-        return record.source_id not in self.ids and record.src in self.srcs
+        if self._hide_part_of(record):
+            return None
+        if self.have(record):
+            left = record.paths("left")
+            return Departure(left, is_whole=False) if left else None
+        if record.src in self.srcs:
+            return Departure(record.paths("mirrored", "left"), is_whole=True)
+        return None
 
-    def hide_part_of(self, record: MirrorRecord) -> bool:
+    def _hide_part_of(self, record: MirrorRecord) -> bool:
         """Whether something in the record's mirror may still be in SRC, where it cannot be read.
 
         An archive or folder that may not be read is not listed as a source, but has not left SRC.

@@ -32,6 +32,7 @@ from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.stored_json import check_json, read_json
 from pipelines.records import Unit
 from pipelines.storage.local import local_temporary
+from pipelines.storage.open import is_there
 from pipelines.storage.place import Place
 
 _UNITS_A_BATCH = 64
@@ -96,9 +97,11 @@ class Manifests:
         """
         plan = self.find_latest()
         if plan is None:
+            name = self._place.full()
+            if not is_there(self._place):
+                raise NoPlanError(f"{name} does not exist: check the path.")
             raise NoPlanError(
-                f"{self._place.full()} holds no plan: "
-                "run `demoire clean SRC DST` or `demoire plan` first."
+                f"{name} holds no plan: run `demoire clean SRC DST` or `demoire plan` first."
             )
         return plan
 

@@ -34,12 +34,14 @@ class SourcePlan:
         return self.objects > 0 and len(self.unsafe_members) == self.unsafe
 
     @property
+    def unread(self) -> int:
+        """Images that go into quarantine without being read. A damaged archive counts as one."""
+        return self.unsafe if self.damaged is None else self.unsafe + 1
+
+    @property
     def rows(self) -> int:
         """Rows that its report has to have."""
-        rows = self.images + self.unsafe + len(self.withheld)
-        if self.damaged is not None:
-            rows += 1
-        return rows
+        return self.images + self.unread + len(self.withheld)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Plan(PlanScope):
     def images(self) -> int:
         """Images to be cleaned or copied."""
         return sum(planned.images for planned in self.sources)
+
+    @property
+    def all_images(self) -> int:
+        """Images as a run counts them at its end: cleaned, copied, or in quarantine."""
+        return sum(planned.images + planned.unread for planned in self.sources)
 
     @property
     def rows(self) -> int:

@@ -31,6 +31,7 @@ from pipelines.report.summary import (
     WithheldObject,
 )
 from pipelines.report.tables import tables_in
+from pipelines.storage.open import is_there
 from pipelines.storage.place import Place
 
 _COLUMNS = [
@@ -67,6 +68,8 @@ def summarise(place: Place, plan: Plan | None) -> ReportSummary:
         summary.rewrite = plan.rewrite
     tables = sorted(entry.path for entry in tables_in(place, REPORT))
     if not tables and not unpublished:
+        if not is_there(place):
+            raise UsageError(f"{place.full()} does not exist: check the path.")
         raise UsageError(f"{place.full()} holds no report yet: run `demoire clean SRC DST` first.")
     for path in tables:
         if is_shelf(path):

@@ -91,6 +91,13 @@ def split_glob(src: str) -> tuple[Place, str]:
     return open_place(base), pattern + src[wildcard.start() :]
 
 
+def is_there(place: Place) -> bool:
+    """Whether there is such a folder or object. A folder of this machine may be empty."""
+    if isinstance(place, LocalPlace):
+        return Path(place.uri).exists()
+    return place.exists("") or _holds_anything(place)
+
+
 def check_places(src: str, dst: str) -> None:
     """Check that a run from SRC to DST can begin.
 
@@ -108,6 +115,8 @@ def check_places(src: str, dst: str) -> None:
         if isinstance(source, LocalPlace) and Path(source.uri).is_dir():
             raise UsageError(f"{shown(src)} is empty: there is nothing to clean.")
         raise UsageError(f"{shown(src)} does not exist: check the path.")
+    if isinstance(destination, LocalPlace) and Path(destination.uri).is_file():
+        raise UsageError(f"DST {shown(dst)} is a file: give a folder, which need not exist.")
     probe = probe_object(f"probe-{uuid4().hex}")
     destination.write(probe, b"")
     destination.delete(probe)

@@ -178,7 +178,8 @@ def _refused(refusal: Refusal, cannot: str) -> StorageError:
         )
     if refusal.status in (401, 403):
         return UnusablePlaceError(
-            f"{cannot}: access denied ({what}), {CHECK_KEYS} and what they may do there."
+            f"{cannot}: access denied ({what}), {CHECK_KEYS} and what they may do there, or give "
+            "SRC as a glob that leaves it out."
         )
     if refusal.is_transient:
         return StorageError(

@@ -155,6 +155,11 @@ def _unwritable(box: Path, tmp_path: Path) -> list[str]:
     return ["clean", str(box), str(tmp_path / "file/dst")]
 
 
+def _dst_is_a_file(box: Path, tmp_path: Path) -> list[str]:
+    (tmp_path / "file").write_text("not a folder")
+    return ["clean", str(box), str(tmp_path / "file")]
+
+
 def _unknown_value(box: Path, tmp_path: Path) -> list[str]:
     return ["clean", str(box), str(tmp_path / "dst"), "--gate", "maybe"]
 
@@ -176,6 +181,14 @@ def _nothing_planned(box: Path, tmp_path: Path) -> list[str]:
     return ["status", str(tmp_path)]
 
 
+def _no_such_dst(box: Path, tmp_path: Path) -> list[str]:
+    return ["status", str(tmp_path / "nosuch")]
+
+
+def _no_report_to_build(box: Path, tmp_path: Path) -> list[str]:
+    return ["report", str(tmp_path / "nosuch")]
+
+
 def _other_scheme(box: Path, tmp_path: Path) -> list[str]:
     return ["clean", "gopher://archive/box", str(tmp_path / "dst")]
 
@@ -192,11 +205,14 @@ def _key_in_url(box: Path, tmp_path: Path) -> list[str]:
         (_inside, "lies inside SRC"),
         (_same, "SRC and DST are both"),
         (_unwritable, "file stands where a folder is needed"),
+        (_dst_is_a_file, "file is a file: give a folder"),
         (_unknown_value, "'maybe' is not one of"),
         (_no_such_device, "cuda:99"),
         (_unknown_setting, "Unknown setting 'wrokers'"),
         (_no_such_weights, "nosuch"),
         (_nothing_planned, "holds no plan"),
+        (_no_such_dst, "nosuch does not exist"),
+        (_no_report_to_build, "nosuch does not exist"),
         (_other_scheme, "not supported"),
         (_key_in_url, "carries credentials"),
     ],

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,17 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
 
     os.close(write_end)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_output_that_finds_a_full_disk_is_one_sentence() -> None:
+    words = [sys.executable, "-m", "flows.cli", "--help"]
+
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"demoire: The work cannot go on: the disk is full")
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_the_installed_command_is_this_one() -> None:

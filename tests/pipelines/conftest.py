@@ -8,14 +8,12 @@ one, so that about half of each archive is cleaned.
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import ray
 import torch
 from PIL import Image
 
@@ -99,6 +97,12 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> CleanerConfig:
     return make_tiny_config(tmp_path_factory.mktemp("weights"))
 
 
+@pytest.fixture(scope="session")
+def cleaner(tiny_config: CleanerConfig) -> Cleaner:
+    """The cleaner of this configuration."""
+    return Cleaner(tiny_config)
+
+
 def make_tiny_config(folder: Path) -> CleanerConfig:
     """Draw the weights into a folder, and find the threshold that goes with them."""
     torch.manual_seed(2)
@@ -145,24 +149,8 @@ def _batch(files: list[bytes]) -> torch.Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A Ray of two CPUs in this process."""
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        num_cpus=2,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, tiny_config: CleanerConfig, local_ray: None
-) -> "Finished":
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: CleanerConfig) -> "Finished":
     """To be looked at, not to be changed."""
     from tests.pipelines.job_box import Finished, make_box
 

@@ -5,16 +5,10 @@ from pathlib import Path
 import pytest
 
 from demoire.cleaning.cleaner import Cleaner
-from demoire.cleaning.config import CleanerConfig
 from pipelines.destination.differences import differences
 from pipelines.prune import prune
 from tests.pipelines.conftest import draw, half_moire, tree, write_tar
-from tests.pipelines.publish.job import Job, cleaned_job
-
-
-@pytest.fixture(scope="module")
-def cleaner(tiny_config: CleanerConfig) -> Cleaner:
-    return Cleaner(tiny_config)
+from tests.pipelines.publish.job import Job, published_job
 
 
 @pytest.fixture
@@ -29,19 +23,13 @@ def src(tmp_path: Path) -> Path:
     return src
 
 
-def publish(src: Path, dst: Path, cleaner: Cleaner) -> Job:
-    job = cleaned_job(src, dst, cleaner)
-    job.publish_all()
-    return job
-
-
 @pytest.fixture
 def left(src: Path, tmp_path: Path, cleaner: Cleaner) -> Job:
     """All was published, then some of it left SRC, and one of that was edited in the mirror."""
-    publish(src, tmp_path / "dst", cleaner)
+    published_job(src, tmp_path / "dst", cleaner)
     for name in ("gone.txt", "edited.txt", "gone.tar"):
         (src / name).unlink()
-    job = publish(src, tmp_path / "dst", cleaner)
+    job = published_job(src, tmp_path / "dst", cleaner)
     (job.dst / "edited.txt").write_bytes(b"edited since")
     (job.dst / "theirs.txt").write_bytes(b"never ours")
     return job
@@ -70,7 +58,7 @@ def test_a_source_that_has_left_takes_its_report_with_it(left: Job) -> None:
 def test_what_came_back_before_pruning_stays(left: Job, src: Path, cleaner: Cleaner) -> None:
     write_tar(src / "gone.tar", half_moire(2))
     (src / "gone.txt").write_bytes(b"back")
-    job = publish(src, left.dst, cleaner)
+    job = published_job(src, left.dst, cleaner)
     assert prune(job.destination, job.plan) == 0
     assert {"gone.tar", "gone.txt"} <= tree(left.dst).keys()
 
@@ -82,9 +70,9 @@ def test_the_mirror_of_another_source_is_not_pruned(
     other.mkdir()
     write_tar(other / "other.tar", {"1.jpg": draw(False, 1)})
     dst = tmp_path / "dst"
-    publish(other, dst, cleaner)
+    published_job(other, dst, cleaner)
     (src / "kept.tar").unlink()
-    job = publish(src, dst, cleaner)
+    job = published_job(src, dst, cleaner)
     assert prune(job.destination, job.plan) == 0
     assert "other.tar" in tree(dst)
 
@@ -97,14 +85,14 @@ def test_folders_that_are_empty_then_go_as_well_but_not_those_of_src(
         (src / folder).mkdir(parents=True)
     for name in ("gone/deep/a.txt", "stays/deep/b.txt", "stays/c.txt", "theirs/d.txt"):
         (src / name).write_bytes(b"text")
-    publish(src, dst, cleaner)
+    published_job(src, dst, cleaner)
     assert (dst / "empty").is_dir()
     (dst / "theirs" / "note.txt").write_bytes(b"never ours")
     for name in ("gone/deep/a.txt", "stays/deep/b.txt", "stays/c.txt", "theirs/d.txt"):
         (src / name).unlink()
     for folder in ("gone/deep", "gone", "empty", "stays/deep", "theirs"):
         (src / folder).rmdir()
-    job = publish(src, dst, cleaner)
+    job = published_job(src, dst, cleaner)
 
     assert prune(job.destination, job.plan) == 4
 

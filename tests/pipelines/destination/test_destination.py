@@ -82,6 +82,9 @@ def test_that_nothing_was_planned_is_an_answer_and_not_a_failing_store(
     destination: Destination,
 ) -> None:
     assert destination.manifests.find_latest() is None
+    with pytest.raises(NoPlanError, match="does not exist: check the path"):
+        destination.manifests.latest()
+    Path(destination.place.uri).mkdir()
     with pytest.raises(NoPlanError, match="holds no plan: run"):
         destination.manifests.latest()
 

@@ -284,7 +284,7 @@ def test_a_collection_without_images_is_planned_all_the_same(
 
 
 def test_no_plan_and_no_source_are_told(tmp_path: Path, destination: Destination) -> None:
-    with pytest.raises(NoPlanError, match="holds no plan"):
+    with pytest.raises(NoPlanError, match="does not exist"):
         destination.manifests.latest()
     with pytest.raises(UsageError, match="nothing-here"):
         make_plan(destination, PlanScope(str(tmp_path / "nothing-here"), "config"))

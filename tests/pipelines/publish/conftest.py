@@ -5,16 +5,10 @@ from pathlib import Path
 import pytest
 
 from demoire.cleaning.cleaner import Cleaner
-from demoire.cleaning.config import CleanerConfig
 from tests.pipelines.conftest import draw, half_moire, write_tar, write_zip
-from tests.pipelines.publish.job import Job, cleaned_job
+from tests.pipelines.publish.job import Job, published_job
 
 TEXT = b"no picture, whatever the name says"
-
-
-@pytest.fixture(scope="module")
-def cleaner(tiny_config: CleanerConfig) -> Cleaner:
-    return Cleaner(tiny_config)
 
 
 @pytest.fixture
@@ -38,6 +32,4 @@ def box(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def published(box: Path, tmp_path: Path, cleaner: Cleaner) -> Job:
-    job = cleaned_job(box, tmp_path / "out", cleaner)
-    job.publish_all()
-    return job
+    return published_job(box, tmp_path / "out", cleaner)

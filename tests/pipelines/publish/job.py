@@ -102,6 +102,13 @@ def cleaned_job(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
     return job
 
 
+def published_job(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
+    """A job of which all is published."""
+    job = cleaned_job(src, dst, cleaner)
+    job.publish_all()
+    return job
+
+
 def rows_of(job: Job, path: str) -> dict[str, dict[str, Any]]:
     """The report of a source by member."""
     table = job.destination.reports.read(job.planned(path).source.id)

@@ -5,17 +5,11 @@ from pathlib import Path
 import pytest
 
 from demoire.cleaning.cleaner import Cleaner
-from demoire.cleaning.config import CleanerConfig
 from pipelines.destination.differences import differences
 from pipelines.prune import prune
 from tests.ordinary_user import modes_count
 from tests.pipelines.conftest import half_moire, tree, write_tar
-from tests.pipelines.publish.job import Job, cleaned_job
-
-
-@pytest.fixture(scope="module")
-def cleaner(tiny_config: CleanerConfig) -> Cleaner:
-    return Cleaner(tiny_config)
+from tests.pipelines.publish.job import Job, published_job
 
 
 @pytest.fixture
@@ -31,9 +25,7 @@ def src(tmp_path: Path) -> Path:
 
 def publish(src: Path, cleaner: Cleaner) -> Job:
     with modes_count():
-        job = cleaned_job(src, src.parent / "dst", cleaner)
-        job.publish_all()
-    return job
+        return published_job(src, src.parent / "dst", cleaner)
 
 
 def withheld_of(job: Job) -> dict[str, str]:

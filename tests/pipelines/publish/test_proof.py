@@ -7,6 +7,8 @@ import pytest
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import ProofError
+from pipelines.estimate import estimate
+from pipelines.status import status
 from tests.pipelines.conftest import draw, half_moire, write_tar
 from tests.pipelines.publish.job import Job, cleaned_job
 
@@ -23,6 +25,14 @@ def test_a_loose_file_that_is_lost_is_noticed_although_archives_lie_beside_it(
     (tmp_path / "out" / "loose.jpg").unlink()
     with pytest.raises(ProofError, match="its mirror is not there"):
         job.prove()
+
+
+def test_plan_status_and_proof_count_the_same_images(published: Job) -> None:
+    """Among them are an unsafe name and an archive that is cut short."""
+    state = status(published.destination)
+    cost = estimate(published.plan, published.units, mps=1.0)
+    assert cost.images == state.planned_images == state.images_done == published.prove().images
+    assert cost.images > sum(len(unit.members) for unit in published.units)
 
 
 @pytest.mark.parametrize("missing", ["a row", "a mirror", "a status", "a marker"])

@@ -53,11 +53,6 @@ ARCHIVES: dict[str, Callable[[Content], bytes]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def cleaner(tiny_config: CleanerConfig) -> Cleaner:
-    return Cleaner(tiny_config)
-
-
 @pytest.fixture(autouse=True, scope="module")
 def readers() -> Iterator[None]:
     yield

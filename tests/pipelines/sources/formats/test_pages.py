@@ -27,11 +27,6 @@ from tests.pipelines.sources.archives import the_only_source
 from tests.pipelines.sources.formats.paged_files import pixels_of, write_pages
 
 
-@pytest.fixture(scope="module")
-def cleaner(tiny_config: CleanerConfig) -> Cleaner:
-    return Cleaner(tiny_config)
-
-
 def looped(data: bytes) -> bytes:
     """The file with its last page leading to its first one."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:

@@ -47,11 +47,6 @@ from tests.pipelines.publish.job import Job, cleaned_job, commit, job_of, rows_o
 from tests.pipelines.sources.archives import the_only_source
 
 
-@pytest.fixture(scope="module")
-def cleaner(tiny_config: CleanerConfig) -> Cleaner:
-    return Cleaner(tiny_config)
-
-
 @pytest.fixture(autouse=True, scope="module")
 def readers() -> Iterator[None]:
     yield
