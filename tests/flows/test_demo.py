@@ -16,13 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="module")
-def demo(out: Path) -> Demo:
-    return run_demo(out, seed=1, settings=CleanSettings(device="cpu"))
+def demo(finished_demo: Path) -> Demo:
+    """What the demo says of itself when it is run once more: nothing is left to clean."""
+    return run_demo(finished_demo, seed=1, settings=CleanSettings(device="cpu"))
 
 
 def test_every_image_is_accounted_for_and_the_two_broken_ones_are_in_quarantine(demo: Demo) -> None:
@@ -52,10 +48,10 @@ def test_there_is_a_picture_of_before_and_after(demo: Demo) -> None:
 
 
 def test_the_command_finds_the_demo_done_and_shows_its_closing_table(
-    demo: Demo, out: Path, capsys: pytest.CaptureFixture[str]
+    demo: Demo, finished_demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["demo", "--out", str(out)]) == 0
+    assert main(["demo", "--out", str(finished_demo)]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"images\s+│\s+66 │", shown)
-    assert f"report: {out}/clean/_demoire/page/index.html" in shown
-    assert main(["demo", "--out", str(out), "--seed", "2"]) == 2
+    assert f"report: {finished_demo}/clean/_demoire/page/index.html" in shown
+    assert main(["demo", "--out", str(finished_demo), "--seed", "2"]) == 2

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.command import demoire
 from tests.golden.mirror import COLLECTION, MIRROR, Content, contents
 from tests.golden.pinned import assert_pinned
 
@@ -20,36 +19,29 @@ LETTER = "box-2.tar!1900s/letter.jpg"  # a text that calls itself a picture
 IMAGES = (".jpg", ".png", ".tif", ".webp", ".bmp")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a demo."""
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    ended = demoire("demo", "--out", folder, "--seed", 1, "--device", "cpu", timeout=600)
-    assert ended.status == 0, ended.err
-    return folder
-
-
 def is_other(content: Content) -> bool:
     """Whether it is a member that nobody takes for a picture."""
     return not content.name.endswith((*CONTAINERS, *IMAGES))
 
 
-def test_the_mirror_holds_the_names_it_always_held_in_their_order(demo: Path) -> None:
-    mirrored = list(contents(demo / MIRROR))
+def test_the_mirror_holds_the_names_it_always_held_in_their_order(finished_demo: Path) -> None:
+    mirrored = list(contents(finished_demo / MIRROR))
     names = [content.name for content in mirrored]
     untouched = {}
     for content in mirrored:
         if is_other(content) or content.name == LETTER:
             untouched[content.name] = content.digest
 
-    assert names == [content.name for content in contents(demo / COLLECTION)]
+    assert names == [content.name for content in contents(finished_demo / COLLECTION)]
     assert_pinned("demo_mirror.json", {"names": names, "untouched": untouched})
 
 
-def test_only_the_pictures_that_the_summary_calls_cleaned_have_other_bytes(demo: Path) -> None:
-    before = {content.name: content.digest for content in contents(demo / COLLECTION)}
-    after = {content.name: content.digest for content in contents(demo / MIRROR)}
-    summary_file = demo / MIRROR / "_demoire" / "page" / "summary.json"
+def test_only_the_pictures_that_the_summary_calls_cleaned_have_other_bytes(
+    finished_demo: Path,
+) -> None:
+    before = {content.name: content.digest for content in contents(finished_demo / COLLECTION)}
+    after = {content.name: content.digest for content in contents(finished_demo / MIRROR)}
+    summary_file = finished_demo / MIRROR / "_demoire" / "page" / "summary.json"
     summary = json.loads(summary_file.read_text(encoding="utf-8"))
 
     changed = [name for name in before if before[name] != after[name]]

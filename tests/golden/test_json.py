@@ -1,15 +1,10 @@
 """Keys, their order, and the types of values in what commands print with --json."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from demoire.cleaning.config import CleanerConfig
-from flows.console import emit_json
-from pipelines.bench.bench import bench
-from pipelines.bench.collection import Extent
 from tests.golden.command import demoire
 from tests.golden.conftest import GATE_OFF, Mirror, draw
 from tests.golden.pinned import assert_pinned, types_of
@@ -85,14 +80,3 @@ def test_evaluate(tmp_path: Path) -> None:
     figures = demoire("evaluate", pairs, "--json", *GATE_OFF, "--threshold", 0).document
 
     assert_pinned("json/evaluate.json", types_of(figures))
-
-
-@pytest.mark.slow
-def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command's own figures over smaller pictures and shorter times than the command takes."""
-    config = CleanerConfig(gate="off", restorer="restorer-fast", device="cpu", tile=256, threads=1)
-    extent = Extent(pictures=2, width=450, seconds=0.01, job_seconds=0.01)
-
-    emit_json(bench(config, extent))
-
-    assert_pinned("json/bench.json", types_of(json.loads(capsys.readouterr().out)))

@@ -4,9 +4,10 @@ they are.
 
 import hashlib
 import io
+import json
 import tarfile
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,29 +20,50 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.result import Detection
 from demoire.errors import UsageError, WeightsError
+from flows.console import emit_json
 from pipelines.bench.bench import bench
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
-from pipelines.bench.figures import Ceilings, Shares
+from pipelines.bench.figures import BenchResult, Ceilings, Shares
 from pipelines.bench.script import MeasuringScript, Script
 from pipelines.bench.shares import find_shares, possible_rate
+from tests.golden.pinned import assert_pinned, types_of
 from tests.pipelines.conftest import draw, read_tar
 
 # one round of four pictures is job enough
 SMALL = Extent(pictures=4, width=450, seconds=0.01, job_seconds=0.001)
 
 
-@pytest.mark.slow
-def test_the_bench_runs_the_real_job_and_gives_all_that_is_promised(
-    tiny_config: CleanerConfig, local_ray: None
-) -> None:
-    told: list[tuple[str, float, float]] = []
+@dataclass(frozen=True)
+class Measured:
+    """What a bench found, and what it told of its progress."""
 
+    result: BenchResult
+    told: list[tuple[str, float, float]]
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_config: CleanerConfig, local_ray: None) -> Measured:
+    told: list[tuple[str, float, float]] = []
     result = bench(
         replace(tiny_config, gate="off", tile=256),
         SMALL,
         lambda what, done, total: told.append((what, done, total)),
     )
+    return Measured(result, told)
 
+
+@pytest.mark.slow
+def test_its_json_has_the_keys_and_types_it_always_had(
+    measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emit_json(measured.result)
+
+    assert_pinned("json/bench.json", types_of(json.loads(capsys.readouterr().out)))
+
+
+@pytest.mark.slow
+def test_the_bench_runs_the_real_job_and_gives_all_that_is_promised(measured: Measured) -> None:
+    result, told = measured.result, measured.told
     rates = [result.model_mps, result.fast_mps, result.detector_mps, result.script_mps]
     rates += asdict(result.ceilings).values()
     assert all(0 < mps < float("inf") for mps in rates)
