@@ -61,7 +61,9 @@ class FsspecPlace(Place):
         with _explaining(self, path, "read"):
             try:
                 facts = fs.info(full)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if _is_unreachable(self, error):
+                    raise
                 return None
         # To a web server everything is a file; the page that lists a folder stands for the folder.
         is_listing = not path and facts.get("mimetype") == "text/html"
@@ -210,7 +212,11 @@ def _explaining(place: FsspecPlace, path: str, verb: str) -> Iterator[None]:
         yield
     except (DemoireError, FileExistsError, NotImplementedError):
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if _is_unreachable(place, error):
+            raise StorageError(
+                f"{cannot}: the server cannot be reached, check the URL and the network."
+            ) from None
         raise _MissingObjectError(f"{cannot}: it does not exist, check the path.") from None
     # Every file system has errors of its own. Only their names are told: what they say may hold
     # a secret.
@@ -224,6 +230,11 @@ def _explaining(place: FsspecPlace, path: str, verb: str) -> Iterator[None]:
         raise StorageError(
             f"{cannot}: the store failed ({what}), run the same command again later."
         ) from None
+
+
+def _is_unreachable(place: FsspecPlace, error: OSError) -> bool:
+    """Whether a web server did not answer, which fsspec tells like a page that is not there."""
+    return _scheme(place.uri) in _WEB_SCHEMES and isinstance(error.__cause__, OSError)
 
 
 def open_fsspec(uri: str) -> FsspecPlace:

@@ -15,6 +15,7 @@ from pipelines.sources.index import index
 from pipelines.sources.read import read_members
 from pipelines.storage.open import open_place
 from tests.pipelines.storage.stores import assert_one_sentence
+from tests.s3_server import free_port
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -41,6 +42,14 @@ def test_a_web_server_is_a_source(web_server: str) -> None:
     file = open_place(f"{web_server}/box/a.jpg").open("")
     assert file.read() == b"0123456789"
     assert place.stat("b.jpg") is None
+
+
+def test_a_web_server_that_does_not_answer_is_told_from_a_page_that_is_not_there() -> None:
+    place = open_place(f"http://127.0.0.1:{free_port()}/box")
+    for ask in (place.stat, place.read):
+        with pytest.raises(StorageError, match="the server cannot be reached") as caught:
+            ask("a.jpg")
+        assert_one_sentence(caught.value)
 
 
 def test_what_lies_on_a_web_server_is_discovered_and_read(web_server: str) -> None:
