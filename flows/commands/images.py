@@ -68,7 +68,9 @@ def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
         before = plain_figure(cleaned.moire_before)
         after = plain_figure(cleaned.moire_after)
         remark = f", {cleaned.reason}" if cleaned.reason else ""
-        return f"{path}: cleaned, {cleaned.moire_kind}, moiré {before} -> {after}{remark}"
+        # Where the gate is off, a picture may be cleaned that shows no moiré of any kind.
+        kind = "" if cleaned.moire_kind == "none" else f"{cleaned.moire_kind}, "
+        return f"{path}: cleaned, {kind}moiré {before} -> {after}{remark}"
     if cleaned.reason:
         return f"{path}: {cleaned.status}, {cleaned.reason}"
     return f"{path}: {cleaned.status}"

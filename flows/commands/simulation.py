@@ -68,7 +68,7 @@ def simulate(
         write_pairs(images, out, pairs, on_progress=bar)
     if sheet is not None:
         _draw_sheet(images, sheet, real, seed)
-    typer.echo(f"{count} pairs of kind {kind} are in {out}")
+    typer.echo(f"pairs of kind {kind} in {out}: {count}")
     return 0
 
 
