@@ -1,4 +1,4 @@
-"""Cells and tiles of all images that wait for the model, gathered into batches across images."""
+"""Cells and windows of all images that wait for the model, in batches across images."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ class CellTask(Generic[K]):
 
 
 @dataclass(frozen=True)
-class TileTask(Generic[K]):
-    """One tile of an image, for the restorer."""
+class WindowTask(Generic[K]):
+    """One window of an image, for the restorer."""
 
     job: ImageJob[K]
-    index: int  # among the image's tiles
+    index: int  # among the image's windows
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class CellBatch(Generic[K]):
 
 
 @dataclass(frozen=True)
-class TileBatch(Generic[K]):
-    """Tiles that the restorer gets together; all windows are of one form."""
+class WindowBatch(Generic[K]):
+    """Windows that the restorer gets together; all are of one form."""
 
-    tasks: Sequence[TileTask[K]]
+    tasks: Sequence[WindowTask[K]]
 
 
-Batch: TypeAlias = CellBatch[K] | TileBatch[K]
+Batch: TypeAlias = CellBatch[K] | WindowBatch[K]
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class _WindowForm:
 
 
 class ModelQueue(Generic[K]):
-    """All that waits for the model. Cells of several images share a batch, tiles of one form too.
+    """All that waits for the model. Cells of several images share a batch, windows of one form too.
 
     Used by one thread.
     """
 
     def __init__(self) -> None:
         self._cells: deque[CellTask[K]] = deque()
-        self._tiles: dict[_WindowForm, deque[TileTask[K]]] = {}  # no deque is empty
+        self._windows: dict[_WindowForm, deque[WindowTask[K]]] = {}  # no deque is empty
 
     def __bool__(self) -> bool:
-        return bool(self._cells or self._tiles)
+        return bool(self._cells or self._windows)
 
     def add_cells(self, job: ImageJob[K], state: BeingJudged | BeingJudgedAgain) -> None:
         """Let an image's cells wait; those of a restored one in front, so that it can leave."""
@@ -86,18 +86,18 @@ class ModelQueue(Generic[K]):
             case BeingJudgedAgain():
                 self._cells.extendleft(tasks)
 
-    def add_tiles(self, job: ImageJob[K], state: BeingRestored) -> None:
-        """Let all tiles of an image wait."""
+    def add_windows(self, job: ImageJob[K], state: BeingRestored) -> None:
+        """Let all windows of an image wait."""
         pixels = state.decision.picture.pixels
-        for index, tile in enumerate(state.tiles):
-            form = _WindowForm(*tile.shape, pixels.shape[2], pixels.dtype)
-            self._tiles.setdefault(form, deque()).append(TileTask(job, index))
+        for index, window in enumerate(state.windows):
+            form = _WindowForm(*window.shape, pixels.shape[2], pixels.dtype)
+            self._windows.setdefault(form, deque()).append(WindowTask(job, index))
 
     def next_batch(self, pixels: int) -> Batch[K]:
-        """Take a batch: of tiles if one is full, else of cells, else of what tiles there are.
+        """Take a batch: of windows if one is full, else of cells, else of what windows there are.
 
-        Full batches of tiles come first because an image with restored tiles is nearest to leaving;
-        cells come before short ones because they may bring further tiles.
+        Full batches of windows come first because an image that is restored is nearest to leaving;
+        cells come before short ones because they may bring further windows.
 
         Args:
             pixels: How many pixels a batch may have; one task is always taken.
@@ -105,11 +105,11 @@ class ModelQueue(Generic[K]):
         full = self._full_form(pixels)
         if full is None and self._cells:
             return self._take_cells(pixels)
-        form = full or next(iter(self._tiles))
-        return self._take_tiles(form, pixels)
+        form = full or next(iter(self._windows))
+        return self._take_windows(form, pixels)
 
     def _full_form(self, pixels: int) -> _WindowForm | None:
-        for form, waiting in self._tiles.items():
+        for form, waiting in self._windows.items():
             if len(waiting) * form.area >= pixels:
                 return form
         return None
@@ -118,10 +118,10 @@ class ModelQueue(Generic[K]):
         count = min(len(self._cells), max(1, pixels // CELL**2))
         return CellBatch([self._cells.popleft() for _ in range(count)])
 
-    def _take_tiles(self, form: _WindowForm, pixels: int) -> TileBatch[K]:
-        waiting = self._tiles[form]
+    def _take_windows(self, form: _WindowForm, pixels: int) -> WindowBatch[K]:
+        waiting = self._windows[form]
         count = min(len(waiting), max(1, pixels // form.area))
-        batch = TileBatch([waiting.popleft() for _ in range(count)])
+        batch = WindowBatch([waiting.popleft() for _ in range(count)])
         if not waiting:
-            del self._tiles[form]
+            del self._windows[form]
         return batch

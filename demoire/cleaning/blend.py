@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from demoire.cleaning.grid import OVERLAP, Grid, Tile
+from demoire.cleaning.grid import OVERLAP, Grid
+from demoire.cleaning.windows import Tile
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.room import copy_of, is_large, let_go_behind, room_for

@@ -11,7 +11,8 @@ from collections.abc import Hashable
 MEGAPIXELS_IN_FLIGHT = {"cpu": 48.0, "cuda": 400.0}
 
 _BYTES_A_MEGAPIXEL = 16e6
-_BYTES_A_PROCESS = 700e6  # torch, the networks with their tiles, decoders and coders
+_BYTES_A_PROCESS = 1.2e9  # torch, the networks with a window of 4 MP, decoders and coders
+_BYTES_BESIDE_A_PAGE = 780e6  # the same, with a smaller window
 _LARGE_PAGE = 8e6  # bytes a megapixel of a page that is alone in flight, most of them in files
 
 
@@ -29,7 +30,7 @@ def megapixels_in_flight(device: str, memory: float, share: float = 1.0) -> floa
 
 def largest_page(memory: float) -> float:
     """Megapixels of the largest page that can be cleaned alone in so much memory (bytes)."""
-    return max(0.0, (memory - _BYTES_A_PROCESS) / _LARGE_PAGE)
+    return max(0.0, (memory - _BYTES_BESIDE_A_PAGE) / _LARGE_PAGE)
 
 
 class Budget:

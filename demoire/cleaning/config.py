@@ -36,7 +36,7 @@ class CleanerConfig:
         provenance: Write into the XMP of a cleaned file what changed it.
         office: Of an archive, clean the pictures in office documents too.
         rewrite: Write a PDF with cleaned pictures anew, without the old ones.
-        tile: px that a restorer tile has at most on each side, without its halo.
+        tile: px that a tile has at most on each side; see `demoire.cleaning.windows`.
         threads: Of torch on the CPU; 0 for one on each core. A Cleaner leaves its process alone:
             whoever owns the process passes this to `use_threads`.
     """

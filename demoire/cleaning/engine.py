@@ -1,4 +1,4 @@
-"""The two models on one device: batches of cells and tiles in, probabilities and changes out.
+"""The two models on one device: batches of cells and windows in, probabilities and changes out.
 
 Pixels come as they were decoded and are turned into floats on the device. Batches are bounded in
 pixels; one that does not fit the GPU's memory is halved and tried again, and the bound is
@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from demoire.cleaning.blend import Change
-from demoire.cleaning.grid import Tile
+from demoire.cleaning.windows import Window
 from demoire.errors import UsageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.models.detector import Detector
@@ -32,7 +33,7 @@ _BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 22}
 _DEFAULT_HALO = 64
 _DEFAULT_MULTIPLE = 32
 
-_TiledWindow: TypeAlias = tuple[Tile, Pixels]  # a tile and the pixels it cuts out
+_CutWindow: TypeAlias = tuple[Window, Pixels]  # a window and the pixels it cuts out
 _Input = TypeVar("_Input")
 _Output = TypeVar("_Output")
 
@@ -82,9 +83,9 @@ class Engine:
         batch_pixels: How many pixels a batch may have; falls where memory runs out.
         judges_in_bfloat16: Whether the detector computes in bfloat16.
         restores_in_bfloat16: Whether the restorer does, for 8-bit pictures.
-        restores_together: Whether tiles are restored in batches. On a CPU a single tile keeps all
+        restores_together: Whether windows are restored in batches. On a CPU a single one keeps all
             threads busy, and a batch gains nothing.
-        halo: px around a tile that the restorer has to see.
+        halo: px around a window's tiles that the restorer has to see.
         multiple: px that the sides of the restorer's input are a multiple of.
     """
 
@@ -123,28 +124,28 @@ class Engine:
                 probabilities += self._as_much_as_fits(batch, self._judge)
         return np.stack(probabilities[: len(cells)])
 
-    def restore(self, tiles: Sequence[Tile], windows: Sequence[Pixels]) -> list[Change]:
-        """What the restorer adds to each tile over its reach.
+    def restore(self, windows: Sequence[Window], cuts: Sequence[Pixels]) -> list[list[Change]]:
+        """What the restorer adds to each tile of each window, over the tile's reach.
 
-        Tiles are restored one by one, or in batches that are filled up, for the same reason as in
+        Windows are restored one by one, or in batches that are filled up, for the same reason as in
         `judge`.
 
         Args:
-            tiles: The tiles.
-            windows: What they cut out of their pictures, all of one shape (H, W, 1 or 3) and type.
+            windows: The windows.
+            cuts: What they cut out of their pictures, all of one shape (H, W, 1 or 3) and type.
 
         Returns:
-            (h, w, C) for each tile, in units of full scale: float16 for 8-bit windows, float32 for
-            16-bit ones. What is not finite stays so.
+            For each window (h, w, C) for each of its tiles, in units of full scale: float16 for
+            8-bit pixels, float32 for 16-bit ones. What is not finite stays so.
         """
-        changes: list[Change] = []
-        work = list(zip(tiles, windows, strict=True))
-        while len(changes) < len(tiles):
+        changes: list[list[Change]] = []
+        work = list(zip(windows, cuts, strict=True))
+        while len(changes) < len(work):
             pixels = self.batch_pixels if self.restores_together else 1
             batch = _next_windows(work[len(changes) :], pixels)
             with self._lock:
                 changes += self._as_much_as_fits(batch, self._restore)
-        return changes[: len(tiles)]
+        return changes[: len(work)]
 
     @contextmanager
     def autocast(self, *, enabled: bool) -> Iterator[None]:
@@ -181,30 +182,33 @@ class Engine:
             probabilities = self._detector.probabilities(self._floats(cells))
             return list(probabilities.float().cpu().numpy())
 
-    def _restore(self, batch: list[_TiledWindow]) -> list[Change]:
-        windows = [window for _, window in batch]
-        is_grey = windows[0].shape[2] == 1
-        has_8_bits = windows[0].dtype == np.uint8
+    def _restore(self, batch: list[_CutWindow]) -> list[list[Change]]:
+        cuts = [cut for _, cut in batch]
+        is_grey = cuts[0].shape[2] == 1
+        has_8_bits = cuts[0].dtype == np.uint8
         with torch.inference_mode():
-            x = self._floats(windows)
+            x = self._floats(cuts)
             with self.autocast(enabled=self.restores_in_bfloat16 and has_8_bits):
                 y = self._restorer(x)
             changes = []
-            for index, (tile, _) in enumerate(batch):
-                # Only what is used of a window is worth a subtraction: without its halo.
-                rows, columns = tile.used
-                change = y[index, :, rows, columns].float() - x[index, :, rows, columns]
-                if is_grey:
-                    change = change.mean(dim=0, keepdim=True)
-                change = change.permute(1, 2, 0)
-                if has_8_bits:
-                    change = change.half()
-                changes.append(change.contiguous().cpu().numpy())
+            for index, (window, _) in enumerate(batch):
+                of_window: list[Change] = []
+                for tile in window.tiles:
+                    # Only what is used of a window is worth a subtraction: without its halo.
+                    rows, columns = tile.reach.within(window.box)
+                    change = y[index, :, rows, columns].float() - x[index, :, rows, columns]
+                    if is_grey:
+                        change = change.mean(dim=0, keepdim=True)
+                    change = change.permute(1, 2, 0)
+                    if has_8_bits:
+                        change = change.half()
+                    of_window.append(change.contiguous().cpu().numpy())
+                changes.append(of_window)
             return changes
 
-    def _floats(self, windows: Sequence[Pixels]) -> Tensor:
+    def _floats(self, cuts: Sequence[Pixels]) -> Tensor:
         """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1, channels last."""
-        stacked = np.stack(windows)
+        stacked = np.stack(cuts)
         full_scale = float(np.iinfo(stacked.dtype).max)
         if stacked.dtype != np.uint8:
             stacked = stacked.astype(np.float32)  # torch does little with uint16
@@ -213,14 +217,14 @@ class Engine:
         return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
-def _next_windows(work: Sequence[_TiledWindow], pixels: int) -> list[_TiledWindow]:
+def _next_windows(work: Sequence[_CutWindow], pixels: int) -> list[_CutWindow]:
     """The first windows that have so many pixels together, at least one; filled up."""
-    tile, window = work[0]
-    height, width = window.shape[:2]
+    window, cut = work[0]
+    height, width = cut.shape[:2]
     size = max(1, pixels // (height * width))
     if size == 1:
-        return [(tile, window)]
-    return _filled(work, size, (tile, np.zeros_like(window)))
+        return [(window, cut)]
+    return _filled(work, size, (replace(window, tiles=()), np.zeros_like(cut)))
 
 
 def _filled(items: Sequence[_Input], size: int, filling: _Input) -> list[_Input]:

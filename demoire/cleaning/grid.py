@@ -1,12 +1,10 @@
-"""How an image is cut into detector cells and restorer tiles.
+"""How an image is cut into detector cells.
 
 Cells are the grain of judgement: a fixed grid of 256 px, so an image's cells depend on its size
 alone. A remainder below 64 px at the right and bottom is no cell of its own but belongs to the last
 one: a sliver mirrored until it fills 256 px is periodic, and looks like moiré.
 
-Tiles are the grain of work: flagged cells that touch are covered by rectangles, because every tile
-pays for its halo (96 px around 512 px cost 1.9 times the core, around 1024 px 1.4).
-`demoire.cleaning.blend` puts them back.
+What the restorer gets is made of whole cells (`demoire.cleaning.windows`).
 """
 
 from collections.abc import Iterable
@@ -115,91 +113,3 @@ def reflect_to(pixels: Pixels, height: int, width: int) -> Pixels:
     # OpenCV drops a single channel, and takes a third of numpy's time.
     continued = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REFLECT_101)
     return np.asarray(continued).reshape(height, width, pixels.shape[2])
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One piece of work for the restorer.
-
-    Attributes:
-        core: What this tile answers for: a rectangle of flagged cells.
-        window: What the restorer sees: the core and its halo, within the image. It starts on the
-            restorer's own grid.
-        reach: What of the result is used: the core and its share of the overlap, within the image.
-        shape: (height, width) of the window, continued by reflection to the restorer's multiple.
-    """
-
-    core: Box
-    window: Box
-    reach: Box
-    shape: tuple[int, int]
-
-    def cut(self, pixels: Pixels) -> Pixels:
-        """The restorer's input, (*shape, C) in the pixels' own type."""
-        return reflect_to(pixels[self.window.slices], *self.shape)
-
-    @property
-    def used(self) -> tuple[slice, slice]:
-        """What cuts the reach out of the window."""
-        return self.reach.within(self.window)
-
-
-def plan_tiles(
-    grid: Grid, flagged: Iterable[int], *, side: int, halo: int, multiple: int
-) -> tuple[Tile, ...]:
-    """Tiles whose cores cover each flagged cell exactly once and no other cell.
-
-    Args:
-        grid: The cells of the picture.
-        flagged: The cells to be restored.
-        side: px that a core has at most on each side; one cell at least.
-        halo: px around a core that the restorer has to see.
-        multiple: px that sides of the restorer's input are a multiple of; divides the cell.
-
-    Raises:
-        ValueError: The cell is no multiple of `multiple`.
-    """
-    if CELL % multiple:
-        raise ValueError(f"a grid of {multiple} px does not fit cells of {CELL} px")
-    halo = _rounded_up(max(halo, OVERLAP), multiple)
-    cells_a_side = max(1, side // CELL)
-    tiles = []
-    for rectangle in _rectangles(grid.mask(flagged), cells_a_side):
-        core = grid.box_of_cells(*rectangle)
-        window = core.grown(halo, grid.height, grid.width)
-        reach = core.grown(OVERLAP, grid.height, grid.width)
-        shape = (_rounded_up(window.height, multiple), _rounded_up(window.width, multiple))
-        tiles.append(Tile(core, window, reach, shape))
-    return tuple(tiles)
-
-
-def _rounded_up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
-
-
-def _rectangles(mask: NDArray[np.bool_], most: int) -> list[tuple[int, int, int, int]]:
-    """Cover the True cells by rectangles of at most `most` cells a side, each cell once.
-
-    Greedy, row by row: from the first cell that is left over as far right as it goes, then as far
-    down as the whole width goes.
-
-    Returns:
-        (top, left, bottom, right) of each rectangle, in cells, half open.
-    """
-    rows, columns = mask.shape
-    left_over = mask.copy()
-    rectangles = []
-    for top, left in np.argwhere(mask).tolist():
-        if not left_over[top, left]:
-            continue
-        rightmost = min(left + most, columns)
-        right = left + 1
-        while right < rightmost and left_over[top, right]:
-            right += 1
-        lowest = min(top + most, rows)
-        bottom = top + 1
-        while bottom < lowest and left_over[bottom, left:right].all():
-            bottom += 1
-        left_over[top:bottom, left:right] = False
-        rectangles.append((top, left, bottom, right))
-    return rectangles

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.cleaning.blend import Blending
-from demoire.cleaning.grid import Grid, Tile
+from demoire.cleaning.grid import Grid
 from demoire.cleaning.result import Cleaned, Detection, ImageStatus, Stage
 from demoire.cleaning.verdict import can_be_judged
+from demoire.cleaning.windows import Window, tiles_of
 from demoire.errors import ImageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.facts import ImageFacts
@@ -127,22 +128,23 @@ class BeingJudged:
 
 @dataclass(frozen=True)
 class BeingRestored:
-    """Its tiles are with the restorer, or done and waiting to be blended."""
+    """Its windows are with the restorer, or done and waiting to be blended."""
 
     decision: Decision
-    tiles: tuple[Tile, ...]
+    windows: tuple[Window, ...]
     blending: Blending  # takes the changes as they come
 
     @classmethod
-    def begin(cls, decision: Decision, tiles: tuple[Tile, ...]) -> "BeingRestored":
+    def begin(cls, decision: Decision, windows: tuple[Window, ...]) -> "BeingRestored":
         """Nothing is restored yet."""
         picture = decision.picture
+        tiles = tiles_of(windows)
         blending = Blending(picture.pixels, grid_of(picture), decision.flagged, tiles)
-        return cls(decision, tiles, blending)
+        return cls(decision, windows, blending)
 
     @property
     def complete(self) -> bool:
-        """Whether the restorer is done with all tiles."""
+        """Whether the restorer is done with all windows."""
         return self.blending.complete
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Generic
 
-from demoire.cleaning.batches import Batch, CellBatch, CellTask, TileBatch, TileTask
+from demoire.cleaning.batches import Batch, CellBatch, CellTask, WindowBatch, WindowTask
 from demoire.cleaning.blend import Change
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.image_job import (
@@ -21,6 +21,7 @@ from demoire.cleaning.image_job import (
     grid_of,
 )
 from demoire.cleaning.verdict import ChangeKind, change_kind
+from demoire.cleaning.windows import Window
 from demoire.errors import ImageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.reasons import Reason
@@ -38,12 +39,12 @@ class ModelRun(Generic[K]):
         """Run a batch. What belongs to images that have failed meanwhile is left out.
 
         Returns:
-            Images that can move on: all their cells or tiles are done, or they have failed.
+            Images that can move on: all their cells or windows are done, or they have failed.
         """
         match batch:
             case CellBatch(tasks):
                 return self._judge(tasks)
-            case TileBatch(tasks):
+            case WindowBatch(tasks):
                 return self._restore(tasks)
 
     def _judge(self, tasks: Sequence[CellTask[K]]) -> list[ImageJob[K]]:
@@ -71,8 +72,8 @@ class ModelRun(Generic[K]):
                 moving.append(task.job)
         return moving
 
-    def _restore(self, tasks: Sequence[TileTask[K]]) -> list[ImageJob[K]]:
-        work: list[tuple[TileTask[K], BeingRestored]] = []
+    def _restore(self, tasks: Sequence[WindowTask[K]]) -> list[ImageJob[K]]:
+        work: list[tuple[WindowTask[K], BeingRestored]] = []
         for task in tasks:
             state = task.job.state
             if isinstance(state, BeingRestored):
@@ -80,27 +81,25 @@ class ModelRun(Generic[K]):
         if not work:
             return []
         start = time.perf_counter()
-        tiles = [state.tiles[task.index] for task, state in work]
+        windows = [state.windows[task.index] for task, state in work]
         try:
-            windows = [
-                tile.cut(state.decision.picture.pixels)
-                for tile, (_, state) in zip(tiles, work, strict=True)
+            cuts = [
+                window.cut(state.decision.picture.pixels)
+                for window, (_, state) in zip(windows, work, strict=True)
             ]
-            changes = self._engine.restore(tiles, windows)
+            changes = self._engine.restore(windows, cuts)
         except Exception as error:
             if len(work) == 1:
                 return [_given_up(work[0][0].job, error)]
-            return self._one_by_one(TileBatch([task]) for task, _ in work)
+            return self._one_by_one(WindowBatch([task]) for task, _ in work)
         share = (time.perf_counter() - start) / len(work)
         moving = []
-        for (task, state), tile, change in zip(work, tiles, changes, strict=True):
+        for (task, state), window, of_window in zip(work, windows, changes, strict=True):
             job = task.job
             job.spend("restore", share)
             if job.state is not state:
-                continue  # another of its tiles has just failed
-            _look_at(change, state.decision.picture.pixels[tile.reach.slices], job)
-            if job.state is state:
-                state.blending.add(task.index, change)
+                continue  # another of its windows has just failed
+            _take(job, state, window, of_window)
             if job.state is not state or state.complete:
                 moving.append(job)
         return moving
@@ -110,6 +109,17 @@ class ModelRun(Generic[K]):
         for batch in batches:
             moving += self.run(batch)
         return moving
+
+
+def _take(
+    job: ImageJob[K], state: BeingRestored, window: Window, changes: Sequence[Change]
+) -> None:
+    """Look at what is added to each tile of a window, and blend it; or give the image up."""
+    for tile, change in zip(window.tiles, changes, strict=True):
+        _look_at(change, state.decision.picture.pixels[tile.reach.slices], job)
+        if job.state is not state:
+            return
+        state.blending.add(tile.number, change)
 
 
 def _look_at(change: Change, before: Pixels, job: ImageJob[K]) -> None:

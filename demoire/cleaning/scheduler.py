@@ -1,7 +1,7 @@
 """Decode, judge, restore and encode many images at a time, overlapped.
 
 Decoding threads feed the models, which run in the thread that asks for results, on batches of cells
-and tiles gathered across images; encoding threads blend, measure and write. What is in flight is
+and windows gathered across images; encoding threads blend, measure and write. What is in flight is
 bounded in megapixels (`demoire.cleaning.budget`), so memory does not grow with the number of
 images. No queue has a bound besides: each image in flight is in one state at a time, and the next
 one is decoded when one has left.
@@ -160,7 +160,7 @@ class Scheduler(Generic[K]):
         job.state = decide(state, self._rules, self._engine)
         match job.state:
             case BeingRestored() as restoring:
-                self._waiting.add_tiles(job, restoring)
+                self._waiting.add_windows(job, restoring)
             case Copied():
                 self._move_on(job)
 

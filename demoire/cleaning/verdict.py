@@ -47,7 +47,7 @@ class Rules:
         restore_all: Restore every cell, whatever the detector says.
         threshold: Image score from which an image is cleaned.
         cell_threshold: P(moiré) from which a cell of such an image is restored.
-        tile_side: px that a restorer tile has at most on each side, without its halo.
+        tile_side: px that a tile has at most on each side.
         max_megapixels: MP above which an image is not decoded.
         max_side: px of the longer side above which an image is not decoded.
         allow_signed: Clean signed images too; their manifest is left out.

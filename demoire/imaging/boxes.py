@@ -53,6 +53,15 @@ class Box:
         )
         return box if box.height > 0 and box.width > 0 else None
 
+    def around_both(self, other: "Box") -> "Box":
+        """The smallest box that covers both."""
+        return Box(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
     def grown(self, by: int, height: int, width: int) -> "Box":
         """This box with a margin of `by` px, within an image of this size."""
         return Box(

@@ -44,9 +44,11 @@ def fix(
     plan_outputs(local_images, out)
     # Only now, since this import takes seconds and the check above may already end the command.
     from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.freed_memory import keep_freed_memory
     from demoire.cleaning.threads import use_threads
 
     use_threads(settings.threads)
+    keep_freed_memory()
     cleaner = Cleaner(settings.cleaner_config())
     quarantined = 0
     with console.progress_bar("cleaning", total=len(local_images)) as bar:

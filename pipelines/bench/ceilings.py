@@ -21,7 +21,8 @@ from torch import nn
 
 from demoire.cleaning.blend import blend
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.grid import Grid, Tile, plan_tiles
+from demoire.cleaning.grid import Grid
+from demoire.cleaning.windows import Tile, Window, plan_windows, tiles_of
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.images import Picture, decode, encode
 from demoire.measure import likeness
@@ -175,7 +176,7 @@ class PictureWork:
 
     picture: Picture
     grid: Grid
-    tiles: tuple[Tile, ...]  # that cover all of it
+    windows: tuple[Window, ...]  # whose tiles cover all of it
 
     @staticmethod
     def of(picture: Picture, engine: Engine, tile: int) -> "PictureWork":
@@ -183,8 +184,15 @@ class PictureWork:
         height, width = picture.pixels.shape[:2]
         grid = Grid(height, width)
         every_cell = range(len(grid))
-        tiles = plan_tiles(grid, every_cell, side=tile, halo=engine.halo, multiple=engine.multiple)
-        return PictureWork(picture, grid, tiles)
+        windows = plan_windows(
+            grid, every_cell, side=tile, halo=engine.halo, multiple=engine.multiple
+        )
+        return PictureWork(picture, grid, windows)
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles in all windows."""
+        return tiles_of(self.windows)
 
     @property
     def megapixels(self) -> float:
@@ -197,16 +205,19 @@ class PictureWork:
         return self.megapixels
 
     def restored(self, engine: Engine) -> list[NDArray[np.floating]]:
-        """What the restorer adds to each tile; tiles of one shape go through it together."""
+        """What the restorer adds to each tile; windows of one shape go through it together."""
         numbers_by_shape: dict[tuple[int, ...], list[int]] = {}
-        for number, tile in enumerate(self.tiles):
-            numbers_by_shape.setdefault(tile.shape, []).append(number)
-        changes: dict[int, NDArray[np.floating]] = {}
+        for number, window in enumerate(self.windows):
+            numbers_by_shape.setdefault(window.shape, []).append(number)
+        changes: dict[int, list[NDArray[np.floating]]] = {}
         for numbers in numbers_by_shape.values():
-            tiles = [self.tiles[number] for number in numbers]
-            pixels = [tile.cut(self.picture.pixels) for tile in tiles]
-            changes.update(zip(numbers, engine.restore(tiles, pixels), strict=True))
-        return [changes[number] for number in range(len(self.tiles))]
+            windows = [self.windows[number] for number in numbers]
+            cuts = [window.cut(self.picture.pixels) for window in windows]
+            changes.update(zip(numbers, engine.restore(windows, cuts), strict=True))
+        in_order: list[NDArray[np.floating]] = []
+        for number in range(len(self.windows)):
+            in_order += changes[number]
+        return in_order
 
     def blended(self, changes: Sequence[NDArray[np.floating]]) -> Pixels:
         """The restored picture, of what `restored` gave."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.grid import Tile, plan_tiles
+from demoire.cleaning.windows import Window, plan_windows
 from demoire.imaging.images import decode
 from pipelines.bench.ceilings import PictureWork
 from pipelines.bench.figures import Ceilings, Shares
@@ -24,15 +24,15 @@ def find_shares(pictures: Sequence[bytes], cleaner: Cleaner, engine: Engine) -> 
             flagged: Sequence[int] = range(len(work.grid))
         else:
             flagged = cleaner.detect(data).flagged
-        tiles = plan_tiles(
+        windows = plan_windows(
             work.grid, flagged, side=side, halo=engine.halo, multiple=engine.multiple
         )
         if flagged:
             cleaned += 1
         cells += len(work.grid)
         flagged_cells += len(flagged)
-        whole_area += _area(work.tiles)
-        restored_area += _area(tiles)
+        whole_area += _area(work.windows)
+        restored_area += _area(windows)
     return Shares(
         cleaned=cleaned / len(pictures),
         judged_again=flagged_cells / cells,
@@ -60,6 +60,6 @@ def possible_rate(ceilings: Ceilings, shares: Shares, *, overlapped: bool) -> fl
     return 1 / (models + reading + writing)
 
 
-def _area(tiles: Sequence[Tile]) -> int:
+def _area(windows: Sequence[Window]) -> int:
     """Pixels that the restorer sees."""
-    return sum(tile.shape[0] * tile.shape[1] for tile in tiles)
+    return sum(window.shape[0] * window.shape[1] for window in windows)

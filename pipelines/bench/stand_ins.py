@@ -107,7 +107,7 @@ class WaveRestorer(nn.Module):
         seconds: What this stand-in has taken of its thread's core.
     """
 
-    halo = 96
+    halo = 192
     multiple = 32
 
     def __init__(self, card: Card | None = None) -> None:

@@ -1,9 +1,9 @@
-"""How much a picture restored in tiles differs from the same picture restored in one piece.
+"""How much a picture restored in windows differs from the same picture restored in one piece.
 
     python tests/benchmarks/halo.py PICTURES... [--restorer NAME]
 
-For several halos and tile sides: the largest difference of any sample in 255, the share of pixels
-that differ by more than 1 in 255, and how many pixels the network sees for each pixel of the
+For several halos and sides of windows: the largest difference of any sample in 255, the share of
+pixels that differ by more than 1 in 255, and how many pixels the network sees for each pixel of the
 picture. Every cell is restored. Of each picture at most 1536 x 2048 px are taken; on a core some 30
 seconds a picture for the default restorer.
 """
@@ -16,16 +16,17 @@ import torch
 
 from demoire.cleaning.blend import blend
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.grid import Grid, plan_tiles
+from demoire.cleaning.grid import Grid
 from demoire.cleaning.threads import use_threads
+from demoire.cleaning.windows import plan_windows, tiles_of
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.images import decode
 from demoire.models.networks import load_detector, load_restorer
 
 _MOST_ROWS = 1536
 _MOST_COLUMNS = 2048
-_IN_ONE_PIECE = 4096  # px, side of a tile that holds all of it
-_PLANS = ((1024, 96), (1024, 128), (1024, 160), (1024, 192), (1536, 96))  # px: side, halo
+_IN_ONE_PIECE = 4096  # px, side of a window that holds all of it
+_PLANS = ((1216, 96), (1280, 128), (1344, 160), (1408, 192))  # px: side, halo
 
 
 def main(paths: list[Path], restorer: str) -> None:
@@ -48,21 +49,24 @@ def main(paths: list[Path], restorer: str) -> None:
             shares.append(float((difference > 1).mean()))
             costs.append(cost)
         figures = f"largest {largest:3}, above 1: {np.mean(shares):.1e} (worst {max(shares):.1e})"
-        print(f"tile {side:5} px, halo {halo:4} px: {figures}, network x {np.mean(costs):.2f}")
+        print(f"window {side:5} px, halo {halo:4} px: {figures}, network x {np.mean(costs):.2f}")
 
 
 def restored(engine: Engine, pixels: Pixels, side: int, halo: int) -> tuple[Pixels, float]:
-    """The picture restored in tiles, and pixels that the network saw for each of the picture's."""
+    """The picture restored in windows, and pixels that the network saw for each of its own."""
     height, width = pixels.shape[:2]
     grid = Grid(height, width)
     cells = range(len(grid))
-    tiles = plan_tiles(grid, cells, side=side, halo=halo, multiple=engine.multiple)
+    windows = plan_windows(
+        grid, cells, side=1024, halo=halo, multiple=engine.multiple, most=side**2
+    )
     changes = []
     seen = 0
-    for tile in tiles:
-        changes += engine.restore([tile], [tile.cut(pixels)])
-        seen += tile.shape[0] * tile.shape[1]
-    return blend(pixels, grid, cells, tiles, changes), seen / (height * width)
+    for window in windows:
+        (of_window,) = engine.restore([window], [window.cut(pixels)])
+        changes += of_window
+        seen += window.shape[0] * window.shape[1]
+    return blend(pixels, grid, cells, tiles_of(windows), changes), seen / (height * width)
 
 
 if __name__ == "__main__":

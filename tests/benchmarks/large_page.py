@@ -4,8 +4,8 @@
                                           [--networks]
 
 Without --networks both networks are stand-ins that cost nothing (`pipelines.bench.stand_ins`), so
-a page of 200 MP takes a minute; memory is nearly the same, since the restorer sees one tile at a
-time. Each page is cleaned all over in a process of its own, whose memory and that of its children
+a page of 200 MP takes a minute; memory is nearly the same, since the restorer sees one window at
+a time. Each page is cleaned all over in a process of its own, whose memory and that of its children
 is looked at twenty times a second: resident pages, the anonymous ones among them, and those that
 belong to files. Pages that processes share are counted once (`Pss` in smaps_rollup).
 """
@@ -29,6 +29,7 @@ from PIL import Image
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.folder import find_images, fix_images
+from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
 from demoire.simulate.scenes.drawings import SCENES
 from pipelines.bench.stand_ins import StandIns, with_wave
@@ -67,6 +68,7 @@ def fix(path: Path, out: Path, *, with_networks: bool) -> None:
     """What `demoire fix` does, and one line of how it went."""
     config = CleanerConfig(device="cpu", gate="off" if with_networks else "auto")
     use_threads()
+    keep_freed_memory()
     cleaner = Cleaner(config, None if with_networks else StandIns().models)
     start = time.perf_counter()
     ((image, cleaned),) = fix_images(find_images([path]), out, cleaner)

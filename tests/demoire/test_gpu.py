@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from demoire.cleaning.cleaner import load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
-from demoire.cleaning.grid import Grid, plan_tiles
+from demoire.cleaning.grid import Grid
+from demoire.cleaning.windows import plan_windows
 from demoire.models.networks import load_restorer
 from demoire.simulate.batched.screens import draw_shots, photograph_screens
 from demoire.simulate.scenes.drawings import SCENES
@@ -53,10 +54,10 @@ def little_memory() -> Iterator[None]:
 def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
     """The whole picture's change, in units of full scale."""
     grid = Grid(SIDE, SIDE)
-    tiles = plan_tiles(
+    windows = plan_windows(
         grid, range(len(grid)), side=SIDE, halo=engine.halo, multiple=engine.multiple
     )
-    (change,) = engine.restore(tiles, [tile.cut(picture) for tile in tiles])
+    ((change,),) = engine.restore(windows, [window.cut(picture) for window in windows])
     return change.astype(np.float64)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from demoire.cleaning.grid import Grid, Tile, plan_tiles
+from demoire.cleaning.grid import Grid
+from demoire.cleaning.windows import Tile, Window, plan_windows, tiles_of
 from demoire.imaging.boxes import Box
 
 sizes = st.one_of(
@@ -18,7 +19,11 @@ sizes = st.one_of(
 class Case:
     grid: Grid
     flagged: tuple[int, ...]
-    tiles: tuple[Tile, ...]
+    windows: tuple[Window, ...]
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        return tiles_of(self.windows)
 
 
 @st.composite
@@ -26,11 +31,10 @@ def cases(draw: st.DrawFn) -> Case:
     grid = Grid(draw(sizes), draw(sizes))
     flagged = tuple(sorted(draw(st.sets(st.integers(0, len(grid) - 1), min_size=1))))
     side = draw(st.sampled_from([256, 512, 1024]))
-    return Case(
-        grid,
-        flagged,
-        plan_tiles(grid, flagged, side=side, halo=draw(st.integers(0, 100)), multiple=32),
-    )
+    halo = draw(st.integers(0, 100))
+    most = draw(st.sampled_from([256**2, 512**2, 768**2, 2048**2]))
+    windows = plan_windows(grid, flagged, side=side, halo=halo, multiple=32, most=most)
+    return Case(grid, flagged, windows)
 
 
 def painted(grid: Grid, boxes: list[Box]) -> NDArray[np.int64]:

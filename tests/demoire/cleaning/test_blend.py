@@ -5,9 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demoire.cleaning.blend import blend, coverage, fade, tile_shares
-from demoire.cleaning.grid import Grid, plan_tiles
+from demoire.cleaning.grid import Grid
+from demoire.cleaning.windows import Tile, plan_windows, tiles_of
 from demoire.imaging.boxes import Box
 from tests.demoire.cleaning.cases import Case, cases, painted
+
+
+def tiles_in_cells(grid: Grid) -> tuple[Tile, ...]:
+    """A tile for each cell of a picture."""
+    return tiles_of(plan_windows(grid, range(len(grid)), side=256, halo=64, multiple=32))
 
 
 @given(case=cases())
@@ -52,7 +58,7 @@ def test_cells_that_are_not_flagged_keep_their_pixels(case: Case, dtype: type) -
 
 def test_neighbouring_tiles_that_disagree_meet_in_a_slope() -> None:
     grid = Grid(256, 512)
-    tiles = plan_tiles(grid, range(2), side=256, halo=64, multiple=32)
+    tiles = tiles_in_cells(grid)
     changes = [
         np.full((tile.reach.height, tile.reach.width, 3), i * 0.4, np.float16)
         for i, tile in enumerate(tiles)
@@ -64,7 +70,7 @@ def test_neighbouring_tiles_that_disagree_meet_in_a_slope() -> None:
 
 def test_values_do_not_run_over() -> None:
     grid = Grid(64, 64)
-    tiles = plan_tiles(grid, [0], side=256, halo=64, multiple=32)
+    tiles = tiles_in_cells(grid)
     for change, expected in ((0.9, 255), (-0.9, 0)):
         out = blend(
             np.full((64, 64, 3), 128, np.uint8),
@@ -92,7 +98,7 @@ def test_at_the_edge_of_the_picture_nothing_fades() -> None:
 
 
 def test_neighbouring_tiles_share_16_pixels_on_each_side_of_their_edge() -> None:
-    left, right = plan_tiles(Grid(256, 512), range(2), side=256, halo=64, multiple=32)
+    left, right = tiles_in_cells(Grid(256, 512))
     row = tile_shares(left, Box(100, 240, 101, 272))[0]
     assert (left.reach.right, right.reach.left) == (272, 240)
     assert np.allclose(row, 1 - (np.arange(32) + 0.5) / 32)

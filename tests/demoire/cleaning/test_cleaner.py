@@ -101,13 +101,13 @@ NARROW = TransformerConfig((16, 16, 16, 16), (0, 0), (1, 1), 1, (1, 1), head_wid
         (FAST, (100, 90)),
         (FAST, (257, 511)),
         (FAST, (1300, 300)),
-        (FAST, (1100, 1400)),
+        (FAST, (700, 900)),
         (NARROW, (100, 90)),
         (NARROW, (800, 580)),
     ],
     ids=lambda value: getattr(value, "architecture", str(value)),
 )
-def test_tiles_give_what_the_whole_image_gives(
+def test_tiles_and_windows_give_what_the_whole_image_gives(
     make_cleaner: Callable[..., Cleaner],
     scene: Callable,
     config: RestorerConfig,
@@ -116,6 +116,8 @@ def test_tiles_give_what_the_whole_image_gives(
 ) -> None:
     # as on a CPU that has float32 only, which shows any seam
     monkeypatch.setattr("torch.cpu.get_capabilities", dict)
+    # Three windows of 800 x 580 px, and more of 700 x 900 px.
+    monkeypatch.setattr("demoire.cleaning.windows._MOST", 400_000)
     pixels, restorer = scene(*shape, seed=4), drawn_restorer(config)
     result = make_cleaner(restorer, gate="off", tile=512).clean(png(pixels))
     assert (result.status, result.reason) == ("cleaned", None)

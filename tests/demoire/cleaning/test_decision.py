@@ -1,4 +1,4 @@
-"""What becomes of a judged image: copied, or cut into tiles."""
+"""What becomes of a judged image: copied, or cut into windows."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ RULES = Rules(
 
 
 @dataclass
-class TileNeeds:
+class RestorerNeeds:
     """What an engine says of its restorer."""
 
     halo: int = 64
@@ -47,31 +47,30 @@ def judged(picture: Picture, *screens: int) -> BeingJudged:
 
 
 def test_a_clean_image_is_copied_for_no_reason(picture: Picture) -> None:
-    state = decide(judged(picture), RULES, TileNeeds())  # type: ignore[arg-type]
+    state = decide(judged(picture), RULES, RestorerNeeds())  # type: ignore[arg-type]
     assert isinstance(state, Copied)
     assert (state.reason, state.detection.kind, state.detection.cells) == (None, "none", 6)
 
 
-def test_tiles_cover_the_flagged_cells_with_the_room_that_the_restorer_wants(
+def test_windows_hold_the_flagged_cells_with_the_room_that_the_restorer_wants(
     picture: Picture,
 ) -> None:
-    state = decide(judged(picture, 1, 2, 4), RULES, TileNeeds())  # type: ignore[arg-type]
+    state = decide(judged(picture, 1, 2, 4), RULES, RestorerNeeds())  # type: ignore[arg-type]
     assert isinstance(state, BeingRestored)
     assert state.decision.flagged == state.decision.detection.flagged == (1, 2, 4)
-    covered = sum(tile.core.height * tile.core.width for tile in state.tiles)
+    (window,) = state.windows
+    covered = sum(tile.core.height * tile.core.width for tile in window.tiles)
     assert covered == 3 * 256 * 256
-    assert max(tile.core.width for tile in state.tiles) == 512
-    for tile in state.tiles:
-        assert tile.core.top - tile.window.top == min(64, tile.core.top)
-        assert tile.core.left - tile.window.left == min(64, tile.core.left)
-        assert tile.shape[0] % 32 == tile.shape[1] % 32 == 0
+    assert max(tile.core.width for tile in window.tiles) == 512
+    assert window.box.left == 256 - 64
+    assert window.shape == (512, 512 + 64)
 
 
 def test_with_the_gate_off_every_cell_is_restored_and_the_detection_is_still_told(
     picture: Picture,
 ) -> None:
     rules = replace(RULES, restore_all=True)
-    state = decide(judged(picture, 1, 2, 4), rules, TileNeeds())  # type: ignore[arg-type]
+    state = decide(judged(picture, 1, 2, 4), rules, RestorerNeeds())  # type: ignore[arg-type]
     assert isinstance(state, BeingRestored)
     assert state.decision.flagged == tuple(range(6))
     assert state.decision.detection.flagged == (1, 2, 4)
@@ -83,7 +82,7 @@ def test_what_cannot_be_written_back_is_copied_and_says_why(
 ) -> None:
     signed = replace(picture, raster=replace(picture.raster, obstacle=Reason.SIGNED))
     rules = replace(RULES, restore_all=restore_all)
-    state = decide(judged(signed, 1, 2, 4), rules, TileNeeds())  # type: ignore[arg-type]
+    state = decide(judged(signed, 1, 2, 4), rules, RestorerNeeds())  # type: ignore[arg-type]
     assert isinstance(state, Copied)
     assert state.reason == Reason.SIGNED
     assert state.detection.kind == "screen"

@@ -148,7 +148,7 @@ def test_a_flagged_cell_by_itself_costs_more_than_its_area(tiny_config: CleanerC
 
     # One cell of eight, and its halo on the two sides where the picture goes on.
     assert shares == Shares(
-        cleaned=1 / 2, judged_again=1 / 8, restored=(256 + 96) ** 2 / (2 * 512**2)
+        cleaned=1 / 2, judged_again=1 / 8, restored=(256 + 192) ** 2 / (2 * 512**2)
     )
 
 

@@ -3,7 +3,7 @@ seconds.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from demoire.cleaning.cleaner import load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine
+from demoire.cleaning.windows import plan_windows
 from demoire.imaging.images import decode
 from pipelines.bench.ceilings import PictureWork, measure_ceilings, network_rate, rate
 from pipelines.destination.ledger import Ledger
@@ -33,8 +34,21 @@ def engine(tiny_config: CleanerConfig) -> Engine:
 
 @pytest.fixture
 def work(engine: Engine) -> PictureWork:
-    """A picture of three cells a side, the last ones smaller, hence tiles of several shapes."""
+    """A picture of three cells a side, the last ones smaller."""
     return PictureWork.of(decode(draw(True, 0, side=SIDE)), engine, TILE)
+
+
+def in_several_windows(work: PictureWork, engine: Engine) -> PictureWork:
+    """The same work in windows of several shapes, as a large picture has them."""
+    windows = plan_windows(
+        work.grid,
+        range(len(work.grid)),
+        side=TILE,
+        halo=32,
+        multiple=engine.multiple,
+        most=TILE**2,
+    )
+    return replace(work, windows=windows)
 
 
 def test_every_stage_gets_a_rate_and_the_collection_stays_as_it_was(
@@ -145,12 +159,14 @@ def test_all_of_a_picture_is_judged_restored_and_written(work: PictureWork, engi
     assert covered == SIDE**2
 
 
-def test_tiles_that_were_restored_in_groups_come_back_in_their_order(
+def test_windows_that_were_restored_in_groups_come_back_in_their_order(
     work: PictureWork, engine: Engine
 ) -> None:
+    work = in_several_windows(work, engine)
     changes = work.restored(engine)
 
-    assert len({tile.shape for tile in work.tiles}) > 1
-    for tile, change in zip(work.tiles, changes, strict=True):
-        (alone,) = engine.restore([tile], [tile.cut(work.picture.pixels)])
-        np.testing.assert_allclose(change, alone, atol=2e-3)
+    assert len({window.shape for window in work.windows}) > 1
+    for window in work.windows:
+        (of_window,) = engine.restore([window], [window.cut(work.picture.pixels)])
+        for tile, alone in zip(window.tiles, of_window, strict=True):
+            np.testing.assert_allclose(changes[tile.number], alone, atol=2e-3)
