@@ -51,7 +51,7 @@ from demoire.imaging.codecs.jpeg_parts import (
     whole_segment,
 )
 from demoire.imaging.codecs.jpeg_xmp import with_xmp
-from demoire.imaging.codecs.libjpeg import Colours
+from demoire.imaging.codecs.libjpeg_target import Colours
 from demoire.imaging.codecs.pillow import (
     PillowHeader,
     bits_of_mode,

@@ -33,7 +33,7 @@ from demoire.imaging.codecs.jpeg_tables import (
     QUANTISATION_TABLES,
     quantisation_table_numbers,
 )
-from demoire.imaging.codecs.libjpeg import Colours
+from demoire.imaging.codecs.libjpeg_target import Colours
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.room import let_go_behind
 

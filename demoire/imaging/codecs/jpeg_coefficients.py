@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.child import Child, Children
-from demoire.imaging.codecs.libjpeg import Coding, Coefficients, Colours, PixelCoder
+from demoire.imaging.codecs.libjpeg_blocks import Coefficients, PixelCoder
+from demoire.imaging.codecs.libjpeg_target import Coding, Colours
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.room import let_go_behind
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.imaging.codecs.libjpeg import Structure
 from demoire.imaging.room import file_of, let_go, room_for
 
 Blocks = NDArray[np.int16]
@@ -87,9 +88,9 @@ class BlockMemory:
         self._request = _REQUEST(request)
         self._access = _ACCESS(access)
 
-    def serve(self, structure: "ctypes.Array[ctypes.c_char]") -> None:
+    def serve(self, structure: Structure) -> None:
         """Let libjpeg use these arrays in a structure that it has just created."""
-        manager = pointer_at(ctypes.addressof(structure) + MEMORY_AT)
+        manager = pointer_at(structure.address + MEMORY_AT)
         _set_function(manager + _REQUEST_AT, self._request)
         _set_function(manager + _ACCESS_AT, self._access)
 

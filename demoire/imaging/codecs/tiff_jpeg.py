@@ -18,7 +18,7 @@ from PIL import Image, JpegImagePlugin
 from demoire.imaging.codecs import jpeg
 from demoire.imaging.codecs.jpeg_blocks import recoded
 from demoire.imaging.codecs.jpeg_parts import APP_OR_COM, EOI, SOI, JpegParts, take_apart
-from demoire.imaging.codecs.libjpeg import Colours
+from demoire.imaging.codecs.libjpeg_target import Colours
 from demoire.imaging.codecs.raster import CutShortError, Pixels, to_image
 from demoire.imaging.codecs.tiff_layout import Layout
 

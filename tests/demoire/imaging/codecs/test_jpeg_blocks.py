@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin
 
 from demoire.imaging.codecs import jpeg, jpeg_blocks
 from demoire.imaging.codecs.jpeg_coefficients import NewUnits, with_pixels
-from demoire.imaging.codecs.libjpeg import Colours
+from demoire.imaging.codecs.libjpeg_target import Colours
 from demoire.imaging.images import decode, encode
 from tests.demoire.imaging.files import changed, saved
 

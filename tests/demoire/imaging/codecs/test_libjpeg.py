@@ -10,7 +10,8 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import MachineError
 from demoire.imaging import room
 from demoire.imaging.codecs import libjpeg
-from demoire.imaging.codecs.libjpeg import Coding, Coefficients, Colours, PixelCoder
+from demoire.imaging.codecs.libjpeg_blocks import Coefficients, PixelCoder
+from demoire.imaging.codecs.libjpeg_target import Coding, Colours
 from demoire.imaging.images import decode
 
 
