@@ -155,6 +155,6 @@ class _Figures:
     def of(cls, old: Pixels, new: Pixels) -> "_Figures":
         return cls(
             psnr=likeness.psnr(old, new),
-            ssim=likeness.ssim(old, new),
+            ssim=likeness.block_ssim(old, new),
             colour_shift=likeness.colour_difference(old, new),
         )

@@ -47,7 +47,8 @@ class Cleaned:
         cells: How many cells the detector judged.
         cells_restored: How many of them were restored.
         psnr_vs_input: How near the restored pixels are to the old ones, dB; None unless cleaned.
-        ssim_vs_input: The same as structural similarity, -1..1; None unless cleaned.
+        ssim_vs_input: The same as structural similarity in windows of 8 x 8 px, -1..1; None unless
+            cleaned.
         colour_shift: Mean difference in colour, CIEDE2000; None unless cleaned.
         milliseconds: Time spent on this image by stage.
     """

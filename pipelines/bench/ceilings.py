@@ -234,7 +234,7 @@ class PictureWork:
         """
         old = self.picture.pixels
         new = self.blended(changes)
-        for measure in (likeness.psnr, likeness.ssim, likeness.colour_difference):
+        for measure in (likeness.psnr, likeness.block_ssim, likeness.colour_difference):
             measure(old, new)
         encode(self.picture, new)
         return self.megapixels

@@ -289,7 +289,7 @@ class _Result:
     def measure(self) -> None:
         old = self.work.picture.pixels
         likeness.psnr(old, self.pixels)
-        likeness.ssim(old, self.pixels)
+        likeness.block_ssim(old, self.pixels)
         likeness.colour_difference(old, self.pixels)
 
     def encode(self) -> None:

@@ -132,7 +132,7 @@ class MeasuringScript(Script):
             "sha256_out": hashlib.sha256(data).hexdigest(),
             "moire_after": moire_after,
             "psnr_vs_input": likeness.psnr(pixels, restored),
-            "ssim_vs_input": likeness.ssim(pixels, restored),
+            "ssim_vs_input": likeness.block_ssim(pixels, restored),
             "colour_shift": likeness.colour_difference(pixels, restored),
         }
         self.rows.append(row)

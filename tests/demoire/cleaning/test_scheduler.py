@@ -151,9 +151,9 @@ def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
     """Side by side they would wait for each other's threads: a tenth less of the whole."""
     at_work = threading.Semaphore(0)  # counts up while a thread is at it
     beside: list[bool] = []
-    measure = encoding.likeness.ssim
+    measure = encoding.likeness.block_ssim
 
-    def ssim(old: NDArray, new: NDArray) -> float:
+    def block_ssim(old: NDArray, new: NDArray) -> float:
         at_work.release()
         try:
             return measure(old, new)
@@ -169,7 +169,7 @@ def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
                 at_work.release()
             return x * 0.9
 
-    monkeypatch.setattr(encoding.likeness, "ssim", ssim)
+    monkeypatch.setattr(encoding.likeness, "block_ssim", block_ssim)
     picture = png(scene(600, 700, red=area(600, 700, 0, 0, 600, 700)))
     done = list(make_cleaner(Watching()).clean_many((number, picture) for number in range(12)))
     assert [result.status for _, result in done] == ["cleaned"] * 12

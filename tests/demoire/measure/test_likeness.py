@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from demoire.measure.ciede2000 import ciede2000
-from demoire.measure.likeness import colour_difference, psnr, ssim
+from demoire.measure.likeness import block_ssim, colour_difference, psnr, ssim
 
 
 def two_pictures(height: int, width: int, channels: int, dtype: type) -> tuple[NDArray, NDArray]:
@@ -65,9 +66,52 @@ def test_ssim_is_that_of_scikit_image_on_the_luma(case: tuple) -> None:
     assert ssim(a, a) == pytest.approx(1)
 
 
+def encoders_ssim(a: NDArray, b: NDArray) -> float:
+    """SSIM of the luma in windows of 8 x 8 px at every fourth px, one after the other."""
+    peak = float(np.iinfo(a.dtype).max)
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    windows_a, windows_b = (
+        sliding_window_view(np.rint(luma(picture)), (8, 8))[::4, ::4].reshape(-1, 64)
+        for picture in (a, b)
+    )
+    figures = []
+    for one, other in zip(windows_a, windows_b, strict=True):
+        (variance_a, covariance), (_, variance_b) = np.cov(one, other)
+        means = one.mean(), other.mean()
+        likeness = (2 * means[0] * means[1] + c1) / (means[0] ** 2 + means[1] ** 2 + c1)
+        figures.append(likeness * (2 * covariance + c2) / (variance_a + variance_b + c2))
+    return float(np.mean(figures))
+
+
+@pytest.mark.parametrize(
+    "case", [(96, 72, 3, np.uint8), (64, 80, 1, np.uint8), (88, 44, 3, np.uint16)]
+)
+def test_ssim_of_blocks_is_that_of_video_encoders(case: tuple) -> None:
+    a, b = two_pictures(*case)
+    assert block_ssim(a, b) == pytest.approx(encoders_ssim(a, b), abs=2e-4)
+    assert block_ssim(a, a) == 1
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (150, 90), (299, 210)])
+def test_ssim_of_blocks_sees_a_single_pixel_wherever_it_is(corner: tuple[int, int]) -> None:
+    a, _ = two_pictures(300, 211, 3, np.uint8)
+    b = a.copy()
+    b[corner] = 255 - b[corner]
+    assert 1 - 1e-2 < block_ssim(a, b) < 1
+
+
+def test_colour_difference_sees_a_single_row_or_column_wherever_it_is() -> None:
+    plain = np.full((37, 43, 3), 120, np.uint8)
+    for place in (np.s_[36], np.s_[16], np.s_[:, 42], np.s_[:, 3]):
+        cast = plain.copy()
+        cast[place] = 200
+        assert 0 < colour_difference(plain, cast) < 10
+
+
 def test_a_picture_smaller_than_the_window_has_figures_too() -> None:
     a, b = two_pictures(3, 9, 3, np.uint8)
-    assert 0 < ssim(a, b) < 1 and colour_difference(a, b) > 0
+    assert 0 < ssim(a, b) < 1 and 0 < block_ssim(a, b) < 1
+    assert colour_difference(a, b) > 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -91,7 +135,7 @@ def test_colour_difference_sees_a_cast_but_not_fine_coloured_stripes() -> None:
 
 def test_pictures_that_do_not_match_are_refused() -> None:
     a = np.zeros((8, 8, 3), np.uint8)
-    for figure in (psnr, ssim, colour_difference):
+    for figure in (psnr, ssim, block_ssim, colour_difference):
         with pytest.raises(ValueError, match="cannot be compared"):
             figure(a, a.astype(np.uint16))
         with pytest.raises(ValueError, match="cannot be compared"):
