@@ -4,7 +4,7 @@ A roof, a carpet, a grille is as regular as moiré is, and a photograph of it is
 structure is not too fine for the sensor. A texture is laid on a plane, seen at an angle, and drawn
 with two or three samples to the pixel. Then an optical low-pass filter, as strong as this surface
 needs, goes in front of the drawn camera: what the sensor makes of the light must agree with the
-light itself wherever moiré would show, which is in all that is wider than some 8 px.
+light itself wherever moiré would show: in all that is wider than some 8 px, and in colour.
 
 Of a texture nothing is known but its pixels, so the agreement is measured and not derived from
 periods. A picture of 512 px takes about 0.4 s on one core.
@@ -43,6 +43,7 @@ _SOFT = (0.45, 0.8)  # px, sigma of the lens
 _STRONGER = 1.35
 _STEPS = 7  # of filters; the last is 2.7 to 4.8 px wide, and no structure is left
 _WIDE = 2.0  # px, sigma of what moiré shows in
+_FINE = 0.7  # px, sigma of what false colours show in
 _REGION = 64  # px
 _DRAWN_SIDE = 1024  # px of a drawn texture
 _LOOKALIKE_SHARE = 0.25  # of drawn textures
@@ -109,8 +110,9 @@ def photograph_aliased(texture: Scene, size: int, rng: np.random.Generator) -> P
     for _ in range(_DISTANCES):
         shot = _point_camera(texture, size, _FAR_ZOOM, rng)
         softness = float(rng.uniform(*_SHARP))
-        aliased = _behind_lens(shot, softness)
-        if moire_of(aliased, shot.light, shot.development) < _PLAIN:
+        light = _through_lens(shot, softness)
+        aliased = _on_pixels(light, shot.side)
+        if moire_of(aliased, light, shot.development) < _PLAIN:
             continue
         filtered = _filtered(shot, softness)
         strength = pattern_strength(aliased, filtered, size, shot.development)
@@ -132,16 +134,30 @@ def moire_of(seen: Light, light: Light, development: Development) -> float:
         development: The camera.
 
     Returns:
-        RMS over the worst region of what differs in all that is wide, in 1/255 sRGB.
+        RMS over the worst region, in 1/255 sRGB: of what differs in all that is wide, or of false
+        colours, whichever is more.
     """
-    side = len(seen)
-    sensed = cv2.GaussianBlur(seen_without_noise(seen, development), (0, 0), _WIDE)
-    truth = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
-    truth = cv2.GaussianBlur(truth, (0, 0), _WIDE)
-    # The square root is near enough to the encoding.
-    off = np.sqrt(np.maximum(sensed, 0)) - np.sqrt(np.maximum(truth, 0))
-    mean_square = cv2.blur(np.square(off).mean(axis=2), (_REGION, _REGION))
-    return 255 * float(np.sqrt(mean_square.max()))
+    sensed = seen_without_noise(seen, development)
+    wide_sensed = cv2.GaussianBlur(sensed, (0, 0), _WIDE)
+    # Blurred before it is sampled: samples one to a pixel would alias here, too.
+    wide_light = cv2.GaussianBlur(light, (0, 0), _WIDE * len(light) / len(seen))
+    bands = _encoded(wide_sensed) - _encoded(_on_pixels(wide_light, len(seen)))
+    # What a mosaic makes of fine stripes has colour, and is as fine as they are.
+    off = _encoded(sensed) - _encoded(seen)
+    false_colour = off - off.mean(axis=2, keepdims=True)
+    false_colour = cv2.GaussianBlur(false_colour, (0, 0), _FINE)
+    return 255 * max(_worst(bands), _worst(false_colour))
+
+
+def _encoded(light: Light) -> Light:
+    """sRGB, near enough."""
+    return np.sqrt(np.maximum(light, 0))
+
+
+def _worst(difference: Light) -> float:
+    """The RMS of a difference in that region where it is most."""
+    mean_square = cv2.blur(np.square(difference).mean(axis=2), (_REGION, _REGION))
+    return float(np.sqrt(mean_square.max()))
 
 
 @dataclass(frozen=True)
@@ -167,19 +183,24 @@ def _point_camera(
     return _Shot(light, side, development)
 
 
-def _behind_lens(shot: _Shot, softness: float) -> Light:
-    """What falls on each pixel, (side, side, 3), through a lens of this softness in px, sigma."""
-    samples = len(shot.light) / shot.side
-    soft = cv2.GaussianBlur(shot.light, (0, 0), softness * samples)
-    seen: Light = cv2.resize(soft, (shot.side, shot.side), interpolation=cv2.INTER_AREA)
+def _through_lens(shot: _Shot, softness: float) -> Light:
+    """The light behind a lens and filter of this softness in px, sigma."""
+    soft: Light = cv2.GaussianBlur(shot.light, (0, 0), softness * len(shot.light) / shot.side)
+    return soft
+
+
+def _on_pixels(light: Light, side: int) -> Light:
+    """What falls on each pixel of a sensor, (side, side, 3)."""
+    seen: Light = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA)
     return seen
 
 
 def _filtered(shot: _Shot, softness: float) -> Light:
     """The light on each pixel of the sensor, (side, side, 3), behind a filter that is enough."""
     for _ in range(_STEPS):
-        seen = _behind_lens(shot, softness)
-        if moire_of(seen, shot.light, shot.development) <= UNSEEN:
+        light = _through_lens(shot, softness)
+        seen = _on_pixels(light, shot.side)
+        if moire_of(seen, light, shot.development) <= UNSEEN:
             break
         softness *= _STRONGER
     return seen
