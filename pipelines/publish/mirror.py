@@ -24,6 +24,7 @@ from pipelines.destination.claims import MirrorClaims
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
+from pipelines.sources.formats.containers import members_at
 from pipelines.sources.inner_positions import is_in_paged_file
 from pipelines.sources.members import DamagedArchiveError, withheld_member
 from pipelines.storage.local import LocalPlace
@@ -55,6 +56,8 @@ def mirror_archive(
     cleaned: CleanedPayloads,
     members: Mapping[int, Member],
     count: int | None,
+    *,
+    rewrite: bool = False,
 ) -> Mirror:
     """Write an archive's mirror.
 
@@ -65,49 +68,54 @@ def mirror_archive(
         members: The planned ones, by position.
         count: Of all members in it, without the images in files of several pages; None where that
             is not known.
+        rewrite: Whether files of pages are written anew where they could be added to.
 
     Raises:
         SourceChangedError: The archive is no longer what was planned.
     """
     try:
         check_way(claims.place, source.path.rpartition("/")[0])
-        return _write_archive(source, claims, cleaned, members, count)
+        origin = open_place(source.uri)
+        if not cleaned.positions and claims.copy_from(origin, "", source.path, source.version):
+            return Mirror(source.size, 1)
+        facts = carried_facts(claims.place, origin, "")
+        writer = _ArchiveWriter(source, claims, cleaned, facts, rewrite)
+        with _buffered(origin.open("", version=source.version)) as reader:
+            changed = [members[position] for position in cleaned.positions]
+            return writer.write(reader, changed, count)
     except RefusedNameError as error:
         whole = Member(-1, "", "other", -1, source.size, source.size, "stored", "", 0.0)
         return Mirror(0, 0, withheld=1, late=(withheld_member(whole, error.reason),))
 
 
-def _write_archive(
+def patch_archive(
     source: Source,
     claims: MirrorClaims,
     cleaned: CleanedPayloads,
     members: Mapping[int, Member],
-    count: int | None,
+    *,
+    rewrite: bool = False,
 ) -> Mirror:
-    origin = open_place(source.uri)
-    if not cleaned.positions and claims.copy_from(origin, "", source.path, source.version):
-        return Mirror(source.size, 1)
-    facts = carried_facts(claims.place, origin, "")
-    with _buffered(origin.open("", version=source.version)) as reader:
-        changed = [members[position] for position in cleaned.positions]
-        return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, count)
+    """Put further cleaned payloads into a mirror that is there already; all else in it stays.
 
-
-def patch_archive(
-    source: Source, claims: MirrorClaims, cleaned: CleanedPayloads, members: Mapping[int, Member]
-) -> Mirror:
-    """Put further cleaned payloads into a mirror that is there already; all else in it stays."""
+    Args:
+        source: The archive.
+        claims: What may be written under DST.
+        cleaned: What was cleaned of it this time.
+        members: The images that were, by position.
+        rewrite: As in `mirror_archive`.
+    """
     facts = claims.place.facts(source.path)
+    writer = _ArchiveWriter(source, claims, cleaned, facts, rewrite)
     with _buffered(claims.place.open(source.path)) as reader:
         if source.kind == "tar":
-            listed = archive_format(source.kind).list_members(reader)
-            changed = [member for member in listed if member.position in cleaned.positions]
+            changed = members_at(archive_format(source.kind), reader, cleaned.positions)
             for position in cleaned.positions:
                 if is_in_paged_file(position):
                     changed.append(members[position])
         else:
             changed = [members[position] for position in cleaned.positions]
-        return _ArchiveWriter(source, claims, cleaned, facts).write(reader, changed, None)
+        return writer.write(reader, changed, None)
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,7 @@ class _ArchiveWriter:
     claims: MirrorClaims
     cleaned: CleanedPayloads
     facts: ObjectFacts  # what the store is to keep of the mirror
+    rewrite: bool  # files of pages are written anew where they could be added to
 
     def write(self, reader: BinaryIO, changed: Sequence[Member], count: int | None) -> Mirror:
         """Write it with `changed` cleaned; what cannot be put in stays as it was."""
@@ -141,7 +150,9 @@ class _ArchiveWriter:
     def _splice(self, reader: BinaryIO, local: Path, changed: Sequence[Member]) -> set[int]:
         """Write the archive with the cleaned images in it; the positions of those it refused."""
         with local.open("wb") as out:
-            return archive_format(self.source.kind).rewrite(reader, out, changed, self.cleaned)
+            return archive_format(self.source.kind).rewrite(
+                reader, out, changed, self.cleaned, rewrite_files=self.rewrite
+            )
 
     def _is_sound(self, local: Path, changed: Mapping[int, Member], count: int | None) -> bool:
         """Whether the archive as it was written has all its members, the changed ones under their

@@ -166,7 +166,7 @@ def mirror_source(
         on_pages = sum(1 for position in members if is_in_paged_file(position))
         whole = planned.images - on_pages + planned.unsafe + planned.others
         count = whole if scope.sample is None else None
-        mirror = mirror_archive(source, claims, cleaned, members, count)
+        mirror = mirror_archive(source, claims, cleaned, members, count, rewrite=scope.rewrite)
     record = claims.new_record(whole=True)
     mirror = replace(mirror, late=_pages_for_files(mirror.late, members))
     return Publication(planned, scope, done, cleaned, members, claims, mirror, record)
@@ -216,7 +216,7 @@ def patch_source(
             refused=patched.refused,
         )
     elif cleaned.positions and not claims.is_foreign(source.path):
-        mirror = patch_archive(source, claims, cleaned, members)
+        mirror = patch_archive(source, claims, cleaned, members, rewrite=scope.rewrite)
     record = claims.new_record(whole=False)
     return Publication(planned, scope, done, cleaned, members, claims, mirror, record, before)
 

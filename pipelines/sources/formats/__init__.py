@@ -71,8 +71,19 @@ class ArchiveFormat(SourceFormat, Protocol):
         out: Writer,
         members: Collection[Member],
         payload_of: PayloadOf,
+        *,
+        rewrite_files: bool = False,
     ) -> set[int]:
-        """Copy an archive with new payloads for these members; the positions refused."""
+        """Copy an archive with new payloads for these members; the positions refused.
+
+        Args:
+            source: The archive.
+            out: Where the new one is written.
+            members: The members to change.
+            payload_of: Their new payloads.
+            rewrite_files: Whether files of several pages among them (PDF) are written anew where
+                they could be added to.
+        """
 
 
 _ARCHIVES: dict[ArchiveKind, ArchiveFormat] = {

@@ -30,6 +30,7 @@ from demoire.reasons import Reason
 from pipelines.names import shown
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
+from pipelines.sources.formats.containers import members_at
 from pipelines.sources.formats.paged_members import (
     look_inside_member,
     may_be_taken_apart,
@@ -167,7 +168,13 @@ class CompressedTar:
         raise DamagedArchiveError("a member is not there any more")
 
     def rewrite(
-        self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
+        self,
+        source: BinaryIO,
+        out: Writer,
+        members: Collection[Member],
+        payload_of: PayloadOf,
+        *,
+        rewrite_files: bool = False,
     ) -> set[int]:
         """Copy a compressed tar with new payloads for these members; see `tar.rewrite`."""
         source.seek(0)
@@ -179,11 +186,13 @@ class CompressedTar:
                 shutil.copyfileobj(self._unpacked(source), file, COPIED_AT_ONCE)
             with unpacked.open("rb") as plain:
                 packed = _PackingWriter(out, packer)
-                changing = tar.locate(plain, positions)
+                changing = members_at(tar, plain, positions)
                 for member in members:
                     if is_in_paged_file(member.position):
                         changing.append(member)
-                refused = rewrite_with_images(tar, plain, packed, changing, payload_of)
+                refused = rewrite_with_images(
+                    tar, plain, packed, changing, payload_of, rewrite_files=rewrite_files
+                )
                 out.write(packer.flush())
         return refused
 

@@ -18,14 +18,16 @@ one at a time, and mapped into memory from there.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO
 
 from demoire.errors import ImageError
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats import zip as zip_archive
+from pipelines.sources.formats.containers import ContainerPayloads, members_at
 from pipelines.sources.formats.paged_members import (
     LARGEST_CONTAINER,
     read_images,
@@ -51,9 +53,8 @@ from pipelines.sources.members import (
     is_fork,
     is_unsafe_name,
 )
-from pipelines.sources.splice import NewPayload, PayloadOf, Writer, mapped_payload
+from pipelines.sources.splice import NewPayload, PayloadOf, Writer
 from pipelines.sources.window import window
-from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
 
 _INNER_FORMATS: dict[str | None, RangedFormat] = {"tar": tar, "zip": zip_archive}
@@ -134,7 +135,13 @@ class Nesting:
         self._format_of(member).unpack(file, member, out)
 
     def rewrite(
-        self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf
+        self,
+        source: BinaryIO,
+        out: Writer,
+        members: Collection[Member],
+        payload_of: PayloadOf,
+        *,
+        rewrite_files: bool = False,
     ) -> set[int]:
         """Copy an archive with new payloads for these members, also inside inner archives.
 
@@ -143,24 +150,38 @@ class Nesting:
             out: Where the new one is written.
             members: The members to change; see the outer format's own `rewrite`.
             payload_of: Their new payloads.
+            rewrite_files: Whether files of several pages are written anew that could be added to.
 
         Returns:
             The positions of members that are refused, and stay as they are.
         """
         own = []
-        by_container: dict[int, list[Member]] = {}
+        inside: dict[int, list[Member]] = {}
         for member in members:
             if is_in_inner_archive(member.position):
-                inside = replace(member, position=inner_position(member.position))
-                by_container.setdefault(container_position(member.position), []).append(inside)
+                inside.setdefault(container_position(member.position), []).append(member)
             else:
                 own.append(member)
-        if not by_container:
-            return rewrite_with_images(self.outer, source, out, own, payload_of)
-        rewriting = _InnerRewriting(self.outer, source, by_container, payload_of)
-        changing = [*own, *rewriting.containers.values()]
-        refused = rewrite_with_images(self.outer, source, out, changing, rewriting.payload)
-        return rewriting.refused_by(refused)
+
+        def write_inner(container: Member, changing: Sequence[Member], whole: Path) -> set[int]:
+            start = self.outer.payload_start(source, container)
+            content = window(source, start, container.length)
+            with whole.open("wb") as out_inside:
+                return _rewrite_inner(
+                    container,
+                    content,
+                    out_inside,
+                    changing,
+                    payload_of,
+                    rewrite_files=rewrite_files,
+                )
+
+        inner = ContainerPayloads(self.outer, source, inside, payload_of, write_inner)
+        changing = [*own, *inner.containers]
+        refused = rewrite_with_images(
+            self.outer, source, out, changing, inner.payload, rewrite_files=rewrite_files
+        )
+        return inner.refused_by(refused)
 
     def _inner_members(self, file: BinaryIO, container: Member) -> list[Member]:
         """The members of an inner archive as members of the outer one."""
@@ -184,59 +205,40 @@ class Nesting:
         return _INNER_FORMATS[archive_kind(container)]
 
 
-@dataclass
-class _InnerRewriting:
-    """Inner archives written anew, one at a time, as payloads of the outer one."""
+def _rewrite_inner(
+    container: Member,
+    content: BinaryIO,
+    out: Writer,
+    members: Sequence[Member],
+    payload_of: PayloadOf,
+    *,
+    rewrite_files: bool,
+) -> set[int]:
+    """Copy an inner archive with new payloads for these members of the outer one.
 
-    outer: RangedFormat
-    source: BinaryIO
-    by_container: dict[int, list[Member]]  # what is to change, at inner positions
-    payload_of: PayloadOf
-    containers: dict[int, Member] = field(init=False)  # by position
-    _refused: set[int] = field(default_factory=set)
+    Args:
+        container: The inner archive.
+        content: Its bytes.
+        out: Where the new one is written.
+        members: The members to change.
+        payload_of: Their new payloads.
+        rewrite_files: Whether files of several pages are written anew that could be added to.
 
-    def __post_init__(self) -> None:
-        self.containers = {}
-        for member in self.outer.list_members(self.source):
-            if member.position in self.by_container:
-                self.containers[member.position] = member
+    Returns:
+        The positions in the outer archive of members that are refused.
+    """
+    archive = _INNER_FORMATS[archive_kind(container.name)]
+    inside = [replace(member, position=inner_position(member.position)) for member in members]
+    changing = [member for member in inside if is_in_paged_file(member.position)]
+    changing += members_at(archive, content, {member.position for member in inside})
 
-    def payload(self, position: int) -> NewPayload | None:
-        """The new payload of an outer member: an image, or an inner archive."""
-        container = self.containers.get(position)
-        if container is None:
-            return self.payload_of(position)
-        start = self.outer.payload_start(self.source, container)
-        content = window(self.source, start, container.length)
-        archive = _INNER_FORMATS[archive_kind(container.name)]
-        inside = self.by_container[position]
-        changing = [member for member in inside if is_in_paged_file(member.position)]
-        positions = {member.position for member in inside}
-        for member in archive.list_members(content):
-            if member.position in positions:
-                changing.append(member)
+    def payload_inside(position: int) -> NewPayload | None:
+        return payload_of(position_inside(container.position, position))
 
-        def inner_payload(position_there: int) -> NewPayload | None:
-            return self.payload_of(position_inside(container.position, position_there))
-
-        with local_temporary() as path:
-            with path.open("wb") as out:
-                refused = rewrite_with_images(archive, content, out, changing, inner_payload)
-            for position_there in refused:
-                self._refused.add(position_inside(container.position, position_there))
-            return mapped_payload(path)
-
-    def refused_by(self, outer_positions: Collection[int]) -> set[int]:
-        """All positions refused, where the outer archive refuses these."""
-        refused = set(self._refused)
-        for position in outer_positions:
-            container = self.containers.get(position)
-            if container is None:
-                refused.add(position)
-                continue
-            for member in self.by_container[position]:
-                refused.add(position_inside(container.position, member.position))
-        return refused
+    refused = rewrite_with_images(
+        archive, content, out, changing, payload_inside, rewrite_files=rewrite_files
+    )
+    return {position_inside(container.position, position) for position in refused}
 
 
 def _is_container(member: Member) -> bool:

@@ -17,13 +17,15 @@ import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO
 
 from demoire.errors import ImageError
 from demoire.imaging.paged.paged_format import PageImage
 from pipelines.records import FileInArchive, Member, Source
+from pipelines.sources.formats.containers import ContainerPayloads
 from pipelines.sources.formats.page_images import (
     LOOKED_AT_ONCE,
     Opened,
@@ -54,7 +56,7 @@ from pipelines.sources.members import (
     obstacle,
     unreadable,
 )
-from pipelines.sources.splice import NewPayload, PayloadOf, Writer, mapped_payload
+from pipelines.sources.splice import PayloadOf, Writer
 from pipelines.sources.window import window
 from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
@@ -205,6 +207,8 @@ def rewrite_with_images(
     out: Writer,
     members: Collection[Member],
     payload_of: PayloadOf,
+    *,
+    rewrite_files: bool,
 ) -> set[int]:
     """Copy an archive with new payloads for its members, and for images in files among them.
 
@@ -214,6 +218,7 @@ def rewrite_with_images(
         out: Where the new one is written.
         members: The members to change, as its format lists them, and images in its files.
         payload_of: Their new payloads.
+        rewrite_files: Whether files are written anew that could be added to.
 
     Returns:
         The positions of members and images that are refused, and stay as they are.
@@ -227,58 +232,27 @@ def rewrite_with_images(
             own.append(member)
     if not images:
         return archive.rewrite(source, out, own, payload_of)
-    files = _FileRewriting(archive, source, images, payload_of)
-    refused = archive.rewrite(source, out, [*own, *files.files.values()], files.payload)
-    return files.refused_by(refused)
 
-
-@dataclass
-class _FileRewriting:
-    """Files of several pages written anew, one at a time, as payloads of their archive."""
-
-    archive: RangedFormat
-    source: BinaryIO
-    images: dict[int, list[Member]]  # by the position of their file
-    payload_of: PayloadOf
-
-    def __post_init__(self) -> None:
-        self.files: dict[int, Member] = {}
-        for member in self.archive.list_members(self.source):
-            if member.position in self.images:
-                self.files[member.position] = member
-
-    def payload(self, position: int) -> NewPayload | None:
-        """The new payload of a member: an image, or a file; None where that stays as it is."""
-        file = self.files.get(position)
-        if file is None:
-            return self.payload_of(position)
-        images = sorted(self.images[position], key=lambda image: image.position)
-        with local_temporary() as whole:
-            is_done = write_with_images(
-                form_of(file.name),
-                _opened(self.archive, self.source, file),
-                whole,
-                images,
-                self._cleaned,
-                may_hold_them=True,
-            )
-            return mapped_payload(whole) if is_done else None
-
-    def refused_by(self, positions: Collection[int]) -> set[int]:
-        """All positions refused, where the archive refuses these, or does not have them."""
-        refused = set()
-        for position in positions:
-            if position not in self.images:
-                refused.add(position)
-        for position, images in self.images.items():
-            if position in positions or position not in self.files:
-                refused.update(image.position for image in images)
-        return refused
-
-    def _cleaned(self, position: int) -> bytes:
-        payload = self.payload_of(position)
+    def cleaned(position: int) -> bytes:
+        payload = payload_of(position)
         assert isinstance(payload, bytes)  # an image on a page is never a mapped file
         return payload
+
+    def write_file(file: Member, inside: Sequence[Member], whole: Path) -> Collection[int]:
+        is_done = write_with_images(
+            form_of(file.name),
+            _opened(archive, source, file),
+            whole,
+            sorted(inside, key=lambda image: image.position),
+            cleaned,
+            may_hold_them=True,
+            rewrite=rewrite_files,
+        )
+        return () if is_done else [image.position for image in inside]
+
+    files = ContainerPayloads(archive, source, images, payload_of, write_file)
+    refused = archive.rewrite(source, out, [*own, *files.containers], files.payload)
+    return files.refused_by(refused)
 
 
 def _positions_in(file: Member) -> Callable[[PageImage, int], int | None]:

@@ -174,11 +174,6 @@ def rewrite(
     return refused
 
 
-def locate(file: BinaryIO, positions: Collection[int]) -> list[Member]:
-    """The members of a tar at these positions, with the offsets they have in it."""
-    return [member for member in list_members(file) if member.position in positions]
-
-
 def _members_of(tar: tarfile.TarFile) -> Iterator[Member]:
     position = 0
     before = -1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.sources.formats import tar
+from pipelines.sources.formats.containers import members_at
 
 Payloads = dict[int, bytes]  # by position
 
@@ -49,7 +50,7 @@ def tar_of(
 
 def respliced(data: bytes, payloads: Payloads) -> tuple[bytes, set[int]]:
     out = io.BytesIO()
-    members = tar.locate(io.BytesIO(data), payloads.keys())
+    members = members_at(tar, io.BytesIO(data), payloads.keys())
     refused = tar.rewrite(io.BytesIO(data), out, members, payloads.__getitem__)
     return out.getvalue(), refused
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.formats import archive_format, tar
+from pipelines.sources.formats.containers import members_at
 from tests.pipelines.sources.splicing import (
     FORMS,
     OTHERS,
@@ -119,7 +120,7 @@ def test_a_size_in_an_extended_header_is_refused_and_all_else_goes_on() -> None:
 
 def test_a_tar_that_ends_before_its_members_do_is_no_splice() -> None:
     whole = tar_of(content())
-    members = tar.locate(io.BytesIO(whole), {5})
+    members = members_at(tar, io.BytesIO(whole), {5})
     with pytest.raises(EOFError):
         tar.rewrite(io.BytesIO(whole[:2000]), io.BytesIO(), members, lambda position: b"new")
 

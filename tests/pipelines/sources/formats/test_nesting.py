@@ -1,6 +1,7 @@
 """Archives inside archives, one level deep: read by range, and spliced inside the outer one."""
 
 import io
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -183,3 +184,15 @@ def test_an_inner_archive_that_cannot_be_put_back_refuses_all_its_members() -> N
     assert refused == {"in.zip!/a/2.jpg", "in.zip!/a/1.png"}
     with zipfile.ZipFile(io.BytesIO(after)) as archive:
         assert archive.read("b.jpg") == b"new"
+
+
+def test_an_inner_archive_that_cannot_be_changed_at_all_stays_as_it_is() -> None:
+    inner = bytearray(zip_of(BOX))
+    end = inner.rindex(b"PK\5\6")
+    last = inner.rindex(b"PK\1\2")
+    # the length of its comment, beyond the directory's end
+    struct.pack_into("<H", inner, last + 32, end - last)
+    data = tar_of([("a.jpg", JPEG), ("in.zip", bytes(inner))])
+    after, refused = rewritten("tar", data, {"in.zip!/a/1.png": b"new", "a.jpg": b"n"})
+    assert refused == {"in.zip!/a/1.png"}
+    assert members_of("tar", after) == [("a.jpg", b"n"), ("in.zip", bytes(inner))]

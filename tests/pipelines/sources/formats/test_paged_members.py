@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pikepdf
 import pytest
 
 from demoire.cleaning.cleaner import Cleaner
@@ -34,8 +35,8 @@ from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.sources.read import read_members
 from pipelines.storage.open import open_place
-from tests.demoire.imaging.pdf.drawn_pdf import rendered
-from tests.pipelines.conftest import draw, read_tar, tree
+from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of, rendered
+from tests.pipelines.conftest import SIDE, draw, read_tar, tree
 from tests.pipelines.publish.job import Job, cleaned_job, commit, job_of, rows_of
 from tests.pipelines.sources.archives import Content, tar_of, the_only_source, zip_of
 from tests.pipelines.sources.formats.paged_files import (
@@ -284,6 +285,53 @@ def test_a_retry_puts_further_pages_into_the_mirror_that_is_there(
     assert parts["more.tif"] == large
     assert written[0] == written[1]
     assert job.prove().cleaned == 1
+
+
+@pytest.mark.parametrize("name", ["box.tar", "box.tar.gz", "box.cbz"])
+def test_pdf_files_in_archives_are_written_anew_where_that_is_wanted(
+    name: str, tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    small, large = draw(True, 0), draw(True, 1, side=192)
+    with pikepdf.new() as pdf:
+        add_page(pdf, jpeg_picture_of(pdf, small, side=SIDE))
+        add_page(pdf, jpeg_picture_of(pdf, large, side=192))
+        pdf.save(tmp_path / "scan.pdf")
+    scan = (tmp_path / "scan.pdf").read_bytes()
+    members = [("z.txt", b"z" * 3000), ("scan.pdf", scan)]
+    (box / name).write_bytes(ARCHIVES[name]([*members, ("in.tar", tar_of(members))]))
+    config = replace(tiny_config, rewrite=True)
+    job = cleaned_job(box, tmp_path / "out", Cleaner(replace(config, max_megapixels=0.01)))
+    job.publish_all()
+    first = members_of(job.dst / name)["scan.pdf"]
+    assert small not in first and large in first
+    rows = rows_of(job, name)
+    is_looked_into = name != "box.tar.gz"
+    assert ("in.tar!/scan.pdf!/page-0002" in rows) == is_looked_into
+    source_id = job.planned(name).source.id
+    late = [row for row in rows.values() if row["reason"] == "too_large"]
+    images = [(source_id, position_of(row["image_id"])) for row in late]
+    plan = make_retry_plan(job.destination, images, config.fingerprint(), 1, rewrite=True)
+    again = Job(job.destination, plan)
+    for unit in again.units:
+        commit(unit, again, Cleaner(config))
+    written = []
+    for _ in range(2):  # the second time as after a death
+        publish_retry(job.destination, plan.sources[0], again.units, plan.scope)
+        written.append((job.dst / name).read_bytes())
+    assert written[0] == written[1]
+    parts = members_of(job.dst / name)
+    (tmp_path / "in.tar").write_bytes(parts["in.tar"])
+    inside = members_of(tmp_path / "in.tar")
+    assert parts["z.txt"] == inside["z.txt"] == b"z" * 3000
+    assert inside["scan.pdf"] == (parts["scan.pdf"] if is_looked_into else scan)
+    assert not parts["scan.pdf"].startswith(scan)
+    assert small not in parts["scan.pdf"] and large not in parts["scan.pdf"]
+    (tmp_path / "after.pdf").write_bytes(parts["scan.pdf"])
+    pages = zip(rendered(tmp_path / "scan.pdf"), rendered(tmp_path / "after.pdf"), strict=True)
+    assert [np.array_equal(old, new) for old, new in pages] == [False, False]
+    assert job.prove().cleaned == (4 if is_looked_into else 2)
 
 
 def killed_at_write(number: int, job: Job) -> bool:
