@@ -18,10 +18,12 @@ import pikepdf
 from demoire.errors import ImageError
 from demoire.imaging.pdf.drawn import DrawnPicture, ObjectId, drawings_on, layered
 from demoire.imaging.pdf.encryption import Encryption
-from demoire.imaging.pdf.obstacles import obstacle_of, whole_number
+from demoire.imaging.pdf.obstacles import masks_of, obstacle_of, whole_number
 from demoire.imaging.pdf.opening import damaged, opened_pdf, refusal
 from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
 from demoire.imaging.pdf.requests import RenewedObject, Trailer
+from demoire.imaging.pdf.streams import renewed_object
+from demoire.imaging.pdf.thumbnails import Thumbnails
 from demoire.reasons import Reason
 
 _TAIL = 2048  # bytes at the end of a file, of which readers look for `startxref` in the last 1,024
@@ -72,7 +74,7 @@ class PdfDocument:
             )
         self.pictures: list[PdfPicture] = []
         self._streams: list[Any] = []
-        self._with_thumbnail: dict[int, list[Any]] = {}  # pages, by the index of a picture on them
+        self._thumbnails = Thumbnails()
         self._highest = 0  # object number, where the trailer tells another one
         try:
             self._list_pictures()
@@ -109,23 +111,31 @@ class PdfDocument:
         text = entries.unparse().removeprefix(b"<<").removesuffix(b">>").strip()
         return Trailer(text, objects, previous, has_table, self.pdf.is_linearized)
 
-    def without_thumbnails(self, numbers: Sequence[int]) -> list[RenewedObject]:
-        """The pages that draw one of these pictures and hold a thumbnail of themselves, without it.
+    def renewed(self, number: int, cleaned: bytes) -> list[RenewedObject]:
+        """The object of a picture with other pixels, and the thumbnails that show it.
 
-        Readers draw their own thumbnails where a page has none.
+        Args:
+            number: Of the picture.
+            cleaned: Its carved file, cleaned.
+
+        Raises:
+            ImageError: The picture is left as it is, or the file is none of it.
         """
-        pages: dict[ObjectId, Any] = {}
-        for number in numbers:
-            for page in self._with_thumbnail.get(number - 1, ()):
-                pages[page.objgen] = page
-        renewed = []
-        for (number, generation), page in pages.items():
-            entries = pikepdf.Dictionary(page)
-            del entries["/Thumb"]
-            if self.encryption is not None:
-                entries = self.encryption.with_strings(entries, (number, generation))
-            renewed.append(RenewedObject(number, generation, entries.unparse(), None))
-        return renewed
+        stream = self.stream(number)
+        picture = renewed_object(stream, cleaned, self.encryption)
+        return [picture, *self._thumbnails.renewed(stream, cleaned, self.encryption)]
+
+    def pages_without_thumbnails(
+        self, numbers: Sequence[int], renewed: frozenset[ObjectId]
+    ) -> list[RenewedObject]:
+        """The pages that draw one of these pictures and hold an old thumbnail, without that.
+
+        Args:
+            numbers: Of the pictures.
+            renewed: The thumbnails that were made anew.
+        """
+        changed = frozenset(self._streams[number - 1].objgen for number in numbers)
+        return self._thumbnails.left_out(changed, renewed, self.encryption)
 
     def _check_warnings(self) -> None:
         """Refuse a file of which qpdf says what no update may follow."""
@@ -138,9 +148,11 @@ class PdfDocument:
 
     def _list_pictures(self) -> None:
         seen: dict[ObjectId, int] = {}
+        masks: set[ObjectId] = set()
         for page_number, page in enumerate(self.pdf.pages, start=1):
             drawings = drawings_on(page)
             in_layers = layered(drawings)
+            self._thumbnails.add(page, drawings)
             on_page = 0
             inch = _UNITS_AN_INCH / _unit_of(page)
             for drawing in drawings:
@@ -150,10 +162,12 @@ class PdfDocument:
                     seen[drawing.object_id] = len(self.pictures)
                     index = len(self.pictures)
                     self._add(drawing, page_number, on_page, inch)
-                if "/Thumb" in page.obj:
-                    self._with_thumbnail.setdefault(index, []).append(page.obj)
                 if drawing.object_id in in_layers:
                     self._mark_as_layered(index)
+                masks.update(mask.objgen for mask in masks_of(drawing.stream))
+        for mask in masks & seen.keys():
+            # As a mask it decides what is seen of another picture.
+            self._mark_as_layered(seen[mask])
 
     def _add(self, drawing: DrawnPicture, page: int, on_page: int, inch: float) -> None:
         stream = drawing.stream

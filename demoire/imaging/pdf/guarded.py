@@ -137,14 +137,20 @@ def _append(
     _copy(path, out)
     update = IncrementalUpdate(out, trailer)
     digests: dict[int, bytes] = {}
+    renewed_thumbnails: set[tuple[int, int]] = set()
     for number in sorted(numbers):
         data = cleaned(number)
         digests[number] = _digest(data)
         try:
-            update.add(_ask(RenewPicture(path, number, data)))
+            picture, *thumbnails = _ask(RenewPicture(path, number, data))
         except ImageError as error:
             raise PdfRefusedError(error.reason, str(error)) from error
-    for page in _ask(RenewPages(path, tuple(sorted(numbers)))):
+        update.add(picture)
+        for thumbnail in thumbnails:
+            update.add(thumbnail)
+            renewed_thumbnails.add((thumbnail.number, thumbnail.generation))
+    pages = RenewPages(path, tuple(sorted(numbers)), frozenset(renewed_thumbnails))
+    for page in _ask(pages):
         update.add(page)
     update.finish()
     return digests

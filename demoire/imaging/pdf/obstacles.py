@@ -100,11 +100,16 @@ def colours_of(space: Any) -> Colours | Reason:
 
 def obstacle_of(stream: Any) -> Reason | None:
     """Why a picture is left as it is, as far as its dictionary tells."""
-    filters = filters_of(stream)
     if is_bilevel(stream):
         return Reason.BILEVEL
     if min(whole_number(stream, "/Width"), whole_number(stream, "/Height")) < SMALLEST_SIDE:
         return Reason.SMALL_PICTURE
+    return obstacle_of_coding(stream)
+
+
+def obstacle_of_coding(stream: Any) -> Reason | None:
+    """Why a picture of any size cannot be carved out and put back, or None."""
+    filters = filters_of(stream)
     if not _can_be_unpacked(filters) or "/F" in stream:
         return Reason.MODE_NOT_CLEANED
     if "/Alternates" in stream:
@@ -126,6 +131,11 @@ def is_cut_out(stream: Any) -> bool:
     mask = stream.get("/Mask")
     soft_mask = stream.get("/SMask")
     return is_stream(mask) or (is_stream(soft_mask) and is_bilevel(soft_mask))
+
+
+def masks_of(stream: Any) -> list[Any]:
+    """The streams that say where a picture is seen, and how much."""
+    return [mask for mask in (stream.get("/SMask"), stream.get("/Mask")) if is_stream(mask)]
 
 
 def _can_be_unpacked(filters: list[str]) -> bool:
@@ -162,9 +172,8 @@ def _obstacle_of_samples(stream: Any, filters: list[str]) -> Reason | None:
         return Reason.MODE_NOT_CLEANED
     decode = _decode(stream)
     is_usual = decode == [] or decode == [0, 1] * (len(decode) // 2)
-    # A JPEG file has a way to say it of inks. Plain samples are turned over on their way.
-    may_be_inverted = channels == INKS or filters[-1:] not in ([JPEG_FILTER], [JPEG_2000_FILTER])
-    is_known = is_usual or (may_be_inverted and is_inverted(stream))
+    # Plain samples are turned over on their way, and so is JPEG (`negatives`).
+    is_known = is_usual or (not is_jpeg_2000 and is_inverted(stream))
     return None if is_known else Reason.MODE_NOT_CLEANED
 
 

@@ -28,7 +28,9 @@ class ReadTrailer:
 
 @dataclass(frozen=True)
 class RenewPicture:
-    """Asks for the object of a picture with other pixels: a `RenewedObject`."""
+    """Asks for the object of a picture with other pixels, and behind it for thumbnails that show
+    the picture: a list of `RenewedObject`.
+    """
 
     path: Path
     number: int
@@ -37,12 +39,13 @@ class RenewPicture:
 
 @dataclass(frozen=True)
 class RenewPages:
-    """Asks for the pages that draw some pictures and hold a thumbnail of themselves, without it: a
-    list of `RenewedObject`.
+    """Asks for the pages that draw some pictures and hold an old thumbnail of themselves, without
+    it: a list of `RenewedObject`.
     """
 
     path: Path
     numbers: tuple[int, ...]  # of the pictures
+    renewed: frozenset[tuple[int, int]]  # number and generation of thumbnails that are made anew
 
 
 @dataclass(frozen=True)

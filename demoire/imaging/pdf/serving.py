@@ -25,7 +25,7 @@ from demoire.imaging.pdf.requests import (
     RenewPages,
     WriteAnew,
 )
-from demoire.imaging.pdf.streams import carved, renewed_object
+from demoire.imaging.pdf.streams import carved
 from demoire.reasons import Reason
 
 # Memory of the child: for itself and a file's objects, and some copies of a picture's samples.
@@ -92,7 +92,7 @@ class _Reader:
         if isinstance(request, ReadTrailer):
             return document.trailer()
         if isinstance(request, RenewPages):
-            return document.without_thumbnails(request.numbers)
+            return document.pages_without_thumbnails(request.numbers, request.renewed)
         if isinstance(request, WriteAnew):
             write_anew(document.pdf, request.target, linearize=request.linearize)
             return None
@@ -103,7 +103,7 @@ class _Reader:
         try:
             if isinstance(request, CarvePicture):
                 return carved(stream)
-            return renewed_object(stream, request.cleaned, document.encryption)
+            return document.renewed(request.number, request.cleaned)
         finally:
             _set_limits(_MOST_UNPACKED)
 

@@ -26,6 +26,7 @@ from demoire.imaging.pdf.cleaned_file import (
     without_profile,
 )
 from demoire.imaging.pdf.encryption import Encryption
+from demoire.imaging.pdf.negatives import negative_of, positive_of
 from demoire.imaging.pdf.obstacles import (
     INKS,
     JPEG_2000_FILTER,
@@ -120,10 +121,12 @@ def _jpeg_file(stream: Any, data: bytes) -> bytes:
         frame = take_apart(data).frame
         if frame.size != (stream.Height, stream.Width) or frame.components != colours.channels:
             raise spoilt("its stream is a JPEG of another size or other colours")
-    if colours.channels == 4:
+    if colours.channels == INKS:
         data = _with_inks_as_in_a_file(stream, data)
     elif colours.channels == 3 and adobe_segment(data) is None and _transform(stream) == 0:
         data = with_adobe_segment(data)  # else RGB would be read as YCbCr
+    if _is_negative(stream):
+        data = positive_of(data)
     profile = profile_of(colours)
     return data if profile is None else with_profile(data, profile)
 
@@ -146,6 +149,11 @@ def _with_inks_as_in_a_file(stream: Any, data: bytes) -> bytes:
     )
 
 
+def _is_negative(stream: Any) -> bool:
+    """Whether its samples are turned over; of inks, picture files have a way to say so."""
+    return is_inverted(stream) and colours_in(stream).channels != INKS
+
+
 def _transform(stream: Any) -> Any:
     """What the PDF says of the components where the file says nothing: 0 that they are plain."""
     parameters = last_parameters(stream)
@@ -163,6 +171,8 @@ def _jpeg_stream(stream: Any, cleaned: bytes) -> bytes:
     data = without_adobe_segment(cleaned)
     if segment is not None:
         data = with_adobe_segment(data, segment)
+    if _is_negative(stream):
+        data = negative_of(data)
     return data if has_profile(original) else without_profile(data)
 
 

@@ -116,7 +116,12 @@ LAB = Array([Name.Lab, Dictionary(WhitePoint=numbers(0.9, 1, 1.1))])
         ({"ColorSpace": SEPARATION}, "mode_not_cleaned"),
         ({"ColorSpace": LAB}, "mode_not_cleaned"),
         ({"ColorSpace": INDEXED, "Filter": None}, "palette"),
-        ({"Decode": numbers(1, 0, 1, 0, 1, 0)}, "mode_not_cleaned"),
+        ({"Decode": numbers(1, 0, 1, 0, 1, 0)}, None),
+        ({"Decode": numbers(1, 0, 0, 1, 0, 1)}, "mode_not_cleaned"),
+        (
+            {"Filter": Name.JPXDecode, "Decode": numbers(1, 0, 1, 0, 1, 0)},
+            "mode_not_cleaned",
+        ),
         ({"Decode": numbers(0, 1, 0, 1, 0, 1)}, None),
         ({"Mask": numbers(0, 1, 0, 1, 0, 1)}, "mode_not_cleaned"),
         ({"Width": 63}, "small_picture"),
@@ -200,6 +205,16 @@ def test_a_soft_edge_makes_one_picture_of_two(tmp_path: Path) -> None:
         over = jpeg_picture(pdf, 1, SMask=soft)
         add_page(pdf, jpeg_picture(pdf, 0), over, content=FULL % 0 + FULL % 1)
         assert reasons(saved(pdf, tmp_path / "soft.pdf")) == ["layered_page", "layered_page"]
+
+
+def test_a_picture_that_is_the_mask_of_another_is_left_alone(tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        grey = {"ColorSpace": Name.DeviceGray, "Filter": Name.DCTDecode}
+        mask = pdf.make_indirect(picture(pdf, jpeg_of(samples_of(1, 1)), **grey))
+        add_page(pdf, mask)
+        add_page(pdf, jpeg_picture(pdf, 2, SMask=mask))
+        path = saved(pdf, tmp_path / "mask.pdf")
+    assert reasons(path) == ["layered_page", None]
 
 
 def test_a_picture_that_is_part_of_layers_on_a_later_page_is_left_alone_everywhere(

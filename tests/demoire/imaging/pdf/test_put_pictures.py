@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pikepdf import Array, Dictionary, Name, Stream
+from PIL import Image
 
+from demoire.errors import ImageError
 from demoire.imaging.images import decode, encode
 from demoire.imaging.pdf import PdfRefusedError, carve, pictures_of, put_pictures
 from demoire.imaging.pdf.passwords import use_passwords
@@ -29,6 +31,7 @@ from tests.demoire.imaging.pdf.drawn_pdf import (
     jpeg_of,
     jpeg_picture,
     numbers,
+    one_picture,
     picture,
     raw_pdf,
     raw_scan,
@@ -381,7 +384,7 @@ def drawn(pdf: pikepdf.Pdf, kind: dict[str, Any]) -> Stream:
     samples = samples_of(kind["seed"], kind["channels"], bits)
     entries: dict[str, Any] = {"ColorSpace": SPACES[kind["channels"]], "BitsPerComponent": bits}
     raw = samples.astype(samples.dtype.newbyteorder(">")).tobytes()
-    if kind["is_inverted"] and "jpeg" not in form:
+    if kind["is_inverted"] and form != "jpeg 2000":
         entries["Decode"] = numbers(*[1, 0] * kind["channels"])
     match form:
         case "none":
@@ -481,22 +484,114 @@ def test_inks_that_are_no_jpeg_change_where_they_were_changed(
     assert became[8:40, 8:56].mean() > was[8:40, 8:56].mean() + 5
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_thumbnail_of_a_changed_page_is_left_out(layout: str, tmp_path: Path) -> None:
-    path = tmp_path / "scan.pdf"
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}], ids=str
+)
+def test_a_jpeg_that_is_a_negative_is_cleaned_as_what_it_shows(
+    channels: int, options: dict[str, Any], tmp_path: Path
+) -> None:
+    stored = jpeg_of(samples_of(5, channels), **options)
+    inverted = numbers(*[1, 0] * channels)
+    entries = {"ColorSpace": SPACES[channels], "Filter": Name.DCTDecode, "Decode": inverted}
+    path = one_picture(tmp_path / "negative.pdf", stored, **entries)
+    shown = 255 - decode(stored).pixels.astype(int)
+    carved_pixels = decode(carve(path, 1)).pixels
+    assert np.abs(carved_pixels - shown).max() <= 3, "one level for the middle, two of rounding"
+    (before,) = rendered(path)
+    assert np.abs(before[..., ::-1][..., :channels] - shown).max() <= 3
+
+    out = put(path, [1])
+    check(path, out)
+    (after,) = rendered(out)
+    assert np.array_equal(after[56:], before[56:])
+    assert after[8:40, 8:56].mean() > before[8:40, 8:56].mean() + 20, "brighter, not darker"
+    with pikepdf.open(out) as pdf:
+        new = pdf.pages[0].Resources.XObject.Im0
+        assert list(new.Decode) == [1, 0] * channels
+        was, became = decode(stored).pixels, decode(new.read_raw_bytes()).pixels
+    assert np.array_equal(became[56:], was[56:])
+    same = put(path, [1], lambda data: data, name="same.pdf")
+    with pikepdf.open(same) as pdf:
+        coded = decode(pdf.pages[0].Resources.XObject.Im0.read_raw_bytes())
+        assert np.array_equal(coded.pixels, was), "twice a negative is the same again"
+
+
+def test_a_negative_that_is_cut_short_is_told_as_such(tmp_path: Path) -> None:
+    data = jpeg_of(samples_of(5))[:-400]
+    entries = {"Filter": Name.DCTDecode, "Decode": numbers(1, 0, 1, 0, 1, 0)}
+    path = one_picture(tmp_path / "cut.pdf", data, **entries)
+    with pytest.raises(ImageError) as caught:
+        decode(carve(path, 1))
+    assert caught.value.reason == "truncated"
+
+
+def grey_of(samples: NDArray) -> bytes:
+    return Image.fromarray(samples).convert("L").tobytes()
+
+
+THUMBNAILS: dict[str, Callable[[NDArray], tuple[bytes, dict[str, Any]]]] = {
+    "plain": lambda small: (small.tobytes(), {}),
+    "deflated": lambda small: (zlib.compress(small.tobytes()), {"Filter": Name.FlateDecode}),
+    "jpeg": lambda small: (jpeg_of(small, subsampling=0), {"Filter": Name.DCTDecode}),
+    "grey": lambda small: (grey_of(small), {"ColorSpace": Name.DeviceGray}),
+}
+
+
+def with_thumbnails(path: Path, layout: str, form: str, shown: list[int]) -> Path:
+    """A scan with a picture and a thumbnail on each page; the thumbnail shows the given one."""
     with pikepdf.new() as pdf:
-        for number in range(3):
+        for number, other in enumerate(shown):
             page = add_page(pdf, jpeg_picture(pdf, number))
-            if number != 1:
-                small = picture(pdf, bytes(3 * WIDTH * HEIGHT))
-                page.obj.Thumb = pdf.make_indirect(small)
+            data, entries = THUMBNAILS[form](samples_of(other)[1::2, 1::2])
+            small = picture(pdf, data, Width=WIDTH // 2, Height=HEIGHT // 2, **entries)
+            page.obj.Thumb = pdf.make_indirect(small)
         pdf.save(path, **LAYOUTS[layout])
+    return path
+
+
+@pytest.mark.parametrize("form", THUMBNAILS)
+@pytest.mark.parametrize("layout", ["table", "stream"])
+def test_a_thumbnail_that_shows_a_changed_picture_is_made_anew(
+    layout: str, form: str, tmp_path: Path
+) -> None:
+    path = with_thumbnails(tmp_path / "scan.pdf", layout, form, [0, 1, 5])
     out = put(path, [2, 3])
     check(path, out)
-    with pikepdf.open(out) as pdf:
-        assert ["/Thumb" in page.obj for page in pdf.pages] == [True, False, False]
-        assert all("/Resources" in page.obj for page in pdf.pages)
+    with pikepdf.open(path) as before, pikepdf.open(out) as after:
+        old = [page.get("/Thumb") for page in before.pages]
+        new = [page.get("/Thumb") for page in after.pages]
+        assert new[2] is None, "it shows something else"
+        assert new[0].read_raw_bytes() == old[0].read_raw_bytes()
+        assert new[1].read_raw_bytes() != old[1].read_raw_bytes()
+        was, became = np.asarray(picture_in(old[1])), np.asarray(picture_in(new[1]))
+        assert was.shape == became.shape
+        for key in ("/ColorSpace", "/Width", "/Height", "/BitsPerComponent"):
+            assert old[1].get(key) == new[1].get(key)
+        assert (old[1].get("/Filter") == Name.DCTDecode) == (form == "jpeg")
+    assert became[4:20, 4:28].mean() > was[4:20, 4:28].mean() + 20
+    assert np.abs(became[28:].astype(int) - was[28:]).mean() < 10
     assert same_pages(rendered(path), rendered(out)) == [True, False, False]
+
+
+def picture_in(stream: Any) -> Any:
+    return pikepdf.PdfImage(stream).as_pil_image()
+
+
+def test_a_thumbnail_of_a_page_with_several_pictures_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    with pikepdf.new() as pdf:
+        shared = pdf.make_indirect(jpeg_picture(pdf, 0))
+        small = pdf.make_indirect(picture(pdf, samples_of(0).tobytes()))
+        for more in ([], [jpeg_picture(pdf, 1)]):
+            page = add_page(pdf, shared, *more)
+            page.obj.Thumb = small
+        pdf.save(path)
+    out = put(path, [1])
+    check(path, out)
+    with pikepdf.open(out) as pdf:
+        assert ["/Thumb" in page.obj for page in pdf.pages] == [False, False]
+        assert all("/Resources" in page.obj for page in pdf.pages)
 
 
 def test_nothing_to_put_in_is_a_copy(tmp_path: Path) -> None:
