@@ -128,17 +128,17 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         # It may be the only picture in flight, so it keeps two cores busy by itself.
         with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:
             measuring = beside.submit(_Figures.of, old, new)
-            data = encode_verified(picture, new, rules.note)
+            written = encode_verified(picture, new, rules.note)
             figures = measuring.result()
     else:
         figures = _Figures.of(old, new)
-        data = encode_verified(picture, new, rules.note)
+        written = encode_verified(picture, new, rules.note)
     restoration = Restoration(
-        pixels=new,
+        pixels=written.pixels,
         psnr=figures.psnr,
         ssim=figures.ssim,
         colour_shift=figures.colour_shift,
-        data=data,
+        data=written.data,
     )
     return Written(decision, restoration)
 

@@ -82,7 +82,7 @@ class Decision:
 class Restoration:
     """A restored picture, measured and written."""
 
-    pixels: Pixels
+    pixels: Pixels  # as they are in the file: coarse JPEG may bring back what was taken away
     data: bytes  # the whole file
     psnr: float  # dB; these three against the pixels as they were
     ssim: float

@@ -71,7 +71,23 @@ def decode_guarded(
     return images.picture_of(opened, _read(opened))
 
 
-def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> bytes:
+@dataclass(frozen=True)
+class WrittenImage:
+    """A file that was written, and read again.
+
+    Attributes:
+        data: The whole file.
+        pixels: What is in it, as `Picture.pixels`: where coding loses something, not quite what it
+            was made of.
+    """
+
+    data: bytes
+    pixels: Pixels
+
+
+def encode_verified(
+    picture: Picture, pixels: Pixels, note: Provenance | None = None
+) -> WrittenImage:
     """As `images.encode`, and what was written is read again.
 
     A file may be damaged in a way that still decodes, but that no good file can come out of.
@@ -81,17 +97,19 @@ def encode_verified(picture: Picture, pixels: Pixels, note: Provenance | None = 
         ValueError: As `images.encode` does.
     """
     data = images.encode(picture, pixels, note)
-    verify(picture, pixels, data)
-    return data
+    return WrittenImage(data, verify(picture, pixels, data))
 
 
-def verify(picture: Picture, pixels: Pixels, data: bytes) -> None:
+def verify(picture: Picture, pixels: Pixels, data: bytes) -> Pixels:
     """Read again what was written.
 
     Args:
         picture: The picture as it was decoded.
         pixels: What it was given instead of its own.
         data: The file that `images.encode` made of both.
+
+    Returns:
+        What is in the file now.
 
     Raises:
         ImageError: `encode_failed`: it cannot be read, or holds something else.
@@ -113,6 +131,7 @@ def verify(picture: Picture, pixels: Pixels, data: bytes) -> None:
         raise ImageError(
             Reason.ENCODE_FAILED, "The cleaned image is read again as another picture."
         )
+    return written
 
 
 def _read(opened: OpenedImage) -> Raster:

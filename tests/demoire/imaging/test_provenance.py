@@ -66,7 +66,7 @@ def tiff(**options: Any) -> bytes:
 
 def cleaned(file: bytes, note: Provenance | None) -> bytes:
     opened = decode_guarded(open_image(file))
-    return encode_verified(opened, picture(*opened.pixels.shape[:2], stripes=True), note)
+    return encode_verified(opened, picture(*opened.pixels.shape[:2], stripes=True), note).data
 
 
 def xmp_of(file: bytes) -> bytes:

@@ -41,7 +41,7 @@ def cleaned(file: bytes) -> bytes:
     if opened.pixels.shape[2] == 1:
         plain = plain[:, :, :1]
     scale = 257 if opened.pixels.dtype == np.uint16 else 1
-    return encode_verified(opened, plain.astype(opened.pixels.dtype) * scale)
+    return encode_verified(opened, plain.astype(opened.pixels.dtype) * scale).data
 
 
 def obstacle(file: bytes) -> Reason | None:
@@ -272,7 +272,7 @@ def unsigned(file: bytes) -> bytes:
     """The file cleaned without its signature."""
     opened = decode_guarded(open_image(file)).without_signature()
     assert opened.obstacle is None and opened.gives_up_signature
-    return encode_verified(opened, picture(*opened.pixels.shape[:2]))
+    return encode_verified(opened, picture(*opened.pixels.shape[:2])).data
 
 
 def manifest_segments() -> list[tuple[int, bytes]]:
