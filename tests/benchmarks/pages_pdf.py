@@ -1,7 +1,8 @@
 """What a PDF of many scanned pages costs: `python -m tests.benchmarks.pages_pdf [PAGES]`.
 
 Draws a scan of A4 pages at 200 dpi (JPEG, 4:2:0, with a text layer), lists its pictures, carves
-each out, and puts another one back for each. Memory is that of this process and of its child.
+each out, puts another one back for each, and plans a folder with the file. Memory is that of this
+process and of its child. To see what grows with the number of pages alone, take fewer `--dpi`.
 """
 
 import argparse
@@ -23,18 +24,27 @@ from PIL import Image
 
 from demoire.imaging.pdf import carve, pictures_of, put_pictures
 from demoire.imaging.pdf.guarded import pdf_readers
+from pipelines.destination.destination import Destination
+from pipelines.destination.plans import PlanScope
+from pipelines.plan.plan import make_plan
 
-WIDTH, HEIGHT = 1654, 2339  # px: A4 at 200 dpi
-PAGE = (595, 842)  # of 1/72 inch
+PAGE = (595, 842)  # of 1/72 inch: A4
 WORDS = 400  # on a page, in the text layer
 DRAWN = 8  # different pictures; drawing them takes longer than all that is measured
 
 
-def jpeg_of(seed: int) -> bytes:
-    """Soft shapes with the noise of paper: about 0.7 MB."""
+def size_at(dpi: int) -> tuple[int, int]:
+    """Width and height of a page in px."""
+    width, height = PAGE
+    return width * dpi // 72, height * dpi // 72
+
+
+def jpeg_of(seed: int, dpi: int) -> bytes:
+    """Soft shapes with the noise of paper: at 200 dpi about 0.7 MB."""
+    width, height = size_at(dpi)
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(60, 250, (HEIGHT // 64 + 1, WIDTH // 64 + 1, 3), dtype=np.uint8)
-    smooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    coarse = rng.integers(60, 250, (height // 64 + 1, width // 64 + 1, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     noise = rng.normal(0, 3, smooth.shape)
     out = io.BytesIO()
     samples = np.clip(smooth + noise, 0, 255).astype(np.uint8)
@@ -42,8 +52,9 @@ def jpeg_of(seed: int) -> bytes:
     return out.getvalue()
 
 
-def write_scan(path: Path, pages: int, jpegs: list[bytes]) -> None:
+def write_scan(path: Path, pages: int, jpegs: list[bytes], dpi: int) -> None:
     """A scan in which each page has a picture object of its own."""
+    width, height = size_at(dpi)
     text = b" ".join(b"1 0 0 1 %d %d Tm (word) Tj" % (i % 50, i) for i in range(WORDS))
     content = b"q %d 0 0 %d 0 0 cm /Im0 Do Q BT 3 Tr /F1 9 Tf %s ET" % (*PAGE, text)
     with pikepdf.new() as pdf:
@@ -56,8 +67,8 @@ def write_scan(path: Path, pages: int, jpegs: list[bytes]) -> None:
                 jpegs[number % DRAWN],
                 Type=Name.XObject,
                 Subtype=Name.Image,
-                Width=WIDTH,
-                Height=HEIGHT,
+                Width=width,
+                Height=height,
                 ColorSpace=Name.DeviceRGB,
                 BitsPerComponent=8,
                 Filter=Name.DCTDecode,
@@ -110,15 +121,24 @@ def measured(work: Callable[[], Any]) -> dict[str, float]:
     }
 
 
+def _bytes_below(folder: Path) -> int:
+    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+    return sum(sizes)
+
+
 def main() -> None:
     """Draw, measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", type=int, nargs="?", default=300)
-    pages = parser.parse_args().pages
+    parser.add_argument("--dpi", type=int, default=200)
+    given = parser.parse_args()
+    pages = given.pages
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scan.pdf"
-        jpegs = [jpeg_of(seed) for seed in range(DRAWN)]
-        write_scan(path, pages, jpegs)
+        box = Path(folder) / "box"
+        box.mkdir()
+        path = box / "scan.pdf"
+        jpegs = [jpeg_of(seed, given.dpi) for seed in range(DRAWN)]
+        write_scan(path, pages, jpegs, given.dpi)
         figures: dict[str, Any] = {"pages": pages, "mb": round(path.stat().st_size / 1e6, 1)}
         figures["list"] = measured(lambda: pictures_of(path))
         figures["list_again"] = measured(lambda: pictures_of(path))
@@ -133,6 +153,9 @@ def main() -> None:
 
         figures["carve"] = measured(carve_all)
         figures["put"] = measured(put_all)
+        destination = Destination.at(str(Path(folder) / "dst"))
+        figures["plan"] = measured(lambda: make_plan(destination, PlanScope(str(box), "f")))
+        figures["plan_mb"] = round(_bytes_below(Path(folder) / "dst") / 1e6, 2)
     pdf_readers.end()
     print(json.dumps(figures, indent=2))
 

@@ -4,8 +4,8 @@ Their images are members like any other, behind all that the archive itself list
 `page_images`. The file is read through a window in the archive where its bytes stand there as they
 are and its format reads any seekable file: a TIFF in a tar, or stored in a zip. Otherwise it is
 unpacked first, a small TIFF into memory and all else into a temporary file: a PDF, and whatever is
-compressed. That is done when it is indexed, for each run of its images that is read together, and
-when it is published.
+compressed. That is done when it is indexed, for each run of its images that is read together (of a
+large PDF once by each process that reads some of them, see `kept_copy`), and when it is published.
 
 Larger files than 3 GB, and those that unpack to suspiciously much, are not looked into.
 
@@ -26,6 +26,7 @@ from demoire.errors import ImageError
 from demoire.imaging.paged.paged_format import PageImage
 from pipelines.records import FileInArchive, Member, Source
 from pipelines.sources.formats.containers import ContainerPayloads
+from pipelines.sources.formats.kept_copy import CopyKey, kept_copy
 from pipelines.sources.formats.page_images import (
     LOOKED_AT_ONCE,
     Opened,
@@ -58,7 +59,6 @@ from pipelines.sources.members import (
 )
 from pipelines.sources.splice import PayloadOf, Writer
 from pipelines.sources.window import window
-from pipelines.storage.local import local_temporary
 from pipelines.storage.open import open_place
 
 # Bytes. The sizes in the headers around a larger one might no longer fit once it has grown.
@@ -132,8 +132,16 @@ def look_inside_member(member: Member, opened: Opened) -> TakenApart:
 
 
 @contextmanager
-def unpacked_member(archive: RangedFormat, source: BinaryIO, member: Member) -> Iterator[BinaryIO]:
+def unpacked_member(
+    archive: RangedFormat, source: BinaryIO, member: Member, key: CopyKey | None = None
+) -> Iterator[BinaryIO]:
     """A member of an open archive, unpacked into memory or into a temporary file.
+
+    Args:
+        archive: Its format.
+        source: The archive.
+        member: The member.
+        key: Under which its copy is kept (`kept_copy`); None where it is not.
 
     Raises:
         DamagedArchiveError: It does not check out.
@@ -144,10 +152,11 @@ def unpacked_member(archive: RangedFormat, source: BinaryIO, member: Member) -> 
         content.seek(0)
         yield content
         return
-    with local_temporary() as path, path.open("w+b") as copy:
+
+    def unpack_to(copy: BinaryIO) -> None:
         archive.unpack(source, member, copy)
-        copy.flush()
-        copy.seek(0)
+
+    with kept_copy.opened(key, member.size, unpack_to) as copy:
         yield copy
 
 
@@ -170,7 +179,7 @@ def read_images(
         try:
             with (
                 place.open("", version=version) as opened,
-                _opened(archive, opened, file) as content,
+                _opened(archive, opened, file, _copy_key(source, version, file)) as content,
             ):
                 yield from read_images_in(content, file, images)
         except (DamagedArchiveError, BrokenStreamError) as error:
@@ -289,13 +298,22 @@ def _is_readable_in_place(file: Member) -> bool:
     return file.compression == "stored" and not form_of(file.name).needs_path
 
 
-def _opened(archive: RangedFormat, source: BinaryIO, file: Member) -> Opened:
+def _copy_key(source: Source, version: str | None, file: Member) -> CopyKey | None:
+    """Under which a copy of a file in an archive is kept; None where its version is not sure."""
+    if version is None:
+        return None
+    return source.uri, version, file.name, str(file.offset)
+
+
+def _opened(
+    archive: RangedFormat, source: BinaryIO, file: Member, key: CopyKey | None = None
+) -> Opened:
     """A file in an open archive: where it lies, or unpacked.
 
     Raises:
         DamagedArchiveError: It does not check out.
     """
     if not _is_readable_in_place(file):
-        return unpacked_member(archive, source, file)
+        return unpacked_member(archive, source, file, key)
     start = archive.payload_start(source, file)
     return nullcontext(window(source, start, file.length))

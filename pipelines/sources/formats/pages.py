@@ -4,10 +4,12 @@ How such images are named, and what becomes of the file, is told in `page_images
 
 Costs: of each TIFF file the header and the first directory, of one of several pages all
 directories; reading a page reads its bytes alone. A PDF is read where it lies on this machine. One
-that is away is fetched into a temporary file, once when it is indexed, once for each run of its
-images that is read together, and once when it is published.
+that is away is fetched into a temporary file: when it is indexed, when its images are read, and
+when it is published. For its images a large one is fetched once by each process that reads some of
+them (`kept_copy`), a small one for each run of them that is read together.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.imaging.pdf.guarded import pdf_readers
 from pipelines.records import Member
+from pipelines.sources.formats.kept_copy import CopyKey, kept_copy
 from pipelines.sources.formats.page_images import (
     LOOKED_AT_ONCE,
     TakenApart,
@@ -36,7 +39,7 @@ from pipelines.sources.inner_positions import (
     position_inside,
 )
 from pipelines.sources.members import suffix_of
-from pipelines.storage.local import LocalPlace, local_temporary
+from pipelines.storage.local import LocalPlace
 from pipelines.storage.local_files import path_in
 from pipelines.storage.place import Place
 
@@ -75,9 +78,10 @@ def take_apart(
 def end_idle_readers() -> None:
     """End the processes that read PDF files and have nothing to do now; the next one starts anew.
 
-    For a process that is done with reading, and stays.
+    For a process that is done with reading, and stays. No copy of a file stays either.
     """
     pdf_readers.end()
+    kept_copy.let_go()
 
 
 def _look_inside(folder: Place, member: Member) -> TakenApart:
@@ -120,16 +124,22 @@ class PagedObject:
             SourceChangedError: It is no longer of this version.
         """
         with self.place.open(self.path, version=self.version) as file:
+
+            def copy_to(copy: BinaryIO) -> None:
+                shutil.copyfileobj(file, copy, _COPIED_AT_ONCE)
+
             if not self.form.needs_path:
                 yield file
             elif isinstance(self.place, LocalPlace) and _is_text(self.place.uri + self.path):
                 with path_in(self.place, self.path).open("rb") as by_path:
                     yield by_path
             else:
-                with local_temporary() as fetched, fetched.open("w+b") as copy:
-                    shutil.copyfileobj(file, copy, _COPIED_AT_ONCE)
-                    copy.flush()
+                with kept_copy.opened(self._copy_key, _size_of(file), copy_to) as copy:
                     yield copy
+
+    @property
+    def _copy_key(self) -> CopyKey | None:
+        return None if self.version is None else (self.place.full(self.path), self.version)
 
 
 def read_together(member: Member) -> str:
@@ -137,6 +147,12 @@ def read_together(member: Member) -> str:
     name = file_name_of(member)
     form = paged_format(suffix_of(name))
     return name if form is not None and form.needs_path else member.name
+
+
+def _size_of(file: BinaryIO) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def _is_text(name: str) -> bool:
