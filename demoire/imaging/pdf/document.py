@@ -19,7 +19,7 @@ from demoire.errors import ImageError
 from demoire.imaging.pdf.drawn import DrawnPicture, ObjectId, drawings_on, layered
 from demoire.imaging.pdf.encryption import Encryption
 from demoire.imaging.pdf.obstacles import masks_of, obstacle_of, whole_number
-from demoire.imaging.pdf.opening import damaged, opened_pdf, refusal
+from demoire.imaging.pdf.opening import damaged, header_offset, opened_pdf, refusal
 from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
 from demoire.imaging.pdf.requests import RenewedObject, Trailer
 from demoire.imaging.pdf.streams import renewed_object
@@ -102,14 +102,15 @@ class PdfDocument:
         Raises:
             PdfRefusedError: The newest cross-reference section is not where it should be.
         """
-        previous, has_table = _newest_section(self._path)
+        start = header_offset(self._path)
+        previous, has_table = _newest_section(self._path, start)
         entries = self.pdf.trailer.copy()
         objects = max(whole_number(entries, "/Size"), self._highest + 1)
         for key in _OF_THE_SECTION if has_table else (*_OF_THE_SECTION, *_OF_THE_STREAM):
             if key in entries:
                 del entries[key]
         text = entries.unparse().removeprefix(b"<<").removesuffix(b">>").strip()
-        return Trailer(text, objects, previous, has_table, self.pdf.is_linearized)
+        return Trailer(text, objects, previous, has_table, self.pdf.is_linearized, start)
 
     def renewed(self, number: int, cleaned: bytes) -> list[RenewedObject]:
         """The object of a picture with other pixels, and the thumbnails that show it.
@@ -208,8 +209,13 @@ def _resolution(width: int, inches: float) -> float | None:
     return dpi if 0 < dpi <= _MOST_DPI else None
 
 
-def _newest_section(path: Path) -> tuple[int, bool]:
-    """Offset of the newest cross-reference section, and whether it is a table."""
+def _newest_section(path: Path, start: int) -> tuple[int, bool]:
+    """Offset of the newest cross-reference section, and whether it is a table.
+
+    Args:
+        path: The file.
+        start: From which byte of it offsets count.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL))
@@ -217,7 +223,7 @@ def _newest_section(path: Path) -> tuple[int, bool]:
         if not starts:
             raise damaged("no startxref")
         offset = int(starts[-1])
-        file.seek(offset)
+        file.seek(start + offset)
         beginning = file.read(_TAIL).lstrip()
     return offset, beginning.startswith(_TABLE)
 

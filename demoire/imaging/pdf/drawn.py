@@ -77,9 +77,12 @@ def layered(drawings: list[DrawnPicture]) -> set[ObjectId]:
     """
     toned: list[DrawnPicture] = []
     covering: list[DrawnPicture] = []
+    drawn: set[tuple[object, ...]] = set()
     for drawing in drawings:
-        if is_bilevel(drawing.stream):
+        at = (drawing.object_id, *drawing.box)
+        if is_bilevel(drawing.stream) or at in drawn:  # over itself it is the same picture still
             continue
+        drawn.add(at)
         toned.append(drawing)
         if not is_cut_out(drawing.stream):
             covering.append(drawing)

@@ -16,6 +16,7 @@ from demoire.imaging.pdf.picture import PdfRefusedError
 from demoire.reasons import Reason
 
 _SIGNATURE = b"%PDF-"
+_BEGINNING = 1024  # bytes in which readers look for it
 # How qpdf says that a stream unpacks to more than it may (`serving`).
 _BEYOND_LIMIT = "memory limit exceeded"
 
@@ -38,15 +39,28 @@ def refusal(complaint: object, path: Path) -> PdfRefusedError:
     return damaged(str(complaint).replace(str(path), "the file"))
 
 
+def header_offset(path: Path) -> int:
+    """How many bytes stand before a file's header: what a mail or a server has left there.
+
+    All offsets in the file count from the header.
+
+    Raises:
+        PdfRefusedError: It has none.
+    """
+    with path.open("rb") as file:
+        offset = file.read(_BEGINNING).find(_SIGNATURE)
+    if offset < 0:
+        raise damaged("no header")
+    return offset
+
+
 def opened_pdf(path: Path, passwords: Sequence[bytes]) -> pikepdf.Pdf:
     """A file that qpdf reads without repairs, and that may be changed.
 
     A file that anyone can open may still forbid changes, to all who do not know its owner's
     password. It counts as locked unless one of the passwords opens it.
     """
-    with path.open("rb") as file:
-        if file.read(len(_SIGNATURE)) != _SIGNATURE:
-            raise damaged("no header")
+    header_offset(path)
     for password in (b"", *_spellings(passwords)):
         pdf = _unlocked(path, password)
         if pdf is None:

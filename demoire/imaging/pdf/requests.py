@@ -100,6 +100,7 @@ class Trailer:
         previous: Offset of the newest cross-reference section.
         has_table: Whether that section is a table, and no stream.
         is_linearized: Whether the file is linearized, and has no update yet.
+        start: Bytes before the file's header, from which all offsets count.
     """
 
     entries: bytes
@@ -107,6 +108,7 @@ class Trailer:
     previous: int
     has_table: bool
     is_linearized: bool
+    start: int
 
 
 @dataclass(frozen=True)

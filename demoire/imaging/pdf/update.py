@@ -67,7 +67,7 @@ class IncrementalUpdate:
             PdfRefusedError: The file is too long for a table.
         """
         self._entries.sort(key=lambda entry: entry.number)
-        start = self._out.tell()
+        start = self._offset()
         if self._trailer.has_table:
             if start > _MOST_OFFSET:
                 raise PdfRefusedError(
@@ -79,8 +79,12 @@ class IncrementalUpdate:
         self._out.write(b"startxref\n%d\n%%%%EOF\n" % start)
         self._out.flush()
 
+    def _offset(self) -> int:
+        """Where the next byte will stand, as the file counts."""
+        return self._out.tell() - self._trailer.start
+
     def _start_object(self, number: int, generation: int) -> int:
-        start = self._out.tell()
+        start = self._offset()
         self._out.write(b"%d %d obj\n" % (number, generation))
         return start
 

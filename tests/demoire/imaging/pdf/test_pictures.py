@@ -207,6 +207,16 @@ def test_a_soft_edge_makes_one_picture_of_two(tmp_path: Path) -> None:
         assert reasons(saved(pdf, tmp_path / "soft.pdf")) == ["layered_page", "layered_page"]
 
 
+def test_a_picture_that_is_drawn_over_itself_is_no_layer(tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        add_page(pdf, jpeg_picture(pdf), content=b"q 96 0 0 72 0 0 cm /Im0 Do /Im0 Do Q")
+        add_page(
+            pdf, jpeg_picture(pdf), content=b"q 96 0 0 72 0 0 cm /Im0 Do .9 0 0 .9 0 0 cm /Im0 Do Q"
+        )
+        path = saved(pdf, tmp_path / "twice.pdf")
+    assert reasons(path) == [None, "layered_page"]
+
+
 def test_a_picture_that_is_the_mask_of_another_is_left_alone(tmp_path: Path) -> None:
     with pikepdf.new() as pdf:
         grey = {"ColorSpace": Name.DeviceGray, "Filter": Name.DCTDecode}

@@ -281,6 +281,18 @@ def test_an_update_can_follow_an_update(tmp_path: Path) -> None:
         assert same_pages(rendered(once), rendered(twice)) == [False, False, True]
 
 
+@pytest.mark.parametrize("layout", ["table", "stream"])
+def test_what_stands_before_the_header_stays_there(layout: str, tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.pdf", layout=layout)
+    sound = path.read_bytes()
+    path.write_bytes(b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n" + sound)
+    out = put(path, [2])
+    check(path, out)
+    assert same_pages(rendered(path), rendered(out)) == [True, False, True]
+    anew = put(path, [2], name="anew.pdf", rewrite=True)
+    assert same_pages(rendered(out), rendered(anew)) == [True] * 3
+
+
 def test_the_generation_of_an_object_stays(tmp_path: Path) -> None:
     path = tmp_path / "generation.pdf"
     path.write_bytes(raw_pdf(raw_scan(generation=3), generation=3))
