@@ -26,6 +26,7 @@ from demoire.cleaning.image_job import (
     Written,
     grid_of,
 )
+from demoire.cleaning.lettering import leave_lettering_alone
 from demoire.cleaning.verdict import Rules, looks_like_pattern
 from demoire.errors import ImageError, MachineError
 from demoire.imaging.codecs.raster import Pixels
@@ -109,7 +110,8 @@ class Encoding(Generic[K]):
 def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
     """Blend all tiles of an image into it, measure the change, and write the file.
 
-    An image from which something else than a pattern would be taken is copied.
+    An image from which something else than a pattern would be taken is copied. Screens show
+    through all that is photographed with them; dots are printed in pictures and tints alone.
 
     Raises:
         ImageError: The file cannot be written, or not be read again.
@@ -124,6 +126,12 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         share = pattern_share(old, new, grid_of(picture), decision.flagged)
         if not looks_like_pattern(share):
             return Copied(Reason.NO_GAIN, decision.detection)
+        if decision.detection.kind == "halftone":
+            grid = grid_of(picture)
+            certain = decision.probabilities[:, 0] <= 1 - rules.threshold
+            leave_lettering_alone(old, new, grid, certain.reshape(grid.shape))
+            if likeness.are_equal(old, new):
+                return Copied(Reason.NO_GAIN, decision.detection)
     if is_large(old):
         # It may be the only picture in flight, so it keeps two cores busy by itself.
         with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:

@@ -130,6 +130,7 @@ def _show_text(evaluation: "TextEvaluation") -> None:
         ("misread before, mean", evaluation.error_before),
         ("misread after, mean", evaluation.error_after),
         ("pages read as well as before, or better", f"{evaluation.no_worse:.1%}"),
+        ("pages that are not surely read worse", f"{evaluation.not_surely_worse:.1%}"),
     ]
     console.show_table("together", ("figure", "value"), facts)
 

@@ -1,150 +1,178 @@
 """Does text stay text? Pages with known text in three scripts, read by tesseract before and after.
 
-    python -m tests.benchmarks.ocr OUT [--pages 6] [--gate off] [--documents DIR]
+    python -m tests.benchmarks.ocr OUT [--pages 6] [--kinds level mixed] [--gate off]
+        [--documents DIR]
 
-Three kinds of pages, each at 150, 200, 300 and 600 dpi, 10 point type in three faces:
+What kinds of pages there are, and how they are drawn: `tests.benchmarks.ocr_pages`. A page counts
+as read worse if its error grows at all. It is surely worse if it is read worse than before, and
+than its twin without moiré, in each of five readings, moved by a pixel or two.
 
-- tint: solid type over a picture that is printed in dots and scanned; the text is known;
-- screen: a page on a screen, photographed; the truth is what is read in the twin without moiré;
-- clean: a scanned page without any moiré, which has to come out as it is.
-
+Of pages with a picture beside the text it also tells how much has changed outside the picture.
 With --documents also the pages of a folder of real scans without moiré: how many would be changed.
-Needs tesseract with the languages eng, rus and ell. Writes OUT/figures.json and prints a table.
-Takes about ten seconds a page on one core.
+
+Needs tesseract with the languages eng, rus and ell. Writes each page, and what became of it, into a
+folder a language, OUT/figures.json, and prints a table. Takes about ten seconds a page on one core.
 """
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
-from demoire.simulate.capture import develop, draw_development, expose, to_linear
+from demoire.cleaning.result import Cleaned
+from demoire.imaging.rgb import decode_rgb
 from demoire.simulate.pairs import write_picture
-from demoire.simulate.scenes.canvas import font
-from demoire.simulate.scenes.photographs import photograph
-from demoire.simulate.simulator import draw_capture, simulate
-from pipelines.evaluation.text import PageText, evaluate_text
+from pipelines.evaluation.tesseract import as_plain_text, read_text
+from pipelines.evaluation.text import TextErrors, compare_text
+from tests.benchmarks.ocr_pages import (
+    KINDS,
+    RESOLUTIONS,
+    TEXTS,
+    DrawnPage,
+    Page,
+    Part,
+    Picture,
+    draw_page,
+    pages,
+)
 
-SIDE = 1280  # px
-POINTS = 10  # of the type
-RESOLUTIONS = (150, 200, 300, 600)
-KINDS = ("tint", "screen", "clean")
-FACES = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf")
 LEGIBLE = 40  # characters that are read in the twin at least; of fewer nothing can be said
-TEXTS = {
-    "eng": "An archive keeps what people wrote down because somebody might ask for it again. "
-    "Letters, maps, newspapers and photographs lie in boxes, and each box has a number. "
-    "A camera or a scanner turns them into pictures that can be read far away. "
-    "Some pictures show a pattern that was never on the paper, and a careful program takes it out.",
-    "rus": "Архив хранит то, что люди записали, потому что кто-нибудь может спросить об этом "
-    "снова. Письма, карты, газеты и фотографии лежат в коробках, и у каждой коробки есть номер. "
-    "Камера или сканер превращает их в изображения, которые можно читать далеко отсюда. "
-    "На некоторых изображениях виден узор, которого на бумаге никогда не было.",
-    "ell": "Ένα αρχείο φυλάει ό,τι έγραψαν οι άνθρωποι, γιατί κάποιος μπορεί να το ζητήσει ξανά. "
-    "Γράμματα, χάρτες, εφημερίδες και φωτογραφίες βρίσκονται σε κουτιά, και κάθε κουτί έχει έναν "
-    "αριθμό. Μια κάμερα ή ένας σαρωτής τα κάνει εικόνες που διαβάζονται από μακριά. "
-    "Σε μερικές εικόνες φαίνεται ένα μοτίβο που δεν υπήρχε ποτέ στο χαρτί.",
-}
+BORDER = 16  # px around a picture that belong to it: a scanner blurs its edge
+SEEN = 8  # of 255; smaller changes are not seen on paper
 
 
 @dataclass(frozen=True)
-class Page:
-    """A page to draw."""
+class Outside:
+    """What has changed outside the picture of a page, as shares of the pixels there."""
 
-    language: str
-    kind: str
-    resolution: int  # dots an inch
-    number: int
+    any_change: float
+    seen: float  # by more than SEEN
+    mean: float  # of 255
+    inside_mean: float  # of the picture's own pixels, beside it
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """A page, how it is read, and what became of it."""
+
+    page: Page
+    characters: int
+    errors: TextErrors
+    status: str
+    reason: str | None
+    outside: Outside | None
 
     @property
-    def name(self) -> str:
-        return f"{self.kind}_{self.resolution}_{self.number:02}"
-
-    def rng(self) -> np.random.Generator:
-        place = (sorted(TEXTS).index(self.language), KINDS.index(self.kind))
-        return np.random.default_rng([*place, self.resolution, self.number])
+    def is_worse(self) -> bool:
+        return self.errors.after > self.errors.before
 
 
-def lettering(page: Page, side: int) -> tuple[np.ndarray, str]:
-    """Ink, (side, side) 0..1, and the text that it writes."""
-    rng = page.rng()
-    size = max(8, round(POINTS / 72 * page.resolution * side / SIDE))
-    words = TEXTS[page.language].split()
-    start = int(rng.integers(len(words)))
-    words = (words[start:] + words[:start]) * 8
-    face = font(FACES[page.number % len(FACES)], size)
-    canvas = Image.new("L", (side, side))
-    draw = ImageDraw.Draw(canvas)
-    margin = side // 12
-    lines = []
-    y = margin
-    while y + 2 * size < side - margin and words:
-        line = words.pop(0)
-        while words and draw.textlength(f"{line} {words[0]}", font=face) < side - 2 * margin:
-            line += f" {words.pop(0)}"
-        draw.text((margin, y), line, fill=255, font=face)
-        lines.append(line)
-        y += round(1.4 * size)
-    return np.asarray(canvas, np.float32) / 255, " ".join(lines)
-
-
-def draw_page(page: Page, folder: Path) -> None:
-    """Write a page as a pair, with its text where that is known."""
-    rng = page.rng()
-    text: str | None = None
-    if page.kind == "tint":
-        pale = 255 - (255 - photograph(rng, SIDE, SIDE).astype(np.float32)) * rng.uniform(0.3, 0.5)
-        capture = draw_capture("halftone", pale.astype(np.uint8), SIDE, rng, "press")
-        ink, text = lettering(page, len(capture.without))
-        paper = 1 - np.float32(0.88) * ink[..., None]
-        moire, clean = develop(
-            capture.with_moire * paper, capture.without * paper, SIDE, capture.development, rng
-        )
-    elif page.kind == "screen":
-        ink, _ = lettering(page, SIDE)
-        shown = np.repeat((245 - 225 * ink[..., None]), 3, axis=2).astype(np.uint8)
-        pair = simulate("screen", shown, SIDE, rng)
-        moire, clean = pair.moire, pair.clean
-    else:
-        ink, text = lettering(page, SIDE)
-        shown = np.repeat((240 - 215 * ink[..., None]), 3, axis=2).astype(np.uint8)
-        development = draw_development(rng, scanner=True)
-        moire = clean = expose(to_linear(shown), SIDE, development, rng)
-    write_picture(folder / f"{page.name}_moire.png", moire)
-    write_picture(folder / f"{page.name}_clean.png", clean)
-    if text is not None:
-        (folder / f"{page.name}_text.txt").write_text(text, encoding="utf-8")
-
-
-def pages(language: str, count: int) -> Iterator[Page]:
-    for kind in KINDS:
-        for resolution in RESOLUTIONS:
-            for number in range(count):
-                yield Page(language, kind, resolution, number)
-
-
-def row(what: str, of: list[PageText]) -> dict[str, object]:
+@dataclass(frozen=True)
+class Row:
     """The figures of some pages."""
-    cleaned = [page for page in of if page.status == "cleaned"]
-    worse = [page for page in of if page.error_after > page.error_before]
-    return {
-        "pages": what,
-        "n": len(of),
-        "cleaned": len(cleaned),
-        "error_before": sum(page.error_before for page in of) / len(of),
-        "error_after": sum(page.error_after for page in of) / len(of),
-        "cleaned_before": sum(page.error_before for page in cleaned) / max(1, len(cleaned)),
-        "cleaned_after": sum(page.error_after for page in cleaned) / max(1, len(cleaned)),
-        "worse": len(worse),
-    }
+
+    pages: str
+    n: int
+    cleaned: int
+    before: float  # mean character error rate
+    after: float
+    cleaned_before: float  # of those that were cleaned
+    cleaned_after: float
+    worse: int
+    surely_worse: int
+
+
+def read_page(page: Page, drawn: DrawnPage, result: Cleaned) -> ReadPage | None:
+    """Read a page before and after; None where hardly anything can be read in its twin."""
+    if drawn.text is None:
+        truth = read_text(drawn.as_read(drawn.clean), page.language)
+    else:
+        truth = as_plain_text(drawn.text)
+    if len(truth) < LEGIBLE:
+        return None
+    before = drawn.as_read(drawn.moire)
+    after = before
+    outside = None
+    if result.status == "cleaned":
+        cleaned = decode_rgb(result.data)
+        after = drawn.as_read(cleaned)
+        if drawn.picture is not None:
+            outside = changed_outside(drawn.moire, cleaned, drawn.picture)
+    twin = drawn.as_read(drawn.clean)
+    errors = compare_text(before, after, twin, truth, page.language)
+    return ReadPage(page, len(truth), errors, result.status, result.reason, outside)
+
+
+def changed_outside(before: Picture, after: Picture, picture: Part) -> Outside:
+    """How much has changed outside a page's picture."""
+    change = cv2.absdiff(before, after).max(axis=2)
+    is_outside = np.ones(change.shape, bool)
+    is_outside[picture.grown(BORDER / len(change)).slices(len(change))] = False
+    outside = change[is_outside]
+    return Outside(
+        any_change=float((outside > 0).mean()),
+        seen=float((outside > SEEN).mean()),
+        mean=float(outside.mean()),
+        inside_mean=float(change[picture.slices(len(change))].mean()),
+    )
+
+
+def clean_pages(of: list[Page], cleaner: Cleaner, out: Path) -> Iterator[ReadPage]:
+    """Draw pages, clean and read them; all pictures are left in the folder."""
+    drawn: dict[Page, DrawnPage] = {}
+
+    def files() -> Iterator[tuple[Page, bytes]]:
+        for page in of:
+            folder = out / page.language
+            folder.mkdir(parents=True, exist_ok=True)
+            drawn[page] = draw_page(page)
+            path = folder / f"{page.name}_moire.png"
+            write_picture(path, drawn[page].moire)
+            write_picture(folder / f"{page.name}_clean.png", drawn[page].clean)
+            yield page, path.read_bytes()
+
+    for page, result in cleaner.clean_many(files()):
+        if result.status == "cleaned":
+            (out / page.language / f"{page.name}_after.png").write_bytes(result.data)
+        read = read_page(page, drawn.pop(page), result)
+        if read is not None:
+            yield read
+
+
+def row(what: str, of: list[ReadPage]) -> Row:
+    """The figures of some pages, at least one."""
+    cleaned = [read for read in of if read.status == "cleaned"]
+    return Row(
+        pages=what,
+        n=len(of),
+        cleaned=len(cleaned),
+        before=sum(read.errors.before for read in of) / len(of),
+        after=sum(read.errors.after for read in of) / len(of),
+        cleaned_before=sum(read.errors.before for read in cleaned) / max(1, len(cleaned)),
+        cleaned_after=sum(read.errors.after for read in cleaned) / max(1, len(cleaned)),
+        worse=sum(1 for read in of if read.is_worse),
+        surely_worse=sum(1 for read in of if read.errors.surely_worse),
+    )
+
+
+def rows(of: list[ReadPage]) -> Iterator[Row]:
+    """Those of all pages, and of each kind, language and resolution."""
+    groups: dict[str, list[ReadPage]] = {"all": of}
+    for name in (*KINDS, *sorted(TEXTS), *(f"{dpi} dpi" for dpi in RESOLUTIONS)):
+        groups[name] = []
+    for read in of:
+        page = read.page
+        for name in (page.kind, page.language, f"{page.resolution} dpi"):
+            groups[name].append(read)
+    for name, group in groups.items():
+        if group:
+            yield row(name, group)
 
 
 def touched(folder: Path, cleaner: Cleaner) -> list[str]:
@@ -160,46 +188,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--pages", type=int, default=6, help="of each kind, script and resolution")
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--gate", choices=("auto", "off"), default="auto")
     parser.add_argument("--documents", type=Path)
     words = parser.parse_args()
     cv2.setNumThreads(1)
     cleaner = Cleaner(CleanerConfig(gate=words.gate, threads=1))
-    read: dict[Page, PageText] = {}
-    for language in sorted(TEXTS):
-        folder = words.out / language
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        by_name = {page.name: page for page in pages(language, words.pages)}
-        for page in by_name.values():
-            draw_page(page, folder)
-        for text in evaluate_text(folder, cleaner, language).pages:
-            if text.characters >= LEGIBLE:
-                read[by_name[text.name]] = text
-        print(f"{language}: {len(by_name)} pages read", flush=True)
-    rows = [row("all", list(read.values()))]
-    for kind in KINDS:
-        rows.append(row(kind, [text for page, text in read.items() if page.kind == kind]))
-    for language in sorted(TEXTS):
-        rows.append(row(language, [t for page, t in read.items() if page.language == language]))
-    for dpi in RESOLUTIONS:
-        rows.append(row(f"{dpi} dpi", [t for page, t in read.items() if page.resolution == dpi]))
-    worse = []
-    for page, text in read.items():
-        if text.error_after > text.error_before:
-            worse.append([page.language, text.name, text.error_before, text.error_after])
-    figures: dict[str, object] = {"gate": words.gate, "rows": rows, "worse": worse}
-    if words.documents is not None:
-        figures["documents_touched"] = touched(words.documents, cleaner)
+    read: list[ReadPage] = []
+    for kind in words.kinds:
+        for language in sorted(TEXTS):
+            of = list(pages(language, kind, words.pages, words.first))
+            for one in clean_pages(of, cleaner, words.out):
+                read.append(one)
+                sign = "surely worse" if one.errors.surely_worse else "worse" * one.is_worse
+                errors = f"{one.errors.before:.4f} {one.errors.after:.4f}"
+                print(one.page.language, one.page.name, one.status, errors, sign, flush=True)
+    figures = {
+        "gate": words.gate,
+        "rows": [asdict(one) for one in rows(read)],
+        "pages": [asdict(one) for one in read],
+        "documents_touched": words.documents and touched(words.documents, cleaner),
+    }
     (words.out / "figures.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False))
-    for one in rows:
+    for one_row in rows(read):
         cells = [
-            f"{value:.4f}" if isinstance(value, float) else str(value) for value in one.values()
+            f"{value:.4f}" if isinstance(value, float) else str(value)
+            for value in asdict(one_row).values()
         ]
         print(" | ".join(cells))
-    for line in worse:
-        print("worse:", *line)
-    print("documents touched:", figures.get("documents_touched"))
+    print("documents touched:", figures["documents_touched"])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demoire.errors import UsageError
-from pipelines.evaluation.text import character_error, evaluate_text
+from pipelines.evaluation import text
+from pipelines.evaluation.tesseract import as_plain_text
+from pipelines.evaluation.text import character_error, compare_text, evaluate_text
 from tests.pipelines.evaluation.conftest import MakeCleaner, write
 
 needs_tesseract = pytest.mark.skipif(
@@ -48,6 +50,7 @@ def test_a_page_whose_text_is_spoilt_is_read_worse(
     assert (same.status, spoilt.error_after) == ("copied", spoilt.error_before)
     assert evaluation.without_text == ("white",)
     assert (evaluation.no_worse, evaluation.error_after) == (1.0, spoilt.error_before / 2)
+    assert evaluation.not_surely_worse == 1.0
 
 
 @needs_tesseract
@@ -60,6 +63,32 @@ def test_the_text_that_lies_beside_a_page_is_the_truth(
     (page,) = evaluate_text(tmp_path, make_cleaner("always", gate="off"), "eng").pages
     assert (page.status, page.characters) == ("cleaned", len(TEXT) - 1)
     assert page.error_before == page.error_after == pytest.approx(5 / 42)
+
+
+_WORSE = ("abcd", "abcx", "abcd")  # as it was, as it is, and the twin
+
+
+@pytest.mark.parametrize(
+    ("last", "surely_worse"),
+    [
+        (_WORSE, True),
+        (("abcx", "abcx", "abcd"), False),  # read as well as before
+        (("abcd", "abcx", "abxx"), False),  # better than the twin
+    ],
+)
+def test_a_page_is_surely_worse_only_where_each_reading_is(
+    last: tuple[str, str, str], *, surely_worse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([*_WORSE[:2], *(_WORSE * 4), *last])
+    monkeypatch.setattr(text, "read_text", lambda picture, language: next(answers))
+    page = np.zeros((9, 9, 3), np.uint8)
+    errors = compare_text(page, page.copy(), page, "abcd", "eng")
+    assert (errors.before, errors.after) == (0.0, 0.25)
+    assert errors.surely_worse == surely_worse
+
+
+def test_letters_that_look_alike_are_the_same_letter() -> None:
+    assert as_plain_text("\u00b5\u03b9\u03b1  \ufb01n\n") == "\u03bc\u03b9\u03b1 fin"
 
 
 @needs_tesseract

@@ -1,0 +1,91 @@
+"""Type on plain paper is left alone, whatever is changed beside it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from demoire.cleaning import lettering
+from demoire.cleaning.grid import Grid
+from demoire.cleaning.lettering import leave_lettering_alone
+
+SIDE = 320
+MIDDLE = 160  # columns to the left of it are type, those to the right the picture
+
+
+def _page(height: int = SIDE) -> np.ndarray:
+    """Lines of type on paper, and grey beside them."""
+    page = np.full((height, SIDE, 3), 225, np.uint8)
+    for y in range(20, height, 24):
+        cv2.putText(page, "letters", (4, y), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (30, 30, 30), 2)
+    page[:, MIDDLE:] = 130
+    return page
+
+
+def _cleaned(page: np.ndarray, on_paper: int, on_ink: int, on_picture: int) -> np.ndarray:
+    """The page, in which each part has become so much lighter or darker."""
+    is_ink = page < 128
+    cleaned = np.where(is_ink, page + on_ink, page - on_paper).astype(page.dtype)
+    cleaned[::2, MIDDLE:] += np.uint8(on_picture)
+    return cleaned
+
+
+def _settled(page: np.ndarray, cleaned: np.ndarray, *, certain: bool = True) -> np.ndarray:
+    settled = cleaned.copy()
+    grid = Grid(*page.shape[:2])
+    leave_lettering_alone(page, settled, grid, np.full(grid.shape, certain))
+    return settled
+
+
+def test_a_small_change_of_type_on_plain_paper_is_taken_back_and_a_picture_keeps_its_own() -> None:
+    page = _page()
+    cleaned = _cleaned(page, on_paper=1, on_ink=6, on_picture=30)
+    settled = _settled(page, cleaned)
+    np.testing.assert_array_equal(settled[:, : MIDDLE - 48], page[:, : MIDDLE - 48])
+    np.testing.assert_array_equal(settled[:, MIDDLE + 32 :], cleaned[:, MIDDLE + 32 :])
+
+
+def test_a_dark_surface_is_no_paper() -> None:
+    page = _page() // 2
+    cleaned = _cleaned(page, on_paper=1, on_ink=1, on_picture=30)
+    np.testing.assert_array_equal(_settled(page, cleaned), cleaned)
+
+
+@pytest.mark.parametrize(
+    ("on_paper", "on_ink"),
+    [(4, 4), (1, 30)],
+    ids=["paper with dots", "letters that carry a pattern, on paper that is clipped to white"],
+)
+def test_what_carries_a_pattern_is_cleaned(on_paper: int, on_ink: int) -> None:
+    page = _page()
+    cleaned = _cleaned(page, on_paper, on_ink, on_picture=30)
+    settled = _settled(page, cleaned)
+    type_alone = settled[32:-32, 16:96]
+    np.testing.assert_array_equal(type_alone, cleaned[32:-32, 16:96])
+
+
+def test_more_has_to_be_seen_on_paper_where_the_detector_is_not_sure() -> None:
+    page = _page()
+    cleaned = _cleaned(page, on_paper=3, on_ink=3, on_picture=30)
+    np.testing.assert_array_equal(_settled(page, cleaned), cleaned)
+    settled = _settled(page, cleaned, certain=False)
+    np.testing.assert_array_equal(settled[:, : MIDDLE - 48], page[:, : MIDDLE - 48])
+
+
+def test_a_page_is_settled_alike_in_one_band_and_in_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = _page(height=331)
+    rng = np.random.default_rng(0)
+    shift = np.linspace(0, 6, len(page))[:, None, None] + rng.uniform(0, 1, page.shape)
+    cleaned = (page - shift).astype(np.uint8)
+    in_one = _settled(page, cleaned)
+    assert not np.array_equal(in_one, cleaned)
+    monkeypatch.setattr(lettering, "_BAND", 64)
+    np.testing.assert_array_equal(_settled(page, cleaned), in_one)
+
+
+def test_deep_and_grey_pages_are_settled_too() -> None:
+    page = _page()[..., :1].astype(np.uint16) * 257
+    cleaned = _cleaned(page, on_paper=300, on_ink=1500, on_picture=0)
+    settled = _settled(page, cleaned)
+    np.testing.assert_array_equal(settled[:, : MIDDLE - 48], page[:, : MIDDLE - 48])
