@@ -3,10 +3,18 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 from demoire.cleaning import lettering
+from demoire.cleaning.cleaner import Cleaner, Models
+from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.lettering import leave_lettering_alone
+from demoire.imaging.rgb import decode_rgb
+from demoire.moire import KINDS, MoireKind
+from tests.demoire.cleaning.pictures import png
+from tests.demoire.conftest import RedDetector
 
 SIDE = 320
 MIDDLE = 160  # columns to the left of it are type, those to the right the picture
@@ -89,3 +97,48 @@ def test_deep_and_grey_pages_are_settled_too() -> None:
     cleaned = _cleaned(page, on_paper=300, on_ink=1500, on_picture=0)
     settled = _settled(page, cleaned)
     np.testing.assert_array_equal(settled[:, : MIDDLE - 48], page[:, : MIDDLE - 48])
+
+
+class RedOf(RedDetector):
+    """Calls what it finds another kind."""
+
+    def __init__(self, kind: MoireKind) -> None:
+        super().__init__()
+        self._kind = KINDS.index(kind)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        screens = super().probabilities(x)
+        named = torch.zeros_like(screens)
+        named[:, 0] = screens[:, 0]
+        named[:, self._kind] = screens[:, 1]
+        return named
+
+
+class TakesStripes(nn.Module):
+    """Takes red stripes from what is redder than paper, and hardly anything from paper."""
+
+    multiple, halo = 32, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        stripes = torch.arange(x.shape[-1]) % 4 // 2 * 0.2
+        taken = torch.where(x[:, 0] > 0.7, stripes, 1 / 255)
+        out = x.clone()
+        out[:, 0] -= taken
+        return out
+
+
+@pytest.mark.parametrize(("kind", "is_left"), [("halftone", True), ("screen", False)])
+def test_type_beside_a_print_is_left_alone_but_not_on_a_screen(
+    kind: MoireKind, *, is_left: bool
+) -> None:
+    """A cell of type that looks a little like moiré, beside one that surely has it."""
+    page = np.full((256, 512, 3), 225, np.uint8)
+    page[..., 0] = 153
+    cv2.putText(page, "letters", (20, 130), cv2.FONT_HERSHEY_SIMPLEX, 1, (30, 30, 30), 2)
+    page[:, 256:] = (192, 100, 100)
+    models = Models(RedOf(kind), TakesStripes(), "d" * 64, "e" * 64)  # type: ignore[arg-type]
+    result = Cleaner(CleanerConfig(device="cpu", threads=1), models).clean(png(page))
+    assert (result.status, result.moire_kind, result.cells_restored) == ("cleaned", kind, 2)
+    cleaned = decode_rgb(result.data)
+    assert np.array_equal(cleaned[:, :192], page[:, :192]) == is_left
+    assert not np.array_equal(cleaned[:, 320:], page[:, 320:])
