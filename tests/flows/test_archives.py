@@ -14,6 +14,8 @@ import pytest
 from flows.cli import main
 from tests.pipelines.conftest import draw, read_tar, tree
 
+pytestmark = pytest.mark.usefixtures("local_ray")
+
 
 @pytest.fixture(scope="module")
 def cleaned(box: Path, tiny_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

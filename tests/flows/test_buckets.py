@@ -17,7 +17,7 @@ from pipelines.training.registry import Registry
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import Fault, s3_variables, serve_faults, serve_s3
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 KEY, SECRET = "the-key", "the-secret-hush-hush"
 

@@ -23,7 +23,7 @@ from flows.tasks import as_task
 from pipelines.job import RunSummary
 from tests.pipelines.conftest import read_tar
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 
 @pytest.fixture(scope="module")
