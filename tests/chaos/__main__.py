@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.chaos.collection import make_collection, published, start_clean, tables, write_config
 from tests.chaos.faults import clean_bucket, fault_campaign
 from tests.chaos.files import HostileRun, run_hostile_files
-from tests.chaos.kills import Campaign, kill_campaign
+from tests.chaos.kills import Campaign, kill_campaign, kinds_by_run
 from tests.chaos.odd_sources import put_theirs
 from tests.pipelines.conftest import make_tiny_config
 from tests.s3_server import serve_s3
@@ -83,7 +83,7 @@ def _kills(config: Path, work: Path, images: int, kills: int, seed: int) -> Camp
     put_theirs(calm)
     options = ("--merge", "--workers", "1")
     assert start_clean(str(box), str(calm), config, work / "calm.log", *options).wait() == 0
-    return kill_campaign(box, published(calm), config, work, kills, seed)
+    return kill_campaign(box, published(calm), config, work, kinds_by_run(kills), seed)
 
 
 def _faults(config: Path, work: Path, images: int, faults: int, seed: int) -> Campaign:

@@ -18,8 +18,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,7 @@ from tests.chaos.odd_sources import put_theirs
 from tests.s3_server import free_port
 
 KINDS = ("driver", "worker", "actor", "raylet", "prefect")
+_KILLS_A_RUN = 5
 _PATIENCE = 300.0  # seconds that a run may do nothing before it is taken for stuck
 
 
@@ -69,27 +70,47 @@ class Campaign:
         )
 
 
+def kinds_by_run(kills: int) -> list[tuple[str, ...]]:
+    """What dies in each run of a campaign of so many kills: one kind, several times."""
+    runs = []
+    for number in range(-(-kills // _KILLS_A_RUN)):
+        kind = KINDS[number % len(KINDS)]
+        runs.append((kind,) * min(_KILLS_A_RUN, kills - number * _KILLS_A_RUN))
+    return runs
+
+
 def kill_campaign(
     box: Path,
     expected: Published,
     config: Path,
     work: Path,
-    kills: int,
+    runs: Iterable[tuple[str, ...]],
     seed: int,
-    kills_a_run: int = 5,
 ) -> Campaign:
-    """Runs over the box, each with kills of one kind, until there were so many."""
+    """Runs over the box.
+
+    Args:
+        box: What is cleaned.
+        expected: What an undisturbed run publishes.
+        config: For --config.
+        work: A folder for what the runs leave.
+        runs: The kinds of process that die in each run, in their order; they share the
+            surroundings of the first. What a run is over too soon for dies in one more run.
+        seed: Of the moments.
+    """
     rng, campaign = random.Random(seed), Campaign()
-    while campaign.injected.total() < kills:
-        kind = KINDS[campaign.runs % len(KINDS)]
-        count = min(kills_a_run, kills - campaign.injected.total())
-        dst, log = fresh(work / "out"), work / f"run-{campaign.runs}-{kind}.log"
+    waiting = deque(runs)
+    while waiting:
+        kinds = waiting.popleft()
+        dst, log = fresh(work / "out"), work / f"run-{campaign.runs}-{kinds[0]}.log"
         put_theirs(dst)
-        with _surroundings(kind, work) as around:
-            _Run(box, dst, config, log, kind, around, rng, campaign).to_the_end(count)
+        with _surroundings(kinds[0], work) as around:
+            left = _Run(box, dst, config, log, around, rng, campaign).to_the_end(kinds)
+        if left:
+            waiting.append(left)
         campaign.judge(published(dst), expected)
         so_far = f"{dict(campaign.injected)}, proved so far: {campaign.proved}"
-        print(f"run {campaign.runs} ({kind}): {so_far}", flush=True)
+        print(f"run {campaign.runs} ({', '.join(kinds)}): {so_far}", flush=True)
     return campaign
 
 
@@ -195,12 +216,13 @@ class _Run:
         dst: Path,
         config: Path,
         log: Path,
-        kind: str,
         around: _Surroundings,
         rng: random.Random,
         campaign: Campaign,
     ) -> None:
-        self._kind, self._around, self._rng, self._campaign = kind, around, rng, campaign
+        self._around = around
+        self._rng = rng
+        self._campaign = campaign
         self._ledger = dst / "_demoire"
         self._command = (str(box), str(dst), config, log, "--merge", *around.options)
         self._driver = self._start()
@@ -208,19 +230,21 @@ class _Run:
     def _start(self) -> subprocess.Popen[bytes]:
         return start_clean(*self._command, environment=self._around.environment)
 
-    def to_the_end(self, kills: int) -> None:
-        """Kill so often, as long as there is something to kill, then see that the run comes to its
-        end.
+    def to_the_end(self, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """Kill one process of each kind as long as there is work, then see that the run comes to
+        its end; the kinds that are left.
         """
-        while kills and self._wait_for_work():
+        left = kinds
+        while left and self._wait_for_work():
             time.sleep(self._rng.uniform(0, 1.5))
-            if self._kill():
-                self._campaign.injected[self._kind] += 1
-                kills -= 1
-                self._recover()
+            if self._kill(left[0]):
+                self._campaign.injected[left[0]] += 1
+                self._recover(left[0])
+                left = left[1:]
         while (status := self._wait()) != 0:
             print(f"  ended with status {status}, started again", flush=True)
             self._driver = self._start()
+        return left
 
     def _wait_for_work(self) -> bool:
         """Wait until a unit is in work; False where the run is over first."""
@@ -248,19 +272,19 @@ class _Run:
             end_with_all(self._driver)
         self._driver = self._start()
 
-    def _kill(self) -> bool:
+    def _kill(self, kind: str) -> bool:
         """Kill one process of the kind, with everything it cannot tidy up; whether there was
         one.
         """
-        if self._kind == "driver":
+        if kind == "driver":
             if self._driver.poll() is not None:
                 return False
             end_with_all(self._driver)
             return True
-        if self._kind in ("raylet", "prefect"):
+        if kind in ("raylet", "prefect"):
             self._around.kill()
             return True
-        victim = self._worker(actor=self._kind == "actor")
+        victim = self._worker(actor=kind == "actor")
         try:
             if victim is not None:
                 victim.kill()
@@ -273,12 +297,12 @@ class _Run:
         chosen = [p for p in workers if ("CleaningActor" in title(p)) == actor]
         return self._rng.choice(chosen) if chosen else None
 
-    def _recover(self) -> None:
+    def _recover(self, kind: str) -> None:
         """Start again what has to be, and wait for a sign that something goes on: a unit begun or
         committed.
         """
         self._around.replace()
-        if self._kind == "driver":
+        if kind == "driver":
             self._driver = self._start()
         before, end = self._signs(), time.monotonic() + _PATIENCE
         while self._signs() == before and self._driver.poll() is None:
