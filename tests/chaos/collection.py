@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import pikepdf
 import psutil
@@ -75,6 +77,7 @@ def make_collection(box: Path, images: int, side: int = 448, pages: int = SMALL_
     write_pages(box / "loose" / "pages.tif", many)
     write_scan(box / "loose" / "scan.pdf", many)
     added = add_containers(box, small[:FEW_PAGES]) + add_odd_sources(box, pictures[1])
+    added += add_newer_files(box / "loose", small[:FEW_PAGES])
     return 5 * share + 2 + 2 * pages + added
 
 
@@ -98,6 +101,17 @@ def add_containers(box: Path, pictures: Sequence[bytes]) -> int:
     return archives * (1 + 2 * len(pictures))
 
 
+def add_newer_files(folder: Path, pictures: Sequence[bytes]) -> int:
+    """An AVIF, a JPEG XL and an encrypted PDF that anyone may open; how many images these are."""
+    striped = Image.open(io.BytesIO(pictures[0]))
+    striped.save(folder / "one.avif", quality=80)
+    pixels = np.asarray(striped)
+    (folder / "one.jxl").write_bytes(imagecodecs.jpegxl_encode(pixels, lossless=True))
+    key = pikepdf.Encryption(owner="owner", user="")
+    write_scan(folder / "locked.pdf", pictures, encryption=key)
+    return 2 + len(pictures)
+
+
 def write_pages(path: Path, pictures: Sequence[bytes]) -> None:
     """A TIFF of a page a picture."""
     with tifffile.TiffWriter(path) as writer:
@@ -106,12 +120,12 @@ def write_pages(path: Path, pictures: Sequence[bytes]) -> None:
             writer.write(pixels, photometric="rgb", metadata=None, compression="zlib")
 
 
-def write_scan(path: Path, pictures: Sequence[bytes]) -> None:
-    """A PDF of a page a picture."""
+def write_scan(path: Path, pictures: Sequence[bytes], **options: Any) -> None:
+    """A PDF of a page a picture; `options` of pikepdf's `save`."""
     with pikepdf.new() as pdf:
         for data in pictures:
             add_page(pdf, jpeg_picture_of(pdf, data, side=SIDE))
-        pdf.save(path)
+        pdf.save(path, **options)
 
 
 def write_config(config: CleanerConfig, file: Path) -> Path:

@@ -13,12 +13,16 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+import pikepdf
+import pillow_heif
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
 from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from tests.chaos.bricks import draw, png_of, saved
+from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of
+from tests.pipelines.conftest import SIDE
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def parents() -> tuple[Parent, ...]:
             Parent(f"foreign{suffix.replace('.', '-')}", suffix, data)
             for suffix, data in _foreign()
         ),
+        *_newer(),
     )
 
 
@@ -297,3 +302,27 @@ def _foreign() -> Iterator[tuple[str, bytes]]:
     yield ".ico", saved(image, "ICO", sizes=[(32, 32)])
     yield ".svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     yield ".pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+
+def _newer() -> Iterator[Parent]:
+    """Pictures that phones and new programs write, and PDF files with a picture on their page."""
+    picture = draw(True, 4, SIDE, SIDE)
+    jpeg = saved(Image.fromarray(picture), "JPEG", quality=90)
+    yield Parent("jxl-lossless", ".jxl", bytes(imagecodecs.jpegxl_encode(picture, lossless=True)))
+    yield Parent("jxl-lossy", ".jxl", bytes(imagecodecs.jpegxl_encode(picture, level=80)))
+    heic = io.BytesIO()
+    pillow_heif.encode("RGB", (SIDE, SIDE), picture.tobytes(), heic, quality=70)
+    yield Parent("heic", ".heic", heic.getvalue())
+    yield Parent("pdf-scan", ".pdf", _scan_of(jpeg))
+    # Of this kind of encryption nothing is drawn by lot.
+    key = pikepdf.Encryption(owner="owner", user="", R=3, aes=False, metadata=False)
+    yield Parent("pdf-encrypted", ".pdf", _scan_of(jpeg, encryption=key))
+
+
+def _scan_of(jpeg: bytes, **options: Any) -> bytes:
+    """A PDF of one page with this JPEG file of `SIDE` px; the same at any time."""
+    out = io.BytesIO()
+    with pikepdf.new() as pdf:
+        add_page(pdf, jpeg_picture_of(pdf, jpeg, side=SIDE))
+        pdf.save(out, static_id=True, **options)
+    return out.getvalue()

@@ -28,7 +28,7 @@ def config(tiny_config: CleanerConfig, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chaos") / "box"
-    assert make_collection(folder, 60) == 156
+    assert make_collection(folder, 60) == 161
     return folder
 
 
