@@ -136,7 +136,7 @@ class Reason(StrEnum):
     BILEVEL = (
         "bilevel",
         "its pixels are black or white and nothing between: its dots are its greys",
-        "scan it again in grey if it shows moiré, or leave it as it is",
+        "`--bilevel grey` puts a grey picture beside it if it shows dots; a scan in grey is better",
         "copied",
     )
     PALETTE = (

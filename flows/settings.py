@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from demoire.cleaning.config import CleanerConfig, Gate
+from demoire.cleaning.config import Bilevel, CleanerConfig, Gate
 from demoire.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ class CleanSettings(BaseModel):
         bool,
         Flag("Do not note in the XMP of cleaned files what changed them, and when.", default=""),
     ] = CleanerConfig.provenance
+    bilevel: Annotated[
+        Bilevel,
+        Flag("'grey' puts a grey picture beside a black and white one of dots, never instead."),
+    ] = CleanerConfig.bilevel
     office: Annotated[
         bool,
         Flag("Clean the pictures in office documents too (.docx, .odt and the like).", default=""),

@@ -18,20 +18,21 @@ import torch
 from torch import nn
 
 from demoire.cleaning.config import CleanerConfig
+from demoire.cleaning.descreening import descreened
 from demoire.cleaning.engine import Engine, find_device
-from demoire.cleaning.image_job import CellScores, K, grid_of
+from demoire.cleaning.image_job import K
+from demoire.cleaning.one_picture import cell_probabilities
 from demoire.cleaning.result import Cleaned, Detection
 from demoire.cleaning.scheduler import Scheduler
 from demoire.cleaning.verdict import Rules, detection_from
 from demoire.imaging.codecs.libjpeg import check_interface
+from demoire.imaging.grey_png import grey_png
 from demoire.imaging.guard import decode_guarded
-from demoire.imaging.images import open_image
+from demoire.imaging.images import OpenedImage, Picture, open_image
 from demoire.imaging.provenance import Provenance
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
 from demoire.models.weights import find_weights
-
-_CELLS_AT_ONCE = 64  # of one image, so that a large one does not lie in memory a second time
 
 
 @dataclass(frozen=True)
@@ -169,15 +170,25 @@ class Cleaner:
         Raises:
             ImageError: The file cannot be decoded, or is larger than the configuration allows.
         """
+        pixels = self._decoded(open_image(data)).pixels
+        return detection_from(cell_probabilities(self._engine, pixels), self._rules)
+
+    def descreen(self, data: bytes) -> bytes | None:
+        """Make a grey picture of a black and white one, whose dots stand for greys.
+
+        Args:
+            data: A file that `clean` copies for the reason `bilevel`.
+
+        Returns:
+            A grey PNG of the same size; None where the picture shows no dots, as of text.
+
+        Raises:
+            ImageError: The file cannot be decoded, or the models give no usable picture.
+        """
+        opened = open_image(data)
+        grey = descreened(self._decoded(opened).pixels, self._engine, self._rules)
+        return None if grey is None else grey_png(grey, opened.header, self._rules.note)
+
+    def _decoded(self, opened: OpenedImage) -> Picture:
         rules = self._rules
-        picture = decode_guarded(
-            open_image(data), max_megapixels=rules.max_megapixels, max_side=rules.max_side
-        )
-        grid = grid_of(picture)
-        scores = CellScores.of(picture)
-        for start in range(0, len(scores.cells), _CELLS_AT_ONCE):
-            cells = scores.cells[start : start + _CELLS_AT_ONCE]
-            views = [grid.view(picture.pixels, cell) for cell in cells]
-            for cell, probabilities in zip(cells, self._engine.judge(views), strict=True):
-                scores.put(cell, probabilities)
-        return detection_from(scores.probabilities, rules)
+        return decode_guarded(opened, max_megapixels=rules.max_megapixels, max_side=rules.max_side)

@@ -15,6 +15,7 @@ from demoire.models.weights import find_weights
 from demoire.moire import CELL
 
 Gate = Literal["auto", "off"]
+Bilevel = Literal["copy", "grey"]
 
 CLEANING_VERSION = "4"  # to be raised whenever the same weights would give other bytes
 
@@ -34,6 +35,7 @@ class CleanerConfig:
         max_side: px of the longer side above which an image is not decoded.
         allow_signed: Clean pictures that carry a signed manifest (C2PA), and leave it out.
         provenance: Write into the XMP of a cleaned file what changed it.
+        bilevel: "grey": a picture of black and white dots gets a grey one beside it, never instead.
         office: Of an archive, clean the pictures in office documents too.
         rewrite: Write a PDF with cleaned pictures anew, without the old ones.
         tile: px that a tile has at most on each side; see `demoire.cleaning.windows`.
@@ -50,6 +52,7 @@ class CleanerConfig:
     max_side: int = MAX_SIDE
     allow_signed: bool = False
     provenance: bool = True
+    bilevel: Bilevel = "copy"
     office: bool = False
     rewrite: bool = False
     tile: int = 1024
@@ -63,6 +66,8 @@ class CleanerConfig:
         """
         if self.gate not in ("auto", "off"):
             raise UsageError(f"There is no gate '{self.gate}'; use auto or off.")
+        if self.bilevel not in ("copy", "grey"):
+            raise UsageError(f"There is no bilevel '{self.bilevel}'; use copy or grey.")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UsageError(
                 f"The threshold {self.threshold} is not a probability; use a number from 0 to 1."
@@ -99,4 +104,6 @@ class CleanerConfig:
             decides["office"] = True  # without it the fingerprint stays what it always was
         if self.rewrite:  # else it stays what it was before there was such a thing
             decides["rewrite"] = True
+        if self.bilevel != "copy":  # likewise; a committed unit has its grey pictures
+            decides["bilevel"] = self.bilevel
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

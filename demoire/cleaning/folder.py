@@ -7,9 +7,13 @@ anything is written.
 
 A file of several pages goes to one file as well, but each image inside has a result of its own,
 under a name such as scan.tif!/page-0003.
+
+Where the cleaner is to make grey pictures of black and white ones, they lie beside the outputs:
+scan.grey.png beside scan.tif, scan.page-0003.grey.png of a page.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +52,21 @@ class Judged:
     path: Path
     detection: "Detection | None"
     error: str | None
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What became of one image.
+
+    Attributes:
+        image: The image.
+        cleaned: Its result, which is written.
+        grey: The grey picture that was made of a black and white one; None where none was.
+    """
+
+    image: LocalImage
+    cleaned: "Cleaned"
+    grey: Path | None = None
 
 
 def find_images(paths: Sequence[Path]) -> list[LocalImage]:
@@ -103,18 +122,17 @@ def plan_outputs(images: Sequence[LocalImage], out: Path) -> list[Path]:
     return list(planned)
 
 
-def fix_images(
-    images: Sequence[LocalImage], out: Path, cleaner: "Cleaner"
-) -> Iterator[tuple[LocalImage, "Cleaned"]]:
+def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> Iterator[Fixed]:
     """Clean the images into `out`; one that needs nothing arrives there byte for byte.
 
     Yields:
-        Each image with its result, once it is written, in order of completion.
+        What became of each, once it is written, in order of completion.
 
     Raises:
         UsageError: An image cannot be read, an output cannot be written, or as `plan_outputs`.
     """
     targets = plan_outputs(images, out)
+    greys = _GreyPictures(images, targets, cleaner)
     loose: list[int] = []
     for index, image in enumerate(images):
         try:
@@ -122,26 +140,28 @@ def fix_images(
         except ImageError as error:
             data = read_image(image.path)
             _write(targets[index], data, image.path)
-            yield image, untouched(data, error.reason)
+            yield Fixed(image, untouched(data, error.reason))
             continue
         if file is None:
             loose.append(index)
         else:
-            yield from _fix_pages(image, file, targets[index], cleaner)
+            yield from _fix_pages(image, file, targets[index], greys)
     payloads = ((index, read_image(images[index].path)) for index in loose)
     for index, cleaned in cleaner.clean_many(payloads):
         image = images[index]
         _write(targets[index], cleaned.data, image.path)
-        yield image, cleaned
+        yield Fixed(image, cleaned, greys.write(cleaned, targets[index], image.path))
 
 
 def _fix_pages(
-    image: LocalImage, file: PagedFile, target: Path, cleaner: "Cleaner"
-) -> Iterator[tuple[LocalImage, "Cleaned"]]:
+    image: LocalImage, file: PagedFile, target: Path, greys: "_GreyPictures"
+) -> Iterator[Fixed]:
     """Clean the images in a file; where they cannot be put back, the file's own result says so."""
+    cleaner = greys.cleaner
     with PagesInWork(file, rewrite=cleaner.config.rewrite) as work:
         for page, cleaned in work.clean(cleaner):
-            yield LocalImage(file.path_of(page), image.relative), cleaned
+            grey = greys.write(cleaned, target, file.path, page.name)
+            yield Fixed(LocalImage(file.path_of(page), image.relative), cleaned, grey)
         refused: Reason | None = None
         with _output(target, file.path) as unfinished:
             try:
@@ -149,7 +169,62 @@ def _fix_pages(
             except ImageError as error:
                 refused = error.reason
     if refused is not None:
-        yield image, untouched(b"", refused)
+        yield Fixed(image, untouched(b"", refused))
+
+
+class _GreyPictures:
+    """The grey pictures of black and white ones, and their names beside the outputs.
+
+    Args:
+        images: All images.
+        targets: Their outputs.
+        cleaner: Makes the grey pictures, if its configuration asks for them.
+    """
+
+    def __init__(
+        self, images: Sequence[LocalImage], targets: Sequence[Path], cleaner: "Cleaner"
+    ) -> None:
+        self.cleaner = cleaner
+        self._taken = Counter(_grey_name(target) for target in targets)
+        self._others = {image.path.resolve() for image in images}
+        self._others.update(target.resolve() for target in targets)
+
+    def write(self, cleaned: "Cleaned", target: Path, source: Path, page: str = "") -> Path | None:
+        """Write the grey picture of an image; its path, or None where there is none.
+
+        Args:
+            cleaned: What the cleaner said of the image.
+            target: Its output, or that of its file.
+            source: Where it comes from.
+            page: Its name in a file of several pages.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        is_asked_for = self.cleaner.config.bilevel == "grey"
+        if not is_asked_for or cleaned.reason != Reason.BILEVEL or not cleaned.data:
+            return None
+        grey = self.cleaner.descreen(cleaned.data)
+        if grey is None:
+            return None
+        path = self._path(target, page)
+        if path.resolve() in self._others:
+            raise UsageError(
+                f"{path} is among the images, and a grey picture would get its name; rename it."
+            )
+        _write(path, grey, source)
+        return path
+
+    def _path(self, target: Path, page: str) -> Path:
+        """scan.grey.png beside scan.tif, unless there is a scan.png or scan.grey.png as well."""
+        name = _grey_name(target)
+        is_free = self._taken[name] == 1 and name.resolve() not in self._others
+        stem = target.stem if is_free else target.name
+        return _grey_name(target, f"{stem}.{page}" if page else stem)
+
+
+def _grey_name(target: Path, stem: str = "") -> Path:
+    return target.with_name(f"{stem or target.stem}.grey.png")
 
 
 def judge_images(images: Sequence[LocalImage], cleaner: "Cleaner") -> Iterator[Judged]:

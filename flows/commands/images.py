@@ -18,13 +18,12 @@ from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings
 
 if TYPE_CHECKING:
-    from demoire.cleaning.folder import Judged, LocalImage
-    from demoire.cleaning.result import Cleaned
+    from demoire.cleaning.folder import Fixed, Judged
 
 _IMAGE_HELP = "Image files, or folders of them."
 
 
-@takes_settings(*GATES, "device", *MEANS, "config")
+@takes_settings(*GATES, "bilevel", "device", *MEANS, "config")
 def fix(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help=_IMAGE_HELP)],
     out: Annotated[
@@ -53,19 +52,20 @@ def fix(
     quarantined = 0
     with console.progress_bar("cleaning", total=len(local_images)) as bar:
         results = fix_images(local_images, out, cleaner)
-        for number, (image, cleaned) in enumerate(results, start=1):
-            typer.echo(_fixed_line(image, cleaned))
-            if cleaned.status == "quarantined":
+        for number, fixed in enumerate(results, start=1):
+            typer.echo(_fixed_line(fixed))
+            if fixed.cleaned.status == "quarantined":
                 quarantined += 1
             bar(min(number, len(local_images)))  # of a file of several pages each has a result
     _name_archives(images)
     return 1 if strict and quarantined else 0
 
 
-def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
+def _fixed_line(fixed: "Fixed") -> str:
     from pipelines.names import shown
 
-    path = shown(str(image.path))
+    cleaned = fixed.cleaned
+    path = shown(str(fixed.image.path))
     if cleaned.status == "cleaned":
         before = plain_figure(cleaned.moire_before)
         after = plain_figure(cleaned.moire_after)
@@ -73,6 +73,9 @@ def _fixed_line(image: "LocalImage", cleaned: "Cleaned") -> str:
         # Where the gate is off, a picture may be cleaned that shows no moiré of any kind.
         kind = "" if cleaned.moire_kind == "none" else f"{cleaned.moire_kind}, "
         return f"{path}: cleaned, {kind}moiré {before} -> {after}{remark}"
+    if fixed.grey is not None:
+        grey = shown(str(fixed.grey))
+        return f"{path}: {cleaned.status}, {cleaned.reason}, in grey as {grey}"
     if cleaned.reason:
         return f"{path}: {cleaned.status}, {cleaned.reason}"
     return f"{path}: {cleaned.status}"

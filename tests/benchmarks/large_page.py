@@ -71,9 +71,10 @@ def fix(path: Path, out: Path, *, with_networks: bool) -> None:
     keep_freed_memory()
     cleaner = Cleaner(config, None if with_networks else StandIns().models)
     start = time.perf_counter()
-    ((image, cleaned),) = fix_images(find_images([path]), out, cleaner)
+    (fixed,) = fix_images(find_images([path]), out, cleaner)
     seconds = time.perf_counter() - start
-    assert cleaned.facts is not None and image.path == path
+    cleaned = fixed.cleaned
+    assert cleaned.facts is not None and fixed.image.path == path
     stages = {stage: round(spent / 1000, 1) for stage, spent in cleaned.milliseconds.items()}
     print(f"{cleaned.status}, {cleaned.facts.megapixels / seconds:.1f} MP/s, seconds {stages}")
 
