@@ -111,10 +111,7 @@ class CleanSettings(BaseModel):
         bool,
         Flag("Do not note in the XMP of cleaned files what changed them, and when.", default=""),
     ] = CleanerConfig.provenance
-    bilevel: Annotated[
-        Bilevel,
-        Flag("'grey' puts a grey picture beside a black and white one of dots, never instead."),
-    ] = CleanerConfig.bilevel
+    bilevel: Annotated[Bilevel, Flag("'grey' puts a grey one beside 1-bit pictures.")] = "copy"
     office: Annotated[
         bool,
         Flag("Clean the pictures in office documents too (.docx, .odt and the like).", default=""),

@@ -47,6 +47,12 @@ def gc(destination: Destination) -> Collected:
             place.delete(entry.path)
             objects += 1
             size += entry.size
+    if destination.markers.done(plan) >= plan.source_ids:  # else some images have no row yet
+        for entry in destination.grey_pictures.without_image():
+            if now - entry.mtime > _DAY:
+                place.delete(entry.path)
+                objects += 1
+                size += entry.size
     return Collected(objects, size)
 
 

@@ -16,6 +16,7 @@ so these names are promises. All paths are relative to DST.
     page/previews/<source>.parquet, page/previews/<shelf>.parquet    their pictures before and after
     page/index.html, page/summary.json                               the report
     page/canary.html                                                 why a canary stopped a run
+    grey/<path of the source>/<image>.png, grey/<source>/<n>.png     grey ones of 1-bit images
     fixity.csv, fixity.json                                          what changed; checksums of it
     runs/<run>.json                                                  what a finished run came to
     weights/<digest><suffix>                                         weights that are not shipped
@@ -24,6 +25,8 @@ Nothing but the tables may lie in report/: pandas, pyarrow, DuckDB and Polars op
 data set, and Polars takes every file in it, whatever its name begins with, for a part of that set.
 Version 0.1 kept the page, its summary and previews/ there (see `pipelines.report.earlier`).
 """
+
+from pipelines.paths import path_below
 
 BOOKKEEPING = "_demoire"
 
@@ -51,6 +54,9 @@ CANARY_PAGE = f"{PAGE_FOLDER}/canary.html"
 EARLIER_PREVIEWS = f"{REPORT}/previews"
 EARLIER_PAGE = f"{REPORT}/index.html"
 EARLIER_SUMMARY = f"{REPORT}/summary.json"
+
+GREY = f"{BOOKKEEPING}/grey"
+GREY_SUFFIX = ".png"
 
 FIXITY_TABLE = f"{BOOKKEEPING}/fixity.csv"
 FIXITY_LISTS = f"{BOOKKEEPING}/fixity.json"
@@ -171,6 +177,22 @@ def source_id_of(name: str) -> str:
     or path.
     """
     return name.rpartition("/")[2].partition(".")[0]
+
+
+def grey_picture(source: str, member: str) -> str:
+    """Path of the grey picture of a black and white image.
+
+    Args:
+        source: The source's path under DST.
+        member: The image's name in it.
+    """
+    path = path_below(source, member).encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"{GREY}/{path}{GREY_SUFFIX}"
+
+
+def grey_picture_of(image_id: str) -> str:
+    """Path of the grey picture of a black and white image whose name DST cannot hold."""
+    return f"{GREY}/{image_id}{GREY_SUFFIX}"
 
 
 def run_note(run_id: str) -> str:

@@ -35,6 +35,7 @@ def prune(destination: Destination, plan: Plan) -> int:
     """
     removed = 0
     lost: list[MirrorRecord] = []
+    gone: set[str] = set()
     sources = SourcesNow.of(plan)
     folders = _EmptyFolders(destination.place, plan)
     for record in destination.mirrored.all():
@@ -46,8 +47,11 @@ def prune(destination: Destination, plan: Plan) -> int:
         if departure.is_whole:
             folders.remove_own(destination.markers.read(record.source_id))
             lost.append(record)
+            gone.add(record.source_id)
         else:
             _without_left(destination, record)
+        gone.update(as_text(path) for path in departure.paths)
+    destination.grey_pictures.remove_of(gone)
     _forget(destination, lost)
     return removed
 

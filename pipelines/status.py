@@ -2,7 +2,7 @@
 
 It reads only what the run itself goes by: the plan, the commit markers, the published markers. That
 costs a listing of the markers, a small read for each unit of a source that is not published yet,
-the reports' reasons, and the records of what was published.
+the reports' reasons, the records of what was published, and a listing of the grey pictures.
 """
 
 from collections import Counter
@@ -39,6 +39,7 @@ class JobStatus:
     left: ObjectList = ObjectList()  # mirrors of what has left SRC
     withheld: dict[str, int] = field(default_factory=dict)  # planned so, by reason
     not_looked_into: dict[str, int] = field(default_factory=dict)  # members, by kind
+    grey_pictures: int = 0  # of black and white images
 
 
 def status(destination: Destination) -> JobStatus:
@@ -87,6 +88,7 @@ def status(destination: Destination) -> JobStatus:
         left=differing.left,
         withheld=plan.withheld,
         not_looked_into=plan.not_looked_into,
+        grey_pictures=sum(1 for _ in destination.grey_pictures.all()),
     )
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 @takes_settings(
-    *("also", "from_file", "prune", "sample", "merge", "fixity", "office"), *ARCHIVE_CLEANING
+    *("also", "from_file", "prune", "sample", "merge", "fixity", "office", "bilevel"),
+    *ARCHIVE_CLEANING,
 )
 def clean(
     src: options.Src,
@@ -127,7 +128,9 @@ def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
 
-@takes_settings("also", "from_file", "sample", "merge", "office", "device", "config", *CLEANING)
+@takes_settings(
+    *("also", "from_file", "sample", "merge", "office", "bilevel", "device", "config"), *CLEANING
+)
 def plan(
     src: options.Src,
     dst: options.DstBesideList = None,
@@ -227,6 +230,8 @@ def status(
     show_counts("withheld, not in the mirror", "reason", current.withheld)
     show_counts("not looked into, mirrored as it came", "kind", current.not_looked_into)
     show_differences(current.foreign, current.left)
+    if current.grey_pictures:
+        typer.echo(f"{current.grey_pictures:,} grey pictures of black and white ones")
     return 0
 
 

@@ -73,7 +73,7 @@ def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
         words += ["--also", further]
     if settings.from_file is not None:
         words += ["--from-file", "LIST" if settings.from_file == "-" else settings.from_file]
-    for name in ("office", *CLEANING):
+    for name in ("office", "bilevel", *CLEANING):
         if name not in settings.model_fields_set:
             continue
         value = getattr(settings, name)

@@ -17,6 +17,7 @@ from demoire.imaging.quiet import quiet_decoders
 from demoire.reasons import Reason
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.gate import unit_in_work
+from pipelines.clean.grey import make_grey_pictures
 from pipelines.clean.priority import step_back
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
@@ -308,7 +309,10 @@ class CleaningActor:
             device=self._cleaner.device_name,
             fetch_milliseconds=fetched.milliseconds / len(unit.members),
         )
-        return clean_unit(self._cleaner, fetched, attempt, self._count_image)
+        outcomes = clean_unit(self._cleaner, fetched, attempt, self._count_image)
+        pictures = self._order.destination.grey_pictures
+        make_grey_pictures(self._cleaner, unit.source, fetched.payloads, outcomes, pictures)
+        return outcomes
 
     def _count_image(self) -> None:
         """Tell the gate, without waiting for it."""

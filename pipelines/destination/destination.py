@@ -4,6 +4,7 @@ A run makes it once and hands it down, to other processes too: it pickles as its
 URI. Nothing is opened before it is used.
 """
 
+from pipelines.destination.grey_pictures import GreyPictures
 from pipelines.destination.ledger import Ledger
 from pipelines.destination.manifest import Manifests
 from pipelines.destination.markers import Markers
@@ -27,6 +28,7 @@ class Destination:
         mirrored: What was written into their mirrors.
         reports: The rows of published sources.
         notes: What finished runs came to.
+        grey_pictures: Those of black and white images.
     """
 
     def __init__(self, place: Place) -> None:
@@ -38,6 +40,7 @@ class Destination:
         self.mirrored = MirrorRecords(place, self.shelves)
         self.reports = Reports(place, self.shelves)
         self.notes = RunNotes(place)
+        self.grey_pictures = GreyPictures(place)
 
     @classmethod
     def at(cls, dst: str) -> "Destination":

@@ -10,13 +10,14 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+from urllib.parse import quote
 
 from demoire.reasons import Reason
 from demoire.wording import figure, share
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import Differences, differences
 from pipelines.fixity.findings import ChecksumList, Findings
-from pipelines.layout import PAGE, SUMMARY
+from pipelines.layout import BOOKKEEPING, GREY, GREY_SUFFIX, PAGE, SUMMARY
 from pipelines.names import shown
 from pipelines.report.charts import Histogram, histogram
 from pipelines.report.earlier import move_earlier_previews, remove_earlier_page
@@ -26,6 +27,7 @@ from pipelines.report.summarise import summarise
 from pipelines.report.summary import BINS, ReportSummary, SourceTotals
 from pipelines.storage.open import open_place
 
+_MOST_GREY = 200  # links to grey pictures, on the page
 _MOST_LISTS = 200  # of checksums, on the page
 _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
 _MOST_WITHHELD = 500  # names on the page; summary.json has all
@@ -68,6 +70,7 @@ def build_report(dst: str) -> str:
     summary = summarise(place, plan)
     differing = Differences() if plan is None else differences(destination, plan)
     move_earlier_previews(place)
+    greys = [entry.path for entry in destination.grey_pictures.all()]
     page = render(
         "report.html.j2",
         dst=place.full(),
@@ -75,6 +78,8 @@ def build_report(dst: str) -> str:
         total=summary.total,
         sources=_worst_first(summary.sources)[:_MOST_SOURCES],
         previews=most_changed_previews(place),
+        greys=[_grey_link(path) for path in greys[:_MOST_GREY]],
+        greys_in_all=len(greys),
         charts_data=_charts(summary),
         stages=_time_strip(summary),
         lists=_stale_first(summary.fixity),
@@ -86,6 +91,19 @@ def build_report(dst: str) -> str:
     place.write(PAGE, page)
     remove_earlier_page(place)
     return place.full(PAGE)
+
+
+@dataclass(frozen=True)
+class _GreyLink:
+    """A grey picture as the page names it."""
+
+    name: str
+    address: str  # from the page
+
+
+def _grey_link(path: str) -> _GreyLink:
+    name = path.removeprefix(f"{GREY}/").removesuffix(GREY_SUFFIX)
+    return _GreyLink(name, quote(path.replace(BOOKKEEPING, "..", 1)))
 
 
 def _worst_first(sources: list[SourceTotals]) -> list[SourceTotals]:

@@ -115,7 +115,7 @@ def faxes(tmp_path: Path) -> Path:
     dots.save(folder / "scan.tif", compression="group4")
     dots.save(folder / "scan.png")
     blank = Image.new("1", (300, 300), 1)
-    blank.save(folder / "fax.tif", save_all=True, append_images=[dots])
+    blank.save(folder / "fax.tif", save_all=True, append_images=[dots.copy()])
     Image.new("L", (300, 300), 200).save(folder / "grey.png")
     return folder
 

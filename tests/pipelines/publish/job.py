@@ -7,6 +7,7 @@ from typing import Any
 from demoire.cleaning.cleaner import Cleaner
 from demoire.errors import ImageError
 from pipelines.clean.actor import Fetched, clean_unit
+from pipelines.clean.grey import make_grey_pictures
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.published import Published
@@ -90,6 +91,8 @@ def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
     fingerprint = job.plan.fingerprint
     attempt = UnitAttempt(unit, number, fingerprint, "run", cleaner.weights_digest, "cpu")
     outcomes = clean_unit(cleaner, Fetched(unit, payloads, reasons, 0.0), attempt, lambda: None)
+    pictures = job.destination.grey_pictures
+    make_grey_pictures(cleaner, unit.source, payloads, outcomes, pictures)
     ledger.commit(unit, number, outcomes)
 
 
