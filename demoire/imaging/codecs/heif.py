@@ -43,6 +43,7 @@ from demoire.imaging.codecs.raster import (
     from_full_range,
     to_full_range,
 )
+from demoire.imaging.codecs.stated_colours import stated_profile
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
@@ -117,6 +118,9 @@ class HeifCodec:
             icc=profile_name(profile),
             pages=count_pages(file),
         )
+        if profile is None:
+            primaries, transfer, _ = colours_of(file, file.primary)
+            profile = stated_profile(primaries, transfer)
         return HeifHeader(facts, profile, file, coding)
 
     def is_cut_short(self, data: bytes) -> bool:

@@ -35,12 +35,20 @@ _MOST_ITEMS = 1000  # that libheif reads, too
 
 @dataclass(frozen=True)
 class HeifHeader:
-    """The facts, and what of the file they were read from."""
+    """The facts, and what of the file they were read from.
+
+    Attributes:
+        facts: What the header says.
+        profile: The ICC profile in the file, or one made of the colours that it states by numbers;
+            None where these can be taken for sRGB.
+        file: The items.
+        coding: How the picture is stored; None where it is not of a kind that is cleaned.
+    """
 
     facts: ImageFacts
     profile: bytes | None
     file: ItemFile
-    coding: Coding | None  # None where the picture is not of a kind that is cleaned
+    coding: Coding | None
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,7 @@ def colours_of(file: ItemFile, item_id: int) -> tuple[int, int, int]:
 
 
 def profile_of(file: ItemFile) -> bytes | None:
+    """The ICC profile in the file."""
     for box in file.properties_of(file.primary):
         if box.type == b"colr" and box.payload[:4] in (b"prof", b"rICC"):
             return box.payload[4:]

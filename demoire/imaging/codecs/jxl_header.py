@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from demoire.imaging.codecs.raster import CutShortError
+from demoire.imaging.codecs.stated_colours import BT2020, DISPLAY_P3, stated_profile
 
 START = b"\xff\x0a"
 ALPHA = 0
@@ -20,6 +21,7 @@ SRGB_TRANSFER = 13
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 _D65, _CUSTOM_WHITE = 1, 2
 _SRGB_PRIMARIES, _CUSTOM_PRIMARIES = 1, 2
+_WIDE_PRIMARIES = {9: BT2020, 11: DISPLAY_P3}
 _MOST_EXTRA = 256
 _SPOT_COLOUR, _COLOUR_FILTER = 2, 5
 # The four ways to code a number: so many bits, and what is added to them.
@@ -62,12 +64,16 @@ class Colours:
         is_srgb: Whether white, primaries and transfer are those of sRGB.
         transfer: Number of the transfer function; None where it is a power.
         has_profile: Whether an ICC profile says all this.
+        is_daylight: Whether white is D65.
+        primaries: Number of the primaries, where there are some.
     """
 
     space: Space = "rgb"
     is_srgb: bool = True
     transfer: int | None = SRGB_TRANSFER
     has_profile: bool = False
+    is_daylight: bool = True
+    primaries: int = _SRGB_PRIMARIES
 
 
 @dataclass(frozen=True)
@@ -287,7 +293,15 @@ def _read_colours(bits: _Bits) -> Colours:
         transfer = bits.number(_ENUM)
     bits.number(_ENUM)  # rendering intent
     is_srgb = (white, primaries, transfer) == (_D65, _SRGB_PRIMARIES, SRGB_TRANSFER)
-    return Colours(space, is_srgb, transfer)
+    return Colours(space, is_srgb, transfer, is_daylight=white == _D65, primaries=primaries)
+
+
+def profile_stated_by(colours: Colours) -> bytes | None:
+    """A profile of colours that are stated by numbers; None for grey, and what is near to sRGB."""
+    if colours.space != "rgb" or not colours.is_daylight or colours.transfer is None:
+        return None
+    primaries = _WIDE_PRIMARIES.get(colours.primaries)
+    return None if primaries is None else stated_profile(primaries, colours.transfer)
 
 
 def _skip_coordinates(bits: _Bits, count: int) -> None:

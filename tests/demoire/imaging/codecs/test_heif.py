@@ -96,6 +96,20 @@ def test_a_lossy_avif_keeps_its_depth_subsampling_and_size(
     assert data[colour : colour + 11] in written
 
 
+@pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), (9, 1), (12, 4)])
+def test_a_wide_space_that_is_stated_by_numbers_is_looked_at_as_srgb(
+    rgb: NDArray[np.uint8], primaries: int, transfer: int
+) -> None:
+    narrow = decode(avif(rgb, level=90, primaries=1, transfer=13, matrix=1))
+    wide = decode(avif(rgb, level=90, primaries=primaries, transfer=transfer, matrix=1))
+    assert narrow.view is None and wide.view is not None and wide.facts.icc is None
+    assert np.array_equal(wide.raster.pixels, narrow.pixels)
+    spread = np.ptp(wide.pixels.astype(int), axis=2).mean()
+    assert spread > 1.05 * np.ptp(narrow.pixels.astype(int), axis=2).mean(), "paler than it is"
+    again = decode(encode_verified(wide, changed(wide)))
+    assert again.view is not None and again.facts == wide.facts
+
+
 def test_all_that_is_told_of_an_avif_stays(rgb: NDArray[np.uint8], tmp_path: Path) -> None:
     image = Image.fromarray(np.dstack([rgb, rgb[:, :, 0]]))
     data = saved(

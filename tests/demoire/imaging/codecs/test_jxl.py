@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demoire.imaging.codecs.jp2_boxes import read_boxes
+from demoire.imaging.codecs.jxl import read_header
 from demoire.imaging.codecs.jxl_header import read_metadata
 from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import decode, encode, open_image, probe
@@ -157,6 +158,29 @@ def test_a_file_that_is_cut_short_or_damaged_is_said_to_be(rgb: NDArray[np.uint8
     for length in (20, 45, len(data) // 2, len(data) - 1):
         assert reason_of(data[:length]) == "truncated", length
     assert reason_of(jxl(rgb, lossless=True)[:400]) in ("truncated", "decode_failed")
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "is_wide"),
+    [(11, 13, True), (9, 1, True), (1, 13, False), (11, 8, False)],
+)
+def test_a_wide_space_that_is_stated_by_numbers_has_a_profile(
+    primaries: int, transfer: int, is_wide: bool
+) -> None:
+    """The header of an RGB picture of 8 x 8 px and 8 bits, with white D65, field by field."""
+
+    def enum(value: int) -> str:
+        return "10" if value == 1 else "01" + f"{value - 2:04b}"[::-1]
+
+    fields = ["1", "00000", "100", "00", "0", "00", "1", "00", "0", "00", "00", enum(1)]
+    fields += [enum(primaries), "0", enum(transfer), enum(1), "00", "1"]
+    bits = "".join(fields)
+    number = int(bits[::-1], 2)
+    header = b"\xff\x0a" + number.to_bytes(-(-len(bits) // 8), "little")
+    read = read_header(header)
+    assert (read.facts.width, read.facts.height, read.facts.icc) == (8, 8, None)
+    assert read.metadata.colours.transfer == transfer
+    assert (read.profile is not None) == is_wide
 
 
 def test_the_header_is_enough_for_the_facts(rgb: NDArray[np.uint8]) -> None:
