@@ -64,7 +64,8 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = (
         "unsupported_format",
         "an image of a format that is not cleaned",
-        "for HEIC install `demoire[heif]` before the run; else convert it, or leave it as it is",
+        "for HEIC install `demoire[heif]`, then run the same command again; else convert it, or "
+        "leave it as it is",
         "copied",
     )
     DECODE_FAILED = (
@@ -201,7 +202,7 @@ class Reason(StrEnum):
         "multi_page",
         "several pages that are not taken apart: a TIFF or PDF that has too many, a TIFF that is "
         "signed or has a damaged chain of them, a JPEG 2000, HEIC or AVIF",
-        "repair it, or clean its pages one by one",
+        "repair it, or clean its pages or pictures one by one, as files of their own",
         "copied",
     )
     ENCRYPTED = (

@@ -2,9 +2,10 @@
 
 `run_job` is what `demoire clean` does. It may be killed at any point and run again with the same
 job: units that are committed and sources that are published are passed over. Run again when all is
-done, it looks at the sources' versions and at the markers, and writes nothing. A source that
-changes while the job runs is planned anew, once all others are published. On SIGTERM or Ctrl-C the
-units in work are finished, and no others are begun.
+done, it looks at the sources' versions and at the markers, and writes nothing, unless an extra was
+installed since that lets it clean more (`pipelines.plan.newly_possible`). A source that changes
+while the job runs is planned anew, once all others are published. On SIGTERM or Ctrl-C the units
+in work are finished, and no others are begun.
 
 Each step is a function of the launch and small values; `Launch.step` wraps every call, so that a
 scheduler can make a task of each. The plain command passes none.
@@ -28,7 +29,8 @@ from pipelines.fixity.findings import Findings
 from pipelines.fixity.fixity import check_fixity, is_fixity_due
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch
-from pipelines.plan.plan import make_plan
+from pipelines.plan.newly_possible import newly_possible
+from pipelines.plan.plan import make_plan, make_retry_plan
 from pipelines.prune import prune
 from pipelines.publish.parallel import publish_together
 from pipelines.publish.proof import Proof, prove
@@ -95,6 +97,8 @@ def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence
         if not work.change:
             break
         _LOG.warning("%s", work.change)
+    if not work.change:
+        work = work_off_newly_possible(launch, plan_id, work)
     if work.published or is_fixity_due(launch.destination, job.fixity):
         step(check_checksums)(launch, plan_id)
         step(write_report)(launch)
@@ -192,6 +196,38 @@ def work_off(launch: Launch, plan_id: str) -> WorkDone:
         published = launch.step(publish_sources)(launch, plan_id, unchanged)
     change = next(iter(cleaning.changed.values()), published.change)
     return WorkDone(published.count, cleaning.megapixels, cleaning.seconds, change)
+
+
+def work_off_newly_possible(launch: Launch, plan_id: str, work: WorkDone) -> WorkDone:
+    """Clean what was copied only for lack of an extra which is installed by now.
+
+    Args:
+        launch: The launch that this is a step of.
+        plan_id: The plan, all of which is published.
+        work: What was done of it.
+
+    Returns:
+        The same, with what was done now.
+    """
+    destination = launch.destination
+    images = list(newly_possible(destination, destination.manifests.load(plan_id)))
+    if not images:
+        return work
+    config = launch.job.config
+    again = make_retry_plan(
+        destination,
+        [(image.source_id, image.position) for image in images],
+        config.fingerprint(),
+        1 + max(image.generation for image in images),
+        rewrite=config.rewrite,
+    )
+    more = work_off(launch, again.id)
+    return WorkDone(
+        published=work.published + more.published,
+        megapixels=work.megapixels + more.megapixels,
+        seconds=work.seconds + more.seconds,
+        change=more.change,
+    )
 
 
 def finish(launch: Launch, plan_id: str, work: WorkDone, seconds: float) -> RunSummary:

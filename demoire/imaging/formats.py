@@ -9,6 +9,7 @@ from demoire.errors import ImageError
 from demoire.imaging.codecs import bmp, jp2, jpeg, jxl, png, tiff, webp
 from demoire.imaging.codecs.base import Codec
 from demoire.imaging.codecs.heif import AVIF, HEIC
+from demoire.imaging.codecs.heif_coders import HEVC
 from demoire.imaging.codecs.heif_picture import HeifHeader
 from demoire.imaging.codecs.jp2 import Jpeg2000Header
 from demoire.imaging.codecs.jxl import JxlHeader
@@ -34,6 +35,7 @@ _CODECS: tuple[Codec[Any], ...] = (
 )
 _BY_FORMAT = {codec.FORMAT: codec for codec in _CODECS}
 
+HEIC_SUFFIXES = HEIC.SUFFIXES
 IMAGE_SUFFIXES = frozenset().union(*(codec.SUFFIXES for codec in _CODECS))
 
 # Recognised as images and counted as such, but copied as they are.
@@ -76,6 +78,11 @@ _GIF_FRAME = b"\x21\xf9\x04"
 def codec_of(format: Format) -> Codec[Any]:
     """The codec that reads and writes this format."""
     return _BY_FORMAT[format]
+
+
+def can_clean_heic() -> bool:
+    """Whether the extra `heif` is installed, without which HEIC is copied."""
+    return HEVC.is_there()
 
 
 def recognise(data: bytes) -> Codec[Any]:
