@@ -72,7 +72,10 @@ class Coder(Protocol):
         ...
 
     def bits_and_chroma(self, configuration: bytes) -> tuple[int, str]:
-        """Bits of a sample, and which chrominance there is, as the configuration says."""
+        """Bits of a sample, and which chrominance there is, as the configuration says.
+
+        "unknown" stands for chrominance that is not written, such as of other bits.
+        """
         ...
 
     def decode(self, data: bytes) -> Pixels:
@@ -143,8 +146,11 @@ class HevcCoder:
 
     def bits_and_chroma(self, configuration: bytes) -> tuple[int, str]:
         """See `Coder`."""
-        chroma = {0: GREY, 1: "420", 2: "422", 3: FULL_COLOUR}
-        return (configuration[17] & 7) + 8, chroma[configuration[16] & 3]
+        chroma = {0: GREY, 1: "420", 2: "422", 3: FULL_COLOUR}[configuration[16] & 3]
+        bits, chroma_bits = ((depth & 7) + 8 for depth in configuration[17:19])
+        if chroma != GREY and chroma_bits != bits:
+            return bits, "unknown"
+        return bits, chroma
 
     def decode(self, data: bytes) -> Pixels:
         """See `Coder`."""

@@ -34,8 +34,9 @@ def written_references(references: Sequence[Reference]) -> bytes:
 
 
 def written_associations(items: Sequence[Item]) -> bytes:
-    """The `ipma` box."""
-    with_properties = [item for item in items if item.properties]
+    """The `ipma` box, whose entries are in the order of their ids whatever that of the items."""
+    in_order = sorted(items, key=lambda item: item.id)
+    with_properties = [item for item in in_order if item.properties]
     version, form = _form_of_ids([item.id for item in items])
     content = [struct.pack(">I", len(with_properties))]
     for item in with_properties:

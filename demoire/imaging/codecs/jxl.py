@@ -50,6 +50,7 @@ _WHOLE, _PART = b"jxlc", b"jxlp"
 _EXIF, _XMP, _PACKED = b"Exif", b"xml ", b"brob"
 _OF_JPEG = b"jbrd"  # what is needed to make the JPEG file again, to the byte, of which it was made
 _GAIN_MAP = b"jhgm"
+_INDEX = b"jxli"  # of the bytes at which frames begin
 _MANIFEST = b"jumb"
 _PART_NUMBER = 4  # bytes before a part of the codestream
 _DEPTHS = range(8, 17)
@@ -157,7 +158,7 @@ def _obstacle(data: bytes, metadata: JxlMetadata) -> Reason | None:
     if metadata.is_animated:
         return Reason.ANIMATED
     boxes = [] if data.startswith(START) else list(read_boxes(data))
-    if metadata.has_preview or any(box.type == _GAIN_MAP for box in boxes):
+    if metadata.has_preview or any(box.type in (_GAIN_MAP, _INDEX) for box in boxes):
         return Reason.STALE_DATA
     if any(box.type == _OF_JPEG for box in boxes) or not _can_write(data, metadata):
         return Reason.MODE_NOT_CLEANED

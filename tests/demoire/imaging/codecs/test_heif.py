@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from datetime import date
@@ -16,6 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from demoire.imaging.codecs.heif_boxes import Association, Item
+from demoire.imaging.codecs.heif_coders import HEVC
+from demoire.imaging.codecs.heif_meta import written_associations
 from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import decode, encode, open_image, probe
 from demoire.imaging.provenance import Provenance
@@ -233,6 +237,23 @@ def test_the_thumbnail_of_a_heic_is_made_anew_and_all_else_told_stays(
         means.append(np.asarray(shown).mean())
     assert means[1] == pytest.approx(means[0] / 2, rel=0.1)
     assert metadata(written, tmp_path) == metadata(data, tmp_path)
+
+
+def test_properties_are_told_in_the_order_of_ids_whatever_that_of_the_items() -> None:
+    items = []
+    for item_id in (7, 3, 5):
+        property = Association(index=item_id, is_essential=item_id == 3)
+        items.append(Item(item_id, b"av01", b"", False, 0, (), (property,)))
+    told = struct.unpack(">I" + 3 * "HBH", written_associations(items)[12:])
+    assert told == (3, 3, 1, 0x8003, 5, 1, 5, 7, 1, 7)
+
+
+def test_hevc_whose_luminance_and_chrominance_differ_in_depth_is_not_written() -> None:
+    configuration = bytearray(23)
+    configuration[16:19] = (0xFD, 0xF8, 0xFA)
+    assert HEVC.bits_and_chroma(bytes(configuration)) == (8, "unknown")
+    configuration[18] = 0xF8
+    assert HEVC.bits_and_chroma(bytes(configuration)) == (8, "420")
 
 
 def test_without_the_extra_a_heic_is_copied_and_the_extra_named(

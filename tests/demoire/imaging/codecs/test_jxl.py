@@ -147,6 +147,7 @@ def test_what_cannot_be_written_as_it_was_is_copied(rgb: NDArray[np.uint8]) -> N
     for data, reason in (
         (of_jpeg, Reason.MODE_NOT_CLEANED),
         (with_boxes(plain, box(b"jhgm", b"\0")), Reason.STALE_DATA),
+        (with_boxes(plain, box(b"jxli", b"\0")), Reason.STALE_DATA),
         (with_boxes(plain, box(b"jumb", b"\0")), Reason.SIGNED),
     ):
         assert decode(data).obstacle is reason
