@@ -22,7 +22,7 @@ from pipelines.fixity.lists import (
     new_values,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import Value, is_mets_name, mets_files, with_values
+from pipelines.fixity.mets import Value, is_mets_name, mets_files, with_other_values
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.storage.digests import new_digest
 
@@ -76,6 +76,62 @@ class LooseList:
         )
 
 
+class _ChangedFiles:
+    """The changed files that are objects of their own, and their digests once they are known."""
+
+    def __init__(self, files: Mapping[str, LooseFile]) -> None:
+        self._files = files
+        self._digests: dict[tuple[str, str, str], str] = {}
+
+    def has(self, path: str) -> bool:
+        """Whether this file changed."""
+        return path in self._files
+
+    def sizes(self, path: str) -> tuple[int, int] | None:
+        """Bytes of a file before and after; None where it did not change."""
+        file = self._files.get(path)
+        return None if file is None else (file.facts.bytes_before, file.facts.bytes_after)
+
+    def growth_below(self, folder: str) -> int:
+        """By how many bytes the files in a folder, which ends with a slash, have grown."""
+        growth = 0
+        for path, file in self._files.items():
+            if path.startswith(folder):
+                growth += file.facts.bytes_after - file.facts.bytes_before
+        return growth
+
+    def digests(self, listed: ListedDigest) -> tuple[str, str] | None:
+        """The digests of a file that is named; None where it did not change or cannot be read."""
+        file = self._files.get(listed.path)
+        if file is None:
+            return None
+        facts = file.facts
+        if listed.algorithm == "sha256" and facts.sha256_before and facts.sha256_after:
+            return facts.sha256_before, facts.sha256_after
+        try:
+            before = self._digest(file.before, listed, "before")
+            return before, self._digest(file.after, listed, "after")
+        except StorageError:
+            return None
+
+    def facts_of(self, file: LooseFile) -> ChangedFile:
+        """What is told of a changed file, with the digests that were asked for so far."""
+        facts = file.facts
+        before = self._digests.get((facts.path, "sha256", "before"), "")
+        after = self._digests.get((facts.path, "sha256", "after"), "")
+        return replace(
+            facts,
+            sha256_before=facts.sha256_before or before,
+            sha256_after=facts.sha256_after or after,
+        )
+
+    def _digest(self, file: StoredFile, listed: ListedDigest, when: str) -> str:
+        key = (listed.path, listed.algorithm, when)
+        if key not in self._digests:
+            self._digests[key] = file.digest(listed.algorithm)
+        return self._digests[key]
+
+
 class LooseLists:
     """All lists of the mirror, and what they should say."""
 
@@ -86,10 +142,9 @@ class LooseLists:
             files: What changed, by path.
             original_of: The content of a list in SRC, by its path.
         """
-        self._files = files
+        self._files = _ChangedFiles(files)
         self._original_of = original_of
         self._lists: dict[str, LooseList] = {}
-        self._digests: dict[tuple[str, str, str], str] = {}
 
     def settle(self, paths: Iterable[str]) -> list[LooseList]:
         """Work out what the lists should say.
@@ -132,14 +187,7 @@ class LooseLists:
 
     def facts_of(self, file: LooseFile) -> ChangedFile:
         """What is told of a changed file, with the digests that the lists made known."""
-        facts = file.facts
-        before = self._digests.get((facts.path, "sha256", "before"), "")
-        after = self._digests.get((facts.path, "sha256", "after"), "")
-        return replace(
-            facts,
-            sha256_before=facts.sha256_before or before,
-            sha256_after=facts.sha256_after or after,
-        )
+        return self._files.facts_of(file)
 
     def _work_out(self, one: LooseList) -> None:
         one.stale = []
@@ -165,7 +213,7 @@ class LooseLists:
         values = new_values(one.original, digests)
         if is_mets_name(one.path):
             values |= self._new_sizes(one)
-        one.wanted = with_values(one.original, values)
+        one.wanted = with_other_values(one.original, values)
 
     def _note_left(self, one: LooseList, listed: ListedDigest) -> None:
         """Note a digest that no longer holds if its file has changed, and cannot be made anew."""
@@ -178,7 +226,7 @@ class LooseLists:
         named = self._lists.get(path)
         if named is not None:
             return named.wanted != named.original
-        return path in self._files
+        return self._files.has(path)
 
     def _new_sizes(self, one: LooseList) -> dict[Value, str]:
         """The sizes of changed files in a METS file, as far as they held before."""
@@ -201,8 +249,7 @@ class LooseLists:
         named = self._lists.get(path)
         if named is not None:
             return len(named.original), len(named.wanted)
-        file = self._files.get(path)
-        return None if file is None else (file.facts.bytes_before, file.facts.bytes_after)
+        return self._files.sizes(path)
 
     def _before_and_after(self, listed: ListedDigest) -> tuple[str, str] | None:
         """The digests of a file that is named; None where it did not change."""
@@ -212,35 +259,14 @@ class LooseLists:
                 return None
             before = _digest_of(named.original, listed.algorithm)
             return before, _digest_of(named.wanted, listed.algorithm)
-        file = self._files.get(listed.path)
-        if file is None:
-            return None
-        facts = file.facts
-        if listed.algorithm == "sha256" and facts.sha256_before and facts.sha256_after:
-            return facts.sha256_before, facts.sha256_after
-        try:
-            before_digest = self._digest(file.before, listed, "before")
-            return before_digest, self._digest(file.after, listed, "after")
-        except StorageError:
-            return None
-
-    def _digest(self, file: StoredFile, listed: ListedDigest, when: str) -> str:
-        key = (listed.path, listed.algorithm, when)
-        if key not in self._digests:
-            self._digests[key] = file.digest(listed.algorithm)
-        return self._digests[key]
+        return self._files.digests(listed)
 
     def _growth(self, bag_info: str) -> int:
         """By how many bytes a bag's payload grew."""
         folder = posixpath.dirname(bag_info)
         if not _is_bag(folder, self._lists):
             return 0
-        payload = posixpath.join(folder, "data/")
-        growth = 0
-        for path, file in self._files.items():
-            if path.startswith(payload):
-                growth += file.facts.bytes_after - file.facts.bytes_before
-        return growth
+        return self._files.growth_below(posixpath.join(folder, "data/"))
 
 
 def _digest_of(content: bytes, algorithm: str) -> str:

@@ -67,7 +67,7 @@ def mets_files(path: str, content: bytes) -> list[MetsFile]:
     return reader.files
 
 
-def with_values(content: bytes, values: Mapping[Value, str]) -> bytes:
+def with_other_values(content: bytes, values: Mapping[Value, str]) -> bytes:
     """The file with other values in the place of these."""
     written = []
     at = 0
@@ -85,7 +85,7 @@ def without_mets_values(content: bytes) -> bytes:
         for value in (file.checksum, file.size):
             if value is not None:
                 values[value] = ""
-    return with_values(content, values)
+    return with_other_values(content, values)
 
 
 class _EntityError(Exception):

@@ -14,7 +14,7 @@ from pipelines.fixity.lists import (
     new_values,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import with_values
+from pipelines.fixity.mets import with_other_values
 
 OLD = hashlib.sha256(b"old").hexdigest()
 NEW = hashlib.sha256(b"new").hexdigest()
@@ -52,7 +52,7 @@ def test_lines_of_a_list(line: str, path: str) -> None:
     content = b"# made by hand\n" + line.encode()
     (listed,) = listed_digests("box/SHA256SUMS", content)
     assert (listed.path, listed.algorithm, listed.digest) == (path, "sha256", OLD)
-    changed = with_values(content, new_values(content, {listed: NEW}))
+    changed = with_other_values(content, new_values(content, {listed: NEW}))
     (listed_now,) = listed_digests("box/SHA256SUMS", changed)
     assert listed_now == ListedDigest(path, "sha256", NEW, listed.offset)
     assert len(changed) == len(content)
@@ -88,7 +88,7 @@ def test_lists_of_sha256sum_are_read_and_checked_by_it(tmp_path: Path, options: 
     assert [entry.path for entry in listed] == names
     for name in names:
         (tmp_path / name).write_bytes(b"new")
-    changed = with_values(made.stdout, new_values(made.stdout, dict.fromkeys(listed, NEW)))
+    changed = with_other_values(made.stdout, new_values(made.stdout, dict.fromkeys(listed, NEW)))
     (tmp_path / "SHA256SUMS").write_bytes(changed)
     subprocess.run(
         ["sha256sum", "--strict", "-c", "SHA256SUMS"],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipelines.fixity.findings import ChangedFile
 from pipelines.fixity.lists import is_list_name, listed_digests
 from pipelines.fixity.loose import LooseFile, LooseLists
-from pipelines.fixity.mets import mets_files, with_values, without_mets_values
+from pipelines.fixity.mets import mets_files, with_other_values, without_mets_values
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.storage.local import LocalPlace
 
@@ -145,5 +145,5 @@ def test_other_values_leave_every_other_byte(sizes: list[tuple[int, int]]) -> No
     content = mets(*pages)
     named = mets_files("mets.xml", content)
     values = {one.size: str(new) for one, (_, new) in zip(named, sizes, strict=True)}
-    assert with_values(content, values) == mets(*new_pages)
+    assert with_other_values(content, values) == mets(*new_pages)
     assert without_mets_values(content) == without_mets_values(mets(*new_pages))
