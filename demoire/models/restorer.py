@@ -3,10 +3,10 @@
 Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without. It
 declares three facts:
 
-    multiple   px. H and W have to be multiples of it, and tiles are cut on its grid.
+    multiple   px. H and W have to be multiples of it, and windows are cut on its grid.
                It divides the side of a cell.
-    halo       px of its surroundings that a tile needs on each side, so that neighbouring tiles
-               agree.
+    halo       px of its surroundings that a window needs on each side, so that it comes out as the
+               same part of the whole picture does.
     config     Its structure, whose field `architecture` names it.
 
 `unet` is the default and the fastest. Costs, from 5 to 439 kMAC a pixel, are in the docstrings of

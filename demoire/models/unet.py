@@ -69,7 +69,7 @@ FAST = UNetConfig(widths=(32, 48, 64, 96), encoder_depths=(0, 1, 1), decoder_dep
 class UNet(nn.Module):
     """(N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without.
 
-    The result may leave 0..1 a little. H and W have to be multiples of `multiple`. A tile cut on
+    The result may leave 0..1 a little. H and W have to be multiples of `multiple`. A window cut on
     that grid needs `halo` px of its surroundings on each side.
     """
 
