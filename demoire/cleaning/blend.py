@@ -274,9 +274,8 @@ def _for_channels(factors: NDArray[np.float32], channels: int) -> NDArray[np.flo
 def _rounded(change: NDArray[np.float32], pixels: Pixels) -> Pixels:
     """The pixels with a change in their own unit, rounded half to even and kept in range."""
     height, width, channels = change.shape
-    samples = cv2.add(change.reshape(height, -1), _flat(pixels), dtype=cv2.CV_32F)
     depth = cv2.CV_8U if pixels.dtype == np.uint8 else cv2.CV_16U
-    rounded: Pixels = cv2.add(samples, 0.0, dtype=depth)
+    rounded: Pixels = cv2.add(change.reshape(height, -1), _flat(pixels), dtype=depth)
     return rounded.reshape(height, width, channels)
 
 
