@@ -1,3 +1,0 @@
-from tests.pipelines.publish.conftest import cleaner
-
-__all__ = ["cleaner"]
