@@ -9,7 +9,7 @@ import pytest
 from tests.pipelines.job_box import Finished
 from tests.pipelines.test_deaths import driver
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
+pytestmark = pytest.mark.slow
 
 # Memory that processes share counts as a file, so the process that codes JPEG is started before.
 SMALL_FILES = """

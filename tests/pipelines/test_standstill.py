@@ -18,12 +18,12 @@ from tests.pipelines.conftest import tree
 from tests.pipelines.job_box import Finished, assert_same_reports
 from tests.pipelines.test_deaths import HOOK, ROOT, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
+pytestmark = pytest.mark.slow
 
-# Minutes. A failed helper is seen without them; a fresh Ray needs the shorter ones for its first
-# image where three other processes want each core.
+# Minutes. A failed helper is seen without them. The test waits out the shorter ones: within them a
+# fresh Ray has to come to its first image, or the work is begun once more.
 LONG = 30.0
-SHORT = 1.25
+SHORT = 0.75
 
 
 @contextmanager
