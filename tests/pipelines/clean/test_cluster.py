@@ -130,6 +130,10 @@ def test_a_cluster_grows_from_nothing_and_a_node_that_vanishes_costs_nothing_but
     for name, members in originals.items():
         expected = {member: cleaner.clean(data).data for member, data in members.items()}
         assert read_tar(tmp_path / "out" / name) == expected
+    ledger = tmp_path / "out" / "_demoire"
+    begun = list((ledger / "attempts").glob("*.json"))
+    done = [*(ledger / "commits").glob("*.json"), *(ledger / "bundles").glob("*.json")]
+    assert len(begun) - len(done) <= 2, "more was begun again than the lost actor had in hand"
     growing.await_none()  # idle nodes go away
 
 
