@@ -1,8 +1,17 @@
 """What becomes of an image once all its cells are judged."""
 
+from demoire.cleaning.dots import dots_taken
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.image_job import BeingJudged, BeingRestored, Copied, Decision, grid_of
-from demoire.cleaning.verdict import Rules, detection_from
+from demoire.cleaning.image_job import (
+    BeingJudged,
+    BeingJudgedAgain,
+    BeingRestored,
+    Copied,
+    Decision,
+    grid_of,
+)
+from demoire.cleaning.result import Detection
+from demoire.cleaning.verdict import Rules, are_dots_gone, detection_from, has_gained
 from demoire.cleaning.windows import plan_windows
 
 
@@ -19,3 +28,21 @@ def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | 
         grid, flagged, side=rules.tile_side, halo=engine.halo, multiple=engine.multiple
     )
     return BeingRestored.begin(Decision(picture, probabilities, detection, flagged), windows)
+
+
+def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
+    """Whether a restored image has less moiré: by its score, or because a print's dots are gone.
+
+    Args:
+        state: The restored image.
+        after: What the detector says about it now; without cells, it has not looked.
+        rules: The thresholds.
+    """
+    if rules.restore_all or not after.cells:
+        return True
+    before = state.decision.detection
+    if has_gained(before.moire, after.moire, rules.threshold):
+        return True
+    picture = state.picture
+    flagged = state.decision.flagged
+    return are_dots_gone(dots_taken(picture.pixels, state.pixels, grid_of(picture), flagged))

@@ -23,12 +23,12 @@ from demoire.cleaning.grid import Grid
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
 
-_WINDOW = 64  # px on each side
+GAIN_WINDOW = 64  # px on each side
 _MOST_WINDOWS = 64
 _AT_A_TIME = 8  # windows, so that their spectra stay in the cache
-_STRONGEST = 8  # frequencies of a window that count as its pattern
-_SLOWEST = 1.5 / _WINDOW  # cycles per px; what is slower is shading, no pattern
-_LEAST_ENERGY = 1e-4  # of a window, full scale 1; below it there is only the rounding of sums
+STRONGEST = 8  # frequencies of a window that count as its pattern
+SLOWEST = 1.5 / GAIN_WINDOW  # cycles per px; what is slower is shading, no pattern
+LEAST_ENERGY = 1e-4  # of a window, full scale 1; below it there is only the rounding of sums
 
 
 def pattern_share(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int]) -> float | None:
@@ -48,15 +48,15 @@ def pattern_share(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int
         0..1; white noise has about 0.03. None where no window fits into a restored cell, or
         nothing was taken away.
     """
-    windows = list(_windows(grid, cells))
+    windows = list(windows_in(grid, cells))
     shares: list[float] = []
     amplitudes: list[float] = []
     for first in range(0, len(windows), _AT_A_TIME):
         energy = _spectra(_taken(before, after, windows[first : first + _AT_A_TIME]))
         totals = energy.sum(dim=1)
-        strongest = energy.topk(_STRONGEST, dim=1, sorted=False).values.sum(dim=1)
+        strongest = energy.topk(STRONGEST, dim=1, sorted=False).values.sum(dim=1)
         for total, of_strongest in zip(totals.tolist(), strongest.tolist(), strict=True):
-            if total > _LEAST_ENERGY:
+            if total > LEAST_ENERGY:
                 shares.append(of_strongest / total)
                 amplitudes.append(total**0.5)
     if not shares:
@@ -71,11 +71,11 @@ def _taken(before: Pixels, after: Pixels, windows: Sequence[Box]) -> list[NDArra
     taken /= float(np.iinfo(before.dtype).max)
     channels = list(np.empty((taken.shape[2], *taken.shape[:2]), np.float32))
     cv2.split(taken, channels)  # into arrays of its own OpenCV splits at a fifth of the speed
-    shape = (len(windows), _WINDOW, _WINDOW)
+    shape = (len(windows), GAIN_WINDOW, GAIN_WINDOW)
     return [channel.reshape(shape) for channel in channels]
 
 
-def _windows(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:
+def windows_in(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:
     """Windows inside the cells, spread evenly over them."""
     ends = list(accumulate(_places(grid.box(cell)) for cell in cells))
     total = ends[-1] if ends else 0
@@ -84,15 +84,15 @@ def _windows(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:
         wanted = number * total // count
         index = bisect_right(ends, wanted)
         box = grid.box(cells[index])
-        row, column = divmod(wanted - ends[index] + _places(box), box.width // _WINDOW)
-        top = box.top + row * _WINDOW
-        left = box.left + column * _WINDOW
-        yield Box(top, left, top + _WINDOW, left + _WINDOW)
+        row, column = divmod(wanted - ends[index] + _places(box), box.width // GAIN_WINDOW)
+        top = box.top + row * GAIN_WINDOW
+        left = box.left + column * GAIN_WINDOW
+        yield Box(top, left, top + GAIN_WINDOW, left + GAIN_WINDOW)
 
 
 def _places(box: Box) -> int:
     """How many windows lie beside and below each other in a cell."""
-    return (box.height // _WINDOW) * (box.width // _WINDOW)
+    return (box.height // GAIN_WINDOW) * (box.width // GAIN_WINDOW)
 
 
 def _spectra(taken: Sequence[NDArray[np.float32]]) -> Tensor:
@@ -103,18 +103,18 @@ def _spectra(taken: Sequence[NDArray[np.float32]]) -> Tensor:
     Args:
         taken: (windows, window, window) for each channel, in any unit.
     """
-    energy = np.zeros((len(taken[0]), _WINDOW, _WINDOW // 2 + 1), np.float32)
-    for plane in _planes(taken):
-        spectrum = torch.fft.rfft2(torch.from_numpy(plane * _bell())).numpy()
+    energy = np.zeros((len(taken[0]), GAIN_WINDOW, GAIN_WINDOW // 2 + 1), np.float32)
+    for plane in planes_of(taken):
+        spectrum = torch.fft.rfft2(torch.from_numpy(plane * bell())).numpy()
         energy += spectrum.real**2
         energy += spectrum.imag**2
     return torch.from_numpy(energy).flatten(1)[:, _may_be_pattern()]
 
 
 @cache
-def _bell() -> NDArray[np.float32]:
+def bell() -> NDArray[np.float32]:
     """The weights of a window's pixels, (window, window): Hann's in both directions."""
-    side = np.hanning(_WINDOW).astype(np.float32)
+    side = np.hanning(GAIN_WINDOW).astype(np.float32)
     bell: NDArray[np.float32] = np.outer(side, side)
     return bell
 
@@ -122,13 +122,13 @@ def _bell() -> NDArray[np.float32]:
 @cache
 def _may_be_pattern() -> Tensor:
     """Which frequencies of a window are no shading: their numbers, row by row."""
-    down = np.fft.fftfreq(_WINDOW)[:, None]
-    across = np.fft.rfftfreq(_WINDOW)[None, :]
-    is_fast = np.hypot(down, across) > _SLOWEST
+    down = np.fft.fftfreq(GAIN_WINDOW)[:, None]
+    across = np.fft.rfftfreq(GAIN_WINDOW)[None, :]
+    is_fast = np.hypot(down, across) > SLOWEST
     return torch.from_numpy(np.flatnonzero(is_fast))
 
 
-def _planes(taken: Sequence[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+def planes_of(taken: Sequence[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """Lightness, and for colour pictures red less blue, and green less the mean of both."""
     if len(taken) < 3:
         yield taken[0]

@@ -18,7 +18,7 @@ from typing import Generic, assert_never
 
 from demoire.cleaning.batches import ModelQueue
 from demoire.cleaning.budget import Budget, megapixels_in_flight
-from demoire.cleaning.decision import decide
+from demoire.cleaning.decision import decide, is_gain
 from demoire.cleaning.decoding import Decoding
 from demoire.cleaning.encoding import Encoding
 from demoire.cleaning.engine import Engine
@@ -40,7 +40,7 @@ from demoire.cleaning.image_job import (
 from demoire.cleaning.model_run import ModelRun
 from demoire.cleaning.result import Cleaned
 from demoire.cleaning.threads import share_of_machine
-from demoire.cleaning.verdict import Rules, detection_from, has_gained
+from demoire.cleaning.verdict import Rules, detection_from
 from demoire.memory import memory_limit
 from demoire.reasons import Reason
 
@@ -166,13 +166,12 @@ class Scheduler(Generic[K]):
 
     def _conclude(self, job: ImageJob[K], state: BeingJudgedAgain) -> None:
         after = detection_from(state.scores.probabilities, self._rules)
-        moire_after = after.moire if after.cells else None
-        before = state.decision.detection
-        may_be_refused = moire_after is not None and not self._rules.restore_all
-        if may_be_refused and not has_gained(before.moire, after.moire, self._rules.threshold):
-            self._leave(job, job.as_it_came("copied", Reason.NO_GAIN, before))
+        if is_gain(state, after, self._rules):
+            moire_after = after.moire if after.cells else None
+            self._leave(job, job.restored(state, moire_after))
             return
-        self._leave(job, job.restored(state, moire_after))
+        before = state.decision.detection
+        self._leave(job, job.as_it_came("copied", Reason.NO_GAIN, before))
 
     def _leave(self, job: ImageJob[K], result: Cleaned) -> None:
         job.state = Done()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from demoire.cleaning.blend import in_floats
+from demoire.cleaning.dots import Dots, dots_in_change
 from demoire.cleaning.result import Detection
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.provenance import Provenance
@@ -35,6 +36,14 @@ _HARMLESS_SHIFT = 0.02
 # log odds that will do where the picture still scores above the threshold.
 _LEAST_PATTERN_SHARE = 0.1
 _LEAST_FALL = 0.1
+
+# The dots of a print; see `demoire.cleaning.dots`. Dots that are drawn in black have a colour of
+# 0.02, print in several inks 0.3 and more. Dots wider than the strokes of small type take it along.
+_LEAST_LATTICE = 0.3
+_LEAST_DOT_SHARE = 0.25
+_MOST_DOTS_LEFT = 0.01
+_LEAST_COLOUR = 0.2
+_WIDEST_DOTS = 7.0  # px
 
 _STRIPE = 64  # rows of a change that are looked at together, so that they stay in the cache
 
@@ -91,7 +100,7 @@ class ChangeKind(Enum):
     """What a restored tile looks like, beside the tile as it was."""
 
     SOUND = auto()  # moiré may have been taken out
-    DRAWN = auto()  # a pattern was taken out that is too strong for moiré
+    DRAWN = auto()  # a pattern was taken out that is too strong for moiré, and no coloured print
     BROKEN = auto()  # no picture, such as NaN, all black, or noise
 
 
@@ -99,8 +108,9 @@ def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind
     """Whether what the restorer adds to a tile may be right.
 
     The screentone of a comic page is black and white, and the restorer turns it into the grey that
-    it stands for: the tile becomes calmer, by more than any moiré could account for. A restorer
-    that has failed makes it no calmer.
+    it stands for: the tile becomes calmer, by more than any moiré could account for. So does a
+    coarse print, but screentone has one ink, and print in colours has several. A restorer that has
+    failed makes the tile no calmer.
 
     Args:
         change: (h, w, C) in units of full scale.
@@ -126,7 +136,18 @@ def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind
         return ChangeKind.SOUND
     old = before.astype(np.float32) / full_scale
     is_calmer = float((old + change).std()) < float(old.std())
-    return ChangeKind.DRAWN if is_calmer else ChangeKind.BROKEN
+    if not is_calmer:
+        return ChangeKind.BROKEN
+    is_print = are_dots_in_colour(dots_in_change(change, before))
+    return ChangeKind.SOUND if is_print else ChangeKind.DRAWN
+
+
+def are_dots_in_colour(dots: Dots | None) -> bool:
+    """Whether what was taken away is print in colours, which nobody draws, and is gone for good."""
+    if dots is None:
+        return False
+    are_print = dots.lattice >= _LEAST_LATTICE and dots.colour >= _LEAST_COLOUR
+    return are_print and dots.period <= _WIDEST_DOTS and dots.left <= _MOST_DOTS_LEFT
 
 
 def looks_like_pattern(share: float | None) -> bool:
@@ -141,6 +162,18 @@ def looks_like_pattern(share: float | None) -> bool:
 def has_gained(before: float, after: float, threshold: float) -> bool:
     """Whether an image has less moiré than before, by its scores (0..1) before and after."""
     return after < threshold or _log_odds(before) - _log_odds(after) >= _LEAST_FALL
+
+
+def are_dots_gone(dots: Dots | None) -> bool:
+    """Whether what was taken away were the dots of a print, of which hardly any are left.
+
+    After a coarse print is restored the detector often scores it as high as before: it still sees
+    the grain of the paper, or what little is left of the dots.
+    """
+    if dots is None:
+        return False
+    were_dots = dots.lattice >= _LEAST_LATTICE and dots.share >= _LEAST_DOT_SHARE
+    return were_dots and dots.left <= _MOST_DOTS_LEFT
 
 
 def _log_odds(score: float) -> float:

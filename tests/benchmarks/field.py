@@ -9,8 +9,9 @@ before and after at 100 %, worst first.
 
 Clean pictures count as touched where the cleaner, as shipped, gives another file than it took.
 Photographs straight from cameras are those of sources called camera_*. Moiré counts as found where
-the score reaches the threshold; its strength is the RMS of what a photograph has below 6 px that
-the truth has not, in the flattest 30 % of the truth, so only pairs have one.
+the score reaches the threshold, and as cleaned where no rule after the detector refuses it either.
+Its strength is the RMS of what a photograph has below 6 px that the truth has not, in the flattest
+30 % of the truth, so only pairs have one.
 
 Restoration is measured on pairs, every tile restored, beside the best Gaussian blur, whose width an
 oracle picks. The truth is brought into the photograph's tone first (a polynomial of second degree
@@ -41,6 +42,7 @@ from pipelines.report.crops import most_changed
 Picture = NDArray[np.uint8]
 
 CAMERA = "camera_"  # how sources are called whose pictures come straight from a camera
+WITH_MOIRE = ("screens", "halftone", "texture")  # without a twin
 STRENGTHS = (0.0, 4.0, 8.0, 16.0)  # where the classes of strength begin, in 1/255
 SHOWN = 24
 SIDE = 256  # px, of a picture on the contact sheet
@@ -136,9 +138,11 @@ def detector_figures(judged: Sequence[Judged], pairs: Sequence[Restored], thresh
     sources = {name: touched_row(ones) for name, ones in by_source.items()}
     worst_first = sorted(sources, key=lambda name: (-sources[name]["share"], name))
     by_set: dict[str, list[float]] = defaultdict(list)
+    cleaned: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
-        if one.picture.group in ("screens", "halftone", "texture"):
+        if one.picture.group in WITH_MOIRE:
             by_set[one.picture.group].append(one.score)
+            cleaned[one.picture.group].append(one)
     by_set["real_pairs"] = [one.score for one in pairs]
     screens = [*by_set["screens"], *by_set["real_pairs"]]
     clean = [one.score for name in ("cameras", "clean", "clean_hard") for one in groups[name]]
@@ -154,6 +158,7 @@ def detector_figures(judged: Sequence[Judged], pairs: Sequence[Restored], thresh
         "touched": {name: touched_row(ones) for name, ones in groups.items()},
         "touched_by_source": {name: sources[name] for name in worst_first},
         "found": {name: found_row(scores, threshold) for name, scores in by_set.items()},
+        "cleaned": {name: touched_row(ones) for name, ones in cleaned.items()},
         "found_by_strength": strengths,
         "auc_screens_cameras": auc([one.score for one in groups["cameras"]], screens),
         "auc_screens_clean": auc(clean, screens),
@@ -216,6 +221,7 @@ def show(figures: dict) -> None:
     for title, rows in (
         ("clean pictures touched", detector["touched"]),
         ("by source, worst first", detector["touched_by_source"]),
+        ("pictures with moiré cleaned", detector["cleaned"]),
     ):
         print(f"\n{title}")
         for name, row in rows.items():

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from demoire.cleaning.cleaner import Cleaner
+from tests.demoire.cleaning.patterns import SIDE, dots, hatching
 from tests.demoire.cleaning.pictures import png
 
 MakeCleaner = Callable[..., Cleaner]
@@ -90,3 +91,82 @@ def test_who_turns_the_gate_off_gets_what_the_restorer_makes(
 ) -> None:
     result = make_cleaner(Takes(taken, (channel,)), gate="off").clean(red_picture)
     assert (result.status, result.reason) == ("cleaned", None)
+
+
+class TakesFromEach(nn.Module):
+    """Takes a (3, SIDE, SIDE) pattern away, whatever it sees."""
+
+    multiple = 32
+    halo = 0
+
+    def __init__(self, taken: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.register_buffer("taken", torch.from_numpy(taken).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.taken
+
+
+class Blurs(nn.Module):
+    multiple = 32
+    halo = 32
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
+
+
+def on_red(ink: NDArray[np.float64]) -> bytes:
+    """A red page with this ink in blue, which the toy detector cannot see."""
+    page = np.full((SIDE, SIDE, 3), (235, 60, 200), np.float64)
+    page[:, :, 2] -= 100 * ink
+    return png(page.astype(np.uint8))
+
+
+def taken_from_blue(ink: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    nothing = np.zeros_like(ink)
+    return np.stack([nothing, nothing, -100 / 255 * share * (ink - ink.mean())])
+
+
+def test_the_dots_of_a_print_go_although_the_score_stays(make_cleaner: MakeCleaner) -> None:
+    ink = dots(6, 45)
+    result = make_cleaner(TakesFromEach(taken_from_blue(ink, 1))).clean(on_red(ink))
+    assert (result.status, result.reason) == ("cleaned", None)
+    assert result.moire_after == pytest.approx(result.moire_before, abs=0.01)
+
+
+def test_dots_of_which_half_would_be_left_stay(make_cleaner: MakeCleaner) -> None:
+    ink = dots(6, 45)
+    result = make_cleaner(TakesFromEach(taken_from_blue(ink, 0.5))).clean(on_red(ink))
+    assert (result.status, result.reason) == ("copied", "no_gain")
+
+
+def test_hatching_stays_where_the_score_does(make_cleaner: MakeCleaner) -> None:
+    ink = hatching(6, 30)
+    result = make_cleaner(TakesFromEach(taken_from_blue(ink, 1))).clean(on_red(ink))
+    assert (result.status, result.reason) == ("copied", "no_gain")
+
+
+def test_a_restorer_that_blurs_without_gain_is_refused(
+    make_cleaner: MakeCleaner, red_picture: bytes
+) -> None:
+    result = make_cleaner(Blurs()).clean(red_picture)
+    assert (result.status, result.reason) == ("copied", "no_gain")
+
+
+def test_a_coarse_tint_in_colours_is_cleaned(make_cleaner: MakeCleaner) -> None:
+    """Its dots change a tile by more than moiré could; three inks at three angles are print."""
+    inks = np.stack([0.3 * dots(6, 15), dots(6, 75), dots(6, 45)])
+    paper = np.rint(255 * (0.95 - 0.9 * inks)).astype(np.uint8).transpose(1, 2, 0)
+    taken = -0.9 * (inks - inks.mean(axis=(1, 2), keepdims=True))
+    result = make_cleaner(TakesFromEach(taken)).clean(png(paper))
+    assert (result.status, result.reason) == ("cleaned", None)
+
+
+@pytest.mark.parametrize(
+    "ink", [dots(9, 45, threshold=0.5), hatching(7, 20)], ids=["screentone", "hatching"]
+)
+def test_what_was_drawn_in_black_stays(make_cleaner: MakeCleaner, ink: NDArray[np.float64]) -> None:
+    page = np.rint(255 * (1 - ink)).astype(np.uint8)[:, :, None].repeat(3, axis=2)
+    taken = -(ink - ink.mean())[None].repeat(3, axis=0)
+    result = make_cleaner(TakesFromEach(taken)).clean(png(page))
+    assert (result.status, result.reason) == ("copied", "drawn_pattern")

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from demoire.cleaning.dots import Dots
 from demoire.cleaning.verdict import (
     ChangeKind,
     Rules,
+    are_dots_gone,
+    are_dots_in_colour,
     can_be_judged,
     change_kind,
     detection_from,
@@ -92,6 +95,44 @@ def test_an_image_has_gained_below_the_threshold_or_by_a_clear_fall(
     before: float, after: float, gained: bool
 ) -> None:
     assert has_gained(before, after, 0.5) is gained
+
+
+PORTRAIT = Dots(share=0.54, lattice=0.6, period=2, colour=0, left=0)  # in a newspaper
+HOUSE = Dots(share=0.29, lattice=0.9, period=5.5, colour=0.8, left=0)  # in four inks
+
+
+@pytest.mark.parametrize(
+    ("dots", "gone"),
+    [
+        (PORTRAIT, True),
+        (HOUSE, True),
+        (replace(PORTRAIT, left=0.014), False),  # screentone of a comic page
+        (replace(PORTRAIT, lattice=0.1), False),  # hatching
+        (replace(PORTRAIT, share=0.2), False),  # text and paper go with the dots
+        (None, False),
+    ],
+)
+def test_dots_are_gone_if_they_were_on_a_lattice_and_hardly_any_of_them_is_left(
+    dots: Dots | None, gone: bool
+) -> None:
+    assert are_dots_gone(dots) is gone
+
+
+@pytest.mark.parametrize(
+    ("dots", "are_print"),
+    [
+        (HOUSE, True),
+        (replace(HOUSE, colour=0.02), False),  # the screentone of a comic page
+        (replace(HOUSE, lattice=0.1), False),  # coloured stripes
+        (replace(HOUSE, period=9), False),  # wider than the strokes of small type
+        (replace(HOUSE, left=0.13), False),
+        (None, False),
+    ],
+)
+def test_dots_in_colour_are_print_and_black_ones_may_be_drawn(
+    dots: Dots | None, are_print: bool
+) -> None:
+    assert are_dots_in_colour(dots) is are_print
 
 
 @pytest.mark.parametrize(("size", "judged"), [((32, 32), True), ((31, 900), False)])
