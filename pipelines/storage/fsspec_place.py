@@ -82,8 +82,7 @@ class FsspecPlace(Place):
                 for facts in files.values():
                     # walk() lists an object that is no folder as a nameless file in itself.
                     if facts["name"] != top:
-                        inner = _below(facts["name"], root)
-                        yield self._listed(inner, facts)
+                        yield self._listed(_below(facts["name"], root), facts)
                 if not recursive:
                     for facts in folders.values():
                         yield Entry(_below(facts["name"], root), 0, "", 0.0, "folder")
