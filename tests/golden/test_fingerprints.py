@@ -32,6 +32,7 @@ DECIDES: dict[str, Any] = {
     "provenance": False,
     "office": True,
     "rewrite": True,
+    "bilevel": "grey",
 }
 DOES_NOT: dict[str, Any] = {"device": "cuda:1", "threads": 3}
 ALL_FIELDS = {field.name for field in fields(CleanerConfig)}
