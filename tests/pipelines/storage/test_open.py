@@ -50,7 +50,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
         ("box", ".", "lies inside DST"),
         ("box/*", "box/out", "lies inside SRC"),
         ("box/**/*.tar", "box/out", "lies inside SRC"),
-        ("box", "file", "a file stands where a folder is needed"),
+        ("box", "file", "is a file: give a folder"),
         ("box", "file/out", "a file stands where a folder is needed"),
     ],
 )
