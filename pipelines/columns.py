@@ -26,7 +26,7 @@ MEANINGS: dict[str, str] = {
         "image that its signature was removed; else null"
     ),
     "moire_before": "Probability, 0 to 1, that the image holds moiré, as it came",
-    "moire_after": "The same of the restored pixels, before they are encoded; null unless cleaned",
+    "moire_after": "The same of the pixels in the cleaned file; null unless cleaned",
     "moire_kind": "Most probable kind: none, screen, halftone or texture",
     "tiles": "Cells of 256 px that the detector judged",
     "tiles_restored": "Cells of them that were restored",

@@ -42,7 +42,7 @@ class Cleaned:
             for a plain copy.
         facts: What its header says; None where not even that could be read.
         moire_before: The image's score, 0..1; None where the detector has not looked.
-        moire_after: The score of the restored pixels before they are encoded; None unless cleaned.
+        moire_after: The score of the pixels in `data`; None unless cleaned.
         moire_kind: The kind of moiré; None where the detector has not looked.
         cells: How many cells the detector judged.
         cells_restored: How many of them were restored.
