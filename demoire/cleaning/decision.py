@@ -11,7 +11,14 @@ from demoire.cleaning.image_job import (
     grid_of,
 )
 from demoire.cleaning.result import Detection
-from demoire.cleaning.verdict import Rules, are_dots_gone, detection_from, has_gained
+from demoire.cleaning.verdict import (
+    Rules,
+    are_dots_gone,
+    detection_from,
+    has_gained,
+    is_only_softened,
+    is_sure,
+)
 from demoire.cleaning.windows import plan_windows
 
 
@@ -33,6 +40,9 @@ def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | 
 def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
     """Whether a restored image has less moiré: by its score, or because a print's dots are gone.
 
+    Where the detector was not sure in the first place, a lower score alone does not do: it falls
+    for a clean image too if its fine detail is gone.
+
     Args:
         state: The restored image.
         after: What the detector says about it now; without cells, it has not looked.
@@ -41,8 +51,12 @@ def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
     if rules.restore_all or not after.cells:
         return True
     before = state.decision.detection
-    if has_gained(before.moire, after.moire, rules.threshold):
+    is_lower = has_gained(before.moire, after.moire, rules.threshold)
+    if is_lower and is_sure(before.moire):
         return True
     picture = state.picture
     flagged = state.decision.flagged
-    return are_dots_gone(dots_taken(picture.pixels, state.pixels, grid_of(picture), flagged))
+    dots = dots_taken(picture.pixels, state.pixels, grid_of(picture), flagged)
+    if is_lower:
+        return not is_only_softened(dots)
+    return are_dots_gone(dots)

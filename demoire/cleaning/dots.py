@@ -5,7 +5,7 @@ pattern therefore has a twin at a right angle, about as strong. Hatching, engrav
 rows of a screen repeat in one direction only and have no twin. Drawn screentone and graph paper do,
 so the twin alone says that it may be print, not that it is.
 
-It is looked at only where an image would be refused otherwise: some 15 ms for 64 windows.
+It is looked at only where the score alone does not decide: some 15 ms for 64 windows.
 """
 
 import math

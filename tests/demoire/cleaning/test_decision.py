@@ -1,4 +1,4 @@
-"""What becomes of a judged image: copied, or cut into windows."""
+"""What becomes of a judged image: copied, or cut into windows, and kept if that was a gain."""
 
 from dataclasses import dataclass, replace
 
@@ -6,9 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from demoire.cleaning.decision import decide
-from demoire.cleaning.image_job import BeingJudged, BeingRestored, Copied
-from demoire.cleaning.verdict import Rules
+from demoire.cleaning.decision import decide, is_gain
+from demoire.cleaning.image_job import (
+    BeingJudged,
+    BeingJudgedAgain,
+    BeingRestored,
+    Copied,
+    Restoration,
+    Written,
+)
+from demoire.cleaning.verdict import Rules, detection_from
 from demoire.imaging.images import Picture, decode
 from demoire.reasons import Reason
 
@@ -86,3 +93,37 @@ def test_what_cannot_be_written_back_is_copied_and_says_why(
     assert isinstance(state, Copied)
     assert state.reason == Reason.SIGNED
     assert state.detection.kind == "screen"
+
+
+SIDE = 512  # px
+FELT = np.random.default_rng(3).normal(0, 15, (SIDE, SIDE, 1))
+STRIPES = 20 * np.sin(np.arange(SIDE) * 2 * np.pi / 6)[:, None, None] * np.ones((1, SIDE, 1))
+
+
+def gains(before: np.ndarray, after: np.ndarray, score: float) -> bool:
+    """Whether a grey picture is kept that scored this before it was restored, and 0.1 after."""
+    data = cv2.imencode(".png", before.astype(np.uint8))[1].tobytes()
+    state = BeingJudged.begin(decode(data))
+    for cell in state.scores.cells:
+        state.scores.put(cell, np.array([1 - score, score, 0, 0], np.float32))
+    restoring = decide(state, RULES, RestorerNeeds())  # type: ignore[arg-type]
+    assert isinstance(restoring, BeingRestored)
+    restoration = Restoration(
+        pixels=after.astype(np.uint8), data=b"", psnr=30.0, ssim=0.9, colour_shift=1.0
+    )
+    again = BeingJudgedAgain.begin(Written(restoring.decision, restoration))
+    for cell in again.scores.cells:
+        again.scores.put(cell, np.array([0.9, 0.1, 0, 0], np.float32))
+    return is_gain(again, detection_from(again.scores.probabilities, RULES), RULES)
+
+
+def test_where_the_detector_is_not_sure_a_texture_that_was_only_softened_stays_as_it_was() -> None:
+    assert not gains(110 + FELT, 110 + 0.9 * FELT, score=0.93)
+
+
+def test_where_it_is_sure_the_lower_score_will_do() -> None:
+    assert gains(110 + FELT, 110 + 0.9 * FELT, score=0.99)
+
+
+def test_where_a_pattern_is_gone_the_lower_score_will_do_likewise() -> None:
+    assert gains(110 + FELT + STRIPES, 110 + FELT, score=0.93)

@@ -15,6 +15,7 @@ from demoire.cleaning.verdict import (
     change_kind,
     detection_from,
     has_gained,
+    is_only_softened,
     looks_like_pattern,
 )
 
@@ -116,6 +117,24 @@ def test_dots_are_gone_if_they_were_on_a_lattice_and_hardly_any_of_them_is_left(
     dots: Dots | None, gone: bool
 ) -> None:
     assert are_dots_gone(dots) is gone
+
+
+ENGRAVING = Dots(share=0.11, lattice=0.13, period=2, colour=0.2, left=0.81)
+
+
+@pytest.mark.parametrize(
+    ("dots", "softened"),
+    [
+        (ENGRAVING, True),
+        (replace(ENGRAVING, left=0.4), False),  # the pattern goes too
+        (replace(ENGRAVING, share=0.4), False),  # most of what goes is a pattern
+        (None, False),
+    ],
+)
+def test_a_picture_is_only_softened_if_a_little_of_all_its_detail_was_taken(
+    dots: Dots | None, softened: bool
+) -> None:
+    assert is_only_softened(dots) is softened
 
 
 @pytest.mark.parametrize(
