@@ -123,8 +123,6 @@ def _ssim_map(
     a: NDArray[np.float32], b: NDArray[np.float32], full_range: float
 ) -> NDArray[np.float32]:
     """SSIM of the window around each pixel, (H, W). In place, for the cache's sake."""
-    c1 = (_K1 * full_range) ** 2
-    c2 = (_K2 * full_range) ** 2
     mean_a = _smooth(a)
     mean_b = _smooth(b)
     covariance = _smooth(a * b)
@@ -134,6 +132,27 @@ def _ssim_map(
     squares += mean_b * mean_b
     covariance -= product
     variances -= squares
+    return _similarity(product, squares, covariance, variances, full_range)
+
+
+def _similarity(
+    product: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    covariance: NDArray[np.float32],
+    variances: NDArray[np.float32],
+    full_range: float,
+) -> NDArray[np.float32]:
+    """SSIM of windows, whose figures are written over; see `ssim` for the formula.
+
+    Args:
+        product: Of both pictures' means.
+        squares: Those of both means, added up.
+        covariance: Of both pictures.
+        variances: Those of both, added up.
+        full_range: Of the pixels' type.
+    """
+    c1 = (_K1 * full_range) ** 2
+    c2 = (_K2 * full_range) ** 2
     for doubled, constant in ((product, c1), (covariance, c2)):
         doubled *= 2
         doubled += constant
@@ -230,11 +249,7 @@ def _block_ssim_map(
     squares: NDArray[np.float32] = mean_a * mean_a + mean_b * mean_b
     covariance = (mean_of_products - product) * unbiased
     variances: NDArray[np.float32] = (_window_means(a) - squares) * unbiased
-    c1 = (_K1 * full_range) ** 2
-    c2 = (_K2 * full_range) ** 2
-    likeness: NDArray[np.float32] = (2 * product + c1) * (2 * covariance + c2)
-    likeness /= (squares + c1) * (variances + c2)
-    return likeness
+    return _similarity(product, squares, covariance, variances, full_range)
 
 
 def _window_means(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -117,9 +117,7 @@ def _unit_size(parts: JpegParts) -> _UnitSize | None:
     if frame.components not in (1, 3, 4) or count_of(QUANTISATION_TABLES, parts.scans):
         return None
     tables = quantisation_table_numbers(parts)
-    factors = frame.factors
-    if frame.components == 1:  # a single component's units are its blocks, whatever its factors
-        factors = [(1, 1)]
+    factors = frame.blocks_in_unit
     if min(min(pair) for pair in factors) < 1:
         return None
     most_across = max(across for across, _ in factors)

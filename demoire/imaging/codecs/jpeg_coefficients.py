@@ -179,7 +179,7 @@ def _take(
 
 def _replace(file: Coefficients, coder: PixelCoder, units: NewUnits) -> None:
     """Exchange the blocks of the units that are new."""
-    for component, (across, down) in enumerate(file.blocks_in_unit):
+    for component, (across, down) in enumerate(file.frame.blocks_in_unit):
         wanted = units.wanted.repeat(down, axis=0).repeat(across, axis=1)
         top = units.top * down
         left = units.left * across

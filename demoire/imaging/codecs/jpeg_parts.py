@@ -75,6 +75,14 @@ class Frame:
         """
         return [divmod(self.payload[7 + 3 * i], 16) for i in range(self.components)]
 
+    @property
+    def blocks_in_unit(self) -> list[tuple[int, int]]:
+        """How many blocks of each component lie beside and below each other in a unit (MCU).
+
+        As many as its factors say; of a lone component one, whatever they say.
+        """
+        return [(1, 1)] if self.components == 1 else self.factors
+
 
 @dataclass(frozen=True)
 class JpegParts:

@@ -61,13 +61,6 @@ class Coefficients:
         if shapes != tuple(blocks_of(self.frame, i) for i in range(self.frame.components)):
             raise LibjpegError("libjpeg says other sizes than the file")
 
-    @property
-    def blocks_in_unit(self) -> list[tuple[int, int]]:
-        """How many blocks of each component lie beside and below each other in a unit."""
-        if self.frame.components == 1:
-            return [(1, 1)]
-        return self.frame.factors
-
     def read_blocks(self) -> None:
         """Read the coefficients.
 
