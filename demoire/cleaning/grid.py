@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.imaging.boxes import Box
-from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.codecs.raster import Pixels, as_8_bit
 from demoire.moire import CELL
 
 SLIVER = 64  # px; a remainder below this is no cell of its own
@@ -94,11 +94,10 @@ class Grid:
 
 def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:
     """(H, W, 1 or 3) uint8 or uint16 -> (H, W, 3) uint8."""
-    if pixels.dtype != np.uint8:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.shape[2] == 1:
-        pixels = np.repeat(pixels, 3, axis=2)
-    return pixels
+    levels = as_8_bit(pixels)
+    if levels.shape[2] == 1:
+        return np.repeat(levels, 3, axis=2)
+    return levels
 
 
 def reflect_to(pixels: Pixels, height: int, width: int) -> Pixels:

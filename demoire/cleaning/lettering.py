@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from demoire.cleaning.grid import Grid
 from demoire.imaging.boxes import Box
-from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.codecs.raster import Pixels, as_8_bit
 
 _BLOCK = 16  # px; the statistics are taken in these, and smoothed over three by three of them
 _NEAR = 33  # px, side of the square whose lightest pixel is taken for paper
@@ -90,10 +90,10 @@ def _share_to_keep(
     before: Pixels, after: Pixels, is_certain: NDArray[np.bool_]
 ) -> NDArray[np.float32] | None:
     """How much of each pixel's change is kept, (h, w) 0..1; None for all of it."""
-    change = _largest_channel(cv2.absdiff(_as_8_bit(before), _as_8_bit(after)))
+    change = _largest_channel(cv2.absdiff(as_8_bit(before), as_8_bit(after)))
     if not change.any():
         return None
-    light = _lightness(_as_8_bit(before))
+    light = _lightness(as_8_bit(before))
     lightest = cv2.dilate(cv2.blur(light, (3, 3)), np.ones((_NEAR, _NEAR), np.uint8))
     is_paper = (cv2.subtract(lightest, light) <= _SHADE) & (lightest >= _LIGHT)
     paper = is_paper.astype(np.float32)
@@ -135,12 +135,6 @@ def _block_means(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     means = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
     smooth: NDArray[np.float32] = cv2.blur(means, (3, 3))
     return smooth
-
-
-def _as_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
-        return pixels
-    return (pixels >> 8).astype(np.uint8)
 
 
 def _lightness(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.codecs.raster import Pixels, as_8_bit
 from demoire.imaging.images import decode
 
 
@@ -44,8 +44,7 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
 
 def to_rgb(pixels: Pixels) -> NDArray[np.uint8]:
     """Decoded pixels (H, W, 1 or 3) uint8 or uint16 as (H, W, 3) uint8; the same array if it is."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.shape[2] == 1:
-        return np.repeat(pixels, 3, axis=2)
-    return pixels
+    levels = as_8_bit(pixels)
+    if levels.shape[2] == 1:
+        return np.repeat(levels, 3, axis=2)
+    return levels

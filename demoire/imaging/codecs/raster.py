@@ -93,6 +93,13 @@ def _stretch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return stretched
 
 
+def as_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """Pixels uint8 or uint16 in 8 bits, the upper ones of 16; the same array if they are."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return (pixels >> 8).astype(np.uint8)
+
+
 def to_image(pixels: Pixels, alpha: Pixels | None = None) -> Image.Image:
     """An 8-bit raster as a Pillow image in mode L, LA, RGB or RGBA."""
     if alpha is not None:

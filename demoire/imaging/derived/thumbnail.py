@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
-from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.codecs.raster import Pixels, as_8_bit
 from demoire.imaging.derived import StaleDataError
 
 _MOST_SIDE = 8192  # px; a larger thumbnail is none
@@ -34,7 +34,7 @@ class Thumbnailer:
         """
         if not 1 <= min(width, height) <= max(width, height) <= _MOST_SIDE:
             raise StaleDataError(f"a thumbnail of {width} x {height} px")
-        full = Image.fromarray(_as_8_bit(self.pixels))
+        full = Image.fromarray(_for_pillow(self.pixels))
         fitted_width, fitted_height = _fitted(full.size, (width, height))
         small = full.resize((fitted_width, fitted_height), Image.Resampling.LANCZOS)
         if small.size == (width, height):
@@ -94,10 +94,8 @@ def _fitted(full: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _as_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
-    values = pixels
-    if pixels.dtype == np.uint16:
-        values = (pixels >> 8).astype(np.uint8)
+def _for_pillow(pixels: Pixels) -> NDArray[np.uint8]:
+    values = as_8_bit(pixels)
     if values.shape[2] == 1:
         values = values[:, :, 0]
     return np.ascontiguousarray(values)
