@@ -14,7 +14,7 @@ from pipelines.destination.plans import Plan
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch, new_run_id
 from pipelines.layout import position_of
-from pipelines.plan.plan import make_retry_plan
+from pipelines.plan.next_attempt import AttemptedImage, plan_next_attempt
 from pipelines.run import check_checksums, finish, run_job, work_off, write_report
 from pipelines.steps import Step, plainly
 
@@ -101,12 +101,7 @@ def _retry_images(launch: Launch, chosen: Sequence["_QuarantinedImage"]) -> RunS
     """
     start = time.monotonic()
     destination = launch.destination
-    generation = 1 + max(image.generation for image in chosen)
-    images = [(image.source_id, image.position) for image in chosen]
-    config = launch.job.config
-    plan = make_retry_plan(
-        destination, images, config.fingerprint(), generation, rewrite=config.rewrite
-    )
+    plan = plan_next_attempt(destination, chosen, launch.job.config)
     work = work_off(launch, plan.id)
     latest = destination.manifests.latest()
     launch.step(check_checksums)(launch, latest.id)
@@ -117,12 +112,9 @@ def _retry_images(launch: Launch, chosen: Sequence["_QuarantinedImage"]) -> RunS
 
 
 @dataclass(frozen=True)
-class _QuarantinedImage:
-    """An image that another attempt can be made at."""
+class _QuarantinedImage(AttemptedImage):
+    """An image in quarantine."""
 
-    source_id: str
-    position: int
-    generation: int  # of the latest retry in its source
     reason: str
 
 

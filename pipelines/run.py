@@ -30,7 +30,8 @@ from pipelines.fixity.fixity import check_fixity, is_fixity_due
 from pipelines.job import CleanJob, RunSummary
 from pipelines.launch import Launch
 from pipelines.plan.newly_possible import newly_possible
-from pipelines.plan.plan import make_plan, make_retry_plan
+from pipelines.plan.next_attempt import plan_next_attempt
+from pipelines.plan.plan import make_plan
 from pipelines.prune import prune
 from pipelines.publish.parallel import publish_together
 from pipelines.publish.proof import Proof, prove
@@ -213,14 +214,7 @@ def work_off_newly_possible(launch: Launch, plan_id: str, work: WorkDone) -> Wor
     images = list(newly_possible(destination, destination.manifests.load(plan_id)))
     if not images:
         return work
-    config = launch.job.config
-    again = make_retry_plan(
-        destination,
-        [(image.source_id, image.position) for image in images],
-        config.fingerprint(),
-        1 + max(image.generation for image in images),
-        rewrite=config.rewrite,
-    )
+    again = plan_next_attempt(destination, images, launch.job.config)
     more = work_off(launch, again.id)
     return WorkDone(
         published=work.published + more.published,

@@ -12,32 +12,17 @@ holds HEIC files.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from demoire.imaging.formats import HEIC_SUFFIXES, can_clean_heic
 from demoire.reasons import Reason
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan
 from pipelines.layout import position_of
+from pipelines.plan.next_attempt import AttemptedImage
 from pipelines.sources.members import suffix_of
 
 
-@dataclass(frozen=True)
-class CopiedImage:
-    """An image that can be cleaned now.
-
-    Attributes:
-        source_id: What it is in.
-        position: Where there.
-        generation: Of the latest retry in its source.
-    """
-
-    source_id: str
-    position: int
-    generation: int
-
-
-def newly_possible(destination: Destination, plan: Plan) -> Iterator[CopiedImage]:
+def newly_possible(destination: Destination, plan: Plan) -> Iterator[AttemptedImage]:
     """The images of a plan that were copied only for lack of an extra which is installed now.
 
     Args:
@@ -61,4 +46,5 @@ def newly_possible(destination: Destination, plan: Plan) -> Iterator[CopiedImage
         for row in reports.rows(source_id).to_pylist():
             is_heic = suffix_of(row["member"]) in HEIC_SUFFIXES
             if is_heic and row["reason"] == Reason.UNSUPPORTED_FORMAT:
-                yield CopiedImage(source_id, position_of(row["image_id"]), marker.generation)
+                position = position_of(row["image_id"])
+                yield AttemptedImage(source_id, position, marker.generation)
