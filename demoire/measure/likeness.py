@@ -21,6 +21,7 @@ from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.room import let_go_behind
 from demoire.measure.ciede2000 import ciede2000
 
+_Plane = NDArray[np.float32]  # (H, W)
 _COMPARED = 1 << 14  # px at a time: a stripe that differs ends the look
 _STRIPE = 200_000  # px that are measured at a time
 # Weights of red, green and blue in luma, as in JPEG: Rec. ITU-R BT.601, section 2.5.1.
@@ -119,9 +120,7 @@ def ssim(a: Pixels, b: Pixels) -> float:
     return float(1 - loss / (windows.height * windows.width))
 
 
-def _ssim_map(
-    a: NDArray[np.float32], b: NDArray[np.float32], full_range: float
-) -> NDArray[np.float32]:
+def _ssim_map(a: _Plane, b: _Plane, full_range: float) -> _Plane:
     """SSIM of the window around each pixel, (H, W). In place, for the cache's sake."""
     mean_a = _smooth(a)
     mean_b = _smooth(b)
@@ -136,20 +135,10 @@ def _ssim_map(
 
 
 def _similarity(
-    product: NDArray[np.float32],
-    squares: NDArray[np.float32],
-    covariance: NDArray[np.float32],
-    variances: NDArray[np.float32],
-    full_range: float,
-) -> NDArray[np.float32]:
-    """SSIM of windows, whose figures are written over; see `ssim` for the formula.
-
-    Args:
-        product: Of both pictures' means.
-        squares: Those of both means, added up.
-        covariance: Of both pictures.
-        variances: Those of both, added up.
-        full_range: Of the pixels' type.
+    product: _Plane, squares: _Plane, covariance: _Plane, variances: _Plane, full_range: float
+) -> _Plane:
+    """SSIM by the formula of `ssim`, of the product and the sum of squares of both pictures' means,
+    their covariance, and the sum of their variances, all of which are written over.
     """
     c1 = (_K1 * full_range) ** 2
     c2 = (_K2 * full_range) ** 2
@@ -164,21 +153,19 @@ def _similarity(
     return product
 
 
-def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _smooth(values: _Plane) -> _Plane:
     """The mean of the Gaussian window around each pixel."""
     side = 2 * _RADIUS + 1
-    smooth: NDArray[np.float32] = cv2.GaussianBlur(
-        values, (side, side), _SIGMA, borderType=cv2.BORDER_REFLECT
-    )
+    smooth: _Plane = cv2.GaussianBlur(values, (side, side), _SIGMA, borderType=cv2.BORDER_REFLECT)
     return smooth
 
 
-def _luma(pixels: Pixels) -> NDArray[np.float32]:
+def _luma(pixels: Pixels) -> _Plane:
     """(H, W) of (H, W, 1 or 3), in the range of the pixels."""
     floats = np.ascontiguousarray(pixels, dtype=np.float32)
     if pixels.shape[2] == 1:
         return floats[:, :, 0]
-    luma: NDArray[np.float32] = cv2.transform(floats, _LUMA)
+    luma: _Plane = cv2.transform(floats, _LUMA)
     return luma
 
 
@@ -221,7 +208,7 @@ def block_ssim(a: Pixels, b: Pixels) -> float:
     return float(1 - loss / (down * across))
 
 
-def _whole_luma(pixels: Pixels, size: tuple[int, int]) -> NDArray[np.float32]:
+def _whole_luma(pixels: Pixels, size: tuple[int, int]) -> _Plane:
     """The luma of pixels (h, w, 1 or 3), continued to this height and width."""
     luma = pixels[:, :, 0]
     if pixels.shape[2] == 3:
@@ -230,13 +217,11 @@ def _whole_luma(pixels: Pixels, size: tuple[int, int]) -> NDArray[np.float32]:
     beside = size[1] - luma.shape[1]
     if below or beside:
         luma = cv2.copyMakeBorder(luma, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-    floats: NDArray[np.float32] = luma.astype(np.float32)
+    floats: _Plane = luma.astype(np.float32)
     return floats
 
 
-def _block_ssim_map(
-    a: NDArray[np.float32], b: NDArray[np.float32], full_range: float
-) -> NDArray[np.float32]:
+def _block_ssim_map(a: _Plane, b: _Plane, full_range: float) -> _Plane:
     """SSIM of each window, (H / 4 - 1, W / 4 - 1) of luma (H, W)."""
     mean_a = _window_means(a)
     mean_b = _window_means(b)
@@ -246,13 +231,13 @@ def _block_ssim_map(
     a += b
     unbiased = np.float32(_WINDOW**2 / (_WINDOW**2 - 1))
     product = mean_a * mean_b
-    squares: NDArray[np.float32] = mean_a * mean_a + mean_b * mean_b
+    squares: _Plane = mean_a * mean_a + mean_b * mean_b
     covariance = (mean_of_products - product) * unbiased
-    variances: NDArray[np.float32] = (_window_means(a) - squares) * unbiased
+    variances: _Plane = (_window_means(a) - squares) * unbiased
     return _similarity(product, squares, covariance, variances, full_range)
 
 
-def _window_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _window_means(values: _Plane) -> _Plane:
     """The mean of each window: two by two of the means of 4 x 4 px."""
     height, width = values.shape
     down = height // _STEP
@@ -260,7 +245,7 @@ def _window_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
     # OpenCV takes means along a row in a tenth of numpy's time.
     means = cv2.resize(sums, (width // _STEP, down), interpolation=cv2.INTER_AREA)
     pairs = means[:-1] + means[1:]
-    windows: NDArray[np.float32] = pairs[:, :-1] + pairs[:, 1:]
+    windows: _Plane = pairs[:, :-1] + pairs[:, 1:]
     windows /= 2 * _WINDOW
     return windows
 
