@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from demoire.errors import ImageError, SourceChangedError
 from demoire.imaging.quiet import quiet_decoders
 from demoire.reasons import Reason
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
-from pipelines.clean.gate import unit_in_work
+from pipelines.clean.gate import count_image, unit_in_work
 from pipelines.clean.grey import make_grey_pictures
 from pipelines.clean.priority import step_back
 from pipelines.clean.worker_weights import KeptWeights, local_weights
@@ -309,14 +310,11 @@ class CleaningActor:
             device=self._cleaner.device_name,
             fetch_milliseconds=fetched.milliseconds / len(unit.members),
         )
-        outcomes = clean_unit(self._cleaner, fetched, attempt, self._count_image)
+        on_image = partial(count_image, self._gate)
+        outcomes = clean_unit(self._cleaner, fetched, attempt, on_image)
         pictures = self._order.destination.grey_pictures
         make_grey_pictures(self._cleaner, unit.source, fetched.payloads, outcomes, pictures)
         return outcomes
-
-    def _count_image(self) -> None:
-        """Tell the gate, without waiting for it."""
-        self._gate.count_image.remote()
 
 
 def clean_unit(

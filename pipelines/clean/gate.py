@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
-from ray.actor import ActorHandle
+from ray.actor import ActorHandle, ActorMethod
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from demoire.errors import StalledError
+from demoire.errors import DemoireError
 
 _LONGEST_UNIT = 600.0  # seconds; a worker that died in between never tells that it is done
 _LOOK_AGAIN = 0.2  # seconds
@@ -68,7 +68,9 @@ class _Gate:
 def gate_of_wave() -> Iterator[ActorHandle[Any]]:
     """A gate on the Ray that runs, for as long as the block takes.
 
-    It is on the driver's node: those of the workers may vanish.
+    It is on the driver's node: those of the workers may vanish. Where the run ends with an error it
+    stays until Ray ends: workers are still at their units, and Ray would tell the user of each call
+    to a gate that is gone.
     """
     here = ray.get_runtime_context().get_node_id()
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Gate)
@@ -76,8 +78,8 @@ def gate_of_wave() -> Iterator[ActorHandle[Any]]:
     gate = cast(ActorHandle[Any], remote.remote())
     try:
         yield gate
-    except StalledError:
-        raise  # a Ray that stands still might never answer
+    except DemoireError:
+        raise
     except BaseException:
         ray.kill(gate)
         raise
@@ -98,7 +100,21 @@ def unit_in_work(gate: ActorHandle[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        gate.leave.remote(worker)
+        _tell(gate.leave, worker)
+
+
+def count_image(gate: ActorHandle[Any]) -> None:
+    """Tell the gate of one more finished image."""
+    _tell(gate.count_image)
+
+
+def _tell(method: ActorMethod, *arguments: object) -> None:
+    """Call without waiting, and once only.
+
+    A gate that has died and come back knows nothing of what it was told before, and one that ended
+    with its wave need not know.
+    """
+    method.options(max_task_retries=0).remote(*arguments)
 
 
 def wait_until_idle(gate: ActorHandle[Any]) -> None:
