@@ -10,7 +10,8 @@ After 800 steps on 128 px crops the fast restorer gained 1.7, 4.3 and 0.7 dB on 
 and textures, and 0.5, 1.2 and 0.4 dB without bands.
 
 All of it runs on squares of 4 x 4 px as channels, (N, 48, H/4, W/4), since a CPU's convolutions are
-fast where there are many channels: twice as fast as depthwise ones on the picture itself.
+fast where there are many channels: twice as fast as depthwise ones on the picture itself. Where no
+gradients are wanted, a CPU has a faster way still (`demoire.models.picture_bands`).
 
 References:
     Starck, Fadili, Murtagh: "The undecimated wavelet decomposition and its reconstruction", IEEE
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 SQUARE = 4  # px, side of a square that becomes channels
 CHANNELS = 3 * SQUARE**2
 
-_TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # at -2, -1, 0, 1, 2 times the hole
+TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # at -2, -1, 0, 1, 2 times the hole
 
 # The holes of the first two steps (1 and 2 px) are smaller than a square, so their taps fall on
 # other channels as well as on other squares. Later holes are whole squares: their taps stay on the
@@ -53,7 +54,7 @@ class Bands(nn.Module):
             across = _weights_between_squares(2**step, "across")
             self.register_buffer(f"down{step}", down, persistent=False)
             self.register_buffer(f"across{step}", across, persistent=False)
-        taps = torch.tensor(_TAPS).expand(CHANNELS, 1, 5)
+        taps = torch.tensor(TAPS).expand(CHANNELS, 1, 5)
         self.register_buffer("down", taps[..., None].contiguous(), persistent=False)
         self.register_buffer("across", taps[:, :, None].contiguous(), persistent=False)
 
@@ -96,7 +97,12 @@ def energies(bands: Sequence[Tensor]) -> Tensor:
     """
     n, _, h, w = bands[0].shape
     powers = [band.square().view(n, 3, SQUARE**2, h, w).mean(dim=2) for band in bands]
-    return (torch.cat(powers, dim=1) + 1e-6).sqrt().mul(10).clamp_max(4)
+    return bounded_strengths(torch.cat(powers, dim=1))
+
+
+def bounded_strengths(powers: Tensor) -> Tensor:
+    """What `energies` gives, of the mean squares of samples."""
+    return (powers + 1e-6).sqrt().mul(10).clamp_max(4)
 
 
 def _weights_between_squares(hole: int, direction: _Direction) -> Tensor:
@@ -112,7 +118,7 @@ def _weights_between_squares(hole: int, direction: _Direction) -> Tensor:
     weights = torch.zeros(SQUARE**2, SQUARE**2, 3)
     for pixel in range(SQUARE**2):
         row, column = divmod(pixel, SQUARE)
-        for offset, tap in zip(range(-2, 3), _TAPS, strict=True):
+        for offset, tap in zip(range(-2, 3), TAPS, strict=True):
             if direction == "down":
                 square, read_row = divmod(row + offset * hole, SQUARE)
                 read_pixel = read_row * SQUARE + column

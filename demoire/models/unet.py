@@ -13,7 +13,9 @@ The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 k
 
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -28,7 +30,10 @@ from demoire.models.layers import (
     starting_at_zero,
     up_layers,
 )
+from demoire.models.picture_bands import CHANNEL_ORDER, in_squares, split_picture
 from demoire.models.precision import full_precision
+
+_STRIPE = 16  # rows of squares whose bands are weighed together, so that they stay in the cache
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -104,6 +109,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The picture without moiré; see the class."""
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._on_cpu(x)
         with full_precision(x.device):  # pixels need more than the eight bits of bfloat16
             squares = F.conv2d(x, self.get_buffer("squares"), stride=SQUARE)
             bands = self.bands(squares)
@@ -127,6 +134,51 @@ class UNet(nn.Module):
         bias = self.gains.bias
         assert bias is not None
         return F.conv2d(features, self.gains.weight[part], bias[part])
+
+    def _on_cpu(self, x: Tensor) -> Tensor:
+        """As `forward`, where nothing is to be differentiated."""
+        pictures = x.permute(0, 2, 3, 1).contiguous()
+        restored = torch.empty_like(pictures)
+        for picture, out in zip(pictures, restored, strict=True):
+            self._restore_picture(picture.numpy(), torch.from_numpy(in_squares(out.numpy())))
+        return restored.permute(0, 3, 1, 2)
+
+    def _restore_picture(self, picture: NDArray[np.float32], out: Tensor) -> None:
+        """Restore one picture (H, W, 3) into squares and their rows, (H/4, W/4, 4, 12).
+
+        Channels that stand for pixels are in the order of `demoire.models.picture_bands`.
+        """
+        split = split_picture(picture, self.bands.count)
+        squares = torch.from_numpy(in_squares(picture)).contiguous()
+        channels = squares.flatten(2)[None].permute(0, 3, 1, 2)
+        kernels = self.stem.weight.permute(0, 2, 3, 1).reshape(-1, CHANNELS, 1, 1)
+        stem = F.conv2d(channels - 0.5, kernels, self.stem.bias)
+        features = down_and_up(self, stem + self.energies(split.strengths))
+        last = self.head[0]
+        assert isinstance(last, nn.Conv2d)
+        added = F.conv2d(features, *_in_picture_order(last), padding=last.padding)
+        gains = [_in_picture_order(self.gains, number) for number in range(self.bands.count)]
+        for top in range(0, len(squares), _STRIPE):
+            rows = slice(top, top + _STRIPE)
+            of_rows = features[:, :, rows]
+            restored = squares[rows] + _as_squares(added[:, :, rows])
+            for band, kernels_and_bias in zip(split.bands, gains, strict=True):
+                gain = _as_squares(F.conv2d(of_rows, *kernels_and_bias))
+                restored.addcmul_(gain.to(band.dtype), band[rows], value=-1)
+            out[rows] = restored
+
+
+def _in_picture_order(layer: nn.Conv2d, number: int = 0) -> tuple[Tensor, Tensor]:
+    """Kernels and bias of a layer's channels for one band, as `picture_bands` orders them."""
+    channels = number * CHANNELS + torch.tensor(CHANNEL_ORDER)
+    assert layer.bias is not None
+    return layer.weight[channels], layer.bias[channels]
+
+
+def _as_squares(channels: Tensor) -> Tensor:
+    """(1, 48, h, w) channels last -> a view (h, w, 4, 12)."""
+    _, _, height, width = channels.shape
+    return channels[0].permute(1, 2, 0).reshape(height, width, SQUARE, -1)
 
 
 def _blocks(count: int, width: int, config: UNetConfig) -> nn.Sequential:

@@ -5,6 +5,7 @@ refused.
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from demoire.models.cost import network_cost
 from demoire.models.layers import Activation
@@ -30,6 +31,19 @@ def test_every_activation_learns(activation: Activation) -> None:
     loss = (restorer(torch.rand(1, 3, 64, 64)) - 0.5).square().mean()
     loss.backward()
     assert restorer.head[0].weight.grad.abs().sum() > 0
+
+
+def test_without_gradients_a_cpu_gives_the_same_picture_by_another_way() -> None:
+    torch.manual_seed(0)
+    restorer = UNet(UNetConfig((8, 8, 8, 8), (1, 0, 0), 1, (1, 0, 0)))
+    for layer in (restorer.head[0], restorer.gains):
+        nn.init.normal_(layer.weight, std=0.1)
+    pictures = torch.rand(2, 3, 96, 64)
+    with_gradients = restorer(pictures)
+    with torch.inference_mode():
+        without = restorer(pictures)
+    assert (with_gradients - pictures).abs().max() > 0.1
+    assert (without - with_gradients).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(
