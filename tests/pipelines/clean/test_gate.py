@@ -24,8 +24,10 @@ class Worker:
     def begin(self) -> None:
         self._unit.__enter__()
 
-    def end(self) -> None:
-        count_image(self._gate)
+    def end(self, images: int) -> None:
+        for _ in range(images):
+            count_image(self._gate)
+            time.sleep(0.002)
         self._unit.__exit__(None, None, None)
 
 
@@ -40,7 +42,7 @@ def test_the_gate_knows_who_has_a_unit_in_work_and_how_many_images_were_finished
         worker = Worker.remote(gate)
         ray.get(worker.begin.remote())
         assert count_of(gate) == GateCount(images=0, nodes_at_work=frozenset({here}))
-        ray.get(worker.end.remote())
+        ray.get(worker.end.remote(images=1))
         while count_of(gate).nodes_at_work:  # workers tell without waiting
             time.sleep(0.01)
         assert count_of(gate).images == 1
@@ -54,10 +56,11 @@ def test_nothing_is_said_of_workers_that_end_their_units_after_their_wave(
         with gate_of_wave() as gate:
             worker = Worker.remote(gate)
             ray.get(worker.begin.remote())
+            ended = worker.end.remote(images=500)
             if error is not None:
                 raise error
     except (StorageError, RuntimeError) as raised:
         assert raised is error
-    ray.get(worker.end.remote())
-    time.sleep(1)  # what Ray has to say arrives by a thread of its own
+    ray.get(ended)
+    time.sleep(2)  # what Ray has to say arrives by a thread of its own
     assert capfd.readouterr() == ("", "")
