@@ -35,6 +35,7 @@ from demoire.training.field import FieldFolder
 from demoire.training.field_source import FieldSource, field_source
 from demoire.training.fresh_screens import FreshScreens
 from demoire.training.optimizers import learning_rate
+from demoire.training.shard_settings import compare_settings, record_settings
 from demoire.training.shards import make_shards, missing_shards
 from demoire.training.step import begin_run, in_words, train_step
 from demoire.training.stopping import Deadline, stop_on_signal
@@ -147,19 +148,27 @@ def train(
 def fill_shards(shards: Path, images: Path, config: TrainConfig) -> None:
     """Simulate the training pairs that a folder of shards lacks.
 
-    They are large enough for every stage of the curriculum.
+    They are large enough for every stage of the curriculum. Where a folder's pairs were made with
+    other settings, the log says so.
 
     Raises:
-        UsageError: The folder cannot be written.
+        UsageError: The folder cannot be written, or holds pairs that those it lacks would not
+            match.
     """
     data = config.largest()
-    if not missing_shards(shards, data.shards):
+    missing = missing_shards(shards, data.shards)
+    is_new = not any(shards.glob("rows-*.csv"))
+    if not is_new:
+        compare_settings(shards, data, are_whole=not missing)
+    if not missing:
         return  # before the scenes are decoded
     source = PairSource(images, "train", data)
     with training_bar("simulating", data.shards) as show:
         made = make_shards(
             shards, data.shards, source.simulated, data.mix, seed=data.seed, workers=data.workers
         )
+        if is_new:
+            record_settings(shards, data)
         for number in made:
             _LOG.info("shard %d of %d is done", number + 1, data.shards)
             show("simulating")
