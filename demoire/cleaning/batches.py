@@ -45,6 +45,7 @@ class WindowBatch(Generic[K]):
     """Windows that the restorer gets together; all are of one form."""
 
     tasks: Sequence[WindowTask[K]]
+    pixels: int  # of all of them
 
 
 Batch: TypeAlias = CellBatch[K] | WindowBatch[K]
@@ -93,6 +94,11 @@ class ModelQueue(Generic[K]):
             form = _WindowForm(*window.shape, pixels.shape[2], pixels.dtype)
             self._windows.setdefault(form, deque()).append(WindowTask(job, index))
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether any cell waits."""
+        return bool(self._cells)
+
     def next_batch(self, pixels: int) -> Batch[K]:
         """Take a batch: of windows if one is full, else of cells, else of what windows there are.
 
@@ -108,6 +114,15 @@ class ModelQueue(Generic[K]):
         form = full or next(iter(self._windows))
         return self._take_windows(form, pixels)
 
+    def next_cells_or_window(self, pixels: int) -> Batch[K]:
+        """Take a batch of cells, with `pixels` as above, or a single window where no cell waits.
+
+        The more windows are known, the more evenly they can be spread at the end.
+        """
+        if self._cells:
+            return self._take_cells(pixels)
+        return self._take_windows(next(iter(self._windows)), 1)
+
     def _full_form(self, pixels: int) -> _WindowForm | None:
         for form, waiting in self._windows.items():
             if len(waiting) * form.area >= pixels:
@@ -121,7 +136,7 @@ class ModelQueue(Generic[K]):
     def _take_windows(self, form: _WindowForm, pixels: int) -> WindowBatch[K]:
         waiting = self._windows[form]
         count = min(len(waiting), max(1, pixels // form.area))
-        batch = WindowBatch([waiting.popleft() for _ in range(count)])
+        batch = WindowBatch([waiting.popleft() for _ in range(count)], count * form.area)
         if not waiting:
             del self._windows[form]
         return batch

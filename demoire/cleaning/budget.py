@@ -12,6 +12,7 @@ MEGAPIXELS_IN_FLIGHT = {"cpu": 48.0, "cuda": 400.0}
 
 _BYTES_A_MEGAPIXEL = 16e6
 _BYTES_A_PROCESS = 1.2e9  # torch, the networks with a window of 4 MP, decoders and coders
+_BYTES_A_WINDOW = 0.7e9  # of 4 MP, in the default restorer
 _BYTES_BESIDE_A_PAGE = 780e6  # the same, with a smaller window
 _LARGE_PAGE = 8e6  # bytes a megapixel of a page that is alone in flight, most of them in files
 
@@ -26,6 +27,19 @@ def megapixels_in_flight(device: str, memory: float, share: float = 1.0) -> floa
     """
     room = (memory * share - _BYTES_A_PROCESS) / _BYTES_A_MEGAPIXEL
     return min(MEGAPIXELS_IN_FLIGHT[device], max(1.0, room))
+
+
+def windows_at_once(memory: float, share: float, threads: int) -> int:
+    """How many windows may be in the restorer at a time, beside all megapixels in flight.
+
+    Args:
+        memory: Bytes that machine or container have.
+        share: How much of them is for this process, 0..1.
+        threads: How many could restore one each.
+    """
+    others = _BYTES_A_PROCESS + MEGAPIXELS_IN_FLIGHT["cpu"] * _BYTES_A_MEGAPIXEL
+    further = int((memory * share - others) / _BYTES_A_WINDOW)
+    return max(1, min(threads, 1 + further))
 
 
 def largest_page(memory: float) -> float:

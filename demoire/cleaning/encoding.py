@@ -1,20 +1,14 @@
-"""Threads that blend restored tiles, measure what has changed, and write the file.
-
-On a CPU they take turns with the model, each with all cores: a layer is as slow as the slowest of
-the threads that share it, so a single image that is encoded beside the model would hold up all of
-them. Beside a GPU they run whenever there is something to do.
-"""
+"""Restored tiles are blended, what has changed is measured, and the file is written, by lanes."""
 
 import logging
 import queue
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic
 
-import torch
-
-from demoire.cleaning.decoding import THREADS
 from demoire.cleaning.events import Event, FromEncoder, MachineFailed
 from demoire.cleaning.gain import pattern_share
 from demoire.cleaning.image_job import (
@@ -26,6 +20,7 @@ from demoire.cleaning.image_job import (
     Written,
     grid_of,
 )
+from demoire.cleaning.lanes import Lanes
 from demoire.cleaning.lettering import leave_lettering_alone
 from demoire.cleaning.verdict import Rules, looks_like_pattern
 from demoire.errors import ImageError, MachineError
@@ -39,55 +34,29 @@ _LOG = logging.getLogger(__name__)
 
 
 class Encoding(Generic[K]):
-    """The encoding threads of one run.
+    """The images of one run whose tiles are all restored.
 
     Args:
         rules: How images are cleaned.
-        events: Where they report.
-        takes_turns: The models need the same cores.
+        lanes: Write them.
+        events: Where lanes report.
     """
 
-    def __init__(
-        self, rules: Rules, events: "queue.SimpleQueue[Event[K]]", *, takes_turns: bool
-    ) -> None:
+    def __init__(self, rules: Rules, lanes: Lanes, events: "queue.SimpleQueue[Event[K]]") -> None:
         self._rules = rules
-        self._takes_turns = takes_turns
-        self._threads = torch.get_num_threads() if self._takes_turns else THREADS
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="demoire-encode")
+        self._lanes = lanes
         self._events = events
-        self._waiting: list[ImageJob[K]] = []
-        self._at_work = 0  # images that are with the threads
-
-    @property
-    def has_its_turn(self) -> bool:
-        """Whether the model has to wait for these threads."""
-        return self._takes_turns and self._at_work > 0
+        self._waiting: deque[ImageJob[K]] = deque()
 
     def add(self, job: ImageJob[K]) -> None:
         """Let an image wait whose tiles are all restored."""
         self._waiting.append(job)
 
-    def start(self, *, model_has_work: bool) -> None:
-        """Start on all images that wait.
-
-        Where turns are taken, not before there are enough of them for all threads, or nothing left
-        for the model.
-        """
-        enough = len(self._waiting) >= self._threads or not model_has_work
-        if self._takes_turns and not enough:
-            return
-        for job in self._waiting:
-            self._pool.submit(self._run, job)
-        self._at_work += len(self._waiting)
-        self._waiting.clear()
-
-    def note_end(self) -> None:
-        """Count one image as finished; called when its event is taken."""
-        self._at_work -= 1
-
-    def stop(self) -> None:
-        """Begin no further image, and wait for those at work."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def begin(self) -> None:
+        """Give images to lanes while they have room."""
+        while self._waiting and self._lanes.have_room:
+            job = self._waiting.popleft()
+            self._lanes.begin(partial(self._run, job))
 
     def _run(self, job: ImageJob[K]) -> None:
         start = time.perf_counter()

@@ -2,7 +2,8 @@
 
 Pixels come as they were decoded and are turned into floats on the device. Batches are bounded in
 pixels; one that does not fit the GPU's memory is halved and tried again, and the bound is
-remembered. Calls are taken one at a time, so an engine may be shared by threads.
+remembered. An engine may be shared by threads: on a GPU calls are taken one at a time, on a CPU as
+many as torch has threads.
 """
 
 import logging
@@ -87,6 +88,7 @@ class Engine:
             threads busy, and a batch gains nothing.
         halo: px around a window's tiles that the restorer has to see.
         multiple: px that the sides of the restorer's input are a multiple of.
+        calls_at_once: How many threads it computes for at a time.
     """
 
     def __init__(self, detector: Detector, restorer: nn.Module, device: torch.device) -> None:
@@ -101,7 +103,8 @@ class Engine:
         self.multiple = int(getattr(restorer, "multiple", _DEFAULT_MULTIPLE))
         self._detector = detector
         self._restorer = restorer
-        self._lock = threading.Lock()
+        self.calls_at_once = torch.get_num_threads() if self.computes_on == "cpu" else 1
+        self._turn = threading.BoundedSemaphore(self.calls_at_once)
 
     def judge(self, cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Say how probable each kind of moiré is in each cell.
@@ -120,7 +123,7 @@ class Engine:
         while len(probabilities) < len(cells):
             size = max(1, self.batch_pixels // CELL**2)
             batch = _filled(cells[len(probabilities) :], size, filling)
-            with self._lock:
+            with self._turn:
                 probabilities += self._as_much_as_fits(batch, self._judge)
         return np.stack(probabilities[: len(cells)])
 
@@ -143,7 +146,7 @@ class Engine:
         while len(changes) < len(work):
             pixels = self.batch_pixels if self.restores_together else 1
             batch = _next_windows(work[len(changes) :], pixels)
-            with self._lock:
+            with self._turn:
                 changes += self._as_much_as_fits(batch, self._restore)
         return changes[: len(work)]
 

@@ -1,10 +1,11 @@
-"""What the decoding and encoding threads report to the thread that asks for results."""
+"""What all other threads report to the thread that asks for results."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeAlias
 
+from demoire.cleaning.batches import Batch
 from demoire.cleaning.image_job import ImageJob, K
-from demoire.errors import MachineError
+from demoire.cleaning.model_run import ModelResult
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class FromEncoder(Generic[K]):
 
 
 @dataclass(frozen=True)
+class FromModel(Generic[K]):
+    """A batch has been through a model."""
+
+    batch: Batch[K]
+    results: list[ModelResult[K]]
+
+
+@dataclass(frozen=True)
 class DecoderEnded:
     """A decoding thread has ended: there are no more images."""
 
@@ -30,7 +39,7 @@ class DecoderEnded:
 class MachineFailed:
     """A thread cannot go on, and no image is to blame."""
 
-    error: MachineError
+    error: Exception
 
 
-Event: TypeAlias = FromDecoder[K] | FromEncoder[K] | DecoderEnded | MachineFailed
+Event: TypeAlias = FromDecoder[K] | FromEncoder[K] | FromModel[K] | DecoderEnded | MachineFailed

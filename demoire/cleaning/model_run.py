@@ -1,13 +1,18 @@
-"""Batches through the models: what they say goes into the states of the images in the batch.
+"""Batches through the models, and what they say into the states of the images in the batch.
 
-Where a model fails on a batch, its parts are tried one by one, so that what is wrong with one image
-does not fall on the others.
+The first may happen in any thread; the second belongs to the one that asks for results, as states
+do. Where a model fails on a batch, its parts are tried one by one, so that what is wrong with one
+image does not fall on the others.
 """
 
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import Generic
+from dataclasses import dataclass
+from typing import Generic, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from demoire.cleaning.batches import Batch, CellBatch, CellTask, WindowBatch, WindowTask
 from demoire.cleaning.blend import Change
@@ -21,121 +26,188 @@ from demoire.cleaning.image_job import (
     grid_of,
 )
 from demoire.cleaning.verdict import ChangeKind, change_kind
-from demoire.cleaning.windows import Window
-from demoire.errors import ImageError
-from demoire.imaging.codecs.raster import Pixels
+from demoire.errors import ImageError, MachineError
 from demoire.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
 
 
-class ModelRun(Generic[K]):
-    """Runs batches on an engine, in the thread that asks for results."""
+@dataclass(frozen=True)
+class JudgedCell(Generic[K]):
+    """What the detector says about a cell."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    task: CellTask[K]
+    state: BeingJudged | BeingJudgedAgain  # of the image, when its cell was judged
+    probabilities: NDArray[np.float32]  # (4,)
+    seconds: float  # its share of what the batch took
 
-    def run(self, batch: Batch[K]) -> list[ImageJob[K]]:
-        """Run a batch. What belongs to images that have failed meanwhile is left out.
 
-        Returns:
-            Images that can move on: all their cells or windows are done, or they have failed.
-        """
-        match batch:
-            case CellBatch(tasks):
-                return self._judge(tasks)
-            case WindowBatch(tasks):
-                return self._restore(tasks)
+@dataclass(frozen=True)
+class RestoredWindow(Generic[K]):
+    """What the restorer adds to a window's tiles, and what kind of change each is.
 
-    def _judge(self, tasks: Sequence[CellTask[K]]) -> list[ImageJob[K]]:
-        work: list[tuple[CellTask[K], BeingJudged | BeingJudgedAgain]] = []
-        for task in tasks:
-            state = task.job.state
-            if isinstance(state, BeingJudged | BeingJudgedAgain):
-                work.append((task, state))
-        if not work:
-            return []
-        start = time.perf_counter()
-        views = [grid_of(state.picture).view(state.pixels, task.cell) for task, state in work]
-        try:
-            probabilities = self._engine.judge(views)
-        except Exception as error:
-            if len(work) == 1:
-                return [_given_up(work[0][0].job, error)]
-            return self._one_by_one(CellBatch([task]) for task, _ in work)
-        share = (time.perf_counter() - start) / len(work)
-        moving = []
-        for (task, state), of_cell in zip(work, probabilities, strict=True):
-            task.job.spend("detect", share)
-            state.scores.put(task.cell, of_cell)
-            if state.scores.complete:
-                moving.append(task.job)
-        return moving
+    From the first on that cannot be right, tiles are not looked at.
+    """
 
-    def _restore(self, tasks: Sequence[WindowTask[K]]) -> list[ImageJob[K]]:
-        work: list[tuple[WindowTask[K], BeingRestored]] = []
-        for task in tasks:
-            state = task.job.state
-            if isinstance(state, BeingRestored):
-                work.append((task, state))
-        if not work:
-            return []
-        start = time.perf_counter()
-        windows = [state.windows[task.index] for task, state in work]
-        try:
-            cuts = [
-                window.cut(state.decision.picture.pixels)
-                for window, (_, state) in zip(windows, work, strict=True)
-            ]
-            changes = self._engine.restore(windows, cuts)
-        except Exception as error:
-            if len(work) == 1:
-                return [_given_up(work[0][0].job, error)]
-            return self._one_by_one(WindowBatch([task]) for task, _ in work)
-        share = (time.perf_counter() - start) / len(work)
-        moving = []
-        for (task, state), window, of_window in zip(work, windows, changes, strict=True):
-            job = task.job
-            job.spend("restore", share)
-            if job.state is not state:
-                continue  # another of its windows has just failed
-            _take(job, state, window, of_window)
-            if job.state is not state or state.complete:
+    task: WindowTask[K]
+    state: BeingRestored  # of the image, when its window was restored
+    changes: Sequence[Change]
+    kinds: Sequence[ChangeKind]
+    seconds: float  # its share of what the batch took
+
+
+@dataclass(frozen=True)
+class ModelFailed(Generic[K]):
+    """A model fails on this image even when it is alone in the batch."""
+
+    job: ImageJob[K]
+    error: Exception
+
+
+ModelResult: TypeAlias = JudgedCell[K] | RestoredWindow[K] | ModelFailed[K]
+
+
+def run_batch(engine: Engine, batch: Batch[K]) -> list[ModelResult[K]]:
+    """Run a batch. What belongs to images that have failed meanwhile is left out.
+
+    Raises:
+        MachineError: No image is to blame.
+    """
+    match batch:
+        case CellBatch(tasks):
+            return _judge(engine, tasks)
+        case WindowBatch(tasks):
+            return _restore(engine, tasks)
+
+
+def take_results(results: Iterable[ModelResult[K]]) -> list[ImageJob[K]]:
+    """Bring what the models say into the images' states.
+
+    Returns:
+        Images that can move on: all their cells or windows are done, or they have failed.
+    """
+    moving = []
+    for result in results:
+        match result:
+            case JudgedCell(task, state):
+                task.job.spend("detect", result.seconds)
+                if task.job.state is not state:
+                    continue  # another of its cells has failed meanwhile
+                state.scores.put(task.cell, result.probabilities)
+                if state.scores.complete:
+                    moving.append(task.job)
+            case RestoredWindow(task, state):
+                task.job.spend("restore", result.seconds)
+                if task.job.state is not state:
+                    continue  # another of its windows has failed meanwhile
+                _blend(task.job, state, result)
+                if task.job.state is not state or state.complete:
+                    moving.append(task.job)
+            case ModelFailed(job):
+                if not isinstance(job.state, BeingJudged | BeingJudgedAgain | BeingRestored):
+                    continue  # it has failed before
+                _give_up(job, result.error)
                 moving.append(job)
-        return moving
-
-    def _one_by_one(self, batches: Iterable[Batch[K]]) -> list[ImageJob[K]]:
-        moving: list[ImageJob[K]] = []
-        for batch in batches:
-            moving += self.run(batch)
-        return moving
+    return moving
 
 
-def _take(
-    job: ImageJob[K], state: BeingRestored, window: Window, changes: Sequence[Change]
-) -> None:
-    """Look at what is added to each tile of a window, and blend it; or give the image up."""
-    for tile, change in zip(window.tiles, changes, strict=True):
-        _look_at(change, state.decision.picture.pixels[tile.reach.slices], job)
-        if job.state is not state:
+def _judge(engine: Engine, tasks: Sequence[CellTask[K]]) -> list[ModelResult[K]]:
+    work: list[tuple[CellTask[K], BeingJudged | BeingJudgedAgain]] = []
+    for task in tasks:
+        state = task.job.state
+        if isinstance(state, BeingJudged | BeingJudgedAgain):
+            work.append((task, state))
+    if not work:
+        return []
+    start = time.perf_counter()
+    views = [grid_of(state.picture).view(state.pixels, task.cell) for task, state in work]
+    results: list[ModelResult[K]] = []
+    probabilities = None
+    try:
+        probabilities = engine.judge(views)
+    except MachineError:
+        raise
+    except Exception as error:
+        if len(work) == 1:
+            return [ModelFailed(work[0][0].job, error)]
+    if probabilities is None:
+        # Not within `except`: the error holds on to what lies on the device.
+        for task, _ in work:
+            results += _judge(engine, [task])
+        return results
+    share = (time.perf_counter() - start) / len(work)
+    for (task, state), of_cell in zip(work, probabilities, strict=True):
+        results.append(JudgedCell(task, state, of_cell, share))
+    return results
+
+
+def _restore(engine: Engine, tasks: Sequence[WindowTask[K]]) -> list[ModelResult[K]]:
+    work: list[tuple[WindowTask[K], BeingRestored]] = []
+    for task in tasks:
+        state = task.job.state
+        if isinstance(state, BeingRestored):
+            work.append((task, state))
+    if not work:
+        return []
+    start = time.perf_counter()
+    windows = [state.windows[task.index] for task, state in work]
+    results: list[ModelResult[K]] = []
+    changes = None
+    try:
+        cuts = [
+            window.cut(state.decision.picture.pixels)
+            for window, (_, state) in zip(windows, work, strict=True)
+        ]
+        changes = engine.restore(windows, cuts)
+    except MachineError:
+        raise
+    except Exception as error:
+        if len(work) == 1:
+            return [ModelFailed(work[0][0].job, error)]
+    if changes is None:
+        for task, _ in work:
+            results += _restore(engine, [task])
+        return results
+    share = (time.perf_counter() - start) / len(work)
+    for (task, state), of_window in zip(work, changes, strict=True):
+        kinds = _kinds(state, task.index, of_window)
+        results.append(RestoredWindow(task, state, of_window, kinds, share))
+    return results
+
+
+def _kinds(state: BeingRestored, index: int, changes: Sequence[Change]) -> list[ChangeKind]:
+    """Look at what is added to each tile of a window, up to the first that cannot be right."""
+    kinds = []
+    for tile, change in zip(state.windows[index].tiles, changes, strict=True):
+        kinds.append(change_kind(change, state.decision.picture.pixels[tile.reach.slices]))
+        if kinds[-1] in _REFUSALS:
+            break
+    return kinds
+
+
+_REFUSALS = {
+    ChangeKind.BROKEN: (Reason.CLEANING_FAILED, "The restorer gave no usable picture."),
+    ChangeKind.DRAWN: (
+        Reason.DRAWN_PATTERN,
+        "The pattern is too strong for moiré; the image is copied as it is.",
+    ),
+}
+"""Changes that cannot be moiré that was taken out, and what becomes of the image."""
+
+
+def _blend(job: ImageJob[K], state: BeingRestored, result: RestoredWindow[K]) -> None:
+    """Blend what is added to each tile of a window; or give the image up."""
+    tiles = state.windows[result.task.index].tiles
+    for tile, change, kind in zip(tiles, result.changes, result.kinds, strict=False):
+        if kind in _REFUSALS:
+            reason, message = _REFUSALS[kind]
+            job.fail(ImageError(reason, message))
             return
         state.blending.add(tile.number, change)
 
 
-def _look_at(change: Change, before: Pixels, job: ImageJob[K]) -> None:
-    """Give the image up where a change cannot be moiré that was taken out."""
-    match change_kind(change, before):
-        case ChangeKind.BROKEN:
-            message = "The restorer gave no usable picture."
-            job.fail(ImageError(Reason.CLEANING_FAILED, message))
-        case ChangeKind.DRAWN:
-            message = "The pattern is too strong for moiré; the image is copied as it is."
-            job.fail(ImageError(Reason.DRAWN_PATTERN, message))
-
-
-def _given_up(job: ImageJob[K], error: Exception) -> ImageJob[K]:
-    """The image that a model fails on even when it is alone in the batch."""
+def _give_up(job: ImageJob[K], error: Exception) -> None:
+    """Let an image go that a model fails on even when it is alone in the batch."""
     _LOG.error("The model failed on image %r.", job.key, exc_info=error)
     message = f"The model failed on this image: {error}"
     job.fail(ImageError(Reason.CLEANING_FAILED, message))
-    return job

@@ -1,14 +1,15 @@
 """Decode, judge, restore and encode many images at a time, overlapped.
 
-Decoding threads feed the models, which run in the thread that asks for results, on batches of cells
-and windows gathered across images; encoding threads blend, measure and write. What is in flight is
-bounded in megapixels (`demoire.cleaning.budget`), so memory does not grow with the number of
-images. No queue has a bound besides: each image in flight is in one state at a time, and the next
-one is decoded when one has left.
+Decoding threads feed the models, which get batches of cells and windows gathered across images;
+lanes blend, measure and write. On a GPU the models run in the thread that asks for results, on a
+CPU as a rule in the same lanes (`demoire.cleaning.model_turns`). What is in flight is bounded in
+megapixels (`demoire.cleaning.budget`), so memory does not grow with the number of images. No queue
+has a bound besides: each image in flight is in one state at a time, and the next one is decoded
+when one has left.
 
 Each thread reports to one queue of events, so that the scheduler waits in a single spot. It alone
 moves an image from one state to the next (`demoire.cleaning.image_job`), and it never waits while
-the models have something to do, except for the encoding threads' turn on a CPU.
+there is something to do that somebody could begin.
 """
 
 import queue
@@ -16,13 +17,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Generic, assert_never
 
-from demoire.cleaning.batches import ModelQueue
-from demoire.cleaning.budget import Budget, megapixels_in_flight
+from demoire.cleaning.budget import Budget, megapixels_in_flight, windows_at_once
 from demoire.cleaning.decision import decide, is_gain
-from demoire.cleaning.decoding import Decoding
+from demoire.cleaning.decoding import THREADS, Decoding
 from demoire.cleaning.encoding import Encoding
 from demoire.cleaning.engine import Engine
-from demoire.cleaning.events import DecoderEnded, Event, FromDecoder, FromEncoder, MachineFailed
+from demoire.cleaning.events import (
+    DecoderEnded,
+    Event,
+    FromDecoder,
+    FromEncoder,
+    FromModel,
+    MachineFailed,
+)
 from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
@@ -37,7 +44,8 @@ from demoire.cleaning.image_job import (
     Waiting,
     Written,
 )
-from demoire.cleaning.model_run import ModelRun
+from demoire.cleaning.lanes import Lanes
+from demoire.cleaning.model_turns import ModelTurns
 from demoire.cleaning.result import Cleaned
 from demoire.cleaning.threads import share_of_machine
 from demoire.cleaning.verdict import Rules, detection_from
@@ -67,14 +75,17 @@ class Scheduler(Generic[K]):
         self._engine = engine
         self._rules = rules
         self._events: queue.SimpleQueue[Event[K]] = queue.SimpleQueue()
-        share = share_of_machine() if engine.computes_on == "cpu" else memory_share
-        limit = megapixels_in_flight(engine.computes_on, memory_limit().total, share)
-        self._budget = Budget(limit)
+        memory = memory_limit().total
+        if engine.computes_on == "cpu":
+            memory_share = share_of_machine()
+            self._lanes = Lanes.on_cores(engine.calls_at_once)
+        else:
+            self._lanes = Lanes(THREADS, torch_threads=1)
+        self._budget = Budget(megapixels_in_flight(engine.computes_on, memory, memory_share))
         self._decoding = Decoding(items, rules, self._budget, self._events)
-        takes_turns = engine.computes_on == "cpu"
-        self._encoding = Encoding(rules, self._events, takes_turns=takes_turns)
-        self._waiting = ModelQueue[K]()
-        self._model = ModelRun[K](engine)
+        self._encoding = Encoding(rules, self._lanes, self._events)
+        windows = windows_at_once(memory, memory_share, self._lanes.count)
+        self._models = ModelTurns(engine, self._lanes, windows, self._events)
         self._ready: deque[tuple[K, Cleaned]] = deque()
         self._in_flight = 0  # images that are decoded and not ready
 
@@ -84,24 +95,20 @@ class Scheduler(Generic[K]):
         Raises:
             MachineError: The machine refuses what every image needs.
         """
+        has_changed = False
         try:
             self._decoding.start()
             while self._decoding.running or self._in_flight:
-                self._take_events(wait=not self._is_models_turn())
-                if self._is_models_turn():
-                    self._run_models()
-                    self._encoding.start(model_has_work=bool(self._waiting))
+                self._take_events(wait=not has_changed)
+                has_changed = self._begin_work()
                 while self._ready:
                     yield self._ready.popleft()
         finally:
             self._decoding.close()
-            self._encoding.stop()
+            self._lanes.close()
             self._decoding.join()
         if self._decoding.source_error is not None:
             raise self._decoding.source_error
-
-    def _is_models_turn(self) -> bool:
-        return bool(self._waiting) and not self._encoding.has_its_turn
 
     def _take_events(self, *, wait: bool) -> None:
         """Take all events that are there; at least one if told to wait."""
@@ -118,15 +125,23 @@ class Scheduler(Generic[K]):
                     self._in_flight += 1
                     self._move_on(job)
                 case FromEncoder(job):
-                    self._encoding.note_end()
+                    self._lanes.note_end()
                     self._move_on(job)
+                case FromModel() as report:
+                    for job in self._models.take(report):
+                        self._move_on(job)
                 case MachineFailed(error):
                     raise error
 
-    def _run_models(self) -> None:
-        batch = self._waiting.next_batch(self._engine.batch_pixels)
-        for job in self._model.run(batch):
+    def _begin_work(self) -> bool:
+        """Begin all that somebody can do now; whether images have moved on meanwhile."""
+        self._encoding.begin()  # first, since such an image is nearest to leaving
+        moving = self._models.begin(more_may_come=self._decoding.running > 0)
+        if moving is None:
+            return False
+        for job in moving:
             self._move_on(job)
+        return True
 
     def _move_on(self, job: ImageJob[K]) -> None:
         """Bring an image whose state has come to its end to the next one."""
@@ -152,7 +167,7 @@ class Scheduler(Generic[K]):
 
     def _judge(self, job: ImageJob[K], state: BeingJudged | BeingJudgedAgain) -> None:
         job.state = state
-        self._waiting.add_cells(job, state)
+        self._models.waiting.add_cells(job, state)
         if state.scores.complete:  # too small: there is nothing to judge
             self._move_on(job)
 
@@ -160,7 +175,7 @@ class Scheduler(Generic[K]):
         job.state = decide(state, self._rules, self._engine)
         match job.state:
             case BeingRestored() as restoring:
-                self._waiting.add_windows(job, restoring)
+                self._models.waiting.add_windows(job, restoring)
             case Copied():
                 self._move_on(job)
 

@@ -1,10 +1,12 @@
 """How many threads the native libraries take: a setting of the whole process.
 
 Whoever owns the process makes it, once and before the first image: a command, a Ray actor, a
-script. A Cleaner does not, since other code may share its process.
+script. A Cleaner does not, since other code may share its process; threads of its own take their
+part of them.
 """
 
 import os
+import threading
 
 import cv2
 import torch
@@ -22,6 +24,23 @@ def use_threads(count: int = 0) -> None:
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(count or cores)
     cv2.setNumThreads(1)
+
+
+_TAKING = threading.Lock()
+
+
+def take_threads(count: int) -> None:
+    """Give torch `count` threads on the CPU for what the calling thread computes, and only for it.
+
+    torch's own call also sets what threads get that are born later, so another thread puts that
+    back.
+    """
+    with _TAKING:
+        of_process = torch.get_num_threads()  # must come first: it settles this thread's number
+        torch.set_num_threads(count)
+        putting_back = threading.Thread(target=torch.set_num_threads, args=(of_process,))
+        putting_back.start()
+        putting_back.join()
 
 
 def share_of_machine() -> float:

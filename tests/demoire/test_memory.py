@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demoire.cleaning.budget import largest_page, megapixels_in_flight
+from demoire.cleaning.budget import largest_page, megapixels_in_flight, windows_at_once
 from demoire.memory import memory_limit
 
 
@@ -57,3 +57,10 @@ def test_less_memory_lets_fewer_pictures_in_but_always_one() -> None:
     assert megapixels_in_flight("cpu", 6e9, share=0.25) == pytest.approx(18.75)
     assert megapixels_in_flight("cuda", 0.5e9) == 1
     assert largest_page(0.5e9) == 0 and largest_page(4e9) > 400
+
+
+def test_windows_beside_each_other_follow_from_memory_and_threads() -> None:
+    assert windows_at_once(24e9, share=1.0, threads=2) == 2
+    assert windows_at_once(24e9, share=1.0, threads=1) == 1
+    assert windows_at_once(2e9, share=1.0, threads=8) == 1
+    assert windows_at_once(16e9, share=0.25, threads=8) == 3

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from demoire.cleaning import budget, encoding, scheduler
+from demoire.cleaning import budget, scheduler
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.engine import Engine
 from demoire.errors import MachineError
-from tests.demoire.cleaning.pictures import area, png
+from tests.demoire.cleaning.pictures import png
 
 
 def test_many_images_come_back_once_each_as_if_they_were_alone(
@@ -141,40 +140,6 @@ def test_several_threads_may_share_a_cleaner(cleaner: Cleaner, mixed: dict[str, 
 
 def test_an_iterable_without_images_gives_no_results(cleaner: Cleaner) -> None:
     assert list(cleaner.clean_many([])) == []
-
-
-def test_on_a_cpu_the_model_and_the_encoding_threads_take_turns(
-    make_cleaner: Callable[..., Cleaner],
-    scene: Callable[..., NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Side by side they would wait for each other's threads: a tenth less of the whole."""
-    at_work = threading.Semaphore(0)  # counts up while a thread is at it
-    beside: list[bool] = []
-    measure = encoding.likeness.block_ssim
-
-    def block_ssim(old: NDArray, new: NDArray) -> float:
-        at_work.release()
-        try:
-            return measure(old, new)
-        finally:
-            at_work.acquire()
-
-    class Watching(nn.Module):
-        multiple, halo = 32, 64
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            beside.append(at_work.acquire(blocking=False))
-            if beside[-1]:
-                at_work.release()
-            return x * 0.9
-
-    monkeypatch.setattr(encoding.likeness, "block_ssim", block_ssim)
-    picture = png(scene(600, 700, red=area(600, 700, 0, 0, 600, 700)))
-    done = list(make_cleaner(Watching()).clean_many((number, picture) for number in range(12)))
-    assert [result.status for _, result in done] == ["cleaned"] * 12
-    assert len(beside) >= 12
-    assert not any(beside)
 
 
 def test_processes_beside_a_card_have_their_share_of_memory(
