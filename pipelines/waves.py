@@ -8,8 +8,9 @@ row that change nothing end the run.
 """
 
 import logging
+import os
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from demoire.errors import DemoireError
@@ -17,7 +18,7 @@ from demoire.reasons import Reason
 from pipelines.clean.actor import WaveOrder
 from pipelines.clean.cluster import ray_session
 from pipelines.clean.nodes import await_nodes
-from pipelines.clean.pool import Pool, PoolWishes, plan_pool
+from pipelines.clean.pool import Pool, PoolWishes, card_here, plan_pool
 from pipelines.clean.priority import working_niceness
 from pipelines.clean.wave import WaveResult, clean_wave
 from pipelines.clean.worker_weights import keep_weights
@@ -181,7 +182,10 @@ def _find_pool(launch: Launch) -> Pool:
         launch.progress("wait", seconds, longest)
 
     nodes = await_nodes(on_wait, needs_gpu=wishes.needs_gpu and wishes.may_grow)
-    return plan_pool(wishes, nodes)
+    pool = plan_pool(wishes, nodes)
+    if wishes.may_grow:
+        return pool
+    return replace(pool, device=card_here(pool.device, os.environ.get("CUDA_VISIBLE_DEVICES")))
 
 
 def _give_up(launch: Launch, plan: Plan, unit: Unit, wave_id: str) -> None:

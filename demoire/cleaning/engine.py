@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from demoire.cleaning.blend import Change
 from demoire.cleaning.windows import Window
-from demoire.errors import UsageError
+from demoire.errors import MachineError, UsageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.models.detector import Detector
 from demoire.models.precision import without_tf32
@@ -33,6 +33,12 @@ _BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 22}
 # px; of a restorer that does not declare its own.
 _DEFAULT_HALO = 64
 _DEFAULT_MULTIPLE = 32
+
+_FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability: cards before Ampere, such as T4, emulate it
+
+# What errors of a GPU begin with that is not simply out of memory. As a rule nothing can be
+# computed in this process after one, so images that come next are not to blame.
+_DEVICE_FAILURES = ("CUDA error", "cuDNN error", "HIP error")
 
 _CutWindow: TypeAlias = tuple[Window, Pixels]  # a window and the pixels it cuts out
 _Input = TypeVar("_Input")
@@ -64,7 +70,7 @@ def find_device(name: str) -> torch.device:
 def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for it; without them bfloat16 is slower than float32."""
     if device.type == "cuda":
-        return True
+        return torch.cuda.get_device_capability(device) >= _FIRST_WITH_BFLOAT16
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -72,10 +78,10 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 class Engine:
     """A detector and a restorer on a device.
 
-    On a GPU both compute in bfloat16; the restorer does so for 8-bit pictures only, since 16-bit
-    ones hold finer steps. On a CPU with the instructions for it the restorer does too: 1.6 times
-    the speed of one core, for a rounding error of 0.2 in 255 (RMS). There the detector stays with
-    float32, so that a score is the same on all CPUs but for its last digits.
+    On a GPU that has bfloat16 both compute in it; the restorer does so for 8-bit pictures only,
+    since 16-bit ones hold finer steps. On a CPU with the instructions for it the restorer does too:
+    1.6 times the speed of one core, for a rounding error of 0.2 in 255 (RMS). There the detector
+    stays with float32, so that a score is the same on all CPUs but for its last digits.
 
     Attributes:
         device: Where both networks are.
@@ -96,8 +102,8 @@ class Engine:
         self.device = device
         self.computes_on = str(getattr(restorer, "computes_on", device.type))
         self.batch_pixels = _BATCH_PIXELS[self.computes_on]
-        self.judges_in_bfloat16 = device.type == "cuda"
         self.restores_in_bfloat16 = _multiplies_bfloat16(device)
+        self.judges_in_bfloat16 = self.restores_in_bfloat16 and device.type == "cuda"
         self.restores_together = self.computes_on != "cpu"
         self.halo = int(getattr(restorer, "halo", _DEFAULT_HALO))
         self.multiple = int(getattr(restorer, "multiple", _DEFAULT_MULTIPLE))
@@ -117,6 +123,9 @@ class Engine:
 
         Returns:
             (N, 4) probabilities in the order of `demoire.moire.KINDS`.
+
+        Raises:
+            MachineError: The GPU fails, or has no memory for a single cell.
         """
         probabilities: list[NDArray[np.float32]] = []
         filling = np.zeros_like(cells[0])
@@ -140,6 +149,9 @@ class Engine:
         Returns:
             For each window (h, w, C) for each of its tiles, in units of full scale: float16 for
             8-bit pixels, float32 for 16-bit ones. What is not finite stays so.
+
+        Raises:
+            MachineError: The GPU fails, or has no memory for a single window.
         """
         changes: list[list[Change]] = []
         work = list(zip(windows, cuts, strict=True))
@@ -170,9 +182,14 @@ class Engine:
         while True:
             try:
                 return run(batch)
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
                 if len(batch) == 1:
+                    raise _no_memory() from error
+            except RuntimeError as error:
+                failure = _device_failure(error)
+                if failure is None:
                     raise
+                raise failure from error
             self.batch_pixels //= 2
             torch.cuda.empty_cache()
             batch = batch[: (len(batch) + 1) // 2]
@@ -182,7 +199,7 @@ class Engine:
 
     def _judge(self, cells: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         with torch.inference_mode(), self.autocast(enabled=self.judges_in_bfloat16):
-            probabilities = self._detector.probabilities(self._floats(cells))
+            probabilities = self._detector.probabilities(_floats(cells, self.device))
             return list(probabilities.float().cpu().numpy())
 
     def _restore(self, batch: list[_CutWindow]) -> list[list[Change]]:
@@ -190,7 +207,7 @@ class Engine:
         is_grey = cuts[0].shape[2] == 1
         has_8_bits = cuts[0].dtype == np.uint8
         with torch.inference_mode():
-            x = self._floats(cuts)
+            x = _floats(cuts, self.device)
             with self.autocast(enabled=self.restores_in_bfloat16 and has_8_bits):
                 y = self._restorer(x)
             changes = []
@@ -209,15 +226,34 @@ class Engine:
                 changes.append(of_window)
             return changes
 
-    def _floats(self, cuts: Sequence[Pixels]) -> Tensor:
-        """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1, channels last."""
-        stacked = np.stack(cuts)
-        full_scale = float(np.iinfo(stacked.dtype).max)
-        if stacked.dtype != np.uint8:
-            stacked = stacked.astype(np.float32)  # torch does little with uint16
-        x = torch.from_numpy(stacked).to(self.device)
-        x = x.permute(0, 3, 1, 2).to(torch.float32).div_(full_scale)
-        return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+def _floats(cuts: Sequence[Pixels], device: torch.device) -> Tensor:
+    """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1 there, channels last."""
+    stacked = np.stack(cuts)
+    full_scale = float(np.iinfo(stacked.dtype).max)
+    if stacked.dtype != np.uint8:
+        stacked = stacked.astype(np.float32)  # torch does little with uint16
+    x = torch.from_numpy(stacked).to(device)
+    x = x.permute(0, 3, 1, 2).to(torch.float32).div_(full_scale)
+    return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _no_memory() -> MachineError:
+    return MachineError(
+        "The GPU has no memory left for a single piece of a picture: let fewer processes share it "
+        "(--workers), then run the same command again."
+    )
+
+
+def _device_failure(error: RuntimeError) -> MachineError | None:
+    """What an error says about the GPU; None where it is of another kind."""
+    if not str(error).startswith(_DEVICE_FAILURES):
+        return None
+    what = str(error).splitlines()[0]
+    return MachineError(
+        f"The GPU failed ({what}): see whether `nvidia-smi` finds it in order, then run the same "
+        "command again."
+    )
 
 
 def _next_windows(work: Sequence[_CutWindow], pixels: int) -> list[_CutWindow]:

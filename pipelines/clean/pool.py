@@ -160,6 +160,28 @@ def _cpu_actors(wishes: PoolWishes, nodes: Sequence[Node]) -> tuple[int, int | N
     return min(wishes.workers or room, room), wishes.workers
 
 
+def card_here(device: str, visible: str | None) -> str:
+    """A device of this machine as its actor has to name it.
+
+    Torch numbers the cards that `CUDA_VISIBLE_DEVICES` lists, and an actor gets a list of its own.
+
+    Args:
+        device: As the configuration names it.
+        visible: What the variable is here: numbers, or names such as those of MIG instances; None
+            where it is not set.
+
+    Returns:
+        Such as `cuda:3` for `cuda:1` where cards 2 and 3 are visible.
+    """
+    kind, _, number = device.partition(":")
+    if not number or not visible:
+        return device
+    cards = [card.strip() for card in visible.split(",")]
+    if int(number) >= len(cards):
+        return device
+    return f"{kind}:{cards[int(number)]}"
+
+
 def _no_such_gpus(wishes: PoolWishes, gpus: int) -> UsageError:
     if not gpus:
         asked = "GPU" if wishes.gpus is not None else f"device {wishes.device}"

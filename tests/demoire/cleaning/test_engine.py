@@ -78,6 +78,15 @@ def test_bfloat16_rounds_an_8_bit_picture_a_little_and_a_16_bit_one_not_at_all(
     assert 0 < np.abs(difference).max() < 0.02 * np.abs(found[False, "uint8"]).max()
 
 
+@pytest.mark.parametrize(("capability", "has_it"), [((7, 5), False), ((8, 0), True)])
+def test_cards_that_would_emulate_bfloat16_compute_in_float32(
+    capability: tuple[int, int], has_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    engine = Engine(Detector(), ScarceRestorer(), torch.device("cuda", 0))
+    assert engine.judges_in_bfloat16 == engine.restores_in_bfloat16 == has_it
+
+
 def test_a_batch_that_does_not_fit_is_halved_and_the_bound_remembered() -> None:
     scarce = ScarceRestorer()
     engine = Engine(Detector(), scarce, torch.device("cpu"))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from demoire.cleaning.cleaner import Cleaner
+from demoire.errors import MachineError
 from tests.demoire.cleaning.pictures import png
 
 
@@ -69,3 +70,25 @@ def test_a_picture_that_is_dark_already_is_not_let_go_black(
         "cleaning_failed",
         png(night),
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "The GPU failed"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it"), "The GPU failed"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "no memory left for a single piece"),
+    ],
+)
+def test_a_card_that_fails_ends_the_run_and_quarantines_no_image(
+    make_cleaner: Callable[..., Cleaner], scene: Callable, error: Exception, says: str
+) -> None:
+    class FailingCard(torch.nn.Module):
+        computes_on = "cuda"
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    red = png(scene(200, 200, red=np.ones((200, 200), bool)))
+    with pytest.raises(MachineError, match=says):
+        list(make_cleaner(FailingCard()).clean_many([("red", red), ("too", red)]))

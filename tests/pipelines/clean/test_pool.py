@@ -4,7 +4,7 @@ import pytest
 
 from demoire.errors import UsageError
 from pipelines.clean.nodes import Node
-from pipelines.clean.pool import FETCH_CPUS, Pool, PoolWishes, plan_pool
+from pipelines.clean.pool import FETCH_CPUS, Pool, PoolWishes, card_here, plan_pool
 
 
 def nodes(*cpus: float, gpus: float = 0) -> list[Node]:
@@ -125,3 +125,20 @@ def test_gpus_by_number_are_asked_for_all_at_once() -> None:
     pool = pool_on_a_cluster(nodes(6, gpus=1), gpus=4)
     assert (pool.least, pool.most) == (4, 4)
     assert pool_on_a_cluster(nodes(8, gpus=1), gpus=4).least == 8  # two share each
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "named"),
+    [
+        ("cuda:1", None, "cuda:1"),
+        ("cuda:1", "2,3", "cuda:3"),
+        ("cuda:0", "MIG-4a1f", "cuda:MIG-4a1f"),
+        ("cuda", "2,3", "cuda"),
+        ("cuda:5", "2,3", "cuda:5"),
+        ("cpu", "0", "cpu"),
+    ],
+)
+def test_a_card_is_the_one_that_torch_numbers_so_here(
+    device: str, visible: str | None, named: str
+) -> None:
+    assert card_here(device, visible) == named
