@@ -1,4 +1,6 @@
-"""The priority of workers: while they start that of the command, while they work a low one.
+"""What workers start with: the priority of the command, and a single heap.
+
+While they work they have a low priority.
 
 Ray starts its workers at niceness 15, so that they leave the machine to whoever sits at it. A busy
 machine then starves them before they have done anything: their start takes 2.6 s of a core, for
@@ -6,6 +8,10 @@ imports and weights, which came to 13 s at load 3, to 33 s at load 6, and to 4 s
 command's own priority. So the Ray of this machine starts them at that, and an actor steps back
 once its networks are loaded. Whoever sets `RAY_worker_niceness` in the environment keeps the last
 word on both.
+
+A heap for all threads of a process is what `demoire.cleaning.freed_memory` is after, but a worker
+has threads of Ray's, with heaps of their own, before that can be said in it. On a cluster this is
+the nodes' own matter (`MALLOC_ARENA_MAX=1`, as our image has it).
 """
 
 import os
@@ -14,20 +20,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _VARIABLE = "RAY_worker_niceness"
+_AT_START = {_VARIABLE: "0", "MALLOC_ARENA_MAX": "1"}
 _WHILE_WORKING = 15
 
 
 @contextmanager
 def prompt_workers() -> Iterator[None]:
-    """A Ray that is started in this block starts its workers at this process's priority."""
-    if _VARIABLE in os.environ:
-        yield
-        return
-    os.environ[_VARIABLE] = "0"
+    """A Ray that is started in this block starts its workers at this process's priority, with one
+    heap each. What the environment says already is kept.
+    """
+    ours = {name: value for name, value in _AT_START.items() if name not in os.environ}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        del os.environ[_VARIABLE]
+        for name in ours:
+            del os.environ[name]
 
 
 def working_niceness() -> int:

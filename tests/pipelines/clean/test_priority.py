@@ -13,8 +13,11 @@ def test_ray_starts_workers_at_once_and_they_step_back_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("RAY_worker_niceness", raising=False)
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
     with prompt_workers():
         assert os.environ["RAY_worker_niceness"] == "0"  # noqa: SIM112
+        assert os.environ["MALLOC_ARENA_MAX"] == "1"
+    assert "MALLOC_ARENA_MAX" not in os.environ
     assert working_niceness() == 15
 
 
