@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from demoire.progress import Progress
-from demoire.wording import plain_figure
+from demoire.wording import duration, plain_figure
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -28,6 +28,9 @@ _FILE_WIDTH = 110  # characters of a table where stdout is no terminal
 # Seconds between two lines of progress in a log; each pause is twice as long as the one before.
 _FIRST_PAUSE = 60.0
 _LONGEST_PAUSE = 960.0
+
+# Seconds over which a bar takes its rate. Images are counted by units, and one can take minutes.
+_RATED_SECONDS = 600.0
 
 # What the phases of a run are called while they are at work.
 _PHASES = {
@@ -100,8 +103,13 @@ class _TerminalBar:
     def __init__(self, progress: "RichProgress", task: "TaskID") -> None:
         self._progress = progress
         self._task = task
+        self._title: str | None = None  # as it was changed to
 
     def __call__(self, done: float, total: float | None = None, title: str | None = None) -> None:
+        if title is not None and title != self._title:
+            self._title = title
+            # Else sources planned, and images done by earlier runs, would count for the time left.
+            self._progress.reset(self._task, completed=int(done))
         changes: dict[str, Any] = {"completed": done}
         if total is not None:
             changes["total"] = total
@@ -118,17 +126,31 @@ class _LogLines:
         self._total = total
         self._pause = _FIRST_PAUSE
         self._due = time.monotonic() + self._pause
+        self._first: tuple[float, float] | None = None  # when this title came, and what was done
 
     def __call__(self, done: float, total: float | None = None, title: str | None = None) -> None:
         self._total = self._total if total is None else total
-        self._title = title or self._title
         now = time.monotonic()
+        if self._first is None or (title is not None and title != self._title):
+            self._first = (now, done)
+        self._title = title or self._title
         if now < self._due:
             return
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._due = now + self._pause
         whole = "" if self._total is None else f" of {self._total:,.0f}"
-        remark(f"{self._title}: {done:,.0f}{whole}")
+        remark(f"{self._title}: {done:,.0f}{whole}{self._time_left(now, done)}")
+
+    def _time_left(self, now: float, done: float) -> str:
+        """At the rate since this title came; nothing where there is none yet."""
+        if self._total is None or self._first is None:
+            return ""
+        began, done_before = self._first
+        left = self._total - done
+        if done <= done_before or left <= 0:
+            return ""
+        seconds = left * (now - began) / (done - done_before)
+        return f", about {duration(seconds)} left"
 
 
 @contextmanager
@@ -170,5 +192,11 @@ def progress_bar(title: str, total: float | None = None) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=_RATED_SECONDS,
+        get_time=time.monotonic,
+    ) as progress:
         yield _TerminalBar(progress, progress.add_task(title, total=total))

@@ -16,6 +16,7 @@ from flows.commands.outcome import (
     show_checksums,
     show_counts,
     show_differences,
+    show_quarantine,
     show_summary,
 )
 from flows.pdf_passwords import keep_pdf_passwords
@@ -74,6 +75,7 @@ def clean(
             summary = _clean_here(src, dst, settings, progress)
     show_summary(summary, as_json=as_json)
     if not as_json:
+        show_quarantine(dst)
         show_checksums(dst)
     return _status(summary, strict=strict)
 
@@ -280,6 +282,7 @@ def retry(
         summary = clean_again(dst, order, progress=progress)
     show_summary(summary, as_json=as_json)
     if not as_json:
+        show_quarantine(dst)
         show_checksums(dst)
     return _status(summary, strict=strict)
 

@@ -60,6 +60,22 @@ def show_differences(foreign: "ObjectList", left: "ObjectList") -> None:
         )
 
 
+def show_quarantine(dst: str) -> None:
+    """Say why images are in quarantine, the most frequent reason first."""
+    from pipelines.report.build import quarantine_in_report
+    from pipelines.storage.open import open_place
+
+    reasons = quarantine_in_report(open_place(dst))
+    if not reasons:
+        return
+    most_first = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    counted = ", ".join(f"{count:,} {reason}" for reason, count in most_first)
+    typer.echo(
+        f"in quarantine: {counted}; the report says what to do about each, and "
+        "`demoire retry` tries them again"
+    )
+
+
 def show_checksums(dst: str) -> None:
     """Say which checksums that lie in the archive do not hold for the cleaned files."""
     from pipelines.fixity.findings import read_findings

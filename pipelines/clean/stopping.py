@@ -10,6 +10,7 @@ One request may arrive twice: `timeout` and service managers signal a command an
 and the command passes on what it gets (`flows.supervisor`). So a repetition at once is none.
 """
 
+import logging
 import signal
 import threading
 import time
@@ -21,6 +22,8 @@ from demoire.errors import StoppedError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SAME_REQUEST = 0.5  # seconds
+
+_LOG = logging.getLogger(__name__)
 
 
 class OrderlyStop:
@@ -93,6 +96,11 @@ class _Drain:
         threading.Thread(target=self._run, name="drain", daemon=True).start()
 
     def _run(self) -> None:
+        # Here and not in the handler: a signal may come in the middle of writing to stderr.
+        _LOG.warning(
+            "Asked to stop: the units in progress are finished first; "
+            "a second Ctrl-C or SIGTERM ends the run at once."
+        )
         try:
             self._wait()
         finally:

@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
 from demoire.reasons import Reason
 from demoire.wording import figure, share
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import Differences, differences
+from pipelines.destination.stored_json import read_json
 from pipelines.fixity.findings import ChecksumList, Findings
 from pipelines.layout import BOOKKEEPING, GREY, GREY_SUFFIX, PAGE, SUMMARY
 from pipelines.names import shown
@@ -26,6 +29,7 @@ from pipelines.report.previews import most_changed_previews
 from pipelines.report.summarise import summarise
 from pipelines.report.summary import BINS, ReportSummary, SourceTotals
 from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
 
 _MOST_GREY = 200  # links to grey pictures, on the page
 _MOST_LISTS = 200  # of checksums, on the page
@@ -85,12 +89,32 @@ def build_report(dst: str) -> str:
         lists=_stale_first(summary.fixity),
         differing=differing,
         withheld=summary.withheld[:_MOST_WITHHELD],
-        explained={reason: reason.meaning for reason in Reason},
+        explained={reason.value: reason for reason in Reason},
     )
     place.write(SUMMARY, json.dumps(_as_json(summary, differing), indent=2).encode())
     place.write(PAGE, page)
     remove_earlier_page(place)
     return place.full(PAGE)
+
+
+def quarantine_in_report(place: Place) -> dict[str, int]:
+    """How many images are in quarantine, by reason, as `summary.json` has it.
+
+    Raises:
+        UsageError: The file is damaged.
+        StorageError: The store cannot be read.
+    """
+    return read_json(place, SUMMARY, _QUARANTINE_FORM).quarantine
+
+
+@dataclass(frozen=True)
+class _Quarantine:
+    """What is read back of summary.json."""
+
+    quarantine: dict[str, int]
+
+
+_QUARANTINE_FORM = TypeAdapter(_Quarantine)
 
 
 @dataclass(frozen=True)

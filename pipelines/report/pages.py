@@ -10,6 +10,7 @@ from base64 import b64encode
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from demoire.wording import figure, moment, share, size
 from pipelines.names import shown
@@ -32,6 +33,15 @@ def jpeg_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{b64encode(jpeg).decode('ascii')}"
 
 
+def with_code(text: str) -> Markup:
+    """Text in which what stands between backticks is set as code, as in the documents."""
+    parts = []
+    for number, part in enumerate(text.split("`")):
+        template = "<code>{}</code>" if number % 2 else "{}"
+        parts.append(Markup(template).format(part))
+    return Markup().join(parts)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipelines.report"),
@@ -47,5 +57,6 @@ def _environment() -> Environment:
         "share": share,
         "moment": moment,
         "jpeg_uri": jpeg_uri,
+        "with_code": with_code,
     }
     return environment

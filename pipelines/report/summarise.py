@@ -145,6 +145,8 @@ def _add(summary: ReportSummary, batch: pa.RecordBatch) -> None:
     _add_moire(summary, batch)
     _add_quarantine(summary, batch.filter(pc.equal(batch.column("status"), "quarantined")))
     _add_withheld(summary, batch.filter(pc.equal(batch.column("status"), "withheld")))
+    copied = batch.filter(pc.equal(batch.column("status"), "copied"))
+    summary.kept.update(_counts(copied.column("reason")))
     _add_origins(summary, batch)
     _add_times(summary, batch)
 

@@ -139,6 +139,7 @@ class ReportSummary:
         kinds: Cleaned images by kind of moiré.
         quarantine: Quarantined images by reason.
         listed: The first quarantined members of each reason.
+        kept: Copied images that may hold moiré, by the reason why they were not cleaned.
         withheld: Everything that is not in the mirror.
         not_looked_into: Members that look like work and have no row, by kind; as planned.
         judged: All images by probability of moiré as they came.
@@ -160,6 +161,7 @@ class ReportSummary:
     kinds: Counter[str] = field(default_factory=Counter)
     quarantine: Counter[str] = field(default_factory=Counter)
     listed: dict[str, list[QuarantinedMember]] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
     withheld: list[WithheldObject] = field(default_factory=list)
     not_looked_into: dict[str, int] = field(default_factory=dict)
     judged: Bins = field(default_factory=_no_images)

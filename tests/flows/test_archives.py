@@ -56,10 +56,11 @@ def _times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_strict_ends_with_status_1_where_something_is_in_quarantine(
-    box: Path, cleaned: Path, tiny_toml: Path
+def test_strict_ends_with_status_1_and_says_why_something_is_in_quarantine(
+    box: Path, cleaned: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["clean", str(box), str(cleaned), "--config", str(tiny_toml), "--strict"]) == 1
+    assert "in quarantine: 1 truncated; the report says what to do" in capsys.readouterr().out
 
 
 def test_status_says_done_of_planned_and_why_what_is_in_quarantine(

@@ -37,6 +37,17 @@ def test_one_request_that_comes_by_two_ways_is_one(stop: OrderlyStop) -> None:
         time.sleep(30)
 
 
+def test_who_asks_is_told_what_the_run_still_waits_for(
+    stop: OrderlyStop, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = threading.Event()
+    with pytest.raises(StoppedError), stop.draining(lambda: wait_for(done)):
+        ask()
+        done.set()
+        time.sleep(30)
+    assert "units in progress are finished first" in caplog.text
+
+
 def test_a_second_request_ends_the_work_at_once(stop: OrderlyStop) -> None:
     done = threading.Event()
     with pytest.raises(StoppedError), stop.draining(lambda: wait_for(done)):

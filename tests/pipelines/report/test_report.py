@@ -83,6 +83,19 @@ def test_quarantine_is_listed_by_reason_with_names(dst: Path) -> None:
     page = Path(build_report(str(dst))).read_text()
     assert "cut.jpg" in page and "note.jpg" in page
     assert "the file ends before its picture does" in page
+    assert "What to do: fetch it again." in page
+
+
+def test_what_was_copied_for_a_reason_is_counted_with_the_way_out(dst: Path) -> None:
+    faxes = [row("fax.tar", f"{n}.tif", reason="bilevel", moire_before=None) for n in range(3)]
+    publish(dst, "cccc", faxes)
+    section = Path(build_report(str(dst))).read_text().partition("Copied for a reason")[2]
+    assert section.index("3 images: its pixels are black or white") < section.index("What to do")
+    assert "<code>--bilevel grey</code> puts a grey picture beside it" in section
+
+
+def test_nothing_copied_for_a_reason_leaves_no_empty_section(dst: Path) -> None:
+    assert "Copied for a reason" not in Path(build_report(str(dst))).read_text()
 
 
 def test_a_page_of_a_file_is_named_once_by_its_number(dst: Path) -> None:
