@@ -32,7 +32,8 @@ def _page(height: int = SIDE) -> np.ndarray:
 def _cleaned(page: np.ndarray, on_paper: int, on_ink: int, on_picture: int) -> np.ndarray:
     """The page, in which each part has become so much lighter or darker."""
     is_ink = page < 128
-    cleaned = np.where(is_ink, page + on_ink, page - on_paper).astype(page.dtype)
+    levels = page.astype(np.int32)
+    cleaned = np.where(is_ink, levels + on_ink, levels - on_paper).astype(page.dtype)
     cleaned[::2, MIDDLE:] += np.uint8(on_picture)
     return cleaned
 
@@ -60,8 +61,8 @@ def test_a_dark_surface_is_no_paper() -> None:
 
 @pytest.mark.parametrize(
     ("on_paper", "on_ink"),
-    [(4, 4), (1, 30)],
-    ids=["paper with dots", "letters that carry a pattern, on paper that is clipped to white"],
+    [(4, 4), (1, -30)],
+    ids=["paper with dots", "letters that change much, on paper that is clipped to white"],
 )
 def test_what_carries_a_pattern_is_cleaned(on_paper: int, on_ink: int) -> None:
     page = _page()
