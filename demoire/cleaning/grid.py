@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.imaging.boxes import Box
-from demoire.imaging.codecs.raster import Pixels, as_8_bit
+from demoire.imaging.codecs.raster import Pixels, as_rgb8
 from demoire.moire import CELL
 
 SLIVER = 64  # px; a remainder below this is no cell of its own
@@ -90,14 +90,6 @@ class Grid:
         top = min(box.top, max(0, self.height - CELL))
         left = min(box.left, max(0, self.width - CELL))
         return as_rgb8(reflect_to(pixels[top : top + CELL, left : left + CELL], CELL, CELL))
-
-
-def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:
-    """(H, W, 1 or 3) uint8 or uint16 -> (H, W, 3) uint8."""
-    levels = as_8_bit(pixels)
-    if levels.shape[2] == 1:
-        return np.repeat(levels, 3, axis=2)
-    return levels
 
 
 def reflect_to(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.imaging.codecs.raster import Pixels, as_8_bit
+from demoire.imaging.codecs.raster import as_rgb8
 from demoire.imaging.images import decode
 
 
@@ -39,12 +39,4 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
     Raises:
         ImageError: The bytes are no picture, or a damaged or too large one.
     """
-    return to_rgb(decode(data).pixels)
-
-
-def to_rgb(pixels: Pixels) -> NDArray[np.uint8]:
-    """Decoded pixels (H, W, 1 or 3) uint8 or uint16 as (H, W, 3) uint8; the same array if it is."""
-    levels = as_8_bit(pixels)
-    if levels.shape[2] == 1:
-        return np.repeat(levels, 3, axis=2)
-    return levels
+    return as_rgb8(decode(data).pixels)

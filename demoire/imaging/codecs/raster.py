@@ -100,6 +100,14 @@ def as_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     return (pixels >> 8).astype(np.uint8)
 
 
+def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:
+    """(H, W, 1 or 3) uint8 or uint16 -> (H, W, 3) uint8; the same array if it is."""
+    levels = as_8_bit(pixels)
+    if levels.shape[2] == 1:
+        return np.repeat(levels, 3, axis=2)
+    return levels
+
+
 def to_image(pixels: Pixels, alpha: Pixels | None = None) -> Image.Image:
     """An 8-bit raster as a Pillow image in mode L, LA, RGB or RGBA."""
     if alpha is not None:
