@@ -1,4 +1,4 @@
-"""The kinds of arrays that the simulators pass on."""
+"""The kinds of arrays that the simulators pass on, and how light becomes bytes."""
 
 from typing import Any, TypeAlias
 
@@ -16,3 +16,9 @@ Light: TypeAlias = NDArray[np.float32]
 
 Plane: TypeAlias = NDArray[np.floating[Any]]
 """(H, W), float32 in truth: numpy's types widen what they cannot follow."""
+
+
+def srgb_bytes(picture: Plane) -> SrgbPixels:
+    """sRGB 0..1 of any shape as rounded bytes; what is beyond clips."""
+    levels: SrgbPixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    return levels

@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels
+from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels, srgb_bytes
+from demoire.simulate.bayer import BAYER_CHANNELS, bayer_mosaic, demosaicing_code
+from demoire.simulate.jpeg import through_jpeg
 
 _LUT_SIZE = 4096  # entries of the tone curve
 MOST_ENLARGED = 2.0  # times, of a scene smaller than its crop
@@ -25,12 +27,6 @@ _CODES = np.arange(256) / 255
 _SRGB_TO_LINEAR = np.where(
     _CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
-
-# The four ways to lay a Bayer mosaic: the channel (R, G, B) of the sensor's pixels at (0, 0),
-# (0, 1), (1, 0) and (1, 1).
-BAYER_CHANNELS = ((0, 1, 1, 2), (1, 0, 2, 1), (2, 1, 1, 0), (1, 2, 0, 1))
-# OpenCV names them after the second row's second and third pixel.
-_BAYER_NAMES = ("BG", "GB", "RG", "GR")
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ def develop(
     seen = _sensor(with_moire, development, noise)
     picture = _finish(seen, development, size, development.resampling)
     target = _finish(without, development, size, cv2.INTER_AREA)
-    return _compress(_to_bytes(picture), development), _to_bytes(target)
+    return _compress(srgb_bytes(picture), development), srgb_bytes(target)
 
 
 def seen_without_noise(light: Light, development: Development) -> Light:
@@ -160,7 +156,7 @@ def expose(
     noise = rng.standard_normal(without.shape, dtype=np.float32)
     seen = _sensor(without, development, noise)
     picture = _finish(seen, development, size, cv2.INTER_AREA)
-    return _compress(_to_bytes(picture), development)
+    return _compress(srgb_bytes(picture), development)
 
 
 def crop_scene(
@@ -229,7 +225,7 @@ def _sensor(light: Light, development: Development, noise: NDArray[np.float32] |
     if development.bayer is None:
         seen: NDArray[np.float32] = light
     else:
-        seen = _mosaic(light, development.bayer)
+        seen = bayer_mosaic(light, development.bayer)
         if noise is not None:
             noise = noise[..., 0]
     if noise is not None:
@@ -243,20 +239,9 @@ def _sensor(light: Light, development: Development, noise: NDArray[np.float32] |
     return seen
 
 
-def _mosaic(light: Light, layout: int) -> Plane:
-    """What a Bayer sensor sees: one colour at each pixel, (H, W)."""
-    raw = np.empty(light.shape[:2], np.float32)
-    for number, channel in enumerate(BAYER_CHANNELS[layout]):
-        row, column = divmod(number, 2)
-        raw[row::2, column::2] = light[row::2, column::2, channel]
-    return raw
-
-
 def _demosaic(raw: Plane, development: Development) -> Light:
     assert development.bayer is not None
-    layout = _BAYER_NAMES[development.bayer]
-    method = "_EA" if development.edge_aware else ""
-    code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
+    code = demosaicing_code(development.bayer, "_EA" if development.edge_aware else "")
     bits = np.clip(raw * _RAW_WHITE + 0.5, 0, 65535).astype(np.uint16)
     light: Light = cv2.demosaicing(bits, code).astype(np.float32) / _RAW_WHITE
     return light
@@ -289,20 +274,8 @@ def _finish(light: Light, development: Development, size: int, resampling: int) 
     return picture
 
 
-def _to_bytes(picture: Light) -> SrgbPixels:
-    bits: SrgbPixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    return bits
-
-
 def _compress(picture: SrgbPixels, development: Development) -> SrgbPixels:
     """Write the picture as JPEG and read it again, as often as it was on its way."""
     for quality, has_half_chroma in development.jpeg:
-        sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        if has_half_chroma:
-            sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-        # OpenCV has the channels the other way round.
-        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], options)
-        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-        picture = np.ascontiguousarray(decoded[..., ::-1])
+        picture = through_jpeg(picture, quality, has_half_chroma=has_half_chroma)
     return picture

@@ -16,15 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.simulate.arrays import SrgbPixels
+from demoire.simulate.arrays import SrgbPixels, srgb_bytes
+from demoire.simulate.bayer import BAYER_CHANNELS, bayer_mosaic, demosaicing_code
+from demoire.simulate.jpeg import through_jpeg
 
 _Float: TypeAlias = NDArray[np.floating[Any]]  # (H, W, 3) sRGB 0..1
 
 MARGIN = 16  # px more than the result that `process` wants: the cut decides where JPEG's blocks lie
 
-_LAYOUTS = ("BG", "GB", "RG", "GR")
-# For OpenCV's name of each layout, the channel at (0, 0), (0, 1), (1, 0) and (1, 1).
-_MOSAICS = {"BG": (0, 1, 1, 2), "GB": (1, 0, 2, 1), "RG": (2, 1, 1, 0), "GR": (1, 2, 0, 1)}
 _METHODS = ("", "_VNG", "_EA")  # bilinear, variable number of gradients, edge-aware
 _RESAMPLINGS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
@@ -84,16 +83,11 @@ def process(
         light = _sharpen(light, rng)
     if rng.random() < shares.gray:
         light = np.repeat(light.mean(axis=2, keepdims=True), 3, axis=2)
-    picture = _to_bytes(light)
+    picture = srgb_bytes(light)
     if rng.random() < shares.compress:
         picture = _compress(picture, rng)
     top, left = rng.integers(0, MARGIN + 1, 2)
     return np.ascontiguousarray(picture[top : top + size, left : left + size])
-
-
-def _to_bytes(light: _Float) -> SrgbPixels:
-    picture: SrgbPixels = np.clip(light * 255 + 0.5, 0, 255).astype(np.uint8)
-    return picture
 
 
 def _capture(light: _Float, rng: np.random.Generator, shares: ProcessingShares) -> _Float:
@@ -125,18 +119,15 @@ def _sensor(light: _Float, rng: np.random.Generator) -> _Float:
     softness = float(rng.uniform(0.0, 0.8))
     if softness > 0.3:
         light = cv2.GaussianBlur(light, (0, 0), softness)
-    layout = _LAYOUTS[int(rng.integers(4))]
-    raw = np.empty(light.shape[:2], np.float32)
-    for number, channel in enumerate(_MOSAICS[layout]):
-        row, column = divmod(number, 2)
-        raw[row::2, column::2] = light[row::2, column::2, channel]
+    layout = int(rng.integers(len(BAYER_CHANNELS)))
+    raw = bayer_mosaic(light, layout)
     read = _sigma(rng, 10.0)
     shot = _sigma(rng, 8.0)
     spread = np.sqrt(read**2 + shot**2 * np.clip(raw, 0, 1))
     raw += spread * _normal(raw.shape, rng)
     method = _METHODS[int(rng.integers(3))]
-    code = getattr(cv2, f"COLOR_Bayer{layout}2RGB{method}")
-    colours: _Float = cv2.demosaicing(_to_bytes(raw), code).astype(np.float32) / 255
+    code = demosaicing_code(layout, method)
+    colours: _Float = cv2.demosaicing(srgb_bytes(raw), code).astype(np.float32) / 255
     return colours
 
 
@@ -172,7 +163,7 @@ def _denoise(light: _Float, rng: np.random.Generator) -> _Float:
         luma = light.mean(axis=2, keepdims=True)
         smooth = luma + cv2.GaussianBlur(light - luma, (0, 0), float(rng.uniform(0.6, 2.5)))
     elif method == 1:
-        smooth = cv2.medianBlur(_to_bytes(light), 3).astype(np.float32) / 255
+        smooth = cv2.medianBlur(srgb_bytes(light), 3).astype(np.float32) / 255
     elif method == 2:
         tolerance = float(rng.uniform(0.02, 0.12))
         smooth = cv2.bilateralFilter(light, 5, tolerance, float(rng.uniform(1, 3)))
@@ -210,14 +201,9 @@ def _compress(picture: SrgbPixels, rng: np.random.Generator) -> SrgbPixels:
     times = 1 + int(rng.random() < 0.33)
     for _ in range(times):
         quality = int(rng.integers(40, 99))
-        half = rng.random() < 0.65
-        sampling = (
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        )
+        has_half_chroma = bool(rng.random() < 0.65)
         down, across = rng.integers(0, 8, 2)
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
         padded = cv2.copyMakeBorder(picture, int(down), 0, int(across), 0, cv2.BORDER_REFLECT)
-        _, encoded = cv2.imencode(".jpg", padded[..., ::-1], options)
-        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-        picture = np.ascontiguousarray(decoded[down:, across:, ::-1])
+        compressed = through_jpeg(padded, quality, has_half_chroma=has_half_chroma)
+        picture = np.ascontiguousarray(compressed[down:, across:])
     return picture

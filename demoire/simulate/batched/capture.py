@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from demoire.simulate.batched.filters import blur_each, resize_each
 from demoire.simulate.batched.jpeg import compress
-from demoire.simulate.capture import BAYER_CHANNELS, Development
+from demoire.simulate.bayer import BAYER_CHANNELS
+from demoire.simulate.capture import Development
 
 _CHROMA_RADIUS = 7  # px, of the widest smoothing of chroma: four times its sigma
 _SHARPEN_RADIUS = 6
