@@ -17,7 +17,7 @@ Costs: the index of each inner archive. To change one, it is spliced into a temp
 one at a time, and mapped into memory from there.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -53,6 +53,7 @@ from pipelines.sources.members import (
     is_fork,
     is_unsafe_name,
 )
+from pipelines.sources.not_looked_into import peeked
 from pipelines.sources.splice import NewPayload, PayloadOf, Writer
 from pipelines.sources.window import window
 from pipelines.storage.open import open_place
@@ -74,29 +75,33 @@ class Nesting:
             DamagedArchiveError: The outer archive does not check out.
             SourceChangedError: It is no longer what was discovered.
         """
-        members = self.outer.index(source)
-        containers = [member for member in members if _is_container(member)]
-        if containers:
-            members += self._index_inside(source, containers)
-        return with_images_of_files(source, members, self._format_of, office=office)
-
-    def _index_inside(self, source: Source, containers: Sequence[Member]) -> list[Member]:
-        """The members of inner archives, with the megapixels of images estimated."""
         place = open_place(source.uri)
-        inner: list[Member] = []
-        damaged: list[Member] = []
-        with place.open("", version=source.version) as file:
-            for container in containers:
-                listed = self._inner_members(file, container)
-                is_damaged = bool(listed) and inner_position(listed[0].position) == WHOLE_ARCHIVE
-                if is_damaged:
-                    damaged += listed
-                else:
-                    inner += listed
 
         def head_of(member: Member) -> bytes:
             return self._format_of(member).head(place, source.version, member)
 
+        with place.open("", version=source.version) as file:
+            listed = list(self.outer.list_members(file))
+        members = peeked(probe_members(listed, head_of), head_of)
+        containers = [member for member in members if _is_container(member)]
+        if containers:
+            with place.open("", version=source.version) as file:
+                members += self._index_inside(file, containers, head_of)
+        return with_images_of_files(source, members, self._format_of, office=office)
+
+    def _index_inside(
+        self, file: BinaryIO, containers: Sequence[Member], head_of: Callable[[Member], bytes]
+    ) -> list[Member]:
+        """The members of inner archives, with megapixels by the heads that `head_of` reads."""
+        inner: list[Member] = []
+        damaged: list[Member] = []
+        for container in containers:
+            listed = self._inner_members(file, container)
+            is_damaged = bool(listed) and inner_position(listed[0].position) == WHOLE_ARCHIVE
+            if is_damaged:
+                damaged += listed
+            else:
+                inner += listed
         sized = probe_members(inner, head_of) + damaged
         return sorted(sized, key=lambda member: member.position)
 

@@ -12,16 +12,17 @@ from pipelines.storage.place import Place
 class RangedFormat(Protocol):
     """A format of archive whose members can be read by range; see `formats.ArchiveFormat`."""
 
-    def index(self, source: Source) -> list[Member]:
-        """All members, with the megapixels of images estimated."""
-
     def read(
         self, source: Source, members: Sequence[Member], *, check_version: bool
     ) -> Iterator[tuple[Member, bytes | ImageError]]:
         """The unpacked payload of each member, in the order given."""
 
     def list_members(self, file: BinaryIO) -> Iterator[Member]:
-        """The members of an open archive in its order."""
+        """The members of an open archive in its order; megapixels are 0.
+
+        Raises:
+            DamagedArchiveError: The archive does not check out.
+        """
 
     def rewrite(
         self, source: BinaryIO, out: Writer, members: Collection[Member], payload_of: PayloadOf

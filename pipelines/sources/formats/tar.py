@@ -35,14 +35,13 @@ from typing import IO, BinaryIO, cast
 from demoire.errors import ImageError
 from pipelines.records import Member, Source
 from pipelines.sources.coalesce import read_ranges
-from pipelines.sources.megapixels import PROBE_BYTES, probe_members
+from pipelines.sources.megapixels import PROBE_BYTES
 from pipelines.sources.members import (
     MOST_MEMBERS,
     BoundedFile,
     DamagedArchiveError,
     member_kind,
 )
-from pipelines.sources.not_looked_into import peeked
 from pipelines.sources.splice import (
     COPIED_AT_ONCE,
     Edit,
@@ -61,23 +60,6 @@ _SIZE = slice(124, 136)
 _CHECKSUM = slice(148, 156)
 
 _ZEROS_READ_AT_ONCE = 1 << 20  # bytes, behind the last member
-
-
-def index(source: Source) -> list[Member]:
-    """The members of a tar in its order, with the megapixels of its images estimated.
-
-    Raises:
-        DamagedArchiveError: It is no whole tar.
-        SourceChangedError: It is no longer what was discovered.
-    """
-    place = open_place(source.uri)
-    with place.open("", version=source.version) as file:
-        members = list(list_members(file))
-
-    def head_of(member: Member) -> bytes:
-        return head(place, source.version, member)
-
-    return peeked(probe_members(members, head_of), head_of)
 
 
 def head(place: Place, version: str | None, member: Member) -> bytes:

@@ -37,7 +37,7 @@ from pipelines.sources.formats.zip_headers import (
 )
 from pipelines.sources.formats.zip_packing import METHODS, unpacked, unpacked_pieces
 from pipelines.sources.formats.zip_splice import rewrite
-from pipelines.sources.megapixels import PROBE_BYTES, probe_members
+from pipelines.sources.megapixels import PROBE_BYTES
 from pipelines.sources.members import (
     MOST_MEMBERS,
     BoundedFile,
@@ -45,12 +45,11 @@ from pipelines.sources.members import (
     member_kind,
     unreadable,
 )
-from pipelines.sources.not_looked_into import peeked
 from pipelines.sources.splice import Writer
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
-__all__ = ["head", "index", "list_members", "payload_start", "read", "rewrite", "unpack"]
+__all__ = ["head", "list_members", "payload_start", "read", "rewrite", "unpack"]
 
 # Bytes; a zip may claim up to 2**64, of which no sum fits a column of the manifest.
 _LARGEST_CLAIM = 1 << 50
@@ -58,23 +57,6 @@ _LARGEST_CLAIM = 1 << 50
 _EXTRA_ROOM = 512  # bytes of a member's extra field that are read along at first
 
 _READ_AT_ONCE = 1 << 16  # bytes of a packed payload that is unpacked by pieces
-
-
-def index(source: Source) -> list[Member]:
-    """The members of a zip in the order of its directory, with the megapixels of its images.
-
-    Raises:
-        DamagedArchiveError: Its directory does not check out.
-        SourceChangedError: It is no longer what was discovered.
-    """
-    place = open_place(source.uri)
-    with place.open("", version=source.version) as file:
-        members = list(list_members(file))
-
-    def head_of(member: Member) -> bytes:
-        return head(place, source.version, member)
-
-    return peeked(probe_members(members, head_of), head_of)
 
 
 def head(place: Place, version: str | None, member: Member) -> bytes:
