@@ -24,7 +24,7 @@ from pipelines.clean.cluster import (
 from pipelines.clean.own_ray import own_ray, stalled
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
-from pipelines.publish.publish import publish_retry, publish_source
+from pipelines.publish.publish import publish_source
 from pipelines.publish.shelf import publish_shelf
 from pipelines.publish.shelving import put_on_shelves
 from pipelines.records import Unit
@@ -120,10 +120,7 @@ def _publish(
         return publish_shelf(destination, work.shelf_id, work.sources, scope)
     for planned, units in work.sources:
         try:
-            if scope.generation:
-                publish_retry(destination, planned, units, scope)
-            else:
-                publish_source(destination, planned, units, scope)
+            publish_source(destination, planned, units, scope)
         except SourceChangedError as change:
             return [str(change)]
     return []

@@ -1,8 +1,8 @@
 """One source whose mirror is written, and what there is to be written down of it: its record, its
 rows and its marker.
 
-First all that is published of a source is put into the mirror (`mirror_source`, `patch_source`).
-What is kept of that, and in which order, is told in `pipelines.publish.order`.
+First all that is published of a source is put into its mirror (`write_mirror`). What is kept of
+that, and in which order, is told in `pipelines.publish.order`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -129,7 +129,7 @@ class Publication:
         return without_foreign(tables, self.source, self.members, self.foreign)
 
 
-def mirror_source(
+def write_mirror(
     destination: Destination,
     planned: SourcePlan,
     units: Sequence[Unit],
@@ -137,6 +137,9 @@ def mirror_source(
     announcements: Announcements | None = None,
 ) -> Publication:
     """Write the mirror of a source whose units are committed.
+
+    What a retry made of some images is taken into the mirror that is there, and all else in it
+    stays. So a retry needs nothing of what `gc` removes.
 
     Args:
         destination: Where the units are committed and the mirror goes.
@@ -147,78 +150,86 @@ def mirror_source(
 
     Raises:
         SourceChangedError: The source is no longer what was planned.
-        DemoireError: A unit is not committed.
+        DemoireError: A unit is not committed, or a retry's source was never published.
     """
     source = planned.source
+    before = _published_before(destination, source) if scope.generation else None
     done = CommittedUnits.of(units, destination.ledger, scope.fingerprint)
     cleaned = CleanedPayloads(destination.ledger, done.commits)
     members = _by_position(units)
     src = src_of(source, all_given(scope.src, scope.also))
     claims = MirrorClaims(destination, source, src, announcements)
-    if source.kind == "folder":
-        mirror = mirror_folder(
-            source, claims, cleaned, members, planned.withheld, rewrite=scope.rewrite
-        )
-    elif planned.withheld:
-        mirror = Mirror(0, 0, withheld=1)
+    if before is None:
+        mirror = _whole_mirror(planned, scope, claims, cleaned, members)
     else:
-        # A sample's plan does not know how many members there are in all.
-        on_pages = sum(1 for position in members if is_in_paged_file(position))
-        whole = planned.images - on_pages + planned.unsafe + planned.others
-        count = whole if scope.sample is None else None
-        mirror = mirror_archive(source, claims, cleaned, members, count, rewrite=scope.rewrite)
-    record = claims.new_record(whole=True)
+        mirror = _patched_mirror(planned, scope, claims, cleaned, members, before)
     mirror = replace(mirror, late=_pages_for_files(mirror.late, members))
-    return Publication(planned, scope, done, cleaned, members, claims, mirror, record)
+    record = claims.new_record(whole=before is None)
+    return Publication(planned, scope, done, cleaned, members, claims, mirror, record, before)
 
 
-def patch_source(
-    destination: Destination,
-    planned: SourcePlan,
-    units: Sequence[Unit],
-    scope: PlanScope,
-    announcements: Announcements | None = None,
-) -> Publication:
-    """Take what a retry made of some images into a source's mirror; all else in it stays.
-
-    It is the mirror that is written anew, not the source: this needs nothing of what `gc` removes.
-
-    Args:
-        destination: What holds the mirror.
-        planned: What the retry's plan says of the source.
-        units: All of it.
-        scope: What the retry's plan was made for.
-        announcements: See `MirrorClaims`.
+def _published_before(destination: Destination, source: Source) -> Published:
+    """The marker of a source that a retry goes by.
 
     Raises:
-        DemoireError: The source was never published, or a unit is not committed.
+        DemoireError: There is none.
     """
-    source = planned.source
-    before = destination.markers.read(source.id)
-    if before is None:
+    marker = destination.markers.read(source.id)
+    if marker is None:
         raise DemoireError(
             f"{shown(source.uri)} is not published yet: run `demoire clean` before a retry."
         )
-    done = CommittedUnits.of(units, destination.ledger, scope.fingerprint)
-    cleaned = CleanedPayloads(destination.ledger, done.commits)
-    members = _by_position(units)
-    src = src_of(source, all_given(scope.src, scope.also))
-    claims = MirrorClaims(destination, source, src, announcements)
-    places = before.files + before.foreign
-    mirror = Mirror(before.size, places, before.folders, before.withheld)
-    if cleaned.positions and source.kind == "folder":
+    return marker
+
+
+def _whole_mirror(
+    planned: SourcePlan,
+    scope: PlanScope,
+    claims: MirrorClaims,
+    cleaned: CleanedPayloads,
+    members: Mapping[int, Member],
+) -> Mirror:
+    """Write all of a source's mirror."""
+    source = planned.source
+    if source.kind == "folder":
+        return mirror_folder(
+            source, claims, cleaned, members, planned.withheld, rewrite=scope.rewrite
+        )
+    if planned.withheld:
+        return Mirror(0, 0, withheld=1)
+    # A sample's plan does not know how many members there are in all.
+    on_pages = sum(1 for position in members if is_in_paged_file(position))
+    whole = planned.images - on_pages + planned.unsafe + planned.others
+    count = whole if scope.sample is None else None
+    return mirror_archive(source, claims, cleaned, members, count, rewrite=scope.rewrite)
+
+
+def _patched_mirror(
+    planned: SourcePlan,
+    scope: PlanScope,
+    claims: MirrorClaims,
+    cleaned: CleanedPayloads,
+    members: Mapping[int, Member],
+    before: Published,
+) -> Mirror:
+    """Put what a retry cleaned into the mirror that is there."""
+    source = planned.source
+    objects = before.files + before.foreign
+    mirror = Mirror(before.size, objects, before.folders, before.withheld)
+    if not cleaned.positions:
+        return mirror
+    if source.kind == "folder":
         patched = patch_folder(source, claims, cleaned, members, rewrite=scope.rewrite)
-        mirror = replace(
+        return replace(
             mirror,
-            files=places - patched.withheld,
+            files=objects - patched.withheld,
             withheld=mirror.withheld + patched.withheld,
-            late=_pages_for_files(patched.late, members),
+            late=patched.late,
             refused=patched.refused,
         )
-    elif cleaned.positions and not claims.is_foreign(source.path):
-        mirror = patch_archive(source, claims, cleaned, members, rewrite=scope.rewrite)
-    record = claims.new_record(whole=False)
-    return Publication(planned, scope, done, cleaned, members, claims, mirror, record, before)
+    if claims.is_foreign(source.path):
+        return mirror
+    return patch_archive(source, claims, cleaned, members, rewrite=scope.rewrite)
 
 
 def _by_position(units: Sequence[Unit]) -> dict[int, Member]:

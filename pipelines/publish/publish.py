@@ -17,7 +17,7 @@ from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.destination.published import Published
 from pipelines.publish.order import write_down
 from pipelines.publish.previews import draw_previews, renew_previews, write_previews
-from pipelines.publish.publication import Publication, mirror_source, patch_source
+from pipelines.publish.publication import Publication, write_mirror
 from pipelines.publish.table import ReportRows
 from pipelines.records import Unit
 from pipelines.rows import source_name
@@ -28,6 +28,8 @@ def publish_source(
 ) -> Published:
     """Publish a source whose units are committed.
 
+    What a retry made of some images is taken into its mirror and report, and all else stays.
+
     Args:
         destination: Where the units are committed and the mirror goes.
         planned: What was planned for the source.
@@ -36,29 +38,9 @@ def publish_source(
 
     Raises:
         SourceChangedError: The source is no longer what was planned.
-        DemoireError: A unit is not committed.
+        DemoireError: A unit is not committed, or a retry's source was never published.
     """
-    return _written_down(destination, mirror_source(destination, planned, units, scope))
-
-
-def publish_retry(
-    destination: Destination, planned: SourcePlan, units: Sequence[Unit], scope: PlanScope
-) -> Published:
-    """Take what a retry made of some images into a source's mirror and report; all else stays.
-
-    Args:
-        destination: What holds the mirror.
-        planned: What the retry's plan says of the source.
-        units: All of it.
-        scope: What the retry's plan was made for.
-
-    Raises:
-        DemoireError: The source was never published, or a unit is not committed.
-    """
-    return _written_down(destination, patch_source(destination, planned, units, scope))
-
-
-def _written_down(destination: Destination, publication: Publication) -> Published:
+    publication = write_mirror(destination, planned, units, scope)
     (marker,) = write_down(_OneSource(destination), [publication])
     return marker
 

@@ -25,7 +25,7 @@ from pipelines.destination.reports import joined
 from pipelines.destination.shelf_states import ShelvedSource
 from pipelines.publish.order import write_down
 from pipelines.publish.previews import draw_previews, renew_previews
-from pipelines.publish.publication import Publication, mirror_source, patch_source
+from pipelines.publish.publication import Publication, write_mirror
 from pipelines.publish.table import ReportRows
 from pipelines.records import Unit
 from pipelines.report.previews import SHOWN, Preview
@@ -63,9 +63,8 @@ def publish_shelf(
 
     def mirror(one: tuple[SourcePlan, Sequence[Unit]]) -> Publication | str:
         planned, units = one
-        write = patch_source if scope.generation else mirror_source
         try:
-            publication = write(destination, planned, units, scope, announcements)
+            publication = write_mirror(destination, planned, units, scope, announcements)
         except SourceChangedError as change:
             return str(change)
         publication.cleaned.let_go()  # or the segments of all of them would be in memory

@@ -14,7 +14,7 @@ from pipelines.layout import position_of
 from pipelines.plan.plan import make_retry_plan
 from pipelines.plan.units import parts_of
 from pipelines.publish.proof import prove
-from pipelines.publish.publish import publish_retry, publish_source
+from pipelines.publish.publish import publish_source
 from pipelines.records import Member, Unit
 from pipelines.rows import CleanedFile, Outcome, UnitAttempt, quarantined
 from pipelines.sources.read import read_members
@@ -127,8 +127,7 @@ class Launcher:
             open_units = (self._clean_next_wave(plan, units, destination, wave) for wave in waves)
             assert not all(open_units), "units stay open"
             if not destination.markers.is_done(plan, planned):
-                publish = publish_retry if plan.generation else publish_source
-                publish(destination, planned, units, plan.scope)
+                publish_source(destination, planned, units, plan.scope)
         prove(destination, self.plan)
 
     def _clean_next_wave(

@@ -1,5 +1,6 @@
 """A small job whose units are cleaned here, without Ray, ready to be published."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from pipelines.clean.grey import make_grey_pictures
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.published import Published
-from pipelines.plan.plan import make_plan
+from pipelines.layout import position_of
+from pipelines.plan.plan import make_plan, make_retry_plan
 from pipelines.publish.proof import Proof, prove
 from pipelines.publish.publish import publish_source
 from pipelines.publish.shelf import publish_shelf
@@ -110,6 +112,21 @@ def published_job(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
     job = cleaned_job(src, dst, cleaner)
     job.publish_all()
     return job
+
+
+def tried_again(
+    job: Job, path: str, members: Collection[str], cleaner: Cleaner, *, rewrite: bool = False
+) -> Job:
+    """A retry of some images of a source, all cleaned and none published."""
+    rows = rows_of(job, path)
+    source_id = job.planned(path).source.id
+    images = [(source_id, position_of(rows[member]["image_id"])) for member in members]
+    fingerprint = cleaner.config.fingerprint()
+    plan = make_retry_plan(job.destination, images, fingerprint, 1, rewrite=rewrite)
+    again = Job(job.destination, plan)
+    for unit in again.units:
+        commit(unit, again, cleaner)
+    return again
 
 
 def rows_of(job: Job, path: str) -> dict[str, dict[str, Any]]:

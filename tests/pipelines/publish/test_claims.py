@@ -12,12 +12,10 @@ from demoire.cleaning.cleaner import Cleaner
 from pipelines import layout
 from pipelines.destination.claims import MirrorClaims
 from pipelines.destination.differences import differences
-from pipelines.plan.plan import make_retry_plan
-from pipelines.publish.publish import publish_retry
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 from tests.pipelines.conftest import draw, half_moire, tree, write_tar
-from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
+from tests.pipelines.publish.job import Job, cleaned_job, published_job, rows_of, tried_again
 from tests.pipelines.storage.stores import KEY, SECRET, moto_bucket, point_at
 from tests.s3_server import serve_moto, serve_s3
 
@@ -43,20 +41,13 @@ def left_of(job: Job) -> tuple[str, ...]:
     return differences(job.destination, job.plan).left.first
 
 
-def publish(src: Path | str, dst: Path | str, cleaner: Cleaner) -> Job:
-    """Plan, clean and publish SRC as it is now."""
-    job = cleaned_job(src, dst, cleaner)
-    job.publish_all()
-    return job
-
-
 def publish_over_an_edit(folder: Path, dst: Path, cleaner: Cleaner) -> Job:
     """Publish, change both pictures, edit one of them in the mirror, and publish again."""
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     (dst / "striped.jpg").write_bytes(THEIRS)
     (folder / "striped.jpg").write_bytes(draw(True, 2))
     (folder / "plain.jpg").write_bytes(draw(False, 2))
-    return publish(folder, dst, cleaner)
+    return published_job(folder, dst, cleaner)
 
 
 def test_what_somebody_edited_in_the_mirror_stays_and_all_else_is_published(
@@ -86,11 +77,11 @@ def test_a_file_that_came_to_both_sides_under_one_name_stays(
     folder: Path, tmp_path: Path, cleaner: Cleaner
 ) -> None:
     dst = tmp_path / "dst"
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     for place, data in ((folder, b"the archive's"), (dst, THEIRS)):
         (place / "index.txt").write_bytes(data)
 
-    job = publish(folder, dst, cleaner)
+    job = published_job(folder, dst, cleaner)
 
     assert (dst / "index.txt").read_bytes() == THEIRS
     assert foreign_of(job) == ("index.txt",)
@@ -121,12 +112,12 @@ def test_an_original_that_was_put_back_with_its_time_is_no_mirror(
     src.mkdir()
     (src / "scan.bmp").write_bytes(draw(True, 1, form="BMP"))
     dst = tmp_path / "dst"
-    publish(src, dst, cleaner)
+    published_job(src, dst, cleaner)
     assert (dst / "scan.bmp").stat().st_size == (src / "scan.bmp").stat().st_size
     shutil.copy2(src / "scan.bmp", dst / "scan.bmp")
     os.utime(src / "scan.bmp", (1, 1))
 
-    job = publish(src, dst, cleaner)
+    job = published_job(src, dst, cleaner)
 
     assert (dst / "scan.bmp").read_bytes() == (src / "scan.bmp").read_bytes()
     assert foreign_of(job) == ("scan.bmp",)
@@ -138,12 +129,12 @@ def test_an_archive_that_was_changed_in_the_mirror_stays_with_all_its_rows_withh
     src = tmp_path / "box.tar"
     dst = tmp_path / "dst"
     write_tar(src, half_moire(2))
-    publish(src, dst, cleaner)
+    published_job(src, dst, cleaner)
     write_tar(dst / "box.tar", {"mine.jpg": THEIRS})
     theirs = (dst / "box.tar").read_bytes()
     write_tar(src, half_moire(3))
 
-    job = publish(src, dst, cleaner)
+    job = published_job(src, dst, cleaner)
 
     assert (dst / "box.tar").read_bytes() == theirs
     assert foreign_of(job) == ("box.tar",)
@@ -157,16 +148,12 @@ def test_a_retry_does_not_patch_what_is_not_ours(tmp_path: Path, cleaner: Cleane
     src = tmp_path / "box.tar"
     dst = tmp_path / "dst"
     write_tar(src, half_moire(2))
-    job = publish(src, dst, cleaner)
-    source = job.plan.sources[0].source
-    plan = make_retry_plan(job.destination, [(source.id, 0)], cleaner.config.fingerprint(), 1)
-    again = Job(job.destination, plan)
-    (unit,) = again.units
-    commit(unit, again, cleaner)
+    job = published_job(src, dst, cleaner)
+    again = tried_again(job, "box.tar", ["img_000.jpg"], cleaner)
     write_tar(dst / "box.tar", {"mine.jpg": THEIRS})
     theirs = (dst / "box.tar").read_bytes()
 
-    marker = publish_retry(job.destination, plan.sources[0], [unit], plan.scope)
+    marker = again.publish(again.planned("box.tar"))
 
     assert (dst / "box.tar").read_bytes() == theirs
     assert (marker.foreign, marker.files, marker.quarantined) == (1, 0, 0)
@@ -188,7 +175,7 @@ def test_a_run_killed_before_its_record_knows_its_own_files_whatever_came_since(
     (folder / "striped.jpg").write_bytes(draw(True, 7))
     (folder / "notes.txt").unlink()
 
-    again = publish(folder, dst, cleaner)
+    again = published_job(folder, dst, cleaner)
 
     assert tree(dst) == {
         "striped.jpg": cleaner.clean(draw(True, 7)).data,
@@ -227,7 +214,7 @@ def test_a_process_killed_between_mirror_and_record_loses_nothing(
     assert not (dst / "_demoire" / "mirrored").exists()
     (folder / "plain.jpg").write_bytes(draw(False, 8))
 
-    again = publish(folder, dst, cleaner)
+    again = published_job(folder, dst, cleaner)
 
     assert (dst / "plain.jpg").read_bytes() == draw(False, 8)
     assert foreign_of(again) == left_of(again) == ()
@@ -240,11 +227,11 @@ def test_what_has_left_the_source_is_remembered_and_stays(
 ) -> None:
     dst = tmp_path / "dst"
     write_tar(folder / "box.tar", half_moire(1))
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     (folder / "notes.txt").unlink()
     (folder / "box.tar").unlink()
 
-    job = publish(folder, dst, cleaner)
+    job = published_job(folder, dst, cleaner)
 
     assert left_of(job) == ("box.tar", "notes.txt")
     assert {"box.tar", "notes.txt"} <= tree(dst).keys()
@@ -254,12 +241,12 @@ def test_what_comes_back_into_the_source_is_mirrored_again(
     folder: Path, tmp_path: Path, cleaner: Cleaner
 ) -> None:
     dst = tmp_path / "dst"
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     (folder / "notes.txt").unlink()
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     (folder / "notes.txt").write_bytes(b"other notes")
 
-    job = publish(folder, dst, cleaner)
+    job = published_job(folder, dst, cleaner)
 
     assert left_of(job) == foreign_of(job) == ()
     assert (dst / "notes.txt").read_bytes() == b"other notes"
@@ -274,13 +261,13 @@ def test_a_mirror_of_a_version_without_records_is_ours_as_far_as_its_marker_vouc
     folder: Path, tmp_path: Path, cleaner: Cleaner
 ) -> None:
     dst = tmp_path / "dst"
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     without_records(dst)
     (dst / "plain.jpg").write_bytes(THEIRS)
     for name in ("striped.jpg", "plain.jpg"):
         (folder / name).write_bytes(draw(True, 5))
 
-    job = publish(folder, dst, cleaner)
+    job = published_job(folder, dst, cleaner)
 
     assert (dst / "striped.jpg").read_bytes() == cleaner.clean(draw(True, 5)).data
     assert (dst / "plain.jpg").read_bytes() == THEIRS
@@ -291,13 +278,13 @@ def test_without_records_old_files_too_many_make_all_of_them_foreign(
     folder: Path, tmp_path: Path, cleaner: Cleaner
 ) -> None:
     dst = tmp_path / "dst"
-    publish(folder, dst, cleaner)
+    published_job(folder, dst, cleaner)
     without_records(dst)
     (dst / "theirs.txt").write_bytes(THEIRS)
     os.utime(dst / "theirs.txt", (1, 1))
     (folder / "plain.jpg").write_bytes(draw(True, 5))
 
-    job = publish(folder, dst, cleaner)
+    job = published_job(folder, dst, cleaner)
 
     assert foreign_of(job) == ("plain.jpg",), "the others are as they would be written anyway"
     assert (dst / "theirs.txt").read_bytes() == THEIRS
@@ -339,13 +326,13 @@ def test_in_a_bucket_an_etag_tells_whose_an_object_is(
     for name in ("one.txt", "two.txt", "three.txt"):
         (box / name).write_bytes(b"first")
     (box / "a.jpg").write_bytes(draw(True, 1))
-    publish(box, bucket.uri, cleaner)
+    published_job(box, bucket.uri, cleaner)
     bucket.write("one.txt", THEIRS)
     bucket.delete("three.txt")
     for name in ("one.txt", "two.txt", "three.txt"):
         (box / name).write_bytes(b"second")
 
-    job = publish(box, bucket.uri, cleaner)
+    job = published_job(box, bucket.uri, cleaner)
 
     assert bucket.read("one.txt") == THEIRS
     assert bucket.read("two.txt") == bucket.read("three.txt") == b"second"
@@ -368,7 +355,7 @@ def test_in_a_bucket_a_killed_run_knows_its_own_objects(
     bucket.write("b.txt", THEIRS)
     (box / "a.jpg").write_bytes(draw(True, 2))
 
-    again = publish(box, bucket.uri, cleaner)
+    again = published_job(box, bucket.uri, cleaner)
 
     assert bucket.read("a.jpg") == cleaner.clean(draw(True, 2)).data
     assert bucket.read("b.txt") == THEIRS
@@ -381,12 +368,12 @@ def test_what_a_store_copies_itself_is_ours_as_long_as_its_etag_stays(
     src = open_place(f"{bucket.uri}-src")
     for name in ("one.txt", "two.txt"):
         src.write(name, b"first")
-    publish(src.uri, bucket.uri, cleaner)
+    published_job(src.uri, bucket.uri, cleaner)
     bucket.write("one.txt", THEIRS)
     for name in ("one.txt", "two.txt"):
         src.write(name, b"second")
 
-    job = publish(src.uri, bucket.uri, cleaner)
+    job = published_job(src.uri, bucket.uri, cleaner)
 
     assert bucket.read("one.txt") == THEIRS
     assert bucket.read("two.txt") == b"second"
@@ -402,7 +389,7 @@ def test_a_copy_of_a_killed_run_is_known_by_its_etag(bucket: Place, cleaner: Cle
         job.publish_all()
     src.write("one.txt", b"second")
 
-    again = publish(src.uri, bucket.uri, cleaner)
+    again = published_job(src.uri, bucket.uri, cleaner)
 
     assert bucket.read("one.txt") == b"second"
     assert foreign_of(again) == ()

@@ -12,7 +12,7 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.imaging.codecs.heif_coders import HevcCoder
 from pipelines.plan.newly_possible import newly_possible
 from pipelines.plan.plan import make_retry_plan
-from pipelines.publish.publish import publish_retry
+from pipelines.publish.publish import publish_source
 from tests.pipelines.conftest import half_moire
 from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
 
@@ -45,7 +45,7 @@ def test_a_heic_that_was_copied_for_lack_of_the_extra_is_cleaned_by_the_next_run
     (unit,) = job.destination.manifests.units(plan)
     assert [member.name for member in unit.members] == ["phone.HEIC"]
     commit(unit, Job(job.destination, plan), cleaner)
-    publish_retry(job.destination, plan.sources[0], [unit], plan.scope)
+    publish_source(job.destination, plan.sources[0], [unit], plan.scope)
 
     after = rows_of(job, "")
     assert after["phone.HEIC"]["reason"] != "unsupported_format"

@@ -9,10 +9,9 @@ import pytest
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import DemoireError
-from pipelines.plan.plan import make_retry_plan
-from pipelines.publish.publish import publish_retry
+from pipelines.publish.publish import publish_source
 from tests.pipelines.conftest import draw, read_tar
-from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
+from tests.pipelines.publish.job import cleaned_job, rows_of, tried_again
 
 
 def test_a_retry_replaces_rows_and_previews_and_nothing_else(
@@ -23,21 +22,12 @@ def test_a_retry_replaces_rows_and_previews_and_nothing_else(
     job.publish_all()
     before = rows_of(job, "a.tar")
     assert Counter(row["reason"] for row in before.values())["too_large"] == 4
-    source = job.planned("a.tar").source
     cleaner = Cleaner(tiny_config)
-    images = [(source.id, 0), (source.id, 1)]
-    plan = make_retry_plan(job.destination, images, tiny_config.fingerprint(), 1)
-    again = Job(job.destination, plan)
-    (unit,) = again.units
-    commit(unit, again, cleaner)
+    again = tried_again(job, "a.tar", ["img_000.jpg", "img_001.jpg"], cleaner)
     for _ in range(2):  # the second time as after a death
-        marker = publish_retry(job.destination, plan.sources[0], [unit], plan.scope)
-        assert (marker.cleaned, marker.copied, marker.quarantined, marker.generation) == (
-            1,
-            1,
-            4,
-            1,
-        )
+        marker = again.publish(again.planned("a.tar"))
+        assert (marker.cleaned, marker.copied, marker.quarantined) == (1, 1, 4)
+        assert marker.generation == 1
         after = rows_of(job, "a.tar")
         assert list(after) == list(before)
         assert [name for name in after if after[name] != before[name]] == [
@@ -57,4 +47,5 @@ def test_a_retry_of_what_was_never_published_is_refused(
 ) -> None:
     job = cleaned_job(box / "a.tar", tmp_path / "out", cleaner)
     with pytest.raises(DemoireError, match="a.tar is not published yet"):
-        publish_retry(job.destination, job.plan.sources[0], job.units, job.plan.scope)
+        retried = replace(job.plan.scope, generation=1)
+        publish_source(job.destination, job.plan.sources[0], job.units, retried)

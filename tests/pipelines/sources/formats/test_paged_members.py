@@ -28,16 +28,14 @@ from demoire.reasons import Reason
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import PlanScope
 from pipelines.fixity.changes import gather_changes
-from pipelines.layout import position_of
-from pipelines.plan.plan import make_plan, make_retry_plan
-from pipelines.publish.publish import publish_retry
+from pipelines.plan.plan import make_plan
 from pipelines.sources.discover import discover
 from pipelines.sources.index import index
 from pipelines.sources.read import read_members
 from pipelines.storage.open import open_place
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of, rendered
 from tests.pipelines.conftest import SIDE, draw, read_tar, tree
-from tests.pipelines.publish.job import Job, cleaned_job, commit, job_of, rows_of
+from tests.pipelines.publish.job import Job, cleaned_job, job_of, rows_of, tried_again
 from tests.pipelines.sources.archives import Content, tar_of, the_only_source, zip_of
 from tests.pipelines.sources.formats.paged_files import (
     changed_pages,
@@ -255,6 +253,15 @@ def test_a_file_that_takes_no_cleaned_pages_stays_and_its_rows_say_so(
     assert job.prove().quarantined == 4
 
 
+def published_twice(job: Job, name: str) -> list[bytes]:
+    """An archive's mirror as it is published, and published again as after a death."""
+    written = []
+    for _ in range(2):
+        job.publish_all()
+        written.append((job.dst / name).read_bytes())
+    return written
+
+
 @pytest.mark.parametrize("name", ["box.tar", "box.tar.gz", "box.zip"])
 def test_a_retry_puts_further_pages_into_the_mirror_that_is_there(
     name: str, tmp_path: Path, tiny_config: CleanerConfig
@@ -268,18 +275,10 @@ def test_a_retry_puts_further_pages_into_the_mirror_that_is_there(
     small = Cleaner(replace(tiny_config, max_megapixels=0.001))
     job = cleaned_job(box, tmp_path / "out", small)
     job.publish_all()
-    source = job.planned(name).source
-    late = rows_of(job, name)["scan.tif!/page-0002"]
-    assert late["reason"] == "too_large"
-    images = [(source.id, position_of(late["image_id"]))]
-    plan = make_retry_plan(job.destination, images, tiny_config.fingerprint(), 1)
-    again = Job(job.destination, plan)
-    for unit in again.units:
-        commit(unit, again, Cleaner(tiny_config))
-    written = []
-    for _ in range(2):  # the second time as after a death
-        publish_retry(job.destination, plan.sources[0], again.units, plan.scope)
-        written.append((job.dst / name).read_bytes())
+    late = "scan.tif!/page-0002"
+    assert rows_of(job, name)[late]["reason"] == "too_large"
+    again = tried_again(job, name, [late], Cleaner(tiny_config))
+    written = published_twice(again, name)
     parts = members_of(job.dst / name)
     assert changed_pages(scan, parts["scan.tif"]) == [2]
     assert parts["more.tif"] == large
@@ -309,17 +308,9 @@ def test_pdf_files_in_archives_are_written_anew_where_that_is_wanted(
     rows = rows_of(job, name)
     is_looked_into = name != "box.tar.gz"
     assert ("in.tar!/scan.pdf!/page-0002" in rows) == is_looked_into
-    source_id = job.planned(name).source.id
-    late = [row for row in rows.values() if row["reason"] == "too_large"]
-    images = [(source_id, position_of(row["image_id"])) for row in late]
-    plan = make_retry_plan(job.destination, images, config.fingerprint(), 1, rewrite=True)
-    again = Job(job.destination, plan)
-    for unit in again.units:
-        commit(unit, again, Cleaner(config))
-    written = []
-    for _ in range(2):  # the second time as after a death
-        publish_retry(job.destination, plan.sources[0], again.units, plan.scope)
-        written.append((job.dst / name).read_bytes())
+    late = [member for member, row in rows.items() if row["reason"] == "too_large"]
+    again = tried_again(job, name, late, Cleaner(config), rewrite=True)
+    written = published_twice(again, name)
     assert written[0] == written[1]
     parts = members_of(job.dst / name)
     (tmp_path / "in.tar").write_bytes(parts["in.tar"])

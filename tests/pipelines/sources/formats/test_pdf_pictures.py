@@ -25,9 +25,6 @@ from demoire.reasons import Reason
 from pipelines.fixity.changes import gather_changes
 from pipelines.job import CleanJob
 from pipelines.launch import Launch
-from pipelines.layout import position_of
-from pipelines.plan.plan import make_retry_plan
-from pipelines.publish.publish import publish_retry
 from pipelines.run import plan_units
 from pipelines.sources.discover import discover
 from pipelines.sources.index import index
@@ -43,7 +40,7 @@ from tests.demoire.imaging.pdf.drawn_pdf import (
     rendered,
 )
 from tests.pipelines.conftest import draw, tree
-from tests.pipelines.publish.job import Job, cleaned_job, commit, job_of, rows_of
+from tests.pipelines.publish.job import cleaned_job, job_of, rows_of, tried_again
 from tests.pipelines.sources.archives import the_only_source
 
 
@@ -236,19 +233,14 @@ def test_a_retry_puts_further_pictures_behind_those_that_are_there(
     job = cleaned_job(box, tmp_path / "out", small)
     job.publish_all()
     first = (job.dst / "scan.pdf").read_bytes()
-    late = rows_of(job, "")["scan.pdf!/page-0002"]
-    assert late["reason"] == "too_large"
-    images = [(job.planned("").source.id, position_of(late["image_id"]))]
-    fingerprint = tiny_config.fingerprint()
-    plan = make_retry_plan(job.destination, images, fingerprint, 1, rewrite=rewrite)
-    again = Job(job.destination, plan)
-    for unit in again.units:
-        commit(unit, again, Cleaner(tiny_config))
+    late = "scan.pdf!/page-0002"
+    assert rows_of(job, "")[late]["reason"] == "too_large"
+    again = tried_again(job, "", [late], Cleaner(tiny_config), rewrite=rewrite)
     written = []
     for _ in range(2):  # the second time as after a death
-        publish_retry(job.destination, plan.sources[0], again.units, plan.scope)
+        again.publish_all()
         written.append((job.dst / "scan.pdf").read_bytes())
-        assert rows_of(job, "")["scan.pdf!/page-0002"]["status"] == "cleaned"
+        assert rows_of(job, "")[late]["status"] == "cleaned"
     assert written[0] == written[1] != first
     assert written[0].startswith(first) == (not rewrite)
     has_old_pictures = jpeg_of(True, 1) in written[0], large in written[0]
