@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from demoire.errors import UsageError
 from pipelines import layout
 from pipelines.destination.destination import Destination
+from pipelines.destination.loose_objects import loose_objects
 from pipelines.destination.plans import PlanScope
 from pipelines.names import shown
 from pipelines.records import Source
 from pipelines.sources.given import named_together
-from pipelines.sources.members import archive_kind
 from pipelines.storage.place import Place
 from pipelines.storage.way import leads_through_link
 
@@ -87,9 +87,8 @@ def _occupied(place: Place, source: Source) -> str | None:
         return None
     if source.kind != "folder":
         return source.path if place.exists(source.path) else None
-    for entry in place.list(source.path, recursive=False):
-        # Archives beside loose files are mirrors of other sources.
-        if entry.kind == "file" and archive_kind(entry.name) is None:
+    for entry in loose_objects(place, source.path):
+        if entry.kind == "file":
             return entry.path
     return None
 

@@ -17,13 +17,13 @@ from dataclasses import asdict, replace
 from pydantic import TypeAdapter
 
 from pipelines import layout
+from pipelines.destination.loose_objects import loose_objects
 from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.destination.published import Published
 from pipelines.destination.shelf_states import ShelvedSource
 from pipelines.destination.shelves import Shelves
 from pipelines.destination.stored_json import read_json
 from pipelines.records import Source
-from pipelines.sources.members import archive_kind
 from pipelines.storage.place import Place
 
 _ASKED_AT_ONCE = 16  # sources; each answer mostly waits for storage
@@ -90,7 +90,7 @@ class Markers:
         """Whether the mirror is still there, and what was foreign still stands in its way."""
         if source.kind == "folder":
             expected = marker.files + marker.foreign + marker.left
-            return self._loose_files(source.path) >= expected
+            return sum(1 for _ in loose_objects(self._place, source.path)) >= expected
         if marker.files + marker.foreign == 0:  # DST refuses its name
             return True
         mirror = self._place.stat(source.path)
@@ -129,14 +129,3 @@ class Markers:
             if is_done:
                 done.add(planned.source.id)
         return done
-
-    def _loose_files(self, folder: str) -> int:
-        """How many files and links lie in a folder under DST itself; archives beside them are other
-        sources' mirrors.
-        """
-        files = 0
-        for entry in self._place.list(folder, recursive=False):
-            is_file = entry.kind == "file" and archive_kind(entry.name) is None
-            if is_file or entry.kind == "link":
-                files += 1
-        return files

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pipelines import layout
 from pipelines.destination.announcements import Announcements
 from pipelines.destination.destination import Destination
+from pipelines.destination.loose_objects import loose_objects
 from pipelines.destination.mirror_record import MirroredObject
 from pipelines.records import Source
 from pipelines.sources.members import archive_kind
@@ -163,9 +164,8 @@ class OwnObjects:
             if entry is not None:
                 yield entry
             return
-        for entry in self._place.list(source.path, recursive=False):
-            # Archives beside loose files are mirrors of other sources.
-            if entry.kind == "file" and archive_kind(entry.name) is None:
+        for entry in loose_objects(self._place, source.path):
+            if entry.kind == "file":
                 yield entry
 
 
