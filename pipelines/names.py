@@ -1,4 +1,8 @@
-"""Names of places and files as people see them: without secrets, without control characters."""
+"""Names of places and files: as people see them, and as they are stored.
+
+People see neither secrets nor control characters. A name need not be UTF-8; what is not stands in
+it as lone surrogates, as `os.fsdecode` has it, and is stored as the bytes that it was.
+"""
 
 import re
 
@@ -34,3 +38,13 @@ def shown(name: str) -> str:
             character = character.encode("unicode_escape").decode("ascii")
         characters.append(character)
     return "".join(characters).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def stored_name(name: str) -> bytes:
+    """A name as the bytes that it is stored as."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def name_stored_as(stored: bytes) -> str:
+    """The name that was stored as these bytes."""
+    return stored.decode("utf-8", "surrogateescape")

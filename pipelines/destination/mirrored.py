@@ -26,6 +26,7 @@ from pipelines.destination.mirror_record import MirroredObject, MirrorRecord
 from pipelines.destination.shelf_states import ShelvedSource
 from pipelines.destination.shelves import Shelves
 from pipelines.destination.stored_json import check_json
+from pipelines.names import name_stored_as, stored_name
 from pipelines.storage.local import local_temporary
 from pipelines.storage.place import Place
 
@@ -92,8 +93,7 @@ class MirrorRecords:
             return
         rows = []
         for item in record.objects:
-            path = item.path.encode("utf-8", "surrogateescape")
-            rows.append({**asdict(item), "path": path})
+            rows.append({**asdict(item), "path": stored_name(item.path)})
         schema = _COLUMNS.with_metadata({"demoire.mirror": json.dumps({"src": record.src})})
         with local_temporary() as local:
             pq.write_table(pa.Table.from_pylist(rows, schema), local, compression="zstd")
@@ -121,12 +121,12 @@ class MirrorRecords:
         Raises:
             UsageError: It is damaged or of another version.
         """
-        path = layout.mirror_record(source_id)
-        table = pq.read_table(pa.BufferReader(self._place.read(path)))
+        record = layout.mirror_record(source_id)
+        table = pq.read_table(pa.BufferReader(self._place.read(record)))
         metadata = (table.schema.metadata or {}).get(b"demoire.mirror", b"")
-        facts = check_json(metadata, self._place.full(path), _FACTS_FORM)
+        facts = check_json(metadata, self._place.full(record), _FACTS_FORM)
         objects = []
         for row in table.to_pylist():
-            name = row["path"].decode("utf-8", "surrogateescape")
-            objects.append(MirroredObject(name, row["state"], row["sha256"], row["version"]))
+            path = name_stored_as(row["path"])
+            objects.append(MirroredObject(path, row["state"], row["sha256"], row["version"]))
         return MirrorRecord(source_id, facts.src, tuple(objects))

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.destination.plans import SourcePlan
+from pipelines.names import name_stored_as, stored_name
 from pipelines.records import FileInArchive, Member, Source, Unit
 
 _FACTS = [
@@ -73,8 +74,8 @@ SOURCES = pa.schema(
 def source_row(planned: SourcePlan) -> dict[str, Any]:
     source = planned.source
     return {
-        "uri": _to_bytes(source.uri),
-        "path": _to_bytes(source.path),
+        "uri": stored_name(source.uri),
+        "path": stored_name(source.path),
         "kind": source.kind,
         "version": source.version,
         "size": source.size,
@@ -95,8 +96,8 @@ def source_row(planned: SourcePlan) -> dict[str, Any]:
 
 def source_plan_of(row: dict[str, Any]) -> SourcePlan:
     source = Source(
-        uri=_to_text(row["uri"]),
-        path=_to_text(row["path"]),
+        uri=name_stored_as(row["uri"]),
+        path=name_stored_as(row["path"]),
         kind=row["kind"],
         version=row["version"],
         size=row["size"],
@@ -128,7 +129,7 @@ def unit_row(unit: Unit, source: int) -> dict[str, Any]:
 
 
 def _member_row(member: Member) -> dict[str, Any]:
-    return {**asdict(member), "name": _to_bytes(member.name)}
+    return {**asdict(member), "name": stored_name(member.name)}
 
 
 def members_of(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
@@ -136,16 +137,8 @@ def members_of(rows: Iterable[dict[str, Any]]) -> tuple[Member, ...]:
 
 
 def _member_of(row: dict[str, Any]) -> Member:
-    facts = {**row, "name": _to_text(row["name"])}
+    facts = {**row, "name": name_stored_as(row["name"])}
     file = row.get("file")
     if file is not None:
         facts["file"] = FileInArchive(**file)
     return Member(**facts)
-
-
-def _to_bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _to_text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

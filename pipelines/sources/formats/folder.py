@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 
 from demoire.errors import ImageError
 from demoire.reasons import Reason
-from pipelines.names import shown
+from pipelines.names import shown, stored_name
 from pipelines.records import Member, Source
 from pipelines.sources.formats.pages import PageReader, take_apart
 from pipelines.sources.inner_positions import is_inner
@@ -51,8 +51,7 @@ class FolderTally:
     def add(self, name: str, entry: Entry) -> None:
         """Take in one file under its name in the folder."""
         text = f"{name}\0{entry.kind}\0{entry.version}{entry.target}"
-        facts = text.encode("utf-8", "surrogateescape")
-        digest = int.from_bytes(hashlib.sha256(facts).digest(), "big")
+        digest = int.from_bytes(hashlib.sha256(stored_name(text)).digest(), "big")
         self._digest = (self._digest + digest) % (1 << 256)
         self.size += entry.size
 
