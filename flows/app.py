@@ -5,9 +5,8 @@ Commands live in `flows.commands`; each imports what it needs inside its own fun
 `demoire --help` stays a matter of typer and pydantic (0.3 s) although the program stands on torch,
 Ray and Prefect (several seconds together).
 
-Exit status: 0 all well; 1 finished, but something is in quarantine or withheld
-(with `--strict`); 2 bad usage
-or input; 3 failed; 130 stopped by the keyboard.
+Exit status: 0 all well; 1 finished, but something is in quarantine or withheld (with `--strict`); 2
+bad usage or input; 3 failed; 130 stopped by the keyboard.
 """
 
 import inspect
@@ -25,7 +24,6 @@ from flows.commands import archives, images, measuring, preview, service, simula
 from flows.process import prepare_process
 
 FAILED = errors.DemoireError.exit_code
-BAD_USAGE = errors.UsageError.exit_code
 
 COMMANDS: tuple[Callable[..., int], ...] = (
     *archives.COMMANDS,

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict
 
 from demoire.cleaning.config import CleanerConfig
 from pipelines.names import shown
@@ -36,18 +36,6 @@ class CleanJob:
     def to_dict(self) -> dict[str, Any]:
         """The job as JSON holds it."""
         return asdict(self)
-
-    @staticmethod
-    def from_dict(facts: dict[str, Any]) -> "CleanJob":
-        """The job that `to_dict` made these facts of.
-
-        Raises:
-            pydantic.ValidationError: They are not those of a job.
-        """
-        return _FORM.validate_python(facts)
-
-
-_FORM = TypeAdapter(CleanJob)
 
 
 @dataclass(frozen=True)

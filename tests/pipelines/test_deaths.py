@@ -42,14 +42,15 @@ ROOT = Path(__file__).parents[2]
 LEDGER = ("attempts", "commits")
 
 DRIVER = """
-import json, sys
+import sys
+from pydantic import TypeAdapter
 from demoire.errors import DemoireError
 from pipelines.clean import watchdog
 from pipelines.clean.cluster import quiet_data_context
 from pipelines.job import CleanJob
 from pipelines.run import run_job
 try:
-    run_job(CleanJob.from_dict(json.loads(sys.argv[1])))
+    run_job(TypeAdapter(CleanJob).validate_json(sys.argv[1]))
 except DemoireError as error:
     print(error)
     sys.exit(error.exit_code)

@@ -31,7 +31,6 @@ from pipelines.sources.formats.streams import LARGEST_WINDOW, Packer, Unpacker
 
 BROKEN: tuple[type[Exception], ...] = (zstd.ZstdError,)
 
-_FRAME = 0xFD2FB528
 _SKIPPABLE = 0x184D2A50  # and the fifteen numbers behind it
 _IS_ONE_SEGMENT = 0x20
 _HAS_CHECKSUM = 0x04
