@@ -154,9 +154,13 @@ class _LogLines:
 
 
 @contextmanager
-def phases_bar() -> Iterator[Progress]:
-    """A bar that follows a whole run and shows the phase that is at work."""
-    with progress_bar("looking at the sources") as bar:
+def phases_bar(title: str = "looking at the sources") -> Iterator[Progress]:
+    """A bar that follows work in several phases and shows the one that is at work.
+
+    Args:
+        title: What is shown before the first phase.
+    """
+    with progress_bar(title) as bar:
 
         def follow(what: str, done: float, total: float) -> None:
             bar(done, total, _PHASES.get(what, what))

@@ -61,8 +61,8 @@ def run_demo(out: Path, *, seed: int, settings: CleanSettings) -> Demo:
     Raises:
         UsageError: `out` holds something else, or cannot be written.
     """
-    with console.progress_bar("drawing a sample collection") as bar:
-        collection = draw_collection(out, seed, lambda what, done, total: bar(done, total))
+    with console.phases_bar("drawing a sample collection") as progress:
+        collection = draw_collection(out, seed, progress)
     console.remark(
         f"drew {collection.images} images in {collection.folder}, "
         f"{collection.with_moire} with moiré"

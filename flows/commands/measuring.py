@@ -80,8 +80,8 @@ def evaluate(
     if align == "tone":
         _evaluate_aligned(pairs, cleaner, as_json=as_json)
         return 0
-    with console.progress_bar("evaluating") as bar:
-        evaluation = evaluate_pairs(pairs, cleaner, lambda what, done, total: bar(done, total))
+    with console.phases_bar("evaluating") as progress:
+        evaluation = evaluate_pairs(pairs, cleaner, progress)
     if html is not None:
         evaluate_page(evaluation, pairs, html, cleaner)
         console.remark(f"wrote {html}")
@@ -95,8 +95,8 @@ def evaluate(
 def _evaluate_aligned(pairs: Path, cleaner: "Cleaner", *, as_json: bool) -> None:
     from pipelines.evaluation.aligned import evaluate_aligned
 
-    with console.progress_bar("evaluating") as bar:
-        evaluation = evaluate_aligned(pairs, cleaner, lambda what, done, total: bar(done, total))
+    with console.phases_bar("evaluating") as progress:
+        evaluation = evaluate_aligned(pairs, cleaner, progress)
     if as_json:
         console.emit_json(evaluation.to_json())
     else:
@@ -106,10 +106,8 @@ def _evaluate_aligned(pairs: Path, cleaner: "Cleaner", *, as_json: bool) -> None
 def _evaluate_text(pairs: Path, cleaner: "Cleaner", language: str, *, as_json: bool) -> None:
     from pipelines.evaluation.text import evaluate_text
 
-    with console.progress_bar("reading") as bar:
-        evaluation = evaluate_text(
-            pairs, cleaner, language, lambda what, done, total: bar(done, total)
-        )
+    with console.phases_bar("reading") as progress:
+        evaluation = evaluate_text(pairs, cleaner, language, progress)
     if as_json:
         console.emit_json(evaluation.to_json())
     else:
@@ -223,10 +221,8 @@ def bench(
         return _bench_without_networks(settings, as_json=as_json)
     from pipelines.bench.bench import bench as run
 
-    with console.progress_bar("measuring") as bar:
-        result = run(
-            settings.cleaner_config(), progress=lambda what, done, total: bar(done, total, what)
-        )
+    with console.phases_bar("measuring") as progress:
+        result = run(settings.cleaner_config(), progress=progress)
     if as_json:
         console.emit_json(result)
         return 0
@@ -255,10 +251,8 @@ def bench(
 def _bench_without_networks(settings: CleanSettings, *, as_json: bool) -> int:
     from pipelines.bench.core_cost import core_costs
 
-    with console.progress_bar("measuring") as bar:
-        result = core_costs(
-            settings.cleaner_config(), progress=lambda what, done, total: bar(done, total, what)
-        )
+    with console.phases_bar("measuring") as progress:
+        result = core_costs(settings.cleaner_config(), progress=progress)
     if as_json:
         console.emit_json(result)
         return 0

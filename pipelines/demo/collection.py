@@ -141,4 +141,4 @@ class _Drawing:
         if file.truth is not None:
             self.twins.append(file.truth)
         total = len(CONTAINERS) * (self.pictures_each + _OTHERS_EACH) + _BROKEN
-        self.progress("drawing", self._files, total)
+        self.progress("drawing a sample collection", self._files, total)
