@@ -14,7 +14,6 @@ from typing import Any
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.result import Cleaned
 from demoire.errors import UsageError
-from demoire.imaging.rgb import decode_rgb
 from demoire.measure.restoration import (
     LEAST_SIDE,
     AlignedFigures,
@@ -23,7 +22,7 @@ from demoire.measure.restoration import (
     shows_the_same,
 )
 from demoire.progress import Progress, in_silence
-from pipelines.evaluation.evaluate import clean_pairs
+from pipelines.evaluation.evaluate import clean_pairs, pixels_after
 from pipelines.evaluation.folder import PairFiles, read_pairs, read_picture
 from pipelines.names import shown
 
@@ -117,8 +116,7 @@ def _measure(pair: PairFiles, cleaned: Cleaned) -> AlignedFigures:
             f"{shown(str(pair.moire))} and its twin {pair.clean.name} do not show the same scene "
             "in the same frame: register them, or take them out of the folder."
         )
-    result = decode_rgb(cleaned.data) if cleaned.status == "cleaned" else photograph
-    return aligned_figures(photograph, truth, result)
+    return aligned_figures(photograph, truth, pixels_after(cleaned, photograph))
 
 
 def _mean(pairs: Sequence[AlignedFigures]) -> AlignedMean:

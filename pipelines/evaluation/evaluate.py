@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
@@ -95,10 +98,15 @@ def clean_pairs(
         yield by_name[name], cleaned
 
 
+def pixels_after(cleaned: Cleaned, before: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture as cleaning left it, (H, W, 3) sRGB; the very array of `before` if unchanged."""
+    return decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before
+
+
 def _measure(pair: PairFiles, cleaned: Cleaned) -> Measures:
     truth = read_picture(pair.clean)
     before = read_picture(pair.moire)
-    after = decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before
+    after = pixels_after(cleaned, before)
     blurred, sigma = oracle_blur(before, truth)
     return Measures(
         psnr_before=min(SAME, psnr(before, truth)),

@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demoire.cleaning.cleaner import Cleaner
-from demoire.errors import UsageError
-from demoire.imaging.rgb import decode_rgb
 from demoire.measure.blur import oracle_blur
-from pipelines.evaluation.evaluate import clean_pairs
+from pipelines.evaluation.evaluate import clean_pairs, pixels_after
 from pipelines.evaluation.figures import Evaluation, JudgedImage, PairFigures
 from pipelines.evaluation.folder import PairFiles, read_folder, read_picture
 from pipelines.evaluation.labels import UNNAMED
 from pipelines.names import shown
-from pipelines.report.charts import Histogram, histogram
+from pipelines.report.charts import Histogram, counts_by_score, histogram
 from pipelines.report.crops import jpeg, most_changed
-from pipelines.report.pages import render
-from pipelines.report.summary import BINS
+from pipelines.report.pages import render, write_page
 
 _SHOWN = 20  # pairs on the page
 
@@ -62,22 +59,12 @@ def evaluate_page(evaluation: Evaluation, folder: Path, out: Path, cleaner: Clea
         gate=cleaner.config.gate,
         unnamed=UNNAMED,
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(page)
-    except OSError as error:
-        raise UsageError(
-            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
-        ) from error
+    write_page(page, out)
 
 
 def _score_histogram(images: Sequence[JudgedImage]) -> Histogram:
-    with_moire = [0] * BINS
-    clean = [0] * BINS
-    for image in images:
-        counts = with_moire if image.has_moire else clean
-        step = min(BINS - 1, int(image.score * BINS))
-        counts[step] += 1
+    with_moire = counts_by_score(image.score for image in images if image.has_moire)
+    clean = counts_by_score(image.score for image in images if not image.has_moire)
     return histogram(
         [("with moiré", "before", with_moire), ("clean", "after", clean)], logarithmic=True
     )
@@ -113,7 +100,7 @@ def _pictures(
         blurred, _ = oracle_blur(before, truth)
         pictures = {
             "before": before,
-            "after": decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before,
+            "after": pixels_after(cleaned, before),
             "best blur": blurred,
             "truth": truth,
         }

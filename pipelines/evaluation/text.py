@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.result import Cleaned
 from demoire.errors import UsageError
-from demoire.imaging.rgb import decode_rgb
 from demoire.progress import Progress, in_silence
-from pipelines.evaluation.evaluate import clean_pairs
+from pipelines.evaluation.evaluate import clean_pairs, pixels_after
 from pipelines.evaluation.folder import PairFiles, read_pairs, read_picture
 from pipelines.evaluation.tesseract import as_plain_text, check_language, read_text
 from pipelines.names import shown
@@ -205,7 +204,7 @@ def _read_page(pair: PairFiles, cleaned: Cleaned, language: str) -> PageText | N
     if not truth:
         return None
     before = read_picture(pair.moire)
-    after = decode_rgb(cleaned.data) if cleaned.status == "cleaned" else before
+    after = pixels_after(cleaned, before)
     errors = compare_text(before, after, read_picture(pair.clean), truth, language)
     return PageText(
         name=pair.name,

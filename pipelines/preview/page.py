@@ -14,14 +14,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from demoire.errors import UsageError
 from demoire.reasons import Reason
-from pipelines.names import shown
 from pipelines.preview.figures import PreviewFigures
 from pipelines.preview.looks import AMPLIFIED, ImageLook
-from pipelines.report.charts import Histogram, histogram
-from pipelines.report.pages import render
-from pipelines.report.summary import BINS
+from pipelines.report.charts import counts_by_score, histogram
+from pipelines.report.pages import render, write_page
 
 SHOWN_EACH = 20  # pictures in each of the page's two parts
 
@@ -38,14 +35,7 @@ def write_preview(figures: PreviewFigures, src: str, command: str, out: Path) ->
     Raises:
         UsageError: `out` cannot be written.
     """
-    page = preview_page(figures, src, command)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(page)
-    except OSError as error:
-        raise UsageError(
-            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
-        ) from error
+    write_page(preview_page(figures, src, command), out)
 
 
 def preview_page(figures: PreviewFigures, src: str, command: str) -> bytes:
@@ -65,7 +55,7 @@ def preview_page(figures: PreviewFigures, src: str, command: str) -> bytes:
         figures=figures,
         threshold=looks.threshold,
         scores=json.dumps([round(score, 4) for score in scores]),
-        chart=_score_histogram(scores),
+        chart=histogram([("images", "all", counts_by_score(scores))], logarithmic=True),
         most_changed=_most_changed(looks.images),
         most_doubtful=_most_doubtful(looks.images, looks.threshold),
         meanings={reason: reason.meaning for reason in Reason},
@@ -80,13 +70,6 @@ def _digest(script: str) -> str:
     """The script's digest as a content policy names it."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
-
-
-def _score_histogram(scores: Sequence[float]) -> Histogram:
-    counts = [0] * BINS
-    for score in scores:
-        counts[min(BINS - 1, int(score * BINS))] += 1
-    return histogram([("images", "all", counts)], logarithmic=True)
 
 
 def _most_changed(images: Sequence[ImageLook]) -> list[ImageLook]:

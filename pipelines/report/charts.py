@@ -1,10 +1,11 @@
 """Histograms over the probability of moiré, ready to be drawn by a template."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from demoire.wording import figure
+from pipelines.report.summary import BINS
 
 _ROUND_STEPS = (1, 2, 4, 6, 10)  # ends of a linear axis, times a power of ten
 
@@ -33,6 +34,15 @@ class Histogram:
 
     series: tuple[Series, ...]
     ticks: tuple[Tick, ...]
+
+
+def counts_by_score(scores: Iterable[float]) -> list[int]:
+    """How many scores lie in each of the report's equal steps from 0 to 1."""
+    counts = [0] * BINS
+    for score in scores:
+        step = min(BINS - 1, int(score * BINS))
+        counts[step] += 1
+    return counts
 
 
 def histogram(

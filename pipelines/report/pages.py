@@ -7,11 +7,13 @@ everything, and names go through `shown` first.
 """
 
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from demoire.errors import UsageError
 from demoire.wording import figure, moment, share, size
 from pipelines.names import shown
 
@@ -26,6 +28,21 @@ def render(template: str, **facts: Any) -> bytes:
     page = _environment().get_template(template).render(**facts)
     # A lone surrogate that slipped past `shown` must not cost a whole report.
     return page.encode("utf-8", "backslashreplace")
+
+
+def write_page(page: bytes, out: Path) -> None:
+    """Write a page to a file of this machine; folders above it are made.
+
+    Raises:
+        UsageError: `out` cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(page)
+    except OSError as error:
+        raise UsageError(
+            f"{shown(str(out))} cannot be written ({error.strerror}): choose another file."
+        ) from error
 
 
 def jpeg_uri(jpeg: bytes) -> str:
