@@ -6,8 +6,10 @@ one, so that about half of each archive is cleaned.
 """
 
 import io
+import shutil
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,8 @@ from pipelines.job import CleanJob
 from pipelines.run import run_job
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.pipelines.job_box import Finished
 
 SIDE = 96
@@ -147,6 +151,19 @@ def _batch(files: list[bytes]) -> torch.Tensor:
     """(N, 3, SIDE, SIDE), 0..1."""
     pictures = np.stack([np.asarray(Image.open(io.BytesIO(data))) for data in files])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """A browser for the pages of a module; its tests are skipped where there is none."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,17 @@
 does.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipelines.preview.figures import PreviewFigures
 from tests.pipelines.preview.conftest import HOSTILE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 class Visit:
@@ -33,17 +35,11 @@ class Visit:
 
 
 @pytest.fixture
-def visit(page: Path) -> Iterator[Visit]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        visit = Visit(browser.new_page(viewport={"width": 360, "height": 740}))
-        visit.page.goto(page.as_uri(), wait_until="load")
+def visit(page: Path, chromium: "Browser") -> Iterator[Visit]:
+    with chromium.new_page(viewport={"width": 360, "height": 740}) as shown:
+        visit = Visit(shown)
+        shown.goto(page.as_uri(), wait_until="load")
         yield visit
-        browser.close()
 
 
 def test_the_pages_own_script_runs_and_nothing_else_does(visit: Visit) -> None:

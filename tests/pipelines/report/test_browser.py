@@ -3,9 +3,9 @@
 The page's own content policy is off: escaping has to hold by itself.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from tests.pipelines.report.conftest import (
     publish_two_archives,
     quarantined,
 )
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="module")
@@ -30,40 +33,37 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(params=[True, False], ids=["scripts", "no-scripts"])
-def visit(address: str, request: pytest.FixtureRequest) -> Iterator[tuple[object, list[str]]]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(
-            viewport={"width": 360, "height": 740},
-            java_script_enabled=request.param,
-            bypass_csp=True,
-        )
-        page = context.new_page()
+def visit(
+    address: str, chromium: "Browser", request: pytest.FixtureRequest
+) -> Iterator[tuple["Page", list[str]]]:
+    """The page, and what it asked for besides itself."""
+    with chromium.new_page(
+        viewport={"width": 360, "height": 740},
+        java_script_enabled=request.param,
+        bypass_csp=True,
+    ) as page:
         asked: list[str] = []
         page.on("request", lambda asking: asked.append(asking.url))
         page.goto(address, wait_until="load")
         yield page, [url for url in asked if url != address]
-        browser.close()
 
 
-def test_nothing_runs_and_nothing_is_fetched(visit: tuple) -> None:
+def test_nothing_runs_and_nothing_is_fetched(visit: tuple["Page", list[str]]) -> None:
     page, asked = visit
     assert [url for url in asked if not url.startswith("data:")] == []
     assert page.title().startswith("What was cleaned in")
     assert page.locator("script, img[src=x], svg[onload]").count() == 0
 
 
-def test_hostile_names_are_read_as_they_are(visit: tuple) -> None:
+def test_hostile_names_are_read_as_they_are(visit: tuple["Page", list[str]]) -> None:
     page, _ = visit
     assert page.get_by_text(HOSTILE[0], exact=True).count() >= 2
     assert page.get_by_text(HOSTILE[1], exact=True).first.is_visible()
 
 
-def test_a_phone_needs_no_scrolling_sideways_and_all_pictures_load(visit: tuple) -> None:
+def test_a_phone_needs_no_scrolling_sideways_and_all_pictures_load(
+    visit: tuple["Page", list[str]],
+) -> None:
     page, _ = visit
     widest = max(
         box["x"] + box["width"]
