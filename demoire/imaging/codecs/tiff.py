@@ -2,10 +2,9 @@
 
 Everything else stays where it is: every tag, private ones too, keeps its bytes. Pyramid levels and
 thumbnails are made anew (`tiff_levels`); a file with Photoshop's layers is not written, since those
-hold the old pixels.
-A new strip takes the place of the old one if it fits, else it goes to the end of the file, and only
-the tags of strip offsets and sizes are changed. An uncompressed file therefore differs in nothing
-but the changed samples.
+hold the old pixels. A new strip takes the place of the old one if it fits, else it goes to the end
+of the file, and only the tags of strip offsets and sizes are changed. An uncompressed file
+therefore differs in nothing but the changed samples.
 
 Cleaned are 8 and 16-bit grey, RGB and CMYK, with alpha of either kind or without, chunky or planar,
 either byte order, also BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate,
@@ -62,6 +61,7 @@ from demoire.imaging.codecs.tiff_layout import (
 from demoire.imaging.codecs.tiff_levels import has_layers, levels, reduced_to
 from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
 from demoire.imaging.codecs.tiff_segments import with_segments
+from demoire.imaging.codecs.tiff_tags import ORIENTATION
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.room import let_go_behind, room_for
@@ -74,8 +74,6 @@ SUFFIXES = frozenset({".tif", ".tiff"})
 
 # Byte order, then 42 for TIFF and 43 for BigTIFF in that order.
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Tags
-_ORIENTATION = 274
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations with rows and columns exchanged
 
 
@@ -169,7 +167,7 @@ def _decode_by_pillow(header: PillowHeader) -> Raster:
     view = header.view
     assert isinstance(view, TiffImagePlugin.TiffImageFile)
     # Loading drops the tag, as it turns the picture upright.
-    is_on_its_side = view.tag_v2.get(_ORIENTATION) in _ON_ITS_SIDE
+    is_on_its_side = view.tag_v2.get(ORIENTATION) in _ON_ITS_SIDE
     view.load()
     raster = only_to_look_at(view)
     if is_on_its_side:

@@ -13,30 +13,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from demoire.imaging.codecs.tiff_tags import LONG, LONG8, NEW_SUBFILE_TYPE, REDUCED, VALUE_SIZES
+
 _MOST_PAGES = 1000
-_NEW_SUBFILE_TYPE = 254
 _BIG = 43
-_LONG, _LONG8 = 4, 16  # types of values
-# Bytes of one value, by type: BYTE, ASCII, SHORT, LONG, RATIONAL, then their signed twins and
-# floats; 13 is an offset, 16 to 18 are those of BigTIFF.
-VALUE_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +38,7 @@ class Shapes:
     @property
     def wide_type(self) -> int:
         """The type of values that hold any offset of the file: LONG, or LONG8 of BigTIFF."""
-        return _LONG8 if self.is_big else _LONG
+        return LONG8 if self.is_big else LONG
 
     def near_entry(self, tag: int, value_type: int, count: int, value: bytes) -> bytes:
         """An entry whose values fit into it."""
@@ -107,22 +87,43 @@ class Directory:
         return int(self.shapes.entry.unpack(entry)[0])
 
 
+def _first_directory(data: bytes) -> tuple[Shapes, int]:
+    """How directories are laid out, and where the first one lies.
+
+    Raises:
+        struct.error: There is no header.
+    """
+    shapes = shapes_of(data)
+    (at,) = shapes.offset.unpack_from(data, shapes.first_at)
+    return shapes, at
+
+
+def _entries_of(data: bytes, shapes: Shapes, at: int) -> range:
+    """Where the entries of the directory at an offset begin; the range stops where they end.
+
+    They need not be there in full.
+
+    Raises:
+        struct.error: There is no directory.
+    """
+    (count,) = shapes.count.unpack_from(data, at)
+    first = at + shapes.count.size
+    return range(first, first + count * shapes.entry.size, shapes.entry.size)
+
+
 def read_directory(data: bytes) -> Directory:
     """The first directory.
 
     Raises:
         struct.error: It is not there in full.
     """
-    shapes = shapes_of(data)
-    (start,) = shapes.offset.unpack_from(data, shapes.first_at)
-    (count,) = shapes.count.unpack_from(data, start)
-    first_entry = start + shapes.count.size
-    end = first_entry + count * shapes.entry.size
-    (next_at,) = shapes.offset.unpack_from(data, end)
+    shapes, at = _first_directory(data)
+    offsets = _entries_of(data, shapes, at)
+    (next_at,) = shapes.offset.unpack_from(data, offsets.stop)
     entries = []
-    for at in range(first_entry, end, shapes.entry.size):
-        entries.append(data[at : at + shapes.entry.size])
-    return Directory(shapes, start, tuple(entries), next_at)
+    for entry_at in offsets:
+        entries.append(data[entry_at : entry_at + shapes.entry.size])
+    return Directory(shapes, at, tuple(entries), next_at)
 
 
 def count_pages(data: bytes) -> int:
@@ -135,32 +136,29 @@ def count_pages(data: bytes) -> int:
     seen: set[int] = set()
     pages = 0
     try:
-        shapes = shapes_of(data)
-        (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
+        shapes, directory = _first_directory(data)
         while directory and directory not in seen and len(seen) < _MOST_PAGES:
             is_first = not seen
             seen.add(directory)
             pages += 1
-            (count,) = shapes.count.unpack_from(data, directory)
-            if not is_first and _is_reduced(data, shapes, directory, count):
+            entries = _entries_of(data, shapes, directory)
+            if not is_first and _is_reduced(data, shapes, entries):
                 pages -= 1
-            next_at = directory + shapes.count.size + count * shapes.entry.size
-            (directory,) = shapes.offset.unpack_from(data, next_at)
+            (directory,) = shapes.offset.unpack_from(data, entries.stop)
     except (struct.error, OverflowError):
         pass
     return max(1, pages)
 
 
-def _is_reduced(data: bytes, shapes: Shapes, directory: int, count: int) -> bool:
-    """Whether a directory says that it shows another page in small.
+def _is_reduced(data: bytes, shapes: Shapes, entries: range) -> bool:
+    """Whether a directory with these entries says that it shows another page in small.
 
     NewSubfileType is the lowest tag there is, so it can only be the first entry.
     """
-    if not count:
+    if not entries:
         return False
-    at = directory + shapes.count.size
-    tag, _, _, value = shapes.entry.unpack_from(data, at)
-    return bool(tag == _NEW_SUBFILE_TYPE and value & 1)
+    tag, _, _, value = shapes.entry.unpack_from(data, entries.start)
+    return bool(tag == NEW_SUBFILE_TYPE and value & REDUCED)
 
 
 def ends_of_first(data: bytes) -> Iterator[int]:
@@ -169,13 +167,10 @@ def ends_of_first(data: bytes) -> Iterator[int]:
     Raises:
         struct.error: The directory is not there.
     """
-    shapes = shapes_of(data)
-    (directory,) = shapes.offset.unpack_from(data, shapes.first_at)
-    (count,) = shapes.count.unpack_from(data, directory)
-    start = directory + shapes.count.size
-    end = start + count * shapes.entry.size
-    yield end
-    for entry_at in range(start, min(end, len(data)), shapes.entry.size):
+    shapes, at = _first_directory(data)
+    entries = _entries_of(data, shapes, at)
+    yield entries.stop
+    for entry_at in range(entries.start, min(entries.stop, len(data)), entries.step):
         _, value_type, length, offset = shapes.entry.unpack_from(data, entry_at)
         size = length * VALUE_SIZES.get(value_type, 0)
         yield offset + size if size > shapes.inline else 0

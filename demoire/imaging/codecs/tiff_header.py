@@ -21,17 +21,13 @@ from demoire.imaging.codecs.tiff_layout import (
     has_inks_and_alpha,
 )
 from demoire.imaging.codecs.tiff_levels import is_camera_raw
+from demoire.imaging.codecs.tiff_tags import BITS_PER_SAMPLE, HEIGHT, WIDTH
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
 FORMAT: Format = "TIFF"
 
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"  # Pillow opens none
-
-# Tags
-_WIDTH = 256
-_HEIGHT = 257
-_BITS_PER_SAMPLE = 258
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,8 @@ def read_header(data: bytes) -> TiffHeader:
     assert isinstance(view, TiffImagePlugin.TiffImageFile)
     tags = view.tag_v2
     # Pillow's own size is that of the picture turned upright.
-    size = (int(tags[_WIDTH]), int(tags[_HEIGHT]))
-    bits = int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
+    size = (int(tags[WIDTH]), int(tags[HEIGHT]))
+    bits = int(tags.get(BITS_PER_SAMPLE, (1,))[0])
     pages = tiff_directory.count_pages(data)
     return TiffHeader(facts_of(view, FORMAT, size=size, bits=bits, pages=pages), view, structure)
 

@@ -8,6 +8,13 @@ import tifffile
 
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import CutShortError, Pixels
+from demoire.imaging.codecs.tiff_tags import (
+    BITS_PER_SAMPLE,
+    INK_SET,
+    JPEG_TABLES,
+    SAMPLE_FORMAT,
+    YCBCR_SUBSAMPLING,
+)
 
 # Values of the tag Compression
 UNCOMPRESSED, LZW, JPEG, DEFLATE, PACKBITS = 1, 5, 7, 8, 32773
@@ -16,12 +23,6 @@ _LOSSLESS = (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, OLD_DEFLATE, ZSTD)
 # Values of PhotometricInterpretation, and the colour samples that a pixel has with each.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _YCBCR = 0, 1, 2, 5, 6
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _SEPARATED: 4, _YCBCR: 3}
-# Tags
-_BITS_PER_SAMPLE = 258
-_INK_SET = 332
-_SAMPLE_FORMAT = 339
-_JPEG_TABLES = 347
-_YCBCR_SUBSAMPLING = 530
 # Values of other tags
 _UNSIGNED, _FLOAT = 1, 3  # SampleFormat
 _NO_PREDICTOR, _DIFFERENCING = 1, 2
@@ -135,7 +136,7 @@ def layout_of(page: tifffile.TiffPage, byteorder: str) -> Layout | None:
         return None
     photometric = int(page.photometric)
     is_ycbcr = photometric == _YCBCR
-    factors = page.tags.valueof(_YCBCR_SUBSAMPLING, (2, 2)) if is_ycbcr else (1, 1)
+    factors = page.tags.valueof(YCBCR_SUBSAMPLING, (2, 2)) if is_ycbcr else (1, 1)
     (depth,) = _depths(page)
     return Layout(
         directory=page.offset,
@@ -150,7 +151,7 @@ def layout_of(page: tifffile.TiffPage, byteorder: str) -> Layout | None:
         inverted=photometric == _WHITE_IS_ZERO,
         ycbcr=is_ycbcr,
         subsampling=(int(factors[0]), int(factors[1])),
-        jpeg_tables=page.tags.valueof(_JPEG_TABLES),
+        jpeg_tables=page.tags.valueof(JPEG_TABLES),
         segments=_segments(page),
     )
 
@@ -159,7 +160,7 @@ def has_float_samples(file: tifffile.TiffFile) -> bool:
     """Whether the samples of the first page are floats or have 32 bits and more."""
     page = file.pages.first
     assert isinstance(page, tifffile.TiffPage)
-    return _FLOAT in _values(page, _SAMPLE_FORMAT) or max(_depths(page)) >= 32
+    return _FLOAT in _values(page, SAMPLE_FORMAT) or max(_depths(page)) >= 32
 
 
 def has_inks_and_alpha(file: tifffile.TiffFile) -> bool:
@@ -185,7 +186,7 @@ def _is_cleaned(page: tifffile.TiffPage) -> bool:
 
 def _has_plain_samples(page: tifffile.TiffPage) -> bool:
     """Whether all samples are unsigned, of one depth of 8 or 16 bits, in one plane of depth."""
-    if _values(page, _SAMPLE_FORMAT) != {_UNSIGNED}:
+    if _values(page, SAMPLE_FORMAT) != {_UNSIGNED}:
         return False
     depths = _depths(page)
     return (
@@ -210,7 +211,7 @@ def _has_known_coding(page: tifffile.TiffPage) -> bool:
 def _has_known_colours(page: tifffile.TiffPage) -> bool:
     """Whether a pixel is grey, RGB or CMYK, with alpha or nothing besides."""
     colours = _COLOURS.get(int(page.photometric))
-    if colours is None or int(page.tags.valueof(_INK_SET, _CMYK)) != _CMYK:
+    if colours is None or int(page.tags.valueof(INK_SET, _CMYK)) != _CMYK:
         return False
     extra = _extra_samples(page)
     if extra not in ((), (_ASSOCIATED_ALPHA,), (_UNASSOCIATED_ALPHA,)):
@@ -226,7 +227,7 @@ def _extra_samples(page: tifffile.TiffPage) -> tuple[int, ...]:
 
 def _depths(page: tifffile.TiffPage) -> set[int]:
     """The bits per sample that occur."""
-    return _values(page, _BITS_PER_SAMPLE)
+    return _values(page, BITS_PER_SAMPLE)
 
 
 def _values(page: tifffile.TiffPage, tag: int) -> set[int]:

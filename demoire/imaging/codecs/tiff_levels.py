@@ -19,13 +19,15 @@ import tifffile
 
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.codecs.tiff_layout import Layout
+from demoire.imaging.codecs.tiff_tags import (
+    DNG_VERSION,
+    IMAGE_SOURCE_DATA,
+    NEW_SUBFILE_TYPE,
+    PHOTOMETRIC,
+    REDUCED,
+    SUB_DIRECTORIES,
+)
 
-_NEW_SUBFILE_TYPE = 254
-_PHOTOMETRIC = 262
-_SUB_DIRECTORIES = 330
-_IMAGE_SOURCE_DATA = 37724  # Photoshop's layers
-_DNG_VERSION = 50706
-_REDUCED = 1  # bit of NewSubfileType
 _SENSOR_DATA = (32803, 34892)  # PhotometricInterpretation: colour filter array, linear raw
 _MOST_LEVELS = 32
 
@@ -34,17 +36,17 @@ def is_camera_raw(file: tifffile.TiffFile) -> bool:
     """Whether the file is a camera's raw data with a picture to look at in front."""
     try:
         first = _first(file)
-        if _DNG_VERSION in first.tags:
+        if DNG_VERSION in first.tags:
             return True
         pages = [first, *_sub_directories(first)]
-        return any(page.tags.valueof(_PHOTOMETRIC) in _SENSOR_DATA for page in pages)
+        return any(page.tags.valueof(PHOTOMETRIC) in _SENSOR_DATA for page in pages)
     except Exception:  # damaged, or only its beginning: whoever decodes it will say what is wrong
         return False
 
 
 def has_layers(file: tifffile.TiffFile) -> bool:
     """Whether Photoshop's layers are beside the picture: they hold its pixels once more."""
-    return _IMAGE_SOURCE_DATA in _first(file).tags
+    return IMAGE_SOURCE_DATA in _first(file).tags
 
 
 def levels(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -75,11 +77,11 @@ def _first(file: tifffile.TiffFile) -> tifffile.TiffPage:
 
 
 def _is_reduced(page: tifffile.TiffPage) -> bool:
-    return bool(int(page.tags.valueof(_NEW_SUBFILE_TYPE, 0)) & _REDUCED)
+    return bool(int(page.tags.valueof(NEW_SUBFILE_TYPE, 0)) & REDUCED)
 
 
 def _sub_directories(page: tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
-    if _SUB_DIRECTORIES not in page.tags or page.pages is None:
+    if SUB_DIRECTORIES not in page.tags or page.pages is None:
         return
     for number in range(_MOST_LEVELS):
         try:

@@ -5,14 +5,13 @@ References:
 """
 
 from demoire.imaging.codecs.tiff_directory import read_directory
-
-_MANIFEST = 52545
+from demoire.imaging.codecs.tiff_tags import MANIFEST
 
 
 def is_signed(data: bytes) -> bool:
     """Whether the file carries a C2PA manifest."""
     directory = read_directory(data)
-    return any(directory.tag_of(entry) == _MANIFEST for entry in directory.entries)
+    return any(directory.tag_of(entry) == MANIFEST for entry in directory.entries)
 
 
 def without_manifest(data: bytes) -> bytes:
@@ -28,7 +27,7 @@ def without_manifest(data: bytes) -> bytes:
     kept: list[bytes] = []
     out = bytearray(data)
     for entry in directory.entries:
-        if directory.tag_of(entry) != _MANIFEST:
+        if directory.tag_of(entry) != MANIFEST:
             kept.append(entry)
             continue
         _, _, length, offset = shapes.entry.unpack(entry)

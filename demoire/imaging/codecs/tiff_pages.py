@@ -27,19 +27,23 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from demoire.imaging.codecs.tiff_reader import (
-    SUB_DIRECTORIES,
     DamagedPagesError,
     FileDirectory,
     TiffReader,
     packed_numbers,
 )
+from demoire.imaging.codecs.tiff_tags import (
+    EXIF,
+    GPS,
+    HEIGHT,
+    INTEROPERABILITY,
+    MANIFEST,
+    OLD_JPEG,
+    SUB_DIRECTORIES,
+    WIDTH,
+)
 
-# Tags
-_WIDTH, _HEIGHT = 256, 257
-_EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
-_OLD_JPEG = (513, 514, 519, 520, 521)
-_MANIFEST = 52545
-LEFT_OUT = frozenset({_EXIF, _GPS, _INTEROPERABILITY})
+LEFT_OUT = frozenset({EXIF, GPS, INTEROPERABILITY})
 
 MOST_PAGES = 100_000
 _MOST_LEVELS = 32  # behind one page
@@ -78,9 +82,9 @@ def pages_of(file: BinaryIO) -> list[TiffPage]:
 
 def _check_kind(directory: FileDirectory) -> None:
     """Raise DamagedPagesError where a file with this directory is not taken apart."""
-    if _MANIFEST in directory.entries:
+    if MANIFEST in directory.entries:
         raise DamagedPagesError("a signed file")
-    for tag in _OLD_JPEG:
+    for tag in OLD_JPEG:
         if tag in directory.entries:
             raise DamagedPagesError("JPEG as in section 22")
 
@@ -108,8 +112,8 @@ def _pages_of(reader: TiffReader) -> list[TiffPage]:
             pages[-1] = TiffPage(page.offset, page.size + size, page.megapixels)
             levels[-1] += 1
             continue
-        width = reader.number(directory, _WIDTH)
-        height = reader.number(directory, _HEIGHT)
+        width = reader.number(directory, WIDTH)
+        height = reader.number(directory, HEIGHT)
         pages.append(TiffPage(directory.at, size, width * height / 1e6))
         levels.append(0)
     has_own_levels = len(set(levels)) == 1 and levels[0] <= _MOST_LEVELS

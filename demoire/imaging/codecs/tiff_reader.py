@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from demoire.imaging.codecs.tiff_directory import VALUE_SIZES, Shapes, shapes_of
-
-# Tags
-NEW_SUBFILE_TYPE = 254
-STRIP_OFFSETS, STRIP_SIZES = 273, 279
-TILE_OFFSETS, TILE_SIZES = 324, 325
-SUB_DIRECTORIES = 330
-# Types of a tag's values that are whole numbers, as `struct` reads them: BYTE, SHORT, LONG, IFD,
-# LONG8, IFD8.
-NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+from demoire.imaging.codecs.tiff_directory import Shapes, shapes_of
+from demoire.imaging.codecs.tiff_tags import (
+    NEW_SUBFILE_TYPE,
+    NUMBERS,
+    REDUCED,
+    STRIP_OFFSETS,
+    STRIP_SIZES,
+    SUB_DIRECTORIES,
+    TILE_OFFSETS,
+    TILE_SIZES,
+    VALUE_SIZES,
+)
 
 _SEGMENT_TAGS = ((STRIP_OFFSETS, STRIP_SIZES), (TILE_OFFSETS, TILE_SIZES))
-_REDUCED = 1  # bit of NewSubfileType
 _HEADER_SIZE = 16  # bytes of a BigTIFF header; a TIFF header has 8
 _MOST_ENTRIES = 4096
 _MOST_VALUE_BYTES = 256 << 20
@@ -177,7 +178,7 @@ class TiffReader:
 
     def is_reduced(self, directory: FileDirectory) -> bool:
         """Whether it says that it shows another page in small."""
-        return bool(self.number(directory, NEW_SUBFILE_TYPE) & _REDUCED)
+        return bool(self.number(directory, NEW_SUBFILE_TYPE) & REDUCED)
 
     def sub_directories(self, directory: FileDirectory) -> tuple[int, ...]:
         """The offsets of the directories below this one."""

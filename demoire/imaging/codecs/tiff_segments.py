@@ -11,12 +11,16 @@ import tifffile
 
 from demoire.imaging.codecs.tiff_layout import Layout
 from demoire.imaging.codecs.tiff_levels import levels
+from demoire.imaging.codecs.tiff_tags import (
+    LONG,
+    LONG8,
+    SHORT,
+    STRIP_OFFSETS,
+    STRIP_SIZES,
+    TILE_OFFSETS,
+    TILE_SIZES,
+)
 
-# Tags
-_STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
-_STRIP_SIZES, _TILE_SIZES = 279, 325
-# Types of a tag's values
-_SHORT, _LONG, _LONG8 = 3, 4, 16
 _MOST_SHORT = (1 << 16) - 1
 
 
@@ -42,9 +46,9 @@ def with_segments(data: bytes, layout: Layout, packed: Iterable[tuple[int, bytes
         out.seek(0)
         with tifffile.TiffFile(out, mode="r+") as file:
             if offsets != old_offsets:
-                _overwrite(file, layout, (_STRIP_OFFSETS, _TILE_OFFSETS), offsets)
+                _overwrite(file, layout, (STRIP_OFFSETS, TILE_OFFSETS), offsets)
             if sizes != old_sizes:
-                _overwrite(file, layout, (_STRIP_SIZES, _TILE_SIZES), sizes)
+                _overwrite(file, layout, (STRIP_SIZES, TILE_SIZES), sizes)
         return out.getvalue()
 
 
@@ -57,6 +61,6 @@ def _overwrite(
     tag = next((tags[name] for name in names if name in tags), None)
     if tag is None:
         return
-    is_too_narrow = int(tag.dtype) == _SHORT and max(values) > _MOST_SHORT
-    wide = _LONG8 if file.is_bigtiff else _LONG
+    is_too_narrow = int(tag.dtype) == SHORT and max(values) > _MOST_SHORT
+    wide = LONG8 if file.is_bigtiff else LONG
     tag.overwrite(tuple(values), dtype=wide if is_too_narrow else None)

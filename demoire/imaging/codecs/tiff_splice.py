@@ -18,8 +18,6 @@ from typing import BinaryIO
 
 from demoire.imaging.codecs.tiff_pages import LEFT_OUT, carved_digest
 from demoire.imaging.codecs.tiff_reader import (
-    NUMBERS,
-    SUB_DIRECTORIES,
     Entry,
     FileDirectory,
     SegmentTable,
@@ -27,6 +25,7 @@ from demoire.imaging.codecs.tiff_reader import (
     packed_numbers,
 )
 from demoire.imaging.codecs.tiff_spans import OwnedSpans
+from demoire.imaging.codecs.tiff_tags import NUMBERS, SUB_DIRECTORIES
 
 _MOST_OFFSET = (1 << 32) - 1  # of a TIFF file; BigTIFF has no such limit
 

@@ -15,16 +15,15 @@ import tifffile
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.tiff_directory import read_directory
 from demoire.imaging.codecs.tiff_header import structure_in
+from demoire.imaging.codecs.tiff_tags import BYTE, XMP
 
-_XMP = 700
-_BYTE = 1
 _MOST_BYTES = (1 << 32) - 1  # that offsets of a TIFF file reach; a BigTIFF file has no such limit
 
 
 def with_xmp(data: bytes, edit: EditXmp) -> bytes:
     """The file with another XMP packet."""
     with structure_in(data) as file:
-        tag = file.pages.first.tags.get(_XMP)
+        tag = file.pages.first.tags.get(XMP)
         is_limited = not file.is_bigtiff
         old = None if tag is None else data[tag.valueoffset : tag.valueoffset + tag.count]
     packet = edit(old)
@@ -34,7 +33,7 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
         return _with_new_tag(data, packet)
     with io.BytesIO(data) as out:
         with tifffile.TiffFile(out, mode="r+") as file:
-            file.pages.first.tags[_XMP].overwrite(packet)
+            file.pages.first.tags[XMP].overwrite(packet)
         return out.getvalue()
 
 
@@ -43,7 +42,7 @@ def _with_new_tag(data: bytes, packet: bytes) -> bytes:
     shapes = directory.shapes
     packet_at = len(data) + len(data) % 2
     directory_at = packet_at + len(packet) + len(packet) % 2
-    entries = [*directory.entries, shapes.entry.pack(_XMP, _BYTE, len(packet), packet_at)]
+    entries = [*directory.entries, shapes.entry.pack(XMP, BYTE, len(packet), packet_at)]
     entries.sort(key=directory.tag_of)
     first_at = shapes.first_at
     whole = memoryview(data)  # whose parts are no copies
