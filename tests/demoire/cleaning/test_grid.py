@@ -3,9 +3,11 @@
 import numpy as np
 from hypothesis import given, settings
 
-from demoire.cleaning.grid import SLIVER, Grid
-from demoire.moire import CELL
+from demoire.cleaning.grid import Grid
 from tests.demoire.cleaning.cases import painted, sizes
+
+CELL = 256  # px, written here once more: a test that took it from the program would follow it
+SLIVER = 64
 
 
 @given(height=sizes, width=sizes)
