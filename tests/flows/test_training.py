@@ -15,14 +15,16 @@ from flows.train_model import run_train_flow
 from pipelines.training.job import TrainJob
 
 
+def simulate(folder: Path, words: str) -> None:
+    """Run `demoire simulate` on scenes that it draws itself."""
+    assert main(["simulate", "drawn", str(folder), *words.split()]) == 0
+
+
 @pytest.fixture(scope="module")
 def clean_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty drawn pictures without moiré, as `simulate --kind none` makes them."""
     folder = tmp_path_factory.mktemp("clean")
-    assert (
-        main(["simulate", "drawn", str(folder), "--kind", "none", "--count", "20", "--size", "128"])
-        == 0
-    )
+    simulate(folder, "--kind none --count 20 --size 128")
     return folder
 
 
@@ -31,39 +33,16 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two pairs of screens, one of halftone, and a clean picture."""
     folder = tmp_path_factory.mktemp("pairs")
     for kind, count in (("screen", 2), ("halftone", 1), ("none", 1)):
-        words = [
-            "simulate",
-            "drawn",
-            str(folder),
-            "--kind",
-            kind,
-            "--count",
-            str(count),
-            "--seed",
-            "7",
-        ]
-        assert main([*words, "--size", "128"]) == 0
+        simulate(folder, f"--kind {kind} --count {count} --seed 7 --size 128")
     return folder
 
 
 def test_simulate_draws_a_contact_sheet_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        "simulate",
-        "drawn",
-        str(tmp_path),
-        "--kind",
-        "texture",
-        "--count",
-        "1",
-        "--size",
-        "64",
-    ]
-    assert main([*words, "--sheet", str(tmp_path / "sheet.png")]) == 0
-    assert (tmp_path / "texture_0_00000_moire.png").exists() and (
-        tmp_path / "sheet.png"
-    ).stat().st_size > 100_000
+    simulate(tmp_path, f"--kind texture --count 1 --size 64 --sheet {tmp_path / 'sheet.png'}")
+    assert (tmp_path / "texture_0_00000_moire.png").exists()
+    assert (tmp_path / "sheet.png").stat().st_size > 100_000
     assert re.search(r"pairs of kind texture in .*: 1\n", capsys.readouterr().out)
 
 
@@ -151,21 +130,8 @@ def test_train_leaves_weights_that_the_other_commands_take_and_resumes(
     assert str(weights) in capsys.readouterr().out
     assert (out / "curve.png").exists() and (out / "metrics.json").exists()
     picture = str(pairs / "screen_7_00000_moire.png")
-    assert (
-        main(
-            [
-                "fix",
-                picture,
-                "-o",
-                str(tmp_path / "fixed"),
-                "--gate",
-                "off",
-                "--restorer",
-                str(weights),
-            ]
-        )
-        == 0
-    )
+    fix = ["fix", picture, "-o", str(tmp_path / "fixed")]
+    assert main([*fix, "--gate", "off", "--restorer", str(weights)]) == 0
     assert main(words) == 2
     assert "--resume" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
@@ -189,21 +155,11 @@ def test_what_was_trained_is_registered_and_used_by_its_name(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = [
-        "train",
-        "tiny-detector",
-        "--images",
-        str(clean_pictures),
-        "--out",
-        str(tmp_path / "run"),
-        "--pairs",
-        "1",
-    ]
-    assert main([*words, "--register", "finder", "--force"]) == 0
+    out = tmp_path / "run"
+    words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(out)]
+    assert main([*words, "--pairs", "1", "--register", "finder", "--force"]) == 0
     assert "registered: finder@" in capsys.readouterr().out
-    assert (tmp_path / "run/evaluation.html").exists() and (
-        tmp_path / "run/evaluation.json"
-    ).exists()
+    assert (out / "evaluation.html").exists() and (out / "evaluation.json").exists()
 
     assert main(["weights", "--json"]) == 0
     known = json.loads(capsys.readouterr().out)
@@ -234,9 +190,8 @@ def test_names_that_are_not_known_or_name_one_model_twice_are_one_sentence(
     picture = str(pairs / "screen_7_00000_moire.png")
     assert main(["detect", picture, "--weights", "nosuch"]) == 2
     assert "no weights nosuch in the registry" in capsys.readouterr().err
-    assert (
-        main(["detect", picture, "--weights", "detector", "--detector", "other.safetensors"]) == 2
-    )
+    both = ["--weights", "detector", "--detector", "other.safetensors"]
+    assert main(["detect", picture, *both]) == 2
     assert "Both 'weights' and 'detector'" in capsys.readouterr().err
     assert main(["weights", "nosuch"]) == 2
     assert "known here are detector, restorer" in capsys.readouterr().err
@@ -245,17 +200,11 @@ def test_names_that_are_not_known_or_name_one_model_twice_are_one_sentence(
 def test_a_name_that_cannot_be_had_is_said_before_anything_is_trained(
     clean_pictures: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        "train",
-        "tiny-detector",
-        "--images",
-        str(clean_pictures),
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    out = tmp_path / "run"
+    words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(out)]
     assert main([*words, "--register", "restorer"]) == 2
     assert "weights that are shipped" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert not out.exists()
 
 
 def test_simulated_moire_is_compared_with_real(
@@ -321,33 +270,14 @@ def test_search_leaves_a_configuration_that_train_takes(
         "[restorer]\nwidths = [8, 8, 8, 8]\n"
         "[data]\nsize = 32\nbatch = 1\nworkers = 0\nvalidation_per_kind = 1\n"
     )
-    words = [
-        "search",
-        str(config),
-        "--images",
-        str(clean_pictures),
-        "--out",
-        str(out),
-        "--trials",
-        "2",
-    ]
-    assert main(words) == 0
+    images = ["--images", str(clean_pictures)]
+    assert main(["search", str(config), *images, "--out", str(out), "--trials", "2"]) == 0
     table = capsys.readouterr().out
-    assert (
-        "kMAC a pixel" in table
-        and "restorer.activation" in table
-        and str(out / "best.toml") in table
-    )
-    words = [
-        "train",
-        str(out / "best.toml"),
-        "--images",
-        str(clean_pictures),
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    assert main(words) == 0
-    assert (tmp_path / "run" / "mine.safetensors").exists()
+    for shown in ("kMAC a pixel", "restorer.activation", str(out / "best.toml")):
+        assert shown in table
+    run = tmp_path / "run"
+    assert main(["train", str(out / "best.toml"), *images, "--out", str(run)]) == 0
+    assert (run / "mine.safetensors").exists()
 
 
 @pytest.mark.slow
