@@ -34,7 +34,7 @@ from demoire.imaging.codecs.heif_splice import (
     spliced,
     with_new_xmp,
 )
-from demoire.imaging.codecs.jp2_boxes import read_boxes
+from demoire.imaging.codecs.iso_boxes import read_boxes
 from demoire.imaging.codecs.pillow import profile_name
 from demoire.imaging.codecs.raster import (
     CutShortError,

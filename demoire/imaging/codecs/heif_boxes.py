@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from demoire.imaging.codecs.jp2_boxes import Box, read_boxes
+from demoire.imaging.codecs.iso_boxes import FileBox, read_boxes
 from demoire.imaging.codecs.raster import CutShortError
 
 FILE_TYPE = b"ftyp"
@@ -77,7 +77,7 @@ class PlacedBox:
     """A box of the file itself, and where it begins."""
 
     start: int
-    box: Box
+    box: FileBox
 
     @property
     def end(self) -> int:
@@ -103,14 +103,14 @@ class ItemFile:
     primary: int
     items: dict[int, Item]
     references: tuple[Reference, ...]
-    properties: tuple[Box, ...]
+    properties: tuple[FileBox, ...]
 
     @property
     def meta(self) -> PlacedBox:
         """The box that says all this."""
         return next(placed for placed in self.boxes if placed.box.type == META)
 
-    def properties_of(self, item_id: int) -> Iterator[Box]:
+    def properties_of(self, item_id: int) -> Iterator[FileBox]:
         """The properties of an item, in their order."""
         for association in self.items[item_id].properties:
             yield self.properties[association.index - 1]
@@ -181,7 +181,7 @@ def read_items(data: bytes) -> ItemFile:
     meta = {box.type: box for box in meta_boxes(placed.box)}
     items = _read_item_infos(meta[b"iinf"].payload)
     _read_locations(meta[b"iloc"].payload, items)
-    properties: tuple[Box, ...] = ()
+    properties: tuple[FileBox, ...] = ()
     if b"iprp" in meta:
         parts = list(read_boxes(meta[b"iprp"].payload))
         properties = tuple(read_boxes(parts[0].payload))
@@ -196,12 +196,12 @@ def read_items(data: bytes) -> ItemFile:
     return ItemFile(data, boxes, primary, items, references, properties)
 
 
-def meta_boxes(meta: Box) -> Iterator[Box]:
+def meta_boxes(meta: FileBox) -> Iterator[FileBox]:
     """The boxes in a `meta` box."""
     return read_boxes(meta.payload[_FULL_BOX:])
 
 
-def _child(meta: Box, type: bytes) -> Box:
+def _child(meta: FileBox, type: bytes) -> FileBox:
     for box in meta_boxes(meta):
         if box.type == type:
             return box

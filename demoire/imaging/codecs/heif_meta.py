@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 
 from demoire.imaging.codecs.heif_boxes import ESSENTIAL_WIDE, Item, Reference
+from demoire.imaging.codecs.iso_boxes import new_box
 
 _MOST_NARROW = 0xFFFF  # the largest id of two bytes
 
@@ -15,7 +16,7 @@ _MOST_NARROW = 0xFFFF  # the largest id of two bytes
 def full_box(type: bytes, version: int, flags: int, content: bytes) -> bytes:
     """A whole box with version and flags."""
     payload = struct.pack(">I", version << 24 | flags) + content
-    return struct.pack(">I4s", 8 + len(payload), type) + payload
+    return new_box(type, payload).whole
 
 
 def written_references(references: Sequence[Reference]) -> bytes:
@@ -29,7 +30,7 @@ def written_references(references: Sequence[Reference]) -> bytes:
         count = len(reference.targets)
         content = struct.pack(f">{form}H", reference.source, count)
         content += struct.pack(f">{count}{form}", *reference.targets)
-        written.append(struct.pack(">I4s", 8 + len(content), reference.type) + content)
+        written.append(new_box(reference.type, content).whole)
     return full_box(b"iref", version, 0, b"".join(written))
 
 

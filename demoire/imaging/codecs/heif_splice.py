@@ -26,7 +26,7 @@ from demoire.imaging.codecs.heif_meta import (
     written_locations,
     written_references,
 )
-from demoire.imaging.codecs.jp2_boxes import Box
+from demoire.imaging.codecs.iso_boxes import FileBox, new_box
 
 XMP_TYPE = b"application/rdf+xml"
 _LONG = 1 << 31  # bytes of a file from which offsets are written with 8 bytes
@@ -44,7 +44,7 @@ class NewContent:
     """
 
     payload: bytes
-    configuration: Box | None = None
+    configuration: FileBox | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class _Model:
     def __init__(self, file: ItemFile) -> None:
         self.file = file
         self.items: dict[int, Item] = dict(file.items)
-        self.properties: list[Box] = list(file.properties)
+        self.properties: list[FileBox] = list(file.properties)
         self.references: list[Reference] = list(file.references)
         self.lengths: dict[int, int] = {}  # of items that get new bytes
         self.has_new_associations = False
@@ -156,7 +156,7 @@ class _Model:
         """An item has so many bytes, from where its first extent begins."""
         self.lengths[item_id] = length
 
-    def configure(self, item_id: int, configuration: Box) -> None:
+    def configure(self, item_id: int, configuration: FileBox) -> None:
         """Give an item another configuration; other items that share the old one keep it."""
         item = self.items[item_id]
         associations = []
@@ -169,7 +169,7 @@ class _Model:
             associations.append(association)
         self.items[item_id] = replace(item, properties=tuple(associations))
 
-    def _index_of(self, wanted: Box) -> int:
+    def _index_of(self, wanted: FileBox) -> int:
         for index, box in enumerate(self.properties, start=1):
             if box.whole == wanted.whole:
                 return index
@@ -230,7 +230,7 @@ class _Model:
             extents.append(_moved(extent, offsets.of(extent.start)))
         return replace(item, extents=tuple(extents))
 
-    def _infos(self, box: Box) -> bytes:
+    def _infos(self, box: FileBox) -> bytes:
         if not self.new_info:
             return box.whole
         size = 2 if box.payload[0] == 0 else 4
@@ -238,11 +238,11 @@ class _Model:
         payload = box.payload[:4] + count.to_bytes(size, "big") + box.payload[4 + size :]
         return box.with_payload(payload + self.new_info).whole
 
-    def _all_properties(self, box: Box) -> bytes:
+    def _all_properties(self, box: FileBox) -> bytes:
         if not self.has_new_associations:
             return box.whole
         whole = b"".join(property.whole for property in self.properties)
-        container = struct.pack(">I4s", 8 + len(whole), b"ipco") + whole
+        container = new_box(b"ipco", whole).whole
         return box.with_payload(container + written_associations(list(self.items.values()))).whole
 
 

@@ -23,14 +23,8 @@ from PIL import Jpeg2KImagePlugin
 from demoire.errors import ImageError
 from demoire.imaging.codecs import jp2_boxes
 from demoire.imaging.codecs.base import EditXmp
-from demoire.imaging.codecs.jp2_boxes import (
-    Box,
-    Jp2Header,
-    read_boxes,
-    read_jp2_header,
-    uuid_box,
-    uuid_content,
-)
+from demoire.imaging.codecs.iso_boxes import FileBox, read_boxes, uuid_box, uuid_content
+from demoire.imaging.codecs.jp2_boxes import Jp2Header, read_jp2_header
 from demoire.imaging.codecs.jp2_codestream import (
     CODING,
     COMMENT,
@@ -143,11 +137,11 @@ def _header(main: MainHeader, jp2: Jp2Header | None, *, pages: int) -> Jpeg2000H
     return Jpeg2000Header(facts, profile, main, jp2)
 
 
-def _codestreams(boxes: list[Box]) -> list[Box]:
+def _codestreams(boxes: list[FileBox]) -> list[FileBox]:
     return [box for box in boxes if box.type == jp2_boxes.CODESTREAM]
 
 
-def _may_go_on(data: bytes, boxes: list[Box]) -> bool:
+def _may_go_on(data: bytes, boxes: list[FileBox]) -> bool:
     """Whether a file without a codestream is the beginning of one that has one, as far as it says.
 
     Plain JP2 always has a codestream; other members of the family may have none.
@@ -318,7 +312,7 @@ def _coded_changes(stream: bytes, raster: Raster, pixels: Pixels) -> dict[int, C
     return coded
 
 
-def _with_new_thumbnails(box: Box, thumbnailer: Thumbnailer) -> Box:
+def _with_new_thumbnails(box: FileBox, thumbnailer: Thumbnailer) -> FileBox:
     """An Exif box, whose content some writers begin as in a JPEG file."""
     content = uuid_content(box)
     head = b"Exif\0\0" if content.startswith(b"Exif\0\0") else b""

@@ -1,14 +1,15 @@
-"""The boxes of a JP2 or JPX file, of which only the codestream's is ever written anew.
+"""What the boxes of a JP2 or JPX file say of its picture; how they lie is told in `iso_boxes`.
 
 References:
-    ISO/IEC 15444-1, annex I: boxes (I.4), image header, palette, channel definition, colour
-    specification and resolution (I.5.3), UUID (I.7.2). ISO/IEC 15444-2, annex M for JPX.
+    ISO/IEC 15444-1, annex I: image header, palette, channel definition, colour specification and
+    resolution (I.5.3). ISO/IEC 15444-2, annex M for JPX.
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
+
+from demoire.imaging.codecs.iso_boxes import read_boxes
 
 SIGNATURE = b"\0\0\0\x0cjP  "
 FILE_TYPE = b"ftyp"
@@ -20,94 +21,7 @@ COLOUR = b"colr"
 XMP_UUID = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 EXIF_UUID = b"JpgTiffExif->JP2"
 
-_UUID = b"uuid"
-_UUID_BYTES = 16
-_C2PA_UUID = UUID("d8fec3d6-1b0e-483c-9297-5828877ec481").bytes
-_MANIFEST_BOX = b"jumb"
-_SHORT_HEADER = 8  # length and type
-_LONG_HEADER = 16  # the length is 1, and the real one follows in 8 bytes
-_LONGEST_SHORT = (1 << 32) - 1
 _METRES_AN_INCH = 0.0254
-
-
-@dataclass(frozen=True)
-class Box:
-    """One box.
-
-    Attributes:
-        type: Four letters.
-        header: Its length and type, as they stand in the file.
-        payload: What it holds; less than its header says where the file is cut short.
-        missing: Bytes that lie beyond the end of the file.
-    """
-
-    type: bytes
-    header: bytes
-    payload: bytes
-    missing: int = 0
-
-    @property
-    def whole(self) -> bytes:
-        """The box as it stands in the file."""
-        return self.header + self.payload
-
-    @property
-    def is_manifest(self) -> bool:
-        """Whether it holds a signed manifest (C2PA)."""
-        return self.type == _MANIFEST_BOX or self.is_uuid(_C2PA_UUID)
-
-    def is_uuid(self, uuid: bytes) -> bool:
-        """Whether it is a UUID box with this identifier."""
-        return self.type == _UUID and self.payload.startswith(uuid)
-
-    def with_payload(self, payload: bytes) -> "Box":
-        """The box with other content, its length in the form that it had."""
-        (length,) = struct.unpack_from(">I", self.header)
-        if length == 0:  # reaches to the end of the file, whatever its length
-            return Box(self.type, self.header, payload)
-        return _new_box(self.type, payload, is_long=length == 1)
-
-
-def uuid_box(uuid: bytes, content: bytes) -> Box:
-    """A new UUID box."""
-    return _new_box(_UUID, uuid + content, is_long=False)
-
-
-def uuid_content(box: Box) -> bytes:
-    """What a UUID box holds behind its identifier."""
-    return box.payload[_UUID_BYTES:]
-
-
-def _new_box(type: bytes, payload: bytes, *, is_long: bool) -> Box:
-    length = _SHORT_HEADER + len(payload)
-    if is_long or length > _LONGEST_SHORT:
-        return Box(type, struct.pack(">I4sQ", 1, type, _LONG_HEADER + len(payload)), payload)
-    return Box(type, struct.pack(">I4s", length, type), payload)
-
-
-def read_boxes(data: bytes) -> Iterator[Box]:
-    """The boxes of a file or of a superbox; the last one may be cut short.
-
-    Raises:
-        ValueError: A box is shorter than its own header.
-    """
-    at = 0
-    while at + _SHORT_HEADER <= len(data):
-        length, box_type = struct.unpack_from(">I4s", data, at)
-        header_size = _SHORT_HEADER
-        if length == 0:
-            length = len(data) - at
-        elif length == 1:
-            if at + _LONG_HEADER > len(data):
-                return
-            header_size = _LONG_HEADER
-            (length,) = struct.unpack_from(">Q", data, at + _SHORT_HEADER)
-        if length < header_size:
-            raise ValueError("a box is shorter than its header")
-        end = at + length
-        header = data[at : at + header_size]
-        yield Box(box_type, header, data[at + header_size : end], max(0, end - len(data)))
-        at = end
 
 
 @dataclass(frozen=True)

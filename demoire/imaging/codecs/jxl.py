@@ -12,7 +12,6 @@ References:
     ISO/IEC 18181-2, JPEG XL file format: boxes (9.1 to 9.9). Codestream: see `jxl_header`.
 """
 
-import struct
 from dataclasses import dataclass
 
 import imagecodecs
@@ -20,7 +19,7 @@ import numpy as np
 
 from demoire.errors import ImageError
 from demoire.imaging.codecs.base import EditXmp
-from demoire.imaging.codecs.jp2_boxes import Box, read_boxes
+from demoire.imaging.codecs.iso_boxes import FileBox, new_box, read_boxes
 from demoire.imaging.codecs.jxl_header import (
     ALPHA,
     SRGB_TRANSFER,
@@ -167,11 +166,11 @@ def _obstacle(data: bytes, metadata: JxlMetadata) -> Reason | None:
     return None
 
 
-def _is_manifest(box: Box) -> bool:
+def _is_manifest(box: FileBox) -> bool:
     return box.is_manifest or _packed_type(box) == _MANIFEST
 
 
-def _packed_type(box: Box) -> bytes:
+def _packed_type(box: FileBox) -> bytes:
     """What a box is that is packed by Brotli; empty of any other."""
     return box.payload[:4] if box.type == _PACKED else b""
 
@@ -219,7 +218,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
             continue
         if box.type in (_WHOLE, _PART):
             if not has_stream:
-                written.append(_new_box(_WHOLE, cleaned))
+                written.append(new_box(_WHOLE, cleaned).whole)
             has_stream = True
             continue
         written.append(_with_new_thumbnail(box, thumbnailer))
@@ -296,15 +295,15 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
         return data
     written = [box.whole for box in boxes]
     if places:
-        written[places[0]] = _new_box(_XMP, packet)
+        written[places[0]] = new_box(_XMP, packet).whole
     else:
         types = [box.type for box in boxes]
         at = min(types.index(kind) for kind in (_WHOLE, _PART) if kind in types)
-        written.insert(at, _new_box(_XMP, packet))
+        written.insert(at, new_box(_XMP, packet).whole)
     return b"".join(written)
 
 
-def _with_new_thumbnail(box: Box, thumbnailer: Thumbnailer) -> bytes:
+def _with_new_thumbnail(box: FileBox, thumbnailer: Thumbnailer) -> bytes:
     """A whole box; Exif with another thumbnail if it holds one, and unpacked then."""
     if box.type == _EXIF:
         exif = box.payload
@@ -314,17 +313,10 @@ def _with_new_thumbnail(box: Box, thumbnailer: Thumbnailer) -> bytes:
         return box.whole
     start = 4 + int.from_bytes(exif[:4], "big")  # of the TIFF header
     renewed = exif[:start] + with_new_thumbnail(exif[start:], thumbnailer)
-    return box.whole if renewed == exif else _new_box(_EXIF, renewed)
+    return box.whole if renewed == exif else new_box(_EXIF, renewed).whole
 
 
-def _new_box(type: bytes, payload: bytes) -> bytes:
-    length = 8 + len(payload)
-    if length < 1 << 32:
-        return struct.pack(">I4s", length, type) + payload
-    return struct.pack(">I4sQ", 1, type, 8 + length) + payload
-
-
-def _parts(boxes: list[Box]) -> list[bytes]:
+def _parts(boxes: list[FileBox]) -> list[bytes]:
     """The codestream as it is spread over the boxes of a file."""
     parts = []
     for box in boxes:

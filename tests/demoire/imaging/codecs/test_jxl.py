@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from demoire.imaging.codecs.jp2_boxes import read_boxes
+from demoire.imaging.codecs.iso_boxes import read_boxes
 from demoire.imaging.codecs.jxl import read_header
 from demoire.imaging.codecs.jxl_header import read_metadata
 from demoire.imaging.guard import decode_guarded, encode_verified
