@@ -30,7 +30,7 @@ from pipelines.sources.formats.pages import end_idle_readers, read_together
 from pipelines.sources.given import discover_given
 from pipelines.sources.index import SourceIndex, index
 from pipelines.sources.inner_positions import is_inner, reading_order
-from pipelines.sources.members import DamagedArchiveError, withheld_member
+from pipelines.sources.members import DamagedArchiveError, whole_archive, withheld_member
 from pipelines.sources.not_looked_into import count_not_looked_into
 
 # An index waits for storage more than it computes.
@@ -168,9 +168,8 @@ def _withheld(indexed: _Indexed, withholding: Withholding) -> _Indexed:
     reason = withholding.of_archive(source)
     if reason is None:
         return indexed
-    # One member stands for the whole archive, at a position that none in it has.
-    whole = Member(-1, "", "other", -1, source.size, source.size, "stored", "", 0.0)
-    return _Indexed(SourceIndex(source, (withheld_member(whole, reason),)))
+    whole = withheld_member(whole_archive(source, "other"), reason)
+    return _Indexed(SourceIndex(source, (whole,)))
 
 
 def _sampled(indexed: Iterable[_Indexed], count: int) -> list[_Indexed]:

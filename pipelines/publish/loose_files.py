@@ -25,6 +25,7 @@ from pipelines.sources.formats.folder import folder_members, folder_of
 from pipelines.sources.formats.page_images import write_with_images
 from pipelines.sources.formats.pages import PagedObject
 from pipelines.sources.inner_positions import (
+    by_container,
     container_position,
     file_name_of,
     is_inner,
@@ -107,17 +108,6 @@ def _file_of(page: Member) -> Member:
     return replace(page, kind="other", position=position, name=file_name_of(page), offset=0)
 
 
-def _pages_by_file(
-    positions: Iterable[int], members: Mapping[int, Member]
-) -> dict[int, list[Member]]:
-    """The images on pages at these positions, in order, by the position of their file."""
-    pages: dict[int, list[Member]] = {}
-    for position in sorted(positions):
-        if is_inner(position):
-            pages.setdefault(container_position(position), []).append(members[position])
-    return pages
-
-
 def _write_files(writer: "_FolderWriter", members: Sequence[Member]) -> Mirror:
     """Write these files of a folder, the cleaned ones as such."""
     size = 0
@@ -159,7 +149,7 @@ class _FolderWriter:
     @cached_property
     def _pages(self) -> dict[int, list[Member]]:
         """The cleaned images on pages, by the position of their file."""
-        return _pages_by_file(self.cleaned.positions, self.members)
+        return by_container(self.members[position] for position in sorted(self.cleaned.positions))
 
     def write(self, member: Member) -> int | Reason:
         """Write one file, link or marker: its bytes, or why DST refuses it."""

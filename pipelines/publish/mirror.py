@@ -26,7 +26,7 @@ from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
 from pipelines.sources.formats.containers import members_at
 from pipelines.sources.inner_positions import is_in_paged_file
-from pipelines.sources.members import DamagedArchiveError, withheld_member
+from pipelines.sources.members import DamagedArchiveError, whole_archive, withheld_member
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.open import open_place
@@ -84,8 +84,8 @@ def mirror_archive(
             changed = [members[position] for position in cleaned.positions]
             return writer.write(reader, changed, count)
     except RefusedNameError as error:
-        whole = Member(-1, "", "other", -1, source.size, source.size, "stored", "", 0.0)
-        return Mirror(0, 0, withheld=1, late=(withheld_member(whole, error.reason),))
+        late = withheld_member(whole_archive(source, "other"), error.reason)
+        return Mirror(0, 0, withheld=1, late=(late,))
 
 
 def patch_archive(

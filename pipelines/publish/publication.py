@@ -31,7 +31,8 @@ from pipelines.publish.table import ReportRows, with_rows_replaced
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
 from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table, withheld_row
 from pipelines.sources.given import all_given, src_of
-from pipelines.sources.inner_positions import container_position, is_in_paged_file, is_inner
+from pipelines.sources.inner_positions import by_container, is_in_paged_file
+from pipelines.sources.members import whole_archive
 
 
 @dataclass(frozen=True)
@@ -241,10 +242,7 @@ def _by_position(units: Sequence[Unit]) -> dict[int, Member]:
 
 def _pages_for_files(late: Sequence[Member], members: Mapping[int, Member]) -> tuple[Member, ...]:
     """What DST refused, with the pages of a file in its place: they have the rows."""
-    pages: dict[int, list[Member]] = {}
-    for position, member in members.items():
-        if is_inner(position):
-            pages.setdefault(container_position(position), []).append(member)
+    pages = by_container(members.values())
     refused: list[Member] = []
     for member in late:
         for one in pages.get(member.position, [member]):
@@ -261,9 +259,8 @@ def _uncleaned(planned: SourcePlan, late: Sequence[Member], fingerprint: str) ->
     reason = Reason.UNSAFE_NAME
     members = planned.unsafe_members
     if planned.damaged is not None:
-        # One row for the whole archive, at a position that no member has.
         reason = Reason.UNREADABLE
-        members = (Member(-1, "", "unsafe", -1, source.size, source.size, "stored", "", 0.0),)
+        members = (whole_archive(source, "unsafe"),)
     rows = [quarantined(member, reason.value, attempt).row for member in members]
     rows.extend(withheld_row(member, attempt) for member in (*planned.withheld, *late))
     if rows:

@@ -15,6 +15,7 @@ one itself) and of the file in its archive (21 bits), and the number of the imag
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipelines.records import Member, Source
@@ -73,6 +74,15 @@ def container_position(position: int) -> int:
     if is_in_inner_archive(position):
         return (position - _IN_PAGED_FILE) // _FILES - 1
     return paged_file_position(position)
+
+
+def by_container(members: Iterable[Member]) -> dict[int, list[Member]]:
+    """Those members that lie inside another one, by its position; each in the order given."""
+    inside: dict[int, list[Member]] = {}
+    for member in members:
+        if is_inner(member.position):
+            inside.setdefault(container_position(member.position), []).append(member)
+    return inside
 
 
 def inner_position(position: int) -> int:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from demoire.reasons import Reason
-from pipelines.records import Member, MemberKind
+from pipelines.records import Member, MemberKind, Source
 
 # A source of more is taken for damaged; two million cost about 1 GB while they are indexed.
 MOST_MEMBERS = 2_000_000
@@ -146,6 +146,11 @@ def member_kind(name: str, *, plain: bool) -> MemberKind:
     if not is_image_name(name) or not plain:
         return "other"
     return "unsafe" if is_unsafe_name(name) else "image"
+
+
+def whole_archive(source: Source, kind: MemberKind) -> Member:
+    """A member that stands for a whole archive, at a position that none in it has."""
+    return Member(-1, "", kind, -1, source.size, source.size, "stored", "", 0.0)
 
 
 def withheld_member(member: Member, reason: Reason) -> Member:
