@@ -154,13 +154,16 @@ class _LogLines:
 
 
 @contextmanager
-def phases_bar(title: str = "looking at the sources") -> Iterator[Progress]:
+def phases_bar(
+    title: str = "looking at the sources", total: float | None = None
+) -> Iterator[Progress]:
     """A bar that follows work in several phases and shows the one that is at work.
 
     Args:
         title: What is shown before the first phase.
+        total: Of how much that is; None where it is not known yet.
     """
-    with progress_bar(title) as bar:
+    with progress_bar(title, total) as bar:
 
         def follow(what: str, done: float, total: float) -> None:
             bar(done, total, _PHASES.get(what, what))

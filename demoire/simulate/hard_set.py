@@ -13,13 +13,13 @@ Picture `i` depends on the seed, `i`, the size and the list of textures alone. A
 to the folder; the split file is the same for all.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from demoire.errors import UsageError
+from demoire.progress import Progress, in_silence
 from demoire.simulate.arrays import Scene
 from demoire.simulate.pairs import clean_images, read_scene, write_picture
 from demoire.simulate.scenes.paintings import paint_on_canvas
@@ -69,7 +69,7 @@ def write_hard_set(
     textures: Path | None,
     out: Path,
     wanted: HardSet,
-    on_progress: Callable[[int, int], None] | None = None,
+    progress: Progress = in_silence,
 ) -> None:
     """Write the pictures and their split file. What else the folder holds stays.
 
@@ -77,7 +77,7 @@ def write_hard_set(
         textures: A folder of pictures of surfaces, the larger the better; None draws all of them.
         out: The folder to write to; it is made.
         wanted: Which pictures to make.
-        on_progress: Is told how many are done, of how many.
+        progress: Told how many are done, of how many.
 
     Raises:
         UsageError: There are no textures, or the folder cannot be written.
@@ -91,8 +91,7 @@ def write_hard_set(
             for path, picture in _draw_pictures(files, wanted.size, rng).items():
                 folder, name = path
                 write_picture(out / folder / f"{name}_{wanted.seed}_{index:05d}.png", picture)
-            if on_progress is not None:
-                on_progress(index + 1, wanted.count)
+            progress("photographing", index + 1, wanted.count)
         (out / "split.toml").write_text(SPLIT, encoding="utf-8")
     except OSError as error:
         raise UsageError(

@@ -6,7 +6,7 @@ folder without treading on each other.
 """
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.rgb import read_rgb
 from demoire.moire import KINDS, MoireKind
+from demoire.progress import Progress, in_silence
 from demoire.simulate.arrays import Scene, SrgbPixels
 from demoire.simulate.scenes.drawings import NamedScene, draw_scene
 from demoire.simulate.simulator import Pair, simulate
@@ -67,7 +68,7 @@ def write_pairs(
     images: Path | None,
     out: Path,
     pairs: PairSet,
-    on_progress: Callable[[int, int], None] | None = None,
+    progress: Progress = in_silence,
 ) -> list[Path]:
     """Write pairs as NAME_moire.png and NAME_clean.png, with labels.csv.
 
@@ -78,7 +79,7 @@ def write_pairs(
         images: A folder of clean images or one image; None draws the scenes.
         out: The folder to write to; it is made.
         pairs: Which pairs to make.
-        on_progress: Is told how many are done, of how many.
+        progress: Told how many are done, of how many.
 
     Returns:
         The paths of the pictures with moiré; for "none", of the clean ones.
@@ -99,8 +100,7 @@ def write_pairs(
             strength = f"{pair.strength:.2f}"
             written.append(_write_pair(out, name, pair))
             labels.append(Label(name, pairs.kind, strength, source, str(pairs.seed)))
-            if on_progress is not None:
-                on_progress(index + 1, pairs.count)
+            progress("simulating", index + 1, pairs.count)
         _add_labels(out / LABELS, labels)
     except OSError as error:
         raise UsageError(

@@ -5,7 +5,7 @@ it does not. All pictures are at 1:1, as a moiré that is resized is another moi
 a sheet of 6 columns of 256 px.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from demoire.moire import KINDS, MoireKind
+from demoire.progress import Progress, in_silence
 from demoire.simulate.arrays import SrgbPixels
 from demoire.simulate.pairs import clean_images, make_pair, read_scene
 from demoire.simulate.realism import Realism, measure
@@ -54,7 +55,7 @@ def gather(
     size: int = 256,
     seed: int = 0,
     real: Path | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    progress: Progress = in_silence,
 ) -> Gallery:
     """Simulate pairs of each kind, and cut as many crops out of real pictures.
 
@@ -64,7 +65,7 @@ def gather(
         size: Side of the pairs and crops, px.
         seed: Decides pairs and crops.
         real: A folder of real pictures with moiré.
-        on_progress: Is told how many pairs are done, of how many.
+        progress: Told how many pairs are done, of how many.
 
     Raises:
         UsageError: A folder has no images.
@@ -87,8 +88,7 @@ def gather(
             pair, _ = make_pair(files, kind, size, seed, index)
             pairs[kind].append(pair)
             done += 1
-            if on_progress is not None:
-                on_progress(done, len(kinds) * count)
+            progress("drawing the sheet", done, len(kinds) * count)
     return Gallery(pairs, pictures, crops)
 
 

@@ -63,9 +63,9 @@ def simulate(
     images = _folder_of_scenes(clean)
     if real is not None and sheet is None:
         raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
-    with console.progress_bar("simulating", total=count) as bar:
+    with console.phases_bar("simulating", total=count) as progress:
         pairs = PairSet(kind, count, seed, size=size, split=split)
-        write_pairs(images, out, pairs, on_progress=bar)
+        write_pairs(images, out, pairs, progress)
     if sheet is not None:
         _draw_sheet(images, sheet, real, seed)
     typer.echo(f"pairs of kind {kind} in {out}: {count}")
@@ -97,8 +97,8 @@ def lookalikes(
     from demoire.simulate.hard_set import HardSet, write_hard_set
 
     folder = _folder_of_scenes(textures)
-    with console.progress_bar("photographing", total=count) as bar:
-        write_hard_set(folder, out, HardSet(count, seed, size), on_progress=bar)
+    with console.phases_bar("photographing", total=count) as progress:
+        write_hard_set(folder, out, HardSet(count, seed, size), progress)
     typer.echo(f"{count} look-alikes are in {out}")
     return 0
 
@@ -123,8 +123,8 @@ def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) 
     from demoire.simulate.sheet import contact_sheet, gather
 
     count = _ON_THE_SHEET if real is None else _COMPARED
-    with console.progress_bar("drawing the sheet") as bar:
-        gallery = gather(images, count=count, seed=seed, real=real, on_progress=bar)
+    with console.phases_bar("drawing the sheet") as progress:
+        gallery = gather(images, count=count, seed=seed, real=real, progress=progress)
     write_picture(sheet, contact_sheet(gallery, _ON_THE_SHEET))
     if real is None:
         return

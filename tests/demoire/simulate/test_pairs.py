@@ -90,7 +90,7 @@ def test_a_contact_sheet_shows_each_kind_above_its_target_and_the_real_below(
         count=3,
         size=64,
         real=scene_folder,
-        on_progress=lambda *step: told.append(step),
+        progress=lambda what, *step: told.append(step),
     )
     sheet = contact_sheet(gallery, columns=2)
     assert sheet.shape[0] == without.shape[0] // 6 * 7
