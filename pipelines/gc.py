@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from pipelines import layout
 from pipelines.destination.destination import Destination
@@ -34,26 +35,36 @@ def gc(destination: Destination) -> Collected:
     plan = destination.manifests.latest()
     place = destination.place
     units = _UnitsInUse.of(destination, plan)
-    now = time.time()
+    a_day_ago = time.time() - _DAY
     objects = 0
     size = 0
-    for entry in _ledger_objects(place):
-        if units.may_go(entry, is_old=now - entry.mtime > _DAY):
-            place.delete(entry.path)
-            objects += 1
-            size += entry.size
-    for entry in _unfinished(place, plan):
-        if now - entry.mtime > _DAY:
-            place.delete(entry.path)
-            objects += 1
-            size += entry.size
-    if destination.markers.done(plan) >= plan.source_ids:  # else some images have no row yet
-        for entry in destination.grey_pictures.without_image():
-            if now - entry.mtime > _DAY:
-                place.delete(entry.path)
-                objects += 1
-                size += entry.size
+    for entry in _garbage(destination, plan, units, a_day_ago):
+        place.delete(entry.path)
+        objects += 1
+        size += entry.size
     return Collected(objects, size)
+
+
+def _garbage(
+    destination: Destination, plan: Plan, units: "_UnitsInUse", a_day_ago: float
+) -> Iterator[Entry]:
+    """What may go; each object is removed before the next is asked for.
+
+    Args:
+        destination: Everything under DST.
+        plan: The latest plan.
+        units: Which units the ledger has to keep.
+        a_day_ago: What is older, and named by nothing, is not in the making; seconds since 1970.
+    """
+    for entry in _ledger_objects(destination.place):
+        if units.may_go(entry, is_old=entry.mtime < a_day_ago):
+            yield entry
+    unnamed = _unfinished(destination.place, plan)
+    if destination.markers.done(plan) >= plan.source_ids:  # else some images have no row yet
+        unnamed = chain(unnamed, destination.grey_pictures.without_image())
+    for entry in unnamed:
+        if entry.mtime < a_day_ago:
+            yield entry
 
 
 @dataclass(frozen=True)
