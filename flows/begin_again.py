@@ -1,4 +1,4 @@
-"""A run of a deployment that ended oddly, once more: what `flows.supervisor` does for a command.
+"""Begins a deployment's run again after an odd end, as `flows.supervisor` does for a command.
 
 Ray's library ends the process that uses it where a helper of Ray does not answer, the last resort
 against a Ray that stands still does the same, and native code aborts. Prefect calls such a run

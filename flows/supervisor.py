@@ -1,4 +1,4 @@
-"""The work in a process of its own, and the same work once more where that process ended oddly.
+"""Does the work in a process of its own, and does it again if that process ended oddly.
 
 Ray's library ends the process that uses it, with status 1 and no word, where a helper of Ray does
 not answer for a minute; native code aborts. Neither can be prevented from inside. So a command that

@@ -1,4 +1,4 @@
-"""One step of a job as a Prefect task: seen by itself, and tried again by itself.
+"""Makes each step of a job a Prefect task, shown and retried on its own.
 
 `pipelines` hands over its steps as plain functions; here each gets retries and a name on the
 server. Results are kept in memory and never pickled: they are small, and a task that is tried again

@@ -1,12 +1,12 @@
 """Room for pixels: in memory, or of large pictures in a temporary file that is mapped into it.
 
-Anonymous memory is the scarce kind: the system cannot take it back. Pages of a file it can, once
-they are written to disk, so a picture of any size can be worked on in stripes. The file has no name
-and goes with the last array that lies in it. Its space is claimed at once: a disk that ran full
-later would end the process. Where there is no space, the pixels stay in memory.
+Anonymous memory is scarce, because the system cannot take it back. It can take back the pages of a
+file once they are on disk, so a picture of any size can be worked on in stripes. The file has no
+name and disappears with the last array in it. Its space is claimed at once, because a disk that
+fills up later would kill the process. Where there is no space, the pixels stay in memory.
 
-Whoever walks through such pixels lets them go behind himself: they are then in the system's cache
-as long as it has memory to spare, and not in this process.
+Code that walks through such pixels lets go of those it has passed. They stay in the system's cache
+while there is memory to spare, but no longer count as this process's.
 """
 
 import mmap
@@ -44,12 +44,12 @@ class MappedFile(mmap.mmap):
 
 
 def is_large(pixels: Pixels) -> bool:
-    """Whether a picture's pixels belong into a file, and its work is to be done piece by piece."""
+    """Whether a picture's pixels belong in a file, so that it is worked on piece by piece."""
     return pixels.nbytes >= LARGE_BYTES
 
 
 def room_for(shape: tuple[int, ...], dtype: DTypeLike) -> Pixels:
-    """An array to be filled; what is in it before is anything."""
+    """A new array with undefined content, to be filled."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size < LARGE_BYTES:
         return np.empty(shape, dtype)
@@ -99,9 +99,9 @@ def file_of(pixels: Pixels) -> MappedFile | None:
 
 
 def let_go(pixels: Pixels) -> None:
-    """Give the memory of pixels back that lie in a file, and are not needed for a while.
+    """Give back the memory of pixels that lie in a file and are not needed for a while.
 
-    They stay what they are; whoever looks at them again reads them from the file.
+    Their values stay; the next access reads them from the file.
     """
     file = file_of(pixels)
     if file is not None:
@@ -109,11 +109,11 @@ def let_go(pixels: Pixels) -> None:
 
 
 def let_go_behind(boxes: Iterable[Box], *pictures: Pixels) -> Iterator[Box]:
-    """The same boxes, in their order; now and then what was seen of the pictures is let go.
+    """Yield the same boxes in order, letting go of the pictures behind them from time to time.
 
     Args:
-        boxes: Where the pictures are looked at, or written.
-        pictures: Any; those in memory alone stay there.
+        boxes: Where the caller reads or writes the pictures.
+        pictures: Of any size; those that lie in memory alone stay there.
     """
     if not any(is_large(picture) for picture in pictures):
         yield from boxes

@@ -1,7 +1,7 @@
-"""Writing the objects of a mirror, and nothing over what is not ours.
+"""Writing the objects of a mirror without ever replacing what is not ours.
 
-Nothing is replaced that this program did not write (`pipelines.destination.ours`). What is not ours
-stays as it is, and is noted as foreign: the rest of the source is written.
+Only what this program wrote is replaced (`pipelines.destination.ours`). Anything else that lies in
+the way stays as it is and is noted as foreign; the rest of the source is written all the same.
 
 Costs two small requests an object, one read of an object that is replaced on a place without etags,
 and one small write for up to eight objects.
@@ -25,7 +25,7 @@ from pipelines.storage.way import link_at
 
 
 class _KeptError(Exception):
-    """Ends the writing of an object whose place is taken."""
+    """Raised to abandon an object whose place is taken by somebody else's."""
 
 
 class MirrorClaims:
@@ -127,7 +127,7 @@ class MirrorClaims:
             self._written[path] = MirroredObject(path, "mirrored", sha256, version)
 
     def is_foreign(self, path: str) -> bool:
-        """Whether an object is there that is not ours; it is noted then."""
+        """Whether somebody else's object lies there; if so, it is noted as foreign."""
         entry = self.place.stat(path)
         if entry is None or self._ours.has(entry):
             return False
@@ -136,16 +136,16 @@ class MirrorClaims:
         return True
 
     def record(self, record: MirrorRecord) -> None:
-        """Write down what is in the mirror now, as `new_record` tells it."""
+        """Store the record that `new_record` made, and drop the announcements it covers."""
         self._destination.mirrored.write(record)
         self._ours.announcements.forget(lie_in([self.source]))
 
     def new_record(self, *, whole: bool) -> MirrorRecord:
-        """What is in the mirror now, to be written down.
+        """The record of what is in the mirror now.
 
         Args:
-            whole: Whether all of the source was written. What was written before and not now has
-                left SRC then.
+            whole: Whether all of the source was written. If so, what an earlier run wrote and this
+                one did not has left SRC.
         """
         objects = dict(self._written)
         for path in self.foreign:
@@ -157,7 +157,7 @@ class MirrorClaims:
         return MirrorRecord(self.source.id, self._src, in_order)
 
     def _gone_from_src(self) -> Iterator[MirroredObject]:
-        """What earlier runs wrote and this one did not, as far as it is still there and ours."""
+        """What earlier runs wrote and this one did not, if it is still there and still ours."""
         now = self._written.keys() | self.foreign | self._identical
         for path in self._ours.paths - now:
             left = self._ours.left_at(path)

@@ -16,12 +16,12 @@ from pipelines.sources.given import all_given, full_src
 
 @dataclass(frozen=True)
 class Differences:
-    """What is under DST and is not what was made of SRC.
+    """Where the objects under DST are not the mirror of what is in SRC.
 
     Attributes:
-        foreign: Not written by this program, or changed since, where the mirror of something would
-            go. It stays, and what would go there is not in the mirror.
-        left: Mirrors of what has left SRC since. They stay until somebody prunes them.
+        foreign: Objects in the mirror's way that this program did not write, or that were changed
+            since. They stay, and what would go there is not in the mirror.
+        left: Mirrors of what has left SRC. They stay until somebody prunes them.
     """
 
     foreign: ObjectList = ObjectList()
@@ -93,7 +93,7 @@ class SourcesNow:
         return record.source_id in self.ids
 
     def departure_of(self, record: MirrorRecord) -> Departure | None:
-        """What has left SRC of what a record tells; None where nothing has, or nobody can tell.
+        """What a record holds that has left SRC; None if nothing has, or if that cannot be told.
 
         What was published from another SRC has not left this one.
         """
@@ -107,9 +107,9 @@ class SourcesNow:
         return None
 
     def _hide_part_of(self, record: MirrorRecord) -> bool:
-        """Whether something in the record's mirror may still be in SRC, where it cannot be read.
+        """Whether part of the record's mirror may still be in SRC, hidden by missing permissions.
 
-        An archive or folder that may not be read is not listed as a source, but has not left SRC.
+        An archive or folder that may not be read is not listed as a source, but it has not left.
         """
         if not self.closed:
             return False

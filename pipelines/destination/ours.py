@@ -1,11 +1,11 @@
 """Which of the objects under DST are this program's own.
 
-An object is ours if its bytes are those that were recorded or announced for its path
-(`pipelines.destination.mirrored`). An etag that is still the recorded one says so without a read;
-size and time do not, since a file put back by hand may have both.
+An object is ours if its bytes are the ones that were recorded or announced for its path
+(`pipelines.destination.mirrored`). An unchanged etag proves that without reading the object; size
+and time do not, because a file that was put back by hand may have both.
 
-Mirrors of versions without a record are ours as far as their marker vouches for them: no more
-objects and bytes than it counts, none modified after it was written.
+Early versions kept no record. Their mirrors count as ours if the marker vouches for them: there are
+no more objects and bytes than it counts, and none was modified after it was written.
 """
 
 import threading
@@ -27,7 +27,7 @@ class OwnObjects:
     """What this program wrote into one source's mirror, as far as it is known.
 
     Attributes:
-        recorded: All that the record says, what is foreign too.
+        recorded: Everything in the record, foreign objects included.
         announcements: Those of the source, or of the shelf that it is on.
     """
 
@@ -64,7 +64,7 @@ class OwnObjects:
 
     @property
     def paths(self) -> set[str]:
-        """Where something of ours was put, ever."""
+        """Every path at which this program ever put something of the source."""
         announced = self.announcements.paths
         if self._source is not None:
             announced = set(filter(lie_in([self._source]), announced))
@@ -79,9 +79,7 @@ class OwnObjects:
         return entry is not None and self.has(entry)
 
     def left_at(self, path: str) -> MirroredObject | None:
-        """What is recorded of an object that has left SRC; None where it is not there, or not
-        ours.
-        """
+        """The entry for an object that has left SRC; None if it is gone, or is not ours."""
         if not self.has_at(path):
             return None
         target = link_at(self._place, path)
@@ -118,10 +116,9 @@ class OwnObjects:
         return is_recorded or digest in self.announcements.names(path)
 
     def _look_up(self) -> None:
-        """Read announcements and record, as far as they changed since the last look.
+        """Read the announcements and the record, if they changed since the last look.
 
-        They are read in this order, as a run that has recorded its objects removes their
-        announcements.
+        The order matters: a run removes its announcements once it has recorded their objects.
         """
         self.announcements.look()
         if self._shelf_id is not None:
@@ -143,7 +140,7 @@ class OwnObjects:
         self._known = {item.path: item for item in self.recorded if item.state != "foreign"}
 
     def _vouched_for(self, source: Source) -> Iterator[MirroredObject]:
-        """The mirror of a version without records, as far as its marker fits it."""
+        """The objects of a mirror that has a marker but no record, if the marker fits them."""
         marker = self._destination.markers.read(source.id)
         marker_entry = self._place.stat(layout.publication_marker(source.id))
         if marker is None or marker_entry is None:
@@ -187,9 +184,9 @@ def lie_in(sources: Iterable[Source]) -> Callable[[str], bool]:
 
 
 def _is_unchanged(known: MirroredObject, entry: Entry) -> bool:
-    """Whether an object needs no reading to be known as ours.
+    """Whether an object is known to be ours without reading it.
 
-    Of what was written without a digest, size and time are all there is.
+    Size and time are enough only for objects that were written without a digest.
     """
     is_by_time = entry.version.startswith(f"{entry.size}-")
     return known.version == entry.version and (not is_by_time or not known.sha256)

@@ -1,10 +1,10 @@
-"""The order in which mirrors that are written are written down, told once for all kinds of homes.
+"""The order in which finished mirrors are recorded, the same for every kind of home.
 
 A home is where a source's record, rows, previews and marker live: its own objects, or those of the
-shelf that it shares with other small sources. In both the record comes first, so that the next run
-knows what is ours in the mirror; then the rows with the previews beside them; and last the marker,
-which says that all the rest is there. A run that dies in between has left nothing that the next one
-does not know: it does the sources without a marker again, with the same result.
+shelf that it shares with other small sources. The record comes first, so that the next run knows
+which objects of the mirror are ours; then the rows, with the previews beside them; and last the
+marker, which says that all the rest is there. If a run dies in between, the next one finds sources
+without a marker and publishes them again, with the same result.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,25 @@ from pipelines.publish.table import ReportRows
 
 
 class Home(Protocol):
-    """Where what is said of some sources is kept. Its methods are called once each."""
+    """Where the bookkeeping of some sources lives. Each method is called once, in this order."""
 
     def record(self, publications: Sequence[Publication]) -> None:
-        """Keep what the mirrors hold."""
+        """Record which objects the mirrors hold."""
 
     def write_rows(self, publications: Sequence[Publication]) -> list[ReportRows]:
-        """Keep the report rows; what they come to, by source."""
+        """Write the report rows; returns the totals of each source."""
 
     def write_previews(
         self, publications: Sequence[Publication], rows_of: Sequence[ReportRows]
     ) -> None:
-        """Keep pictures of what changed most."""
+        """Write the pictures that changed most, before and after."""
 
     def mark(self, markers: Sequence[Published]) -> None:
-        """Say that the sources are published."""
+        """Mark the sources as published."""
 
 
 def write_down(home: Home, publications: Sequence[Publication]) -> list[Published]:
-    """Write down sources whose mirrors are written.
-
-    Returns:
-        Their markers.
-    """
+    """Record sources whose mirrors are written; returns their markers."""
     home.record(publications)
     rows_of = home.write_rows(publications)
     home.write_previews(publications, rows_of)

@@ -1,8 +1,7 @@
-"""One source whose mirror is written, and what there is to be written down of it: its record, its
-rows and its marker.
+"""One source whose mirror is written, and what has to be recorded of it: objects, rows and marker.
 
-First all that is published of a source is put into its mirror (`write_mirror`). What is kept of
-that, and in which order, is told in `pipelines.publish.order`.
+`write_mirror` puts everything that is published of a source into its mirror.
+`pipelines.publish.order` says what is recorded then, and in which order.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -241,7 +240,7 @@ def _by_position(units: Sequence[Unit]) -> dict[int, Member]:
 
 
 def _pages_for_files(late: Sequence[Member], members: Mapping[int, Member]) -> tuple[Member, ...]:
-    """What DST refused, with the pages of a file in its place: they have the rows."""
+    """What DST refused, each file of pages replaced by its pages: the report rows are theirs."""
     pages = by_container(members.values())
     refused: list[Member] = []
     for member in late:
@@ -251,9 +250,7 @@ def _pages_for_files(late: Sequence[Member], members: Mapping[int, Member]) -> t
 
 
 def _uncleaned(planned: SourcePlan, late: Sequence[Member], fingerprint: str) -> Iterator[pa.Table]:
-    """The rows of what no unit holds: unsafe members, an archive that cannot be opened, and what is
-    withheld.
-    """
+    """The rows of what is in no unit: unsafe members, unreadable archives, withheld objects."""
     source = planned.source
     attempt = UnitAttempt(make_unit(source, [], fingerprint), 0, fingerprint, run_id="")
     reason = Reason.UNSAFE_NAME

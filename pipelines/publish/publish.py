@@ -1,8 +1,8 @@
 """Publishing a source once all its units are committed: its mirror, its report, its marker.
 
-First its mirror is written (`pipelines.publish.mirror`), and then it is written down what became of
-it (`pipelines.publish.order`). As long as the marker fits the source and the mirror is there,
-nothing is done again. What stands in the mirror's way and is not ours stays there
+The mirror is written first (`pipelines.publish.mirror`); then what became of each image is recorded
+(`pipelines.publish.order`). Nothing is done again as long as the marker fits the source and the
+mirror is there. Files of other people that stand in the mirror's way stay where they are
 (`pipelines.destination.ours`). Small sources are published together (`pipelines.publish.shelf`).
 
 Costs one read and one write of the source, and for the previews about 30 ms a megapixel of at most
