@@ -17,14 +17,14 @@ from pipelines.bench.collection import Extent, draw_pictures
 _DRAWN = Extent(pictures=2, width=1200)
 # Pictures in the first look, which also warms up. The second look takes as many as fit the time.
 _AT_ONCE = 4
+_SECONDS = 4.0  # about how long is measured, after the first look
 
 
-def cleaning_rate(config: CleanerConfig, seconds: float = 4.0) -> float:
+def cleaning_rate(config: CleanerConfig) -> float:
     """Megapixels a second of one process with all cores (or one GPU).
 
     Args:
         config: How to clean. Half of the pictures have moiré.
-        seconds: About how long to measure, after a first look.
 
     Raises:
         UsageError: The configuration cannot be used here.
@@ -35,7 +35,7 @@ def cleaning_rate(config: CleanerConfig, seconds: float = 4.0) -> float:
     cleaner = Cleaner(config)
     pictures = draw_pictures(_DRAWN)
     first_look = _timed(cleaner, pictures, _AT_ONCE)
-    fitting = int(first_look * seconds / _DRAWN.megapixels)
+    fitting = int(first_look * _SECONDS / _DRAWN.megapixels)
     return _timed(cleaner, pictures, max(_AT_ONCE, fitting))
 
 

@@ -39,9 +39,9 @@ class _Candidate(NamedTuple):
     row: int
 
 
-def most_changed_previews(place: Place, count: int = SHOWN) -> list[Preview]:
+def most_changed_previews(place: Place) -> list[Preview]:
     """Read the previews under DST with the lowest PSNR against the input, most changed first."""
-    chosen = heapq.nsmallest(count, _candidates(place))
+    chosen = heapq.nsmallest(SHOWN, _candidates(place))
     rows_by_path: dict[str, list[int]] = {}
     for candidate in chosen:
         rows_by_path.setdefault(candidate.path, []).append(candidate.row)

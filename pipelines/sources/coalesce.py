@@ -49,7 +49,7 @@ def coalesce(spans: Sequence[Span], gap: int, limit: int) -> Iterator[list[int]]
 def read_ranges(
     place: Place,
     members: Sequence[Member],
-    version: str | None,
+    version: str,
     span_length: Callable[[Member], int],
 ) -> Iterator[tuple[Member, bytes | ImageError]]:
     """Read the range of each member out of one object, by few requests.
@@ -57,7 +57,7 @@ def read_ranges(
     Args:
         place: The archive.
         members: What is wanted, in any order.
-        version: The version that the archive has to have, if that matters.
+        version: The version that the archive has to have.
         span_length: How many bytes from a member's offset on are needed.
 
     Yields:
@@ -77,7 +77,7 @@ def read_ranges(
             yield member, error
 
 
-def _read_spans(place: Place, spans: Sequence[Span], version: str | None) -> Iterator[bytes]:
+def _read_spans(place: Place, spans: Sequence[Span], version: str) -> Iterator[bytes]:
     for group in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT):
         wanted = [spans[number] for number in group]
         start = wanted[0][0]

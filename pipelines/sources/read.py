@@ -8,7 +8,7 @@ from pipelines.sources.formats import source_format
 
 
 def read_members(
-    source: Source, members: Sequence[Member], *, check_version: bool = True
+    source: Source, members: Sequence[Member]
 ) -> Iterator[tuple[Member, bytes | ImageError]]:
     """Read the unpacked payload of each member.
 
@@ -18,7 +18,6 @@ def read_members(
         source: Where the members are.
         members: What is wanted. A compressed tar is read once from its beginning, so its members
             must be given in its order; those of other sources in any.
-        check_version: Whether the source has to be of the version that was planned.
 
     Yields:
         The members in the order given, each with its payload, or with an ImageError where that
@@ -27,4 +26,4 @@ def read_members(
     Raises:
         SourceChangedError: The source is no longer the version that was planned.
     """
-    yield from source_format(source.kind).read(source, members, check_version=check_version)
+    yield from source_format(source.kind).read(source, members)

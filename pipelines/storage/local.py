@@ -81,9 +81,9 @@ class LocalPlace(Place):
             return True
         return has_odd_parts(path) and not holds_odd_parts(self.uri, path)
 
-    def leftovers(self, path: str = "") -> Iterator[Entry]:
+    def leftovers(self) -> Iterator[Entry]:
         """Temporary files of writers that were killed."""
-        for entry in scan_folder(self, path, recursive=True):
+        for entry in scan_folder(self, "", recursive=True):
             if is_temporary(entry.name):
                 yield entry
 

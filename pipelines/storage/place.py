@@ -204,7 +204,7 @@ class Place(ABC):
         """
         return False
 
-    def leftovers(self, path: str = "") -> Iterator[Entry]:
+    def leftovers(self) -> Iterator[Entry]:
         """Temporary files that a killed writer left behind; those older than a run may go."""
         return iter(())
 

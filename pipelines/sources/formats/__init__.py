@@ -42,7 +42,7 @@ class SourceFormat(Protocol):
         """
 
     def read(
-        self, source: Source, members: Sequence[Member], *, check_version: bool
+        self, source: Source, members: Sequence[Member]
     ) -> Iterator[tuple[Member, bytes | ImageError]]:
         """The unpacked payload of each member, in the order given."""
 

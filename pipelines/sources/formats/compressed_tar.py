@@ -115,22 +115,20 @@ class CompressedTar:
             yield _without_offset(member)
 
     def read(
-        self, source: Source, members: Sequence[Member], *, check_version: bool
+        self, source: Source, members: Sequence[Member]
     ) -> Iterator[tuple[Member, bytes | ImageError]]:
         """The payload of each member; see `pipelines.sources.read`.
 
         Args:
             source: The compressed tar.
             members: What is wanted, in the order of the archive.
-            check_version: Whether the archive has to be of the version that was planned.
         """
         place = open_place(source.uri)
-        version = source.version if check_version else None
         waiting = iter(members)
         wanted = next(waiting, None)
         cause = "it is not there any more"
         try:
-            with place.open("", version=version) as file:
+            with place.open("", version=source.version) as file:
                 stream = self._unpacked(file, _most(source))
                 for member in tar.list_members(stream):
                     while wanted is not None and wanted.position == member.position:

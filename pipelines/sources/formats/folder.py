@@ -117,12 +117,10 @@ def folder_members(source: Source) -> list[Member]:
     return members
 
 
-def read(
-    source: Source, members: Sequence[Member], *, check_version: bool
-) -> Iterator[tuple[Member, bytes | ImageError]]:
+def read(source: Source, members: Sequence[Member]) -> Iterator[tuple[Member, bytes | ImageError]]:
     """The content of each file or page, in the order given; see `pipelines.sources.read`."""
     folder, _ = folder_of(source)
-    page_reader = PageReader(folder, check_version=check_version)
+    page_reader = PageReader(folder)
     with closing(page_reader):
         for member in members:
             error = obstacle(member)
@@ -131,7 +129,7 @@ def read(
             elif is_inner(member.position):
                 yield member, page_reader.read(member)
             else:
-                yield member, _content(folder, member, check_version=check_version)
+                yield member, _content(folder, member)
 
 
 def _member(folder: Place, position: int, name: str, entry: Entry) -> Member:
@@ -151,9 +149,9 @@ def _member(folder: Place, position: int, name: str, entry: Entry) -> Member:
     return replace(member, kind=member_kind(name, plain=True))
 
 
-def _content(folder: Place, member: Member, *, check_version: bool) -> bytes:
-    data = folder.read(member.name, version=member.version if check_version else None)
-    if check_version and len(data) != member.length:
+def _content(folder: Place, member: Member) -> bytes:
+    data = folder.read(member.name, version=member.version)
+    if len(data) != member.length:
         raise source_changed(folder.full(member.name))
     return data
 

@@ -121,7 +121,7 @@ class Nesting:
             yield from self._inner_members(file, container)
 
     def read(
-        self, source: Source, members: Sequence[Member], *, check_version: bool
+        self, source: Source, members: Sequence[Member]
     ) -> Iterator[tuple[Member, bytes | ImageError]]:
         """The payload of each member, in the order given; see `pipelines.sources.read`."""
 
@@ -131,9 +131,9 @@ class Nesting:
         for (archive, is_in_file), group in groupby(members, way_of):
             if is_in_file:
                 images = list(group)
-                yield from read_images(archive, source, images, check_version=check_version)
+                yield from read_images(archive, source, images)
             else:
-                yield from archive.read(source, list(group), check_version=check_version)
+                yield from archive.read(source, list(group))
 
     def unpack(self, file: BinaryIO, member: Member, out: Writer) -> None:
         """Copy a member's unpacked payload out of an open archive."""

@@ -161,7 +161,7 @@ def unpacked_member(
 
 
 def read_images(
-    archive: RangedFormat, source: Source, members: Sequence[Member], *, check_version: bool
+    archive: RangedFormat, source: Source, members: Sequence[Member]
 ) -> Iterator[tuple[Member, bytes | ImageError]]:
     """Images in files of several pages as files of their own, in the order given.
 
@@ -169,17 +169,15 @@ def read_images(
         archive: The format of the archive that the files are directly in.
         source: The archive.
         members: The images; a file is opened once for those of it that follow each other.
-        check_version: Whether the archive has to be of the version that was planned.
     """
     place = open_place(source.uri)
-    version = source.version if check_version else None
     for _, group in groupby(members, lambda member: member.file):
         images = list(group)
         file = _file_of(images[0])
         try:
             with (
-                place.open("", version=version) as opened,
-                _opened(archive, opened, file, _copy_key(source, version, file)) as content,
+                place.open("", version=source.version) as opened,
+                _opened(archive, opened, file, _copy_key(source, file)) as content,
             ):
                 yield from read_images_in(content, file, images)
         except (DamagedArchiveError, BrokenStreamError) as error:
@@ -298,11 +296,9 @@ def _is_readable_in_place(file: Member) -> bool:
     return file.compression == "stored" and not form_of(file.name).needs_path
 
 
-def _copy_key(source: Source, version: str | None, file: Member) -> CopyKey | None:
-    """Under which a copy of a file in an archive is kept; None where its version is not sure."""
-    if version is None:
-        return None
-    return source.uri, version, file.name, str(file.offset)
+def _copy_key(source: Source, file: Member) -> CopyKey:
+    """Under which a copy of a file in an archive is kept."""
+    return source.uri, source.version, file.name, str(file.offset)
 
 
 def _opened(

@@ -169,12 +169,10 @@ class PageReader:
 
     Args:
         folder: Where the files are.
-        check_version: Whether a file has to be of the version that was planned.
     """
 
-    def __init__(self, folder: Place, *, check_version: bool) -> None:
+    def __init__(self, folder: Place) -> None:
         self._folder = folder
-        self._check_version = check_version
         self._whole = PagedObject(folder, "")
         self._file: BinaryIO | None = None
         self._opened = ExitStack()
@@ -188,8 +186,7 @@ class PageReader:
         name = file_name_of(member)
         if self._file is None or name != self._whole.path:
             self.close()
-            version = member.version if self._check_version else None
-            self._whole = PagedObject(self._folder, name, version)
+            self._whole = PagedObject(self._folder, name, member.version)
             self._file = self._opened.enter_context(self._whole.opened())
         try:
             return self._whole.form.read(self._file, image_of(member))

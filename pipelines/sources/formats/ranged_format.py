@@ -13,7 +13,7 @@ class RangedFormat(Protocol):
     """A format of archive whose members can be read by range; see `formats.ArchiveFormat`."""
 
     def read(
-        self, source: Source, members: Sequence[Member], *, check_version: bool
+        self, source: Source, members: Sequence[Member]
     ) -> Iterator[tuple[Member, bytes | ImageError]]:
         """The unpacked payload of each member, in the order given."""
 
@@ -29,7 +29,7 @@ class RangedFormat(Protocol):
     ) -> set[int]:
         """Copy an archive with new payloads for these members; the positions refused."""
 
-    def head(self, place: Place, version: str | None, member: Member) -> bytes:
+    def head(self, place: Place, version: str, member: Member) -> bytes:
         """The first bytes of a member's unpacked payload."""
 
     def payload_start(self, file: BinaryIO, member: Member) -> int:

@@ -62,7 +62,7 @@ _CHECKSUM = slice(148, 156)
 _ZEROS_READ_AT_ONCE = 1 << 20  # bytes, behind the last member
 
 
-def head(place: Place, version: str | None, member: Member) -> bytes:
+def head(place: Place, version: str, member: Member) -> bytes:
     """The first bytes of a member's payload."""
     return place.read("", member.offset, min(PROBE_BYTES, member.length), version=version)
 
@@ -119,13 +119,11 @@ def list_members(file: BinaryIO) -> Iterator[Member]:
         raise DamagedArchiveError(str(error)) from error
 
 
-def read(
-    source: Source, members: Sequence[Member], *, check_version: bool
-) -> Iterator[tuple[Member, bytes | ImageError]]:
+def read(source: Source, members: Sequence[Member]) -> Iterator[tuple[Member, bytes | ImageError]]:
     """The payload of each member, in the order given; see `pipelines.sources.read`."""
     place = open_place(source.uri)
-    version = source.version if check_version else None
-    for member, payload in read_ranges(place, members, version, lambda member: member.length):
+    spans = read_ranges(place, members, source.version, lambda member: member.length)
+    for member, payload in spans:
         if isinstance(payload, bytes) and len(payload) != member.length:
             raise source_changed(place.full())
         yield member, payload

@@ -59,7 +59,7 @@ _EXTRA_ROOM = 512  # bytes of a member's extra field that are read along at firs
 _READ_AT_ONCE = 1 << 16  # bytes of a packed payload that is unpacked by pieces
 
 
-def head(place: Place, version: str | None, member: Member) -> bytes:
+def head(place: Place, version: str, member: Member) -> bytes:
     """The first bytes of a member's unpacked payload; none where they cannot be unpacked."""
     length = min(PROBE_BYTES, _span_length(member))
     return _unpacked_head(place.read("", member.offset, length, version=version), member)
@@ -148,15 +148,12 @@ def list_members(file: BinaryIO) -> Iterator[Member]:
         yield _member(position, info, size)
 
 
-def read(
-    source: Source, members: Sequence[Member], *, check_version: bool
-) -> Iterator[tuple[Member, bytes | ImageError]]:
+def read(source: Source, members: Sequence[Member]) -> Iterator[tuple[Member, bytes | ImageError]]:
     """The payload of each member, in the order given; see `pipelines.sources.read`."""
     place = open_place(source.uri)
-    version = source.version if check_version else None
-    for member, span in read_ranges(place, members, version, _span_length):
+    for member, span in read_ranges(place, members, source.version, _span_length):
         if isinstance(span, bytes):
-            yield member, _payload(place, version, member, span)
+            yield member, _payload(place, source.version, member, span)
         else:
             yield member, span
 
@@ -206,7 +203,7 @@ def _unpacked_head(span: bytes, member: Member) -> bytes:
         return b""
 
 
-def _payload(place: Place, version: str | None, member: Member, span: bytes) -> bytes | ImageError:
+def _payload(place: Place, version: str, member: Member, span: bytes) -> bytes | ImageError:
     header = LocalHeader.parse(span)
     if header is None:
         return unreadable(member, "its local header is not there")

@@ -97,10 +97,9 @@ def test_what_broke_a_compressed_tar_is_told_with_each_member_behind_it(tmp_path
     path = tmp_path / "t.tgz"
     packed = gzip.compress(tar_of([(f"{i}.bin", os.urandom(2000)) for i in range(5)]))
     path.write_bytes(packed)
-    source = the_only_source(path)
-    members = index(source).members
+    members = index(the_only_source(path)).members
     path.write_bytes(packed[: len(packed) // 2])
-    payloads = [payload for _, payload in read_members(source, members, check_version=False)]
+    payloads = [payload for _, payload in read_members(the_only_source(path), members)]
     assert isinstance(payloads[0], bytes)
     assert isinstance(payloads[4], ImageError)
     assert str(payloads[4]) == (

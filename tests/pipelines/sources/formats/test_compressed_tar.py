@@ -259,10 +259,9 @@ def test_what_broke_a_stream_is_told_with_each_member_behind_it(
     path = tmp_path / f"t.{kind}"
     packed = COMPRESS[kind](plain_tar_of([(f"{i}.bin", os.urandom(400_000)) for i in range(8)]))
     path.write_bytes(packed)
-    source = the_only_source(path)
-    members = index(source).members
+    members = index(the_only_source(path)).members
     path.write_bytes(packed[: len(packed) // 2])
-    payloads = [payload for _, payload in read_members(source, members, check_version=False)]
+    payloads = [payload for _, payload in read_members(the_only_source(path), members)]
     assert isinstance(payloads[0], bytes)
     assert isinstance(payloads[7], ImageError)
     assert "ended before the end-of-stream marker was reached" in str(payloads[7])
