@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from demoire.cleaning.config import CleanerConfig
-from demoire.cleaning.descreening import descreened
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.image_job import K
 from demoire.cleaning.one_picture import cell_probabilities
@@ -26,9 +25,8 @@ from demoire.cleaning.result import Cleaned, Detection
 from demoire.cleaning.scheduler import Scheduler
 from demoire.cleaning.verdict import Rules, detection_from
 from demoire.imaging.codecs.libjpeg import check_interface
-from demoire.imaging.grey_png import grey_png
 from demoire.imaging.guard import decode_guarded
-from demoire.imaging.images import OpenedImage, Picture, open_image
+from demoire.imaging.images import open_image
 from demoire.imaging.provenance import Provenance
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
@@ -117,6 +115,7 @@ class Cleaner:
             max_side=config.max_side,
             allow_signed=config.allow_signed,
             note=self._note(day) if config.provenance else None,
+            makes_grey=config.bilevel == "grey",
         )
 
     def _note(self, day: date | None) -> Provenance:
@@ -170,25 +169,8 @@ class Cleaner:
         Raises:
             ImageError: The file cannot be decoded, or is larger than the configuration allows.
         """
-        pixels = self._decoded(open_image(data)).pixels
-        return detection_from(cell_probabilities(self._engine, pixels), self._rules)
-
-    def descreen(self, data: bytes) -> bytes | None:
-        """Make a grey picture of a black and white one, whose dots stand for greys.
-
-        Args:
-            data: A file that `clean` copies for the reason `bilevel`.
-
-        Returns:
-            A grey PNG of the same size; None where the picture shows no dots, as of text.
-
-        Raises:
-            ImageError: The file cannot be decoded, or the models give no usable picture.
-        """
-        opened = open_image(data)
-        grey = descreened(self._decoded(opened).pixels, self._engine, self._rules)
-        return None if grey is None else grey_png(grey, opened.header, self._rules.note)
-
-    def _decoded(self, opened: OpenedImage) -> Picture:
         rules = self._rules
-        return decode_guarded(opened, max_megapixels=rules.max_megapixels, max_side=rules.max_side)
+        picture = decode_guarded(
+            open_image(data), max_megapixels=rules.max_megapixels, max_side=rules.max_side
+        )
+        return detection_from(cell_probabilities(self._engine, picture.pixels), rules)

@@ -22,7 +22,13 @@ from demoire.cleaning.blend import Blending, fade
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.one_picture import cell_probabilities
-from demoire.cleaning.verdict import ChangeKind, Rules, change_kind, detection_from
+from demoire.cleaning.verdict import (
+    ChangeKind,
+    Rules,
+    can_be_judged,
+    change_kind,
+    detection_from,
+)
 from demoire.cleaning.windows import plan_windows, tiles_of
 from demoire.errors import ImageError
 from demoire.imaging.boxes import Box, in_stripes
@@ -67,12 +73,15 @@ def descreened(picture: Pixels, engine: Engine, rules: Rules) -> Pixels | None:
         rules: When dots are found, and how large tiles are.
 
     Returns:
-        (H, W, 1) uint8; None where the detector finds no dots, as in text and drawings.
+        (H, W, 1) uint8; None where the detector finds no dots, as in text and drawings, or the
+        picture is too small to show any.
 
     Raises:
         ImageError: `cleaning_failed`: the restorer gave no usable picture.
     """
     half = _halved(picture)
+    if not can_be_judged(*half.shape[:2]):
+        return None
     grid = Grid(*half.shape[:2])
     flagged = detection_from(cell_probabilities(engine, half), rules).flagged
     if rules.restore_all:

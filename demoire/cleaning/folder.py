@@ -12,6 +12,7 @@ Where the cleaner is to make grey pictures of black and white ones, they lie bes
 scan.grey.png beside scan.tif, scan.page-0003.grey.png of a page.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ from demoire.reasons import Reason
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.result import Cleaned, Detection
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> I
         UsageError: An image cannot be read, an output cannot be written, or as `plan_outputs`.
     """
     targets = plan_outputs(images, out)
-    greys = _GreyPictures(images, targets, cleaner)
+    greys = _GreyPictures(images, targets)
     loose: list[int] = []
     for index, image in enumerate(images):
         try:
@@ -145,7 +148,7 @@ def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> I
         if file is None:
             loose.append(index)
         else:
-            yield from _fix_pages(image, file, targets[index], greys)
+            yield from _fix_pages(image, file, targets[index], cleaner, greys)
     payloads = ((index, read_image(images[index].path)) for index in loose)
     for index, cleaned in cleaner.clean_many(payloads):
         image = images[index]
@@ -154,10 +157,9 @@ def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> I
 
 
 def _fix_pages(
-    image: LocalImage, file: PagedFile, target: Path, greys: "_GreyPictures"
+    image: LocalImage, file: PagedFile, target: Path, cleaner: "Cleaner", greys: "_GreyPictures"
 ) -> Iterator[Fixed]:
     """Clean the images in a file; where they cannot be put back, the file's own result says so."""
-    cleaner = greys.cleaner
     with PagesInWork(file, rewrite=cleaner.config.rewrite) as work:
         for page, cleaned in work.clean(cleaner):
             grey = greys.write(cleaned, target, file.path, page.name)
@@ -178,19 +180,17 @@ class _GreyPictures:
     Args:
         images: All images.
         targets: Their outputs.
-        cleaner: Makes the grey pictures, if its configuration asks for them.
     """
 
-    def __init__(
-        self, images: Sequence[LocalImage], targets: Sequence[Path], cleaner: "Cleaner"
-    ) -> None:
-        self.cleaner = cleaner
+    def __init__(self, images: Sequence[LocalImage], targets: Sequence[Path]) -> None:
         self._taken = Counter(_grey_name(target) for target in targets)
         self._others = {image.path.resolve() for image in images}
         self._others.update(target.resolve() for target in targets)
 
     def write(self, cleaned: "Cleaned", target: Path, source: Path, page: str = "") -> Path | None:
         """Write the grey picture of an image; its path, or None where there is none.
+
+        One that could not be made is told in the log: its image is copied all the same.
 
         Args:
             cleaned: What the cleaner said of the image.
@@ -201,18 +201,17 @@ class _GreyPictures:
         Raises:
             UsageError: It cannot be written.
         """
-        is_asked_for = self.cleaner.config.bilevel == "grey"
-        if not is_asked_for or cleaned.reason != Reason.BILEVEL or not cleaned.data:
+        if isinstance(cleaned.grey, ImageError):
+            _LOG.warning("No grey picture of %s: %s", source, cleaned.grey)
             return None
-        grey = self.cleaner.descreen(cleaned.data)
-        if grey is None:
+        if cleaned.grey is None:
             return None
         path = self._path(target, page)
         if path.resolve() in self._others:
             raise UsageError(
                 f"{path} is among the images, and a grey picture would get its name; rename it."
             )
-        _write(path, grey, source)
+        _write(path, cleaned.grey, source)
         return path
 
     def _path(self, target: Path, page: str) -> Path:

@@ -154,6 +154,7 @@ class Copied:
 
     reason: str | None  # why, where it may have moiré; None where there is nothing to change
     detection: Detection
+    grey: bytes | ImageError | None = None  # as in `Cleaned`
 
 
 @dataclass(frozen=True)

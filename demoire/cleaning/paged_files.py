@@ -6,7 +6,7 @@ so memory does not grow with the number of pages.
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
@@ -105,7 +105,11 @@ class PagesInWork:
         Yields:
             Each with its result: those that are cleaned in order of completion, then the others.
         """
-        for image, cleaned in cleaner.clean_many(self._readable()):
+        wants_grey = cleaner.config.bilevel == "grey"
+        for image, cleaned in cleaner.clean_many(self._readable(wants_grey=wants_grey)):
+            if image.reason is not None:
+                yield image, replace(untouched(b"", image.reason), grey=cleaned.grey)
+                continue
             if cleaned.status == "cleaned":
                 kept = Path(self._folder.name) / image.name
                 kept.write_bytes(cleaned.data)
@@ -131,12 +135,15 @@ class PagesInWork:
             shutil.copyfile(self._file.path, target)
             raise
 
-    def _readable(self) -> Iterator[tuple[PageImage, bytes]]:
+    def _readable(self, *, wants_grey: bool) -> Iterator[tuple[PageImage, bytes]]:
         for image in self._file.images:
+            if image.reason is not None and not (wants_grey and image.reason is Reason.BILEVEL):
+                self._left.append((image, image.reason))
+                continue
             try:
-                data = self._file.read(image)
+                data = self._file.read(replace(image, reason=None))
             except ImageError as error:
-                self._left.append((image, error.reason))
+                self._left.append((image, image.reason or error.reason))
                 continue
             yield image, data
 

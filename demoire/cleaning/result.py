@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from demoire.errors import ImageError
 from demoire.imaging.facts import ImageFacts
 from demoire.moire import MoireKind
 
@@ -51,6 +52,8 @@ class Cleaned:
             cleaned.
         colour_shift: Mean difference in colour, CIEDE2000; None unless cleaned.
         milliseconds: Time spent on this image by stage.
+        grey: A grey PNG of a black and white picture whose dots stand for greys, where the
+            configuration asks for one; the error where none could be made; None for all others.
     """
 
     data: bytes
@@ -66,3 +69,4 @@ class Cleaned:
     ssim_vs_input: float | None
     colour_shift: float | None
     milliseconds: dict[Stage, float]
+    grey: bytes | ImageError | None = None

@@ -15,6 +15,7 @@ there is something to do that somebody could begin.
 import queue
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Generic, assert_never
 
 from demoire.cleaning.budget import Budget, megapixels_in_flight, windows_at_once
@@ -30,6 +31,7 @@ from demoire.cleaning.events import (
     FromModel,
     MachineFailed,
 )
+from demoire.cleaning.grey_maker import GreyMaker
 from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
@@ -84,6 +86,7 @@ class Scheduler(Generic[K]):
         self._budget = Budget(megapixels_in_flight(engine.computes_on, memory, memory_share))
         self._decoding = Decoding(items, rules, self._budget, self._events)
         self._encoding = Encoding(rules, self._lanes, self._events)
+        self._greys = GreyMaker(engine, rules, self._lanes, self._events)
         windows = windows_at_once(memory, memory_share, self._lanes.count)
         self._models = ModelTurns(engine, self._lanes, windows, self._events)
         self._ready: deque[tuple[K, Cleaned]] = deque()
@@ -152,8 +155,9 @@ class Scheduler(Generic[K]):
                 self._decide(job, state)
             case BeingRestored():
                 self._encoding.add(job)
-            case Copied(reason, detection):
-                self._leave(job, job.as_it_came("copied", reason, detection))
+            case Copied(reason, detection, grey):
+                copied = job.as_it_came("copied", reason, detection)
+                self._leave(job, replace(copied, grey=grey))
             case Written() as state:
                 self._judge(job, BeingJudgedAgain.begin(state))
             case BeingJudgedAgain() as state:
@@ -176,6 +180,8 @@ class Scheduler(Generic[K]):
         match job.state:
             case BeingRestored() as restoring:
                 self._models.waiting.add_windows(job, restoring)
+            case Copied(reason=Reason.BILEVEL) as copied if self._rules.makes_grey:
+                self._greys.begin(job, copied, state.picture)
             case Copied():
                 self._move_on(job)
 

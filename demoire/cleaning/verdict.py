@@ -67,6 +67,7 @@ class Rules:
         max_side: px of the longer side above which an image is not decoded.
         allow_signed: Clean signed images too; their manifest is left out.
         note: What a cleaned file says of what changed it; None for nothing.
+        makes_grey: Make a grey picture of each black and white one that shows dots.
     """
 
     restore_all: bool
@@ -77,6 +78,7 @@ class Rules:
     max_side: int
     allow_signed: bool = False
     note: Provenance | None = None
+    makes_grey: bool = False
 
 
 def can_be_judged(height: int, width: int) -> bool:

@@ -40,7 +40,7 @@ from pipelines.bench.collection import Extent, to_jpeg, write_archive
 from pipelines.bench.figures import CleanedStages, CopiedStages, CoreCost, CoreCosts
 from pipelines.bench.machine import describe_machine
 from pipelines.bench.stand_ins import StandIns, with_wave
-from pipelines.clean.actor import Fetched, clean_unit
+from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.destination.commits import Commit
 from pipelines.destination.ledger import Ledger
 from pipelines.records import Unit
@@ -249,7 +249,7 @@ class _Collection:
         attempt = self._begin(unit)
         payloads = tuple(image_files([unit]))
         read = Fetched(attempt.unit, payloads, (None,) * len(payloads), milliseconds=0.0)
-        outcomes = clean_unit(self._cleaner, read, attempt, on_image=lambda: None)
+        outcomes = clean_unit(self._cleaner, read, attempt, on_image=lambda member, cleaned: None)
         return self._ledger.commit(attempt.unit, attempt.number, outcomes)
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,21 +14,22 @@ from ray.actor import ActorHandle
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
 from demoire.imaging.quiet import quiet_decoders
-from demoire.reasons import Reason
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
+from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.clean.gate import count_image, unit_in_work
-from pipelines.clean.grey import make_grey_pictures
+from pipelines.clean.grey import keep_grey_picture, member_to_read
 from pipelines.clean.priority import step_back
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import DEATHS_IN_A_WAVE
-from pipelines.records import Bundle, Unit, units_in
-from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, unread
+from pipelines.records import Bundle, Member, Unit, units_in
+from pipelines.rows import Outcome, UnitAttempt
 from pipelines.sources.read import read_members
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.result import Cleaned
 
 
 Chain = tuple[Unit, ...] | Bundle  # what one fetch task reads
@@ -61,36 +61,6 @@ class WaveOrder:
     niceness: int = 0  # at least that of an actor at work
     environment: StorageEnvironment = field(default_factory=storage_environment)
     make_cleaner: Callable[[CleanerConfig, date | None], "Cleaner"] = load_cleaner
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A unit with what was read for it; of each image either the payload or a reason."""
-
-    unit: Unit
-    payloads: tuple[bytes | None, ...]
-    reasons: tuple[str | None, ...]
-    milliseconds: float  # that all of it took
-
-    @staticmethod
-    def from_row(units: Sequence[Unit], table: pa.Table) -> "list[Fetched]":
-        """Each unit with what a table of one row of `_FETCHED` holds for it.
-
-        Args:
-            units: The unit, or those of the bundle.
-            table: The row, with the images of all of them one behind the other.
-        """
-        payloads = tuple(table.column("payloads")[0].as_py())
-        reasons = tuple(table.column("reasons")[0].as_py())
-        milliseconds = table.column("milliseconds")[0].as_py()
-        fetched = []
-        start = 0
-        for unit in units:
-            end = start + len(unit.members)
-            share = milliseconds * len(unit.members) / len(payloads)
-            fetched.append(Fetched(unit, payloads[start:end], reasons[start:end], share))
-            start = end
-        return fetched
 
 
 _FETCHED = pa.schema(
@@ -157,7 +127,10 @@ def _pickled_failure(error: Exception) -> bytes:
 def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table]:
     """The rows of one chain."""
     ledger = order.destination.ledger
-    members = [member for unit in chain for member in unit.members]
+    members = []
+    for unit in chain:
+        for member in unit.members:
+            members.append(member_to_read(member, order.config))
     # One reader for the whole chain: a compressed tar can only be read from its beginning.
     payloads = read_members(chain[0].source, members)
     for unit in chain:
@@ -170,19 +143,27 @@ def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table
         except SourceChangedError as error:
             yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
             break
-        yield pa.Table.from_pylist([row | _contents(read, start)], _FETCHED)
+        contents = _contents(unit.members, read, start)
+        yield pa.Table.from_pylist([row | contents], _FETCHED)
 
 
-def _contents(read: Sequence[bytes | ImageError], start: float) -> dict[str, Any]:
+def _contents(
+    members: Sequence[Member], read: Sequence[bytes | ImageError], start: float
+) -> dict[str, Any]:
     """The columns of `_FETCHED` about what was read.
 
     Args:
+        members: The images, as they were planned.
         read: Each image, or why there is none.
         start: When reading began, as `time.perf_counter` has it.
     """
+    reasons: list[str | None] = []
+    for member, data in zip(members, read, strict=True):
+        unread = data.reason.value if isinstance(data, ImageError) else None
+        reasons.append(member.reason or unread)
     return {
         "payloads": [None if isinstance(data, ImageError) else data for data in read],
-        "reasons": [data.reason if isinstance(data, ImageError) else None for data in read],
+        "reasons": reasons,
         "milliseconds": 1e3 * (time.perf_counter() - start),
     }
 
@@ -194,20 +175,23 @@ def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
     start = time.perf_counter()
     if order.careful:
         order.destination.ledger.start(bundle, f"{order.wave}/fetch")
-    units = []
+    units: list[Unit] = []
+    images: list[Member] = []
     contents: list[bytes | ImageError] = []
     for unit in bundle.units:
+        members = [member_to_read(member, order.config) for member in unit.members]
         try:
-            read = [data for _, data in read_members(unit.source, unit.members)]
+            read = [data for _, data in read_members(unit.source, members)]
         except SourceChangedError as error:
             without = {"unit": pickle.dumps(unit), "changed": str(error)}
             yield pa.Table.from_pylist([without], _FETCHED)
             continue
         units.append(unit)
+        images += unit.members
         contents += read
     if units:
         row = {"unit": pickle.dumps(replace(bundle, units=tuple(units)))}
-        yield pa.Table.from_pylist([row | _contents(contents, start)], _FETCHED)
+        yield pa.Table.from_pylist([row | _contents(images, contents, start)], _FETCHED)
 
 
 class CleaningActor:
@@ -310,35 +294,11 @@ class CleaningActor:
             device=self._cleaner.device_name,
             fetch_milliseconds=fetched.milliseconds / len(unit.members),
         )
-        on_image = partial(count_image, self._gate)
-        outcomes = clean_unit(self._cleaner, fetched, attempt, on_image)
         pictures = self._order.destination.grey_pictures
-        make_grey_pictures(self._cleaner, unit.source, fetched.payloads, outcomes, pictures)
-        return outcomes
 
+        def note_image(member: Member, cleaned: "Cleaned") -> None:
+            count_image(self._gate)
+            if self._cleaner.config.bilevel == "grey":
+                keep_grey_picture(pictures, unit.source, member, cleaned)
 
-def clean_unit(
-    cleaner: "Cleaner", fetched: Fetched, attempt: UnitAttempt, on_image: Callable[[], None]
-) -> list[Outcome]:
-    """What becomes of each image of a unit, in their order.
-
-    Args:
-        cleaner: Cleans them.
-        fetched: The unit with its bytes.
-        attempt: The attempt at it.
-        on_image: Called when the cleaner is done with an image.
-    """
-    members = fetched.unit.members
-    outcomes: dict[int, Outcome] = {}
-    payloads: dict[int, bytes] = {}
-    for number, member in enumerate(members):
-        reason = fetched.reasons[number]
-        payload = fetched.payloads[number]
-        if reason is not None:
-            outcomes[number] = unread(member, Reason.of(reason), attempt)
-        elif payload is not None:
-            payloads[number] = payload
-    for number, cleaned in cleaner.clean_many(list(payloads.items())):
-        outcomes[number] = cleaner_outcome(members[number], payloads[number], cleaned, attempt)
-        on_image()
-    return [outcomes[number] for number in range(len(members))]
+        return clean_unit(self._cleaner, fetched, attempt, note_image)

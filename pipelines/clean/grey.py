@@ -1,48 +1,51 @@
-"""Grey pictures of the black and white images of a unit, where the job asks for them."""
+"""Grey pictures of the black and white images of a unit, where the job asks for them.
+
+The Cleaner makes them. Black and white pictures in PDFs are not read as a rule, since they stay as
+they are; for their grey pictures they are, and their rows in the report stay the same.
+"""
 
 import logging
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError
 from demoire.reasons import Reason
 from pipelines.destination.grey_pictures import GreyPictures
-from pipelines.records import Source
-from pipelines.rows import Outcome, as_text, source_name
+from pipelines.records import Member, Source
+from pipelines.rows import as_text, source_name
 
 if TYPE_CHECKING:
-    from demoire.cleaning.cleaner import Cleaner
+    from demoire.cleaning.result import Cleaned
 
 _LOG = logging.getLogger(__name__)
 
 
-def make_grey_pictures(
-    cleaner: "Cleaner",
-    source: Source,
-    payloads: Sequence[bytes | None],
-    outcomes: Sequence[Outcome],
-    pictures: GreyPictures,
-) -> None:
-    """Make and keep them, one at a time; nothing where the cleaner is not to make any.
+def member_to_read(member: Member, config: CleanerConfig) -> Member:
+    """An image as it is asked for: without its reason where its pixels are needed all the same."""
+    if config.bilevel == "grey" and member.reason == Reason.BILEVEL:
+        return replace(member, reason="")
+    return member
 
-    One that cannot be made is told in the log: its image is copied all the same.
+
+def keep_grey_picture(
+    pictures: GreyPictures, source: Source, member: Member, cleaned: "Cleaned"
+) -> None:
+    """Keep the grey picture of a black and white image.
+
+    One that could not be made is told in the log: its image is copied all the same.
 
     Args:
-        cleaner: Makes them.
-        source: What the images are in.
-        payloads: Each image of the unit, or None where it could not be read.
-        outcomes: What became of each.
         pictures: Where they are kept.
+        source: What the image is in.
+        member: The image.
+        cleaned: What became of it, by a cleaner that makes grey pictures.
     """
-    if cleaner.config.bilevel != "grey":
+    if Reason.BILEVEL not in (member.reason, cleaned.reason):
         return
-    for payload, outcome in zip(payloads, outcomes, strict=True):
-        if payload is None or outcome.row.reason != Reason.BILEVEL:
-            continue
-        try:
-            grey = cleaner.descreen(payload)
-        except ImageError as error:
-            name = as_text(outcome.member.name)
-            _LOG.warning("No grey picture of %s in %s: %s", name, source_name(source), error)
-            grey = None
-        pictures.put(source, outcome.member, grey)
+    grey = cleaned.grey
+    if isinstance(grey, ImageError):
+        name = as_text(member.name)
+        _LOG.warning("No grey picture of %s in %s: %s", name, source_name(source), grey)
+        grey = None
+    pictures.put(source, member, grey)

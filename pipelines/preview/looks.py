@@ -113,6 +113,7 @@ def look_at(
         SourceChangedError: A source changed after it was indexed.
     """
     models = load_models(config, find_device(config.device))
+    config = replace(config, bilevel="copy")  # grey pictures are shown nowhere here
     cleaner = Cleaner(config, models)
     looks: dict[int, ImageLook] = {}
     # The images below the threshold with the highest scores: (score, number, image).

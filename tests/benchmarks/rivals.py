@@ -27,7 +27,7 @@ from pipelines.bench.ceilings import image_files, units_of
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
 from pipelines.bench.core_cost import CoreClock
 from pipelines.bench.script import MeasuringScript, Script
-from pipelines.clean.actor import Fetched, clean_unit
+from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.destination.ledger import Ledger
 from pipelines.rows import UnitAttempt
 from pipelines.storage.open import open_place
@@ -62,7 +62,7 @@ def main() -> None:
             payloads = tuple(image_files([unit]))
             attempt = UnitAttempt(unit, ledger.start(unit), "rivals", run_id="rivals")
             fetched = Fetched(unit, payloads, (None,) * len(payloads), milliseconds=0.0)
-            outcomes = clean_unit(cleaner, fetched, attempt, on_image=lambda: None)
+            outcomes = clean_unit(cleaner, fetched, attempt, on_image=lambda member, cleaned: None)
             ledger.commit(unit, attempt.number, outcomes)
 
         compare({"Cleaner": clean, **scripts}, rounds, unit.megapixels)

@@ -5,9 +5,10 @@ at work on files from outside (`guarded`). The writing is done here, and is plai
 bytes, and one incremental update behind them (`update`). Only a file that is to be written anew is
 written by qpdf, in the child.
 
-What runs in the child: `opening` opens a file or refuses it, `document` lists what is in it,
-`drawn` finds which pictures a page draws and where, `obstacles` tells which of them are left alone,
-`streams` carves a picture out and makes a stream of a cleaned one, `encryption` encrypts that.
+What runs in the child: `opening` opens a file or refuses it, `document` has what is in it,
+`pictures_in_pdf` lists its pictures, `drawn` finds which of them a page draws and where,
+`obstacles` tells which are left alone, `streams` carves a picture out and makes a stream of a
+cleaned one, `bilevel` carves out a black and white one, `encryption` encrypts what is new.
 """
 
 from demoire.imaging.pdf.guarded import carve, pictures_of, put_pictures

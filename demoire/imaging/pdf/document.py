@@ -5,25 +5,21 @@ References:
     C2PA 2.1, A.4 (PDF).
 """
 
-import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pikepdf
 
-from demoire.errors import ImageError
-from demoire.imaging.pdf.drawn import DrawnPicture, ObjectId, drawings_on, layered
+from demoire.imaging.pdf.drawn import ObjectId
 from demoire.imaging.pdf.encryption import Encryption
-from demoire.imaging.pdf.obstacles import masks_of, obstacle_of, whole_number
+from demoire.imaging.pdf.obstacles import whole_number
 from demoire.imaging.pdf.opening import damaged, header_offset, opened_pdf, refusal
-from demoire.imaging.pdf.picture import PdfPicture, PdfRefusedError
+from demoire.imaging.pdf.picture import PdfRefusedError
+from demoire.imaging.pdf.pictures_in_pdf import PicturesInPdf
 from demoire.imaging.pdf.requests import RenewedObject, Trailer
 from demoire.imaging.pdf.streams import renewed_object
-from demoire.imaging.pdf.thumbnails import Thumbnails
 from demoire.reasons import Reason
 
 _TAIL = 2048  # bytes at the end of a file, of which readers look for `startxref` in the last 1,024
@@ -42,8 +38,6 @@ _HIGHEST = re.compile(r"is not one plus the highest object number \((\d+)\)")
 # What a trailer says of its own section and of nothing else.
 _OF_THE_SECTION = ("/Size", "/Prev", "/XRefStm", "/Type", "/W", "/Index", "/Length")
 _OF_THE_STREAM = ("/Filter", "/DecodeParms")
-_UNITS_AN_INCH = 72  # of a page, unless it has units of its own
-_MOST_DPI = 100_000
 
 
 class PdfDocument:
@@ -51,7 +45,7 @@ class PdfDocument:
 
     Attributes:
         pdf: What qpdf makes of it.
-        pictures: In the order of their numbers.
+        pictures: Those that its pages draw.
         encryption: How it encrypts its objects; None where it does not.
     """
 
@@ -72,29 +66,14 @@ class PdfDocument:
             raise PdfRefusedError(
                 Reason.SIGNED, "The PDF is signed, and any change would break the signature."
             )
-        self.pictures: list[PdfPicture] = []
-        self._streams: list[Any] = []
-        self._thumbnails = Thumbnails()
+        self.pictures = PicturesInPdf()
         self._highest = 0  # object number, where the trailer tells another one
         try:
-            self._list_pictures()
+            self.pictures.add_all(self.pdf)
         except pikepdf.PdfError as error:
             self._check_warnings()
             raise refusal(error, path) from error
         self._check_warnings()
-
-    def stream(self, number: int) -> Any:
-        """The object of the picture of this number.
-
-        Raises:
-            ImageError: The picture is left as it is, or there is none of this number.
-        """
-        if not 1 <= number <= len(self.pictures):
-            raise ImageError(Reason.UNREADABLE, f"The PDF has no picture {number}.")
-        picture = self.pictures[number - 1]
-        if picture.reason is not None:
-            raise ImageError(picture.reason, f"Picture {number} is {picture.reason.meaning}.")
-        return self._streams[number - 1]
 
     def trailer(self) -> Trailer:
         """What an update has to repeat.
@@ -122,9 +101,10 @@ class PdfDocument:
         Raises:
             ImageError: The picture is left as it is, or the file is none of it.
         """
-        stream = self.stream(number)
+        stream = self.pictures.stream(number)
         picture = renewed_object(stream, cleaned, self.encryption)
-        return [picture, *self._thumbnails.renewed(stream, cleaned, self.encryption)]
+        thumbnails = self.pictures.thumbnails.renewed(stream, cleaned, self.encryption)
+        return [picture, *thumbnails]
 
     def pages_without_thumbnails(
         self, numbers: Sequence[int], renewed: frozenset[ObjectId]
@@ -135,8 +115,8 @@ class PdfDocument:
             numbers: Of the pictures.
             renewed: The thumbnails that were made anew.
         """
-        changed = frozenset(self._streams[number - 1].objgen for number in numbers)
-        return self._thumbnails.left_out(changed, renewed, self.encryption)
+        changed = self.pictures.object_ids(numbers)
+        return self.pictures.thumbnails.left_out(changed, renewed, self.encryption)
 
     def _check_warnings(self) -> None:
         """Refuse a file of which qpdf says what no update may follow."""
@@ -146,67 +126,6 @@ class PdfDocument:
             highest = _HIGHEST.search(warning)
             if highest is not None:
                 self._highest = int(highest[1])
-
-    def _list_pictures(self) -> None:
-        seen: dict[ObjectId, int] = {}
-        masks: set[ObjectId] = set()
-        for page_number, page in enumerate(self.pdf.pages, start=1):
-            drawings = drawings_on(page)
-            in_layers = layered(drawings)
-            self._thumbnails.add(page, drawings)
-            on_page = 0
-            inch = _UNITS_AN_INCH / _unit_of(page)
-            for drawing in drawings:
-                index = seen.get(drawing.object_id)
-                if index is None:
-                    on_page += 1
-                    seen[drawing.object_id] = len(self.pictures)
-                    index = len(self.pictures)
-                    self._add(drawing, page_number, on_page, inch)
-                if drawing.object_id in in_layers:
-                    self._mark_as_layered(index)
-                masks.update(mask.objgen for mask in masks_of(drawing.stream))
-        for mask in masks & seen.keys():
-            # As a mask it decides what is seen of another picture.
-            self._mark_as_layered(seen[mask])
-
-    def _add(self, drawing: DrawnPicture, page: int, on_page: int, inch: float) -> None:
-        stream = drawing.stream
-        width = whole_number(stream, "/Width")
-        height = whole_number(stream, "/Height")
-        picture = PdfPicture(
-            number=len(self.pictures) + 1,
-            page=page,
-            on_page=on_page,
-            width=width,
-            height=height,
-            size=whole_number(stream, "/Length"),
-            megapixels=width * height / 1e6,
-            reason=obstacle_of(stream),
-            dpi=_resolution(width, drawing.across / inch),
-        )
-        self.pictures.append(picture)
-        self._streams.append(stream)
-
-    def _mark_as_layered(self, index: int) -> None:
-        picture = self.pictures[index]
-        if picture.reason is None:
-            self.pictures[index] = replace(picture, reason=Reason.LAYERED_PAGE)
-
-
-def _unit_of(page: pikepdf.Page) -> float:
-    """The unit of a page, in 1/72 inch."""
-    unit = page.obj.get("/UserUnit", 1)
-    is_sound = isinstance(unit, int | Decimal) and unit > 0
-    return float(unit) if is_sound else 1.0
-
-
-def _resolution(width: int, inches: float) -> float | None:
-    """Pixels an inch; None where a picture is drawn so small or so large that it says nothing."""
-    if not 0 < inches < math.inf:
-        return None
-    dpi = round(width / inches, 2)
-    return dpi if 0 < dpi <= _MOST_DPI else None
 
 
 def _newest_section(path: Path, start: int) -> tuple[int, bool]:

@@ -48,11 +48,13 @@ class DrawnPicture:
         stream: Its object.
         box: Left, bottom, right and top on the page, in its units.
         across: How far the picture's own width reaches on the page, however it is turned.
+        along: The same of its height.
     """
 
     stream: Any
     box: tuple[float, float, float, float]
     across: float
+    along: float
 
     @property
     def object_id(self) -> ObjectId:
@@ -136,7 +138,8 @@ class _PageReader:
         subtype = str(drawn.get("/Subtype"))
         if subtype == "/Image" and not drawn.get("/ImageMask"):
             across = math.hypot(matrix[0], matrix[1])
-            yield DrawnPicture(drawn, _unit_square(matrix), across)
+            along = math.hypot(matrix[2], matrix[3])
+            yield DrawnPicture(drawn, _unit_square(matrix), across, along)
         if subtype == "/Form":
             self._forms += 1
             if self._forms > _MOST_FORMS or depth > _MOST_DEPTH:

@@ -65,11 +65,12 @@ def carve(path: Path, number: int) -> bytes:
     """A picture as a file of its own, which the codecs read.
 
     A JPEG or JPEG 2000 stream is that file. Grey and RGB samples in another compression become a
-    PNG file. Both get the colour profile that the PDF has for the picture, if they have none.
+    PNG file. Both get the colour profile that the PDF has for the picture, if they have none. A
+    black and white picture becomes a PNG file of 1 bit.
 
     Args:
         path: The PDF file.
-        number: Of a picture that has no reason to be left alone.
+        number: Of a picture that has no reason to be left alone, or the reason `bilevel`.
 
     Raises:
         ImageError: The picture cannot be carved out. PdfRefusedError where the file is to blame.

@@ -21,6 +21,7 @@ class PdfPicture:
         megapixels: MP.
         reason: Why it is left as it is; None if it can be carved out.
         dpi: Its pixels an inch of the page where it is first drawn; None where that has no size.
+        dpi_along: The same along its height.
     """
 
     number: int
@@ -32,6 +33,7 @@ class PdfPicture:
     megapixels: float
     reason: Reason | None
     dpi: float | None = None
+    dpi_along: float | None = None
 
 
 class PdfRefusedError(ImageError):

@@ -25,7 +25,6 @@ from demoire.imaging.pdf.requests import (
     RenewPages,
     WriteAnew,
 )
-from demoire.imaging.pdf.streams import carved
 from demoire.reasons import Reason
 
 # Memory of the child: for itself and a file's objects, and some copies of a picture's samples.
@@ -88,7 +87,7 @@ class _Reader:
         request = question.request
         document = self._read(request.path, question.passwords)
         if isinstance(request, ListPictures):
-            return document.pictures
+            return document.pictures.listed
         if isinstance(request, ReadTrailer):
             return document.trailer()
         if isinstance(request, RenewPages):
@@ -96,13 +95,12 @@ class _Reader:
         if isinstance(request, WriteAnew):
             write_anew(document.pdf, request.target, linearize=request.linearize)
             return None
-        stream = document.stream(request.number)
-        picture = document.pictures[request.number - 1]
+        picture = document.pictures.picture(request.number)
         unpacked = round(picture.megapixels * 1e6 * _BYTES_A_PIXEL)
         _set_limits(_MOST_UNPACKED + unpacked, _COPIES * (picture.size + unpacked))
         try:
             if isinstance(request, CarvePicture):
-                return carved(stream)
+                return document.pictures.carved(request.number)
             return document.renewed(request.number, request.cleaned)
         finally:
             _set_limits(_MOST_UNPACKED)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from demoire.cleaning.cleaner import Cleaner, Models, load_models
 from demoire.cleaning.config import CleanerConfig
+from demoire.errors import ImageError
 from demoire.measure.likeness import psnr
 from flows.cli import main
 from tests.demoire.conftest import LESS_RED
@@ -20,7 +21,7 @@ from tests.demoire.conftest import LESS_RED
 Grey = NDArray[np.uint8]
 
 
-CONFIG = CleanerConfig(device="cpu")
+CONFIG = CleanerConfig(device="cpu", bilevel="grey")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,14 @@ def tiff(bits: NDArray[np.bool_], **options: object) -> bytes:
     out = io.BytesIO()
     Image.fromarray(bits).save(out, "TIFF", compression="group4", **options)
     return out.getvalue()
+
+
+def grey_of(cleaner: Cleaner, data: bytes) -> bytes | None:
+    """The grey picture that comes with the copy of a black and white one."""
+    cleaned = cleaner.clean(data)
+    assert (cleaned.status, cleaned.reason, cleaned.data) == ("copied", "bilevel", data)
+    assert not isinstance(cleaned.grey, ImageError)
+    return cleaned.grey
 
 
 def pixels_of(data: bytes | None) -> Grey:
@@ -63,7 +72,7 @@ def screened(picture: Grey, period: float) -> NDArray[np.bool_]:
 
 def test_printed_dots_become_the_greys_that_they_stand_for(shipped: Cleaner) -> None:
     picture = photograph(401)
-    grey = pixels_of(shipped.descreen(tiff(screened(picture, 6))))
+    grey = pixels_of(grey_of(shipped, tiff(screened(picture, 6))))
     assert psnr(grey[8:-8, 8:-8, None], picture[8:-8, 8:-8, None]) > 29
 
 
@@ -71,7 +80,7 @@ def test_dots_of_single_pixels_are_restored_at_their_own_size(models: Models) ->
     picture = photograph(401)
     every_cell = Cleaner(replace(CONFIG, gate="off"), models)
     dithered = np.asarray(Image.fromarray(picture).convert("1"))
-    grey = pixels_of(every_cell.descreen(tiff(dithered)))
+    grey = pixels_of(grey_of(every_cell, tiff(dithered)))
     assert psnr(grey[8:-8, 8:-8, None], picture[8:-8, 8:-8, None]) > 33
 
 
@@ -80,14 +89,14 @@ def test_text_has_nothing_to_descreen(shipped: Cleaner) -> None:
     draw = ImageDraw.Draw(page)
     for line in range(20):
         draw.text((20, 10 + 24 * line), f"{line}. On keeping parish records", font_size=20)
-    assert shipped.descreen(tiff(np.asarray(page))) is None
+    assert grey_of(shipped, tiff(np.asarray(page))) is None
 
 
 def test_only_cells_with_dots_are_changed(make_cleaner: Callable[..., Cleaner]) -> None:
     bits = np.zeros((515, 1025), bool)
     bits[::3, :512] = True  # a third is white, which the toy detector lets pass
     bits[:, 512:] = np.arange(513) % 4 != 0
-    grey = pixels_of(make_cleaner().descreen(tiff(bits)))
+    grey = pixels_of(grey_of(make_cleaner(bilevel="grey"), tiff(bits)))
     before = 255 * bits.astype(np.uint8)
     assert np.array_equal(grey[:, :512], before[:, :512])
     inside = grey[100:400, 650:900].astype(float)
@@ -97,9 +106,9 @@ def test_only_cells_with_dots_are_changed(make_cleaner: Callable[..., Cleaner]) 
 
 def test_resolution_and_orientation_are_told(make_cleaner: Callable[..., Cleaner]) -> None:
     fax = tiff(np.arange(300 * 200).reshape(200, 300) % 4 != 0, dpi=(204, 98), tiffinfo={274: 6})
-    cleaner = make_cleaner(gate="off", provenance=False)
-    made = cleaner.descreen(fax)
-    assert made is not None and made == cleaner.descreen(fax)
+    cleaner = make_cleaner(gate="off", provenance=False, bilevel="grey")
+    made = grey_of(cleaner, fax)
+    assert made is not None and made == grey_of(cleaner, fax)
     with Image.open(io.BytesIO(made)) as image:
         assert image.size == (300, 200)
         assert image.info["dpi"] == pytest.approx((204, 98), abs=0.1)
@@ -108,12 +117,15 @@ def test_resolution_and_orientation_are_told(make_cleaner: Callable[..., Cleaner
 
 @pytest.fixture
 def faxes(tmp_path: Path) -> Path:
-    """A halftone, its twin of another format, and a fax of two pages of which one is a halftone."""
+    """A halftone, its twin of another format and in a PDF, and a fax of two pages of which one is
+    a halftone.
+    """
     folder = tmp_path / "faxes"
     folder.mkdir()
     dots = Image.fromarray(screened(photograph(300), 6))
     dots.save(folder / "scan.tif", compression="group4")
     dots.save(folder / "scan.png")
+    dots.save(folder / "book.pdf", resolution=150)
     blank = Image.new("1", (300, 300), 1)
     blank.save(folder / "fax.tif", save_all=True, append_images=[dots.copy()])
     Image.new("L", (300, 300), 200).save(folder / "grey.png")
@@ -128,8 +140,10 @@ def test_fix_puts_grey_pictures_beside_the_copies(
     assert main([*command, "--bilevel", "grey"]) == 0
     printed = capsys.readouterr().out
     assert f"scan.tif: copied, bilevel, in grey as {out}/scan.tif.grey.png\n" in printed
-    copies = ["fax.tif", "grey.png", "scan.png", "scan.tif"]
-    greys = ["fax.page-0002.grey.png", "scan.png.grey.png", "scan.tif.grey.png"]
+    assert "book.pdf!/page-0001: copied, bilevel, in grey as" in printed
+    copies = ["book.pdf", "fax.tif", "grey.png", "scan.png", "scan.tif"]
+    greys = ["book.page-0001.grey.png", "fax.page-0002.grey.png"]
+    greys += ["scan.png.grey.png", "scan.tif.grey.png"]
     assert sorted(path.name for path in out.iterdir()) == sorted([*copies, *greys])
     for name in copies:
         assert (out / name).read_bytes() == (faxes / name).read_bytes()

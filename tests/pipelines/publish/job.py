@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
-from pipelines.clean.actor import Fetched, clean_unit
-from pipelines.clean.grey import make_grey_pictures
+from pipelines.clean.fetched_unit import Fetched, clean_unit
+from pipelines.clean.grey import keep_grey_picture, member_to_read
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.published import Published
@@ -18,7 +19,7 @@ from pipelines.publish.proof import Proof, prove
 from pipelines.publish.publish import publish_source
 from pipelines.publish.shelf import publish_shelf
 from pipelines.publish.shelving import put_on_shelves
-from pipelines.records import Unit
+from pipelines.records import Member, Unit
 from pipelines.rows import UnitAttempt
 from pipelines.sources.read import read_members
 
@@ -86,15 +87,24 @@ def job_of(src: Path | str, dst: Path | str, fingerprint: str, *, rewrite: bool 
 def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
     """Clean a unit and commit it, as an actor does."""
     ledger = job.destination.ledger
-    read = [payload for _, payload in read_members(unit.source, unit.members)]
+    members = [member_to_read(member, cleaner.config) for member in unit.members]
+    read = [payload for _, payload in read_members(unit.source, members)]
     payloads = tuple(None if isinstance(data, ImageError) else data for data in read)
-    reasons = tuple(data.reason if isinstance(data, ImageError) else None for data in read)
+    reasons = []
+    for member, data in zip(unit.members, read, strict=True):
+        unread = data.reason if isinstance(data, ImageError) else None
+        reasons.append(member.reason or unread)
     number = ledger.start(unit)
     fingerprint = job.plan.fingerprint
     attempt = UnitAttempt(unit, number, fingerprint, "run", cleaner.weights_digest, "cpu")
-    outcomes = clean_unit(cleaner, Fetched(unit, payloads, reasons, 0.0), attempt, lambda: None)
     pictures = job.destination.grey_pictures
-    make_grey_pictures(cleaner, unit.source, payloads, outcomes, pictures)
+
+    def keep_grey(member: Member, cleaned: Cleaned) -> None:
+        if cleaner.config.bilevel == "grey":
+            keep_grey_picture(pictures, unit.source, member, cleaned)
+
+    fetched = Fetched(unit, payloads, tuple(reasons), 0.0)
+    outcomes = clean_unit(cleaner, fetched, attempt, keep_grey)
     ledger.commit(unit, number, outcomes)
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pikepdf
 import pytest
+from pikepdf import Name
 from PIL import Image
 
 from demoire.cleaning.cleaner import Cleaner
@@ -16,17 +18,38 @@ from pipelines.gc import gc
 from pipelines.prune import prune
 from pipelines.report.build import build_report
 from pipelines.status import status
+from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture, picture
 from tests.pipelines.conftest import draw, tree, write_tar
 from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
 
 DOTS = Image.fromarray(np.indices((96, 128)).sum(axis=0) % 3 == 0)
-GREYS = {"box.tar/b/1.tif.png", "fax.tif!/page-0001.png", "fax.tif!/page-0002.png", "ä b.png.png"}
+GREYS = {
+    "book.pdf!/page-0001.png",
+    "box.tar/b/1.tif.png",
+    "box.tar/book.pdf!/page-0001.png",
+    "box.tar/fax.tif!/page-0001.png",
+    "box.tar/fax.tif!/page-0002.png",
+    "fax.tif!/page-0001.png",
+    "fax.tif!/page-0002.png",
+    "ä b.png.png",
+}
+NOT_OF_THE_IMAGE = {"run_id", "finished_at", "config_fingerprint", "unit_id", "ms_fetch"}
 
 
 def file_of(image: Image.Image, format: str) -> bytes:
     out = io.BytesIO()
     image.copy().save(out, format)
     return out.getvalue()
+
+
+def book(path: Path) -> None:
+    """A PDF of two pages: black and white dots, and a photograph."""
+    bits = np.packbits(np.asarray(DOTS), axis=1).tobytes()
+    grey = {"ColorSpace": Name.DeviceGray, "BitsPerComponent": 1}
+    with pikepdf.new() as pdf:
+        add_page(pdf, picture(pdf, bits, Width=128, Height=96, **grey))
+        add_page(pdf, jpeg_picture(pdf))
+        pdf.save(path)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +59,16 @@ def grey_maker(tiny_config: CleanerConfig) -> Cleaner:
 
 @pytest.fixture
 def src(tmp_path: Path) -> Path:
-    """Black and white pictures loose, in a tar and on pages, and one with greys."""
+    """Black and white pictures loose, on pages, both in a tar as well, and some with greys."""
     src = tmp_path / "src"
     src.mkdir()
     (src / "ä b.png").write_bytes(file_of(DOTS, "PNG"))
     DOTS.copy().save(src / "fax.tif", save_all=True, append_images=[DOTS.copy()])
-    write_tar(src / "box.tar", {"b/1.tif": file_of(DOTS, "TIFF"), "b/2.jpg": draw(False, 1)})
+    book(src / "book.pdf")
+    members = {"b/1.tif": file_of(DOTS, "TIFF"), "b/2.jpg": draw(False, 1)}
+    for name in ("book.pdf", "fax.tif"):
+        members[name] = (src / name).read_bytes()
+    write_tar(src / "box.tar", members)
     return src
 
 
@@ -68,6 +95,7 @@ def test_a_black_and_white_image_is_copied_and_has_a_grey_one_beside_the_mirror(
     src: Path, job: Job, grey_maker: Cleaner
 ) -> None:
     assert job.prove().copied >= 4
+    assert rows_of(job, "")["book.pdf!/page-0001"]["reason"] == "bilevel"
     mirrored = tree(job.dst)
     assert mirrored["ä b.png"] == (src / "ä b.png").read_bytes()
     assert mirrored["fax.tif"] == (src / "fax.tif").read_bytes()
@@ -84,17 +112,21 @@ def test_a_black_and_white_image_is_copied_and_has_a_grey_one_beside_the_mirror(
     for unit in job.units:
         commit(unit, job, grey_maker)
     assert greys_of(job) == greys
-    assert status(job.destination).grey_pictures == 4
+    assert status(job.destination).grey_pictures == len(GREYS)
     page = Path(build_report(str(job.dst))).read_text()
-    assert "4 black and white images have a grey picture" in page
+    assert "8 black and white images have a grey picture" in page
     assert 'href="../grey/%C3%A4%20b.png.png">ä b.png</a>' in page
 
 
-def test_without_the_flag_there_is_none(
-    src: Path, tmp_path: Path, tiny_config: CleanerConfig
+def test_without_the_flag_there_is_none_and_rows_of_pdfs_are_the_same(
+    src: Path, job: Job, tmp_path: Path, tiny_config: CleanerConfig
 ) -> None:
-    job = cleaned_job(src, tmp_path / "plain", Cleaner(tiny_config))
-    assert greys_of(job) == {}
+    plain = cleaned_job(src, tmp_path / "plain", Cleaner(replace(tiny_config, gate="off")))
+    plain.publish_all()
+    assert greys_of(plain) == {}
+    one, other = (rows_of(of, "")["book.pdf!/page-0001"] for of in (job, plain))
+    for column in one.keys() - NOT_OF_THE_IMAGE:
+        assert one[column] == other[column], column
 
 
 def test_gc_removes_those_whose_image_is_black_and_white_no_longer(
@@ -117,6 +149,7 @@ def test_gc_removes_those_whose_image_is_black_and_white_no_longer(
 def test_prune_removes_those_of_what_has_left(src: Path, job: Job, grey_maker: Cleaner) -> None:
     (src / "box.tar").unlink()
     (src / "fax.tif").unlink()
+    (src / "book.pdf").unlink()
     again = cleaned_job(src, job.dst, grey_maker)
     again.publish_all()
     prune(again.destination, again.plan)

@@ -140,7 +140,7 @@ def test_pictures_that_are_left_alone_say_why(
         data = jpeg_of(samples_of(0))
         add_page(pdf, picture(pdf, data, **{"Filter": Name.DCTDecode} | entries))
         assert reasons(saved(pdf, path)) == [reason]
-    if reason is not None:
+    if reason not in (None, "bilevel"):  # those are taken out for their grey pictures
         with pytest.raises(ImageError) as caught:
             carve(path, 1)
         assert caught.value.reason == reason
