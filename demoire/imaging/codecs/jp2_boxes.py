@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from uuid import UUID
 
-from demoire.imaging.codecs.iso_boxes import read_boxes
+from demoire.imaging.codecs.iso_boxes import FileBox, new_box, read_boxes
 
 SIGNATURE = b"\0\0\0\x0cjP  "
 FILE_TYPE = b"ftyp"
@@ -22,6 +22,7 @@ XMP_UUID = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 EXIF_UUID = b"JpgTiffExif->JP2"
 
 _METRES_AN_INCH = 0.0254
+_NUMBERED, _PROFILED, _ANY_PROFILE = 1, 2, 3  # how a colour specification names its space
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class ColourSpace:
 
     number: int | None
     profile: bytes | None
+
+
+def colour_box(space: ColourSpace) -> FileBox:
+    """A new colour specification; a profile is one of those that plain JP2 may have."""
+    if space.profile is not None:
+        return new_box(COLOUR, bytes((_PROFILED, 0, 0)) + space.profile)
+    return new_box(COLOUR, struct.pack(">3BI", _NUMBERED, 0, 0, space.number or 0))
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,10 @@ def read_jp2_header(payload: bytes) -> Jp2Header:
 
 def _colour_space(payload: bytes) -> ColourSpace | None:
     method = payload[0]
-    if method == 1:
+    if method == _NUMBERED:
         (number,) = struct.unpack_from(">I", payload, 3)
         return ColourSpace(int(number), None)
-    if method in (2, 3):  # restricted and any ICC profile
+    if method in (_PROFILED, _ANY_PROFILE):
         return ColourSpace(None, payload[3:])
     return None
 

@@ -8,7 +8,8 @@ written by qpdf, in the child.
 What runs in the child: `opening` opens a file or refuses it, `document` has what is in it,
 `pictures_in_pdf` lists its pictures, `drawn` finds which of them a page draws and where,
 `obstacles` tells which are left alone, `streams` carves a picture out and makes a stream of a
-cleaned one, `bilevel` carves out a black and white one, `encryption` encrypts what is new.
+cleaned one (`samples`, `jpx` and others for each kind), `bilevel` carves out a black and white one,
+`encryption` encrypts what is new.
 """
 
 from demoire.imaging.pdf.guarded import carve, pictures_of, put_pictures

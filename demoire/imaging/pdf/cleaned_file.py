@@ -5,7 +5,7 @@ added when the picture is carved out, and taken away when it is put back.
 
 References:
     W3C, "Portable Network Graphics (PNG) Specification (Third Edition)", 5.3, 11.2 and 11.3.2.3.
-    ICC.1:2010, B.4 (JFIF). ITU-T T.872, 6.5.3 (the Adobe segment). ITU-T T.800, A.5.1 (SIZ).
+    ICC.1:2010, B.4 (JFIF). ITU-T T.872, 6.5.3 (the Adobe segment).
 """
 
 import struct
@@ -28,10 +28,6 @@ NO_TRANSFORM = b"\xff\xee\0\x0e" + _ADOBE + b"\0\x64\0\0\0\0\0"
 _MOST_PROFILE = 65_519  # bytes in one segment, beside its length, the name and two counters
 _MOST_SEGMENTS = 255
 
-# JPEG 2000: start of codestream, and the marker of SIZ behind it.
-_CODESTREAM = b"\xff\x4f\xff\x51"
-_SIZ = struct.Struct(">4x4I")  # behind the marker: length and capabilities are skipped
-
 # PNG
 _GREY, _RGB = 0, 2
 _COLOUR_TYPES = {1: _GREY, 3: _RGB}
@@ -52,22 +48,6 @@ def essence(data: bytes) -> bytes:
 
         return essence_of_tiff(data)
     return data
-
-
-# JPEG 2000
-
-
-def jpeg_2000_size(data: bytes) -> tuple[int, int]:
-    """Height and width of a JPEG 2000 picture; (0, 0) where it does not tell.
-
-    SIZ is the first segment of a codestream: its capabilities, then the far corner of the picture
-    on the reference grid and, behind it, the near corner.
-    """
-    start = data.find(_CODESTREAM)
-    if start < 0 or start + len(_CODESTREAM) + _SIZ.size > len(data):
-        return 0, 0
-    right, bottom, left, top = _SIZ.unpack_from(data, start + len(_CODESTREAM))
-    return bottom - top, right - left
 
 
 # JPEG

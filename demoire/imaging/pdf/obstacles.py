@@ -21,6 +21,7 @@ JPEG_FILTER = "/DCTDecode"
 JPEG_2000_FILTER = "/JPXDecode"
 _CLEANED_DEPTHS = (8, 16)
 INKS = 4  # channels of CMYK
+_MULTIPLIED = 2  # the colours of a JPEG 2000 picture by its alpha
 _CHANNELS = {
     "/DeviceGray": 1,
     "/CalGray": 1,
@@ -170,11 +171,13 @@ def _obstacle_of_samples(stream: Any, filters: list[str]) -> Reason | None:
         return Reason.MODE_NOT_CLEANED
     if channels == INKS and is_jpeg_2000:
         return Reason.MODE_NOT_CLEANED
+    if stream.get("/SMaskInData") == _MULTIPLIED:
+        return Reason.MODE_NOT_CLEANED
     decode = _decode(stream)
     is_usual = decode == [] or decode == [0, 1] * (len(decode) // 2)
-    # Plain samples are turned over on their way, and so is JPEG (`negatives`).
-    is_known = is_usual or (not is_jpeg_2000 and is_inverted(stream))
-    return None if is_known else Reason.MODE_NOT_CLEANED
+    # Plain samples are turned over on their way, and so is JPEG (`negatives`); see `jpx` for
+    # JPEG 2000.
+    return None if is_usual or is_inverted(stream) else Reason.MODE_NOT_CLEANED
 
 
 def is_inverted(stream: Any) -> bool:

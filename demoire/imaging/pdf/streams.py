@@ -1,10 +1,10 @@
 """A picture's stream as a picture file, and a cleaned file as a stream. Runs in the child.
 
 A JPEG stream is a JPEG file, apart from what the PDF says of it elsewhere: profile, and how
-components are to be read. `samples` has all that is no JPEG.
+components are to be read. `samples` has all that is no JPEG, `jpx` JPEG 2000.
 
 References:
-    ISO 32000-1:2008: DCT in 7.4.8, JPX in 7.4.9.
+    ISO 32000-1:2008: DCT in 7.4.8.
 """
 
 from contextlib import suppress
@@ -19,13 +19,13 @@ from demoire.imaging.pdf.cleaned_file import (
     adobe_segment,
     adobe_transform,
     has_profile,
-    jpeg_2000_size,
     with_adobe_segment,
     with_profile,
     without_adobe_segment,
     without_profile,
 )
 from demoire.imaging.pdf.encryption import Encryption
+from demoire.imaging.pdf.jpx import jpeg_2000_file, jpeg_2000_stream
 from demoire.imaging.pdf.negatives import negative_of, positive_of
 from demoire.imaging.pdf.obstacles import (
     INKS,
@@ -55,9 +55,7 @@ def carved(stream: Any) -> bytes:
         data = _packed(stream, filters)
         if filters[-1] == JPEG_FILTER:
             return _jpeg_file(stream, data)
-        if jpeg_2000_size(data) != (stream.Height, stream.Width):
-            raise spoilt("its stream is no JPEG 2000 picture of its size")
-        return data
+        return jpeg_2000_file(stream, data)
     if colours_in(stream).channels == INKS:
         return tiff_file(stream, filters)
     return png_of_samples(stream, filters)
@@ -85,9 +83,7 @@ def renewed_object(
         data = _jpeg_stream(stream, cleaned)
         _set_only_filter(dictionary, stream, filters)
     elif filters and filters[-1] == JPEG_2000_FILTER:
-        if jpeg_2000_size(cleaned) != (stream.Height, stream.Width):
-            raise not_of_this_picture()
-        data = cleaned
+        data = jpeg_2000_stream(stream, cleaned, _packed(stream, filters))
         _set_only_filter(dictionary, stream, filters)
     else:
         data = stream_of_samples(stream, cleaned, dictionary)

@@ -118,10 +118,9 @@ LAB = Array([Name.Lab, Dictionary(WhitePoint=numbers(0.9, 1, 1.1))])
         ({"ColorSpace": INDEXED, "Filter": None}, "palette"),
         ({"Decode": numbers(1, 0, 1, 0, 1, 0)}, None),
         ({"Decode": numbers(1, 0, 0, 1, 0, 1)}, "mode_not_cleaned"),
-        (
-            {"Filter": Name.JPXDecode, "Decode": numbers(1, 0, 1, 0, 1, 0)},
-            "mode_not_cleaned",
-        ),
+        ({"Filter": Name.JPXDecode, "Decode": numbers(1, 0, 1, 0, 1, 0)}, None),
+        ({"Filter": Name.JPXDecode, "SMaskInData": 1}, None),
+        ({"Filter": Name.JPXDecode, "SMaskInData": 2}, "mode_not_cleaned"),
         ({"Decode": numbers(0, 1, 0, 1, 0, 1)}, None),
         ({"Mask": numbers(0, 1, 0, 1, 0, 1)}, "mode_not_cleaned"),
         ({"Width": 63}, "small_picture"),

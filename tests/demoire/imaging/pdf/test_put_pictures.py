@@ -396,7 +396,7 @@ def drawn(pdf: pikepdf.Pdf, kind: dict[str, Any]) -> Stream:
     samples = samples_of(kind["seed"], kind["channels"], bits)
     entries: dict[str, Any] = {"ColorSpace": SPACES[kind["channels"]], "BitsPerComponent": bits}
     raw = samples.astype(samples.dtype.newbyteorder(">")).tobytes()
-    if kind["is_inverted"] and form != "jpeg 2000":
+    if kind["is_inverted"]:
         entries["Decode"] = numbers(*[1, 0] * kind["channels"])
     match form:
         case "none":
