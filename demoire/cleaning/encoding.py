@@ -1,4 +1,4 @@
-"""Restored tiles are blended, what has changed is measured, and the file is written, by lanes."""
+"""Lanes blend restored tiles, write the file, and measure what has changed in it."""
 
 import logging
 import queue
@@ -77,7 +77,7 @@ class Encoding(Generic[K]):
 
 
 def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
-    """Blend all tiles of an image into it, measure the change, and write the file.
+    """Blend all tiles of an image into it, write the file, and measure what is changed in that.
 
     An image from which something else than a pattern would be taken is copied. Screens show
     through all that is photographed with them; dots are printed in pictures and tints alone.
@@ -101,15 +101,10 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
             leave_lettering_alone(old, new, grid, certain.reshape(grid.shape))
             if likeness.are_equal(old, new):
                 return Copied(Reason.NO_GAIN, decision.detection)
-    if is_large(old):
-        # It may be the only picture in flight, so it keeps two cores busy by itself.
-        with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:
-            measuring = beside.submit(_Figures.of, old, new)
-            written = encode_verified(picture, new, rules.note)
-            figures = measuring.result()
-    else:
-        figures = _Figures.of(old, new)
-        written = encode_verified(picture, new, rules.note)
+    written = encode_verified(picture, new, rules.note)
+    if likeness.are_equal(old, written.pixels):  # coding has undone what little was changed
+        return Copied(Reason.NO_GAIN, decision.detection)
+    figures = _Figures.of(old, written.pixels)
     restoration = Restoration(
         pixels=written.pixels,
         psnr=figures.psnr,
@@ -130,8 +125,15 @@ class _Figures:
 
     @classmethod
     def of(cls, old: Pixels, new: Pixels) -> "_Figures":
-        return cls(
-            psnr=likeness.psnr(old, new),
-            ssim=likeness.block_ssim(old, new),
-            colour_shift=likeness.colour_difference(old, new),
-        )
+        if not is_large(old):
+            return cls(
+                psnr=likeness.psnr(old, new),
+                ssim=likeness.block_ssim(old, new),
+                colour_shift=likeness.colour_difference(old, new),
+            )
+        # It may be the only picture in flight, so it keeps two cores busy by itself.
+        with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:
+            colours = beside.submit(likeness.colour_difference, old, new)
+            psnr = likeness.psnr(old, new)
+            ssim = likeness.block_ssim(old, new)
+            return cls(psnr, ssim, colours.result())

@@ -84,7 +84,7 @@ class Restoration:
 
     pixels: Pixels  # as they are in the file: coarse JPEG may bring back what was taken away
     data: bytes  # the whole file
-    psnr: float  # dB; these three against the pixels as they were
+    psnr: float  # dB; these three of what is in the file, against the pixels as they were
     ssim: float
     colour_shift: float  # CIEDE2000
 

@@ -47,7 +47,7 @@ class Cleaned:
         moire_kind: The kind of moiré; None where the detector has not looked.
         cells: How many cells the detector judged.
         cells_restored: How many of them were restored.
-        psnr_vs_input: How near the restored pixels are to the old ones, dB; None unless cleaned.
+        psnr_vs_input: How near the pixels in `data` are to the old ones, dB; None unless cleaned.
         ssim_vs_input: The same as structural similarity in windows of 8 x 8 px, -1..1; None unless
             cleaned.
         colour_shift: Mean difference in colour, CIEDE2000; None unless cleaned.

@@ -19,9 +19,15 @@ def png(pixels: NDArray) -> bytes:
     return out.getvalue()
 
 
-def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=90)
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def webp(pixels: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "WEBP", quality=60)
     return out.getvalue()
 
 

@@ -7,19 +7,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, UsageError, WeightsError
 from demoire.imaging import room
 from demoire.imaging.images import decode
+from demoire.measure import likeness
 from demoire.models.restorer import RestorerConfig
 from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import FAST
 from demoire.models.weights import find_weights
-from tests.demoire.cleaning.pictures import area, drawn_restorer, jpeg, png
+from tests.demoire.cleaning.pictures import area, drawn_restorer, jpeg, png, webp
 
 LESS_RED = 0.2  # of full scale: what the toy restorer takes away
+
+
+class OneLevelDarker(nn.Module):
+    """Takes 1/255 away everywhere."""
+
+    multiple, halo = 32, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - 1 / 255
 
 
 def test_an_image_without_moire_is_the_very_bytes_that_came(
@@ -54,6 +65,28 @@ def test_only_flagged_cells_change(cleaner: Cleaner, scene: Callable) -> None:
     assert 10 < result.psnr_vs_input < 40 and result.ssim_vs_input < 1 and result.colour_shift > 0.5
     assert set(result.milliseconds) == {"decode", "detect", "restore", "encode"}
     assert all(time > 0 for time in result.milliseconds.values())
+
+
+def test_figures_are_those_of_what_is_in_the_file(cleaner: Cleaner, scene: Callable) -> None:
+    pixels = scene(300, 520, red=area(300, 520, 0, 256, 300, 520))
+    for data in (png(pixels), jpeg(pixels, quality=40), webp(pixels)):
+        before = decode(data).pixels
+        result = cleaner.clean(data)
+        after = decode(result.data).pixels
+        assert result.status == "cleaned"
+        assert result.psnr_vs_input == likeness.psnr(before, after)
+        assert result.ssim_vs_input == likeness.block_ssim(before, after)
+        assert result.colour_shift == likeness.colour_difference(before, after)
+
+
+def test_what_coding_undoes_is_not_called_cleaned(
+    make_cleaner: Callable[..., Cleaner], scene: Callable
+) -> None:
+    """A change of one level in a JPEG picture of the coarsest kind."""
+    data = jpeg(scene(160, 160) // 4 + 100, quality=1)
+    result = make_cleaner(OneLevelDarker(), gate="off").clean(data)
+    assert (result.status, result.reason, result.data) == ("copied", "no_gain", data)
+    assert result.psnr_vs_input is None
 
 
 def test_a_large_picture_is_cleaned_in_files_with_the_same_outcome(
