@@ -32,6 +32,7 @@ from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats.containers import members_at
 from pipelines.sources.formats.paged_members import (
+    copy_key,
     look_inside_member,
     may_be_taken_apart,
     read_images_in,
@@ -141,7 +142,8 @@ class CompressedTar:
                         inside.append(wanted)
                         wanted = next(waiting, None)
                     if inside:
-                        with unpacked_member(tar, stream, member) as content:
+                        key = copy_key(source, member)
+                        with unpacked_member(tar, stream, member, key) as content:
                             yield from read_images_in(content, member, inside)
                     if wanted is None:
                         return

@@ -131,6 +131,11 @@ def look_inside_member(member: Member, opened: Opened) -> TakenApart:
     return look_inside(member, form_of(member.name), opened, _positions_in(member))
 
 
+def copy_key(source: Source, file: Member) -> CopyKey:
+    """Under which a copy of a file in an archive is kept."""
+    return source.uri, source.version, file.name, str(file.offset)
+
+
 @contextmanager
 def unpacked_member(
     archive: RangedFormat, source: BinaryIO, member: Member, key: CopyKey | None = None
@@ -177,7 +182,7 @@ def read_images(
         try:
             with (
                 place.open("", version=source.version) as opened,
-                _opened(archive, opened, file, _copy_key(source, file)) as content,
+                _opened(archive, opened, file, copy_key(source, file)) as content,
             ):
                 yield from read_images_in(content, file, images)
         except (DamagedArchiveError, BrokenStreamError) as error:
@@ -294,11 +299,6 @@ def _file_of(image: Member) -> Member:
 
 def _is_readable_in_place(file: Member) -> bool:
     return file.compression == "stored" and not form_of(file.name).needs_path
-
-
-def _copy_key(source: Source, file: Member) -> CopyKey:
-    """Under which a copy of a file in an archive is kept."""
-    return source.uri, source.version, file.name, str(file.offset)
 
 
 def _opened(

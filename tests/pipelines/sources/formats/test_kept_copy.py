@@ -1,10 +1,10 @@
 """A large file that is away is fetched once for all units of it that a process reads."""
 
-import io
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -87,24 +87,32 @@ def test_a_copy_in_use_is_not_taken_away_and_one_that_fails_is_not_kept() -> Non
 
 
 @needs_proc
-def test_units_of_a_pdf_in_an_archive_and_in_a_bucket_share_a_copy(
+def test_units_of_a_pdf_in_an_archive_compressed_or_not_and_in_a_bucket_share_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_scan(tmp_path / "scan.pdf", "yyp")
-    (tmp_path / "box").mkdir()
-    (tmp_path / "box" / "box.tar").write_bytes(tar_of([("scan.pdf", data)]))
+    packed = tar_of([("scan.pdf", data)])
+    for name, content in (("box.tar", packed), ("box.tar.gz", gzip.compress(packed))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(content)
     open_place("memory://kept").write("scan.pdf", data)
     (bucket,) = discover("memory://kept")
-    unpacked = io.BytesIO()
+    unpacked = []
     unpack = tar.unpack
-    monkeypatch.setattr(tar, "unpack", lambda *given: (unpacked.write(b"1"), unpack(*given)))
+
+    def count(*given: Any) -> None:
+        unpacked.append(given)
+        unpack(*given)
+
+    monkeypatch.setattr(tar, "unpack", count)
+    archives = [the_only_source(tmp_path / name) for name in ("box.tar", "box.tar.gz")]
     read = []
-    for source in (the_only_source(tmp_path / "box"), bucket):
+    for source in (*archives, bucket):
         pictures = index(source).images
-        unpacked.truncate(0)
+        unpacked.clear()
         for picture in pictures:
             ((_, content),) = read_members(source, [picture])
             read.append(content)
+        assert len(unpacked) <= 1
     assert all(isinstance(content, bytes) for content in read)
-    assert read[:3] == read[3:]
-    assert unpacked.getvalue().count(b"1") <= 1
+    assert read[:3] == read[3:6] == read[6:]
