@@ -22,6 +22,7 @@ from demoire.progress import Progress, in_silence
 from demoire.reasons import Reason
 from pipelines import layout
 from pipelines.clean.cluster import ray_session
+from pipelines.clean.node_extras import nodes_without_heic
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import differences
 from pipelines.destination.plans import Plan, PlanScope
@@ -213,6 +214,15 @@ def work_off_newly_possible(launch: Launch, plan_id: str, work: WorkDone) -> Wor
     destination = launch.destination
     images = list(newly_possible(destination, destination.manifests.load(plan_id)))
     if not images:
+        return work
+    lacking = nodes_without_heic(launch.job.ray_address, 60 * launch.job.stall_minutes)
+    if lacking:
+        _LOG.warning(
+            "%d HEIC images stay as they are: %d nodes of the cluster lack demoire[heif]. Install "
+            "it there, then run the same command again.",
+            len(images),
+            lacking,
+        )
         return work
     again = plan_next_attempt(destination, images, launch.job.config)
     more = work_off(launch, again.id)

@@ -4,8 +4,8 @@ They are what HEIC files are without `demoire[heif]`. Nothing of theirs has chan
 are committed and their sources published; they are planned again under the next generation, as a
 retry plans what is in quarantine, and all else stays as it is.
 
-The extra that counts is that of the process which plans. Workers without it copy the images once
-more, at every run.
+The extra has to be there in the process that plans, and on every node of a cluster
+(`pipelines.clean.node_extras`): a worker without it would copy the images once more, at every run.
 
 Where the extra is there, costs a read of the plan's units, and of the report of each source that
 holds HEIC files.

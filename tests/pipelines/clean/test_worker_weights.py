@@ -1,5 +1,5 @@
-"""Weights reach workers on machines that never had the file: they lie under DST, whole and
-checked.
+"""What nodes of a cluster may lack. Weights reach them: they lie under DST, whole and checked. Of
+an extra they are asked whether they have it.
 """
 
 import shutil
@@ -11,8 +11,10 @@ import pytest
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
+from demoire.imaging.formats import can_clean_heic
 from demoire.models.weights import find_weights
 from pipelines.clean.actor import WaveOrder
+from pipelines.clean.node_extras import nodes_that_deny, nodes_without_heic
 from pipelines.clean.nodes import living_nodes
 from pipelines.clean.pool import PoolWishes, plan_pool
 from pipelines.clean.wave import clean_wave
@@ -75,6 +77,18 @@ def test_weights_that_were_altered_under_dst_are_refused(
         local_weights(open_place(str(tmp_path / "dst")), config, kept),
     ):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_nodes_that_lack_something_are_counted() -> None:
+    def older() -> bool:
+        raise ImportError("no such function in this demoire")
+
+    assert nodes_that_deny(lambda: False) == 1
+    assert nodes_that_deny(older) == 1
+    assert nodes_that_deny(lambda: True) == 0
+    assert nodes_without_heic(None, 60.0) == (0 if can_clean_heic() else 1)
 
 
 @pytest.mark.slow
