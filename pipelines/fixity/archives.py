@@ -155,16 +155,21 @@ def _stale_list(
     source: Source, name: str, content: bytes, changed: Mapping[str, ChangedFile]
 ) -> Iterator[ChecksumList]:
     by_path = {posixpath.normpath(member): file for member, file in changed.items()}
-    names = []
+    by_digest = {file.sha256_before: path for path, file in by_path.items()}
+    names: list[str] = []
     algorithm = ""
     for listed in listed_digests(name, content):
-        file = by_path.get(listed.path)
+        path = listed.path
+        if listed.is_by_name and path not in by_path:
+            path = by_digest.get(listed.digest, "")
+        file = by_path.get(path)
         if file is None:
             continue
         # Of other algorithms the bytes would be needed; that the list held before is assumed.
         if listed.algorithm != "sha256" or listed.digest == file.sha256_before:
-            names.append(listed.path)
             algorithm = listed.algorithm
+            if path not in names:
+                names.append(path)
     if names:
         yield _stale(source, name, algorithm, names)
 

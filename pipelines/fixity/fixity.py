@@ -5,9 +5,10 @@ published something this writes down what changed (`fixity.csv`), names the list
 hold, and with `--fixity update` rewrites those that lie in the mirror as files, so that `sha256sum
 -c` and BagIt's validators pass again. Lists inside archives are named only.
 
-Lists are looked for in the folders of changed files and in those above them. Costs a read of the
-report tables and a row in memory for each changed file, a listing of those folders, two reads of
-each list, and for each newly published archive two reads of it (`pipelines.fixity.archives`).
+Lists are looked for in the folders of changed files, in those above them, and in folders called
+`metadata` beside these. Costs a read of the report tables and a row in memory for each changed
+file, a listing of those folders, two reads of each list, and for each newly published archive two
+reads of it (`pipelines.fixity.archives`).
 """
 
 import hashlib
@@ -36,7 +37,7 @@ from pipelines.fixity.findings import (
 )
 from pipelines.fixity.lists import BAG_INFO, differ_in_digests_only, is_list_name, listed_name
 from pipelines.fixity.loose import LooseList, LooseLists
-from pipelines.fixity.mets import is_mets_name, without_mets_values
+from pipelines.fixity.xml_lists import is_xml_list_name, without_described_values
 from pipelines.layout import BOOKKEEPING
 from pipelines.paths import folders_above
 from pipelines.records import Source
@@ -45,6 +46,7 @@ from pipelines.sources.given import all_given, src_of
 from pipelines.storage.local import LocalPlace
 
 _LISTED_AT_ONCE = 8  # folders
+_METADATA = "metadata"  # where E-ARK and Archivematica keep PREMIS, beside the files or above them
 
 
 def check_fixity(destination: Destination, plan: Plan, mode: FixityMode) -> Findings:
@@ -107,19 +109,22 @@ class _FixityCheck:
         folders = {""}
         for path in changed:
             folders.update(folders_above(path))
-        found: list[str] = []
+        found: set[str] = set()
         with ThreadPoolExecutor(_LISTED_AT_ONCE, thread_name_prefix="fixity") as pool:
             for paths in pool.map(self._lists_in, sorted(folders)):
-                found.extend(paths)
-        return found
+                found.update(paths)
+        return sorted(found)
 
     def _lists_in(self, folder: str) -> list[str]:
         if folder.partition("/")[0] == BOOKKEEPING:
             return []
+        place = self.destination.place
         names: set[str] = set()
-        for entry in self.destination.place.list(folder, recursive=False):
+        for entry in place.list(folder, recursive=False):
             if entry.kind == "file":
                 names.add(entry.path)
+            elif entry.kind == "folder" and entry.name.lower() == _METADATA:
+                names.update(one.path for one in place.list(entry.path) if one.kind == "file")
         return sorted(_lists_among(names, self.changes.loose.keys()))
 
     def _original(self, path: str) -> bytes:
@@ -170,8 +175,8 @@ class _FixityCheck:
 
 def _differ_as_rewritten(path: str, current: bytes, wanted: bytes) -> bool:
     """Whether a list in the mirror differs in nothing but what rewriting changes."""
-    if is_mets_name(path):
-        return without_mets_values(current) == without_mets_values(wanted)
+    if is_xml_list_name(path):
+        return without_described_values(current) == without_described_values(wanted)
     return differ_in_digests_only(current, wanted)
 
 

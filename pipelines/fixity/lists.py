@@ -2,8 +2,8 @@
 
 Known are the lists that `sha256sum` and its like write (GNU and BSD style, `SHA256SUMS`, `x.md5`),
 a lone digest beside the file that it is of (`a.jpg.sha256`), the manifests of a BagIt bag
-(`manifest-sha256.txt`, `tagmanifest-sha256.txt`), and METS files (`pipelines.fixity.mets`). The
-algorithm follows from the digest's length, unless a METS file names it.
+(`manifest-sha256.txt`, `tagmanifest-sha256.txt`), METS and PREMIS (`pipelines.fixity.xml_lists`).
+The algorithm follows from the digest's length, unless an XML file names it.
 
 A digest is replaced in its place: everything else in the list, its order, spelling and line ends,
 stays as it was. Nothing here touches storage.
@@ -17,7 +17,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.fixity.mets import Value, is_mets_name, mets_files
+from pipelines.fixity.mets import Value
+from pipelines.fixity.xml_lists import described_files, is_xml_list_name
 
 _SUFFIX = re.compile(r"\.(md5|sha1|sha224|sha256|sha384|sha512)(sums?)?(\.txt)?$", re.IGNORECASE)
 _SUMS = re.compile(r"^(md5|sha(1|224|256|384|512)|check)[-_]?sums?(\.txt)?$", re.IGNORECASE)
@@ -49,6 +50,7 @@ class ListedDigest:
     algorithm: str  # as hashlib names it, or as METS does
     digest: str  # in lower case
     offset: int  # first byte of it in the list
+    is_by_name: bool = False  # only the last part of the path is certain
 
     @property
     def can_be_made(self) -> bool:
@@ -64,7 +66,7 @@ def is_list_name(path: str) -> bool:
     """Whether a file of this name is taken for a list of checksums."""
     name = path.rpartition("/")[2]
     is_list = bool(_SUFFIX.search(name) or _SUMS.match(name) or _MANIFEST.match(name))
-    return is_list or is_mets_name(name)
+    return is_list or is_xml_list_name(name)
 
 
 def is_payload_manifest(path: str) -> bool:
@@ -87,8 +89,8 @@ def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
             tree are passed over.
         content: Of the list.
     """
-    if is_mets_name(path):
-        return _digests_in_mets(path, content)
+    if is_xml_list_name(path):
+        return _digests_in_xml(path, content)
     is_manifest = _MANIFEST.match(path.rpartition("/")[2]) is not None
     folder = path.rpartition("/")[0]
     listed = []
@@ -111,20 +113,23 @@ def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
     return listed
 
 
-def _digests_in_mets(path: str, content: bytes) -> list[ListedDigest]:
+def _digests_in_xml(path: str, content: bytes) -> list[ListedDigest]:
     listed = []
-    for file in mets_files(path, content):
+    for file in described_files(path, content):
         if file.checksum is None:
             continue
         algorithm = _algorithm_of(file.checksum.text, file.checksum_type)
         if algorithm is not None:
             digest = file.checksum.text.lower()
-            listed.append(ListedDigest(file.path, algorithm, digest, file.checksum.offset))
+            offset = file.checksum.offset
+            listed.append(
+                ListedDigest(file.path, algorithm, digest, offset, is_by_name=file.is_by_name)
+            )
     return listed
 
 
 def _algorithm_of(checksum: str, type: str) -> str | None:
-    """The algorithm of a checksum in a METS file; None where it cannot be told."""
+    """The algorithm of a checksum in an XML file; None where it cannot be told."""
     named = re.sub(r"[^a-z0-9]", "", type.lower())
     if named in _NOT_WORKED_OUT:
         return named

@@ -22,8 +22,9 @@ from pipelines.fixity.lists import (
     new_values,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import Value, is_mets_name, mets_files, with_other_values
+from pipelines.fixity.mets import Value, with_other_values
 from pipelines.fixity.stored_file import StoredFile
+from pipelines.fixity.xml_lists import described_files, is_xml_list_name
 from pipelines.storage.digests import new_digest
 
 _ROUNDS = 5  # lists that name one another's digests never come to rest
@@ -82,6 +83,30 @@ class _ChangedFiles:
     def __init__(self, files: Mapping[str, LooseFile]) -> None:
         self._files = files
         self._digests: dict[tuple[str, str, str], str] = {}
+        self._by_name: dict[str, list[str]] = {}
+        self._by_sha256: dict[str, str] = {}
+        for path, file in files.items():
+            self._by_name.setdefault(posixpath.basename(path), []).append(path)
+            self._by_sha256[file.facts.sha256_before] = path
+
+    def meant_by(self, listed: ListedDigest) -> ListedDigest | None:
+        """A digest with the path of the file that it is of.
+
+        Where only a name is certain it is of the changed file that had this digest, among those of
+        that name, or all. If it is of none, it may be that of an earlier version of the file, and
+        is passed over: None.
+        """
+        if not listed.is_by_name or not listed.can_be_made:
+            return listed
+        paths = list(self._by_name.get(posixpath.basename(listed.path), ()))
+        if listed.digest in self._by_sha256:
+            paths.append(self._by_sha256[listed.digest])
+        for path in paths:
+            found = replace(listed, path=path)
+            pair = self.digests(found)
+            if pair is not None and found.is_same(pair[0]):
+                return found
+        return None
 
     def has(self, path: str) -> bool:
         """Whether this file changed."""
@@ -194,8 +219,10 @@ class LooseLists:
         one.wrong_before = 0
         one.has_stale_left = False
         digests = {}
-        for listed in listed_digests(one.path, one.original):
-            if listed.path == one.path:
+        by_name: dict[str, str] = {}  # the files that are meant by names alone
+        for told in listed_digests(one.path, one.original):
+            listed = self._files.meant_by(told)
+            if listed is None or listed.path == one.path:
                 continue
             if not listed.can_be_made:
                 self._note_left(one, listed)
@@ -205,21 +232,20 @@ class LooseLists:
                 continue
             before, after = pair
             if listed.is_same(before):
-                one.stale.append(listed.path)
-                one.algorithm = listed.algorithm
+                _note_stale(one, listed)
+                by_name[told.path] = listed.path
                 digests[listed] = after
             else:
                 one.wrong_before += 1
         values = new_values(one.original, digests)
-        if is_mets_name(one.path):
-            values |= self._new_sizes(one)
+        if is_xml_list_name(one.path):
+            values |= self._new_sizes(one, by_name)
         one.wanted = with_other_values(one.original, values)
 
     def _note_left(self, one: LooseList, listed: ListedDigest) -> None:
         """Note a digest that no longer holds if its file has changed, and cannot be made anew."""
         if self._has_changed(listed.path):
-            one.stale.append(listed.path)
-            one.algorithm = listed.algorithm
+            _note_stale(one, listed)
             one.has_stale_left = True
 
     def _has_changed(self, path: str) -> bool:
@@ -228,20 +254,26 @@ class LooseLists:
             return named.wanted != named.original
         return self._files.has(path)
 
-    def _new_sizes(self, one: LooseList) -> dict[Value, str]:
-        """The sizes of changed files in a METS file, as far as they held before."""
+    def _new_sizes(self, one: LooseList, by_name: Mapping[str, str]) -> dict[Value, str]:
+        """The sizes of changed files in an XML file, as far as they held before.
+
+        Args:
+            one: The list.
+            by_name: The files that are meant by names alone, whose digests held.
+        """
         sizes = {}
-        for file in mets_files(one.path, one.original):
-            pair = self._sizes(file.path)
-            if pair is None or file.size is None or file.path == one.path:
+        for file in described_files(one.path, one.original):
+            path = by_name.get(file.path, "") if file.is_by_name else file.path
+            pair = self._sizes(path)
+            if pair is None or file.size is None or path == one.path:
                 continue
             before, after = pair
             if file.size.text.strip() != str(before):
                 one.wrong_before += 1
             elif before != after:
                 sizes[file.size] = str(after)
-                if file.path not in one.stale:
-                    one.stale.append(file.path)
+                if path not in one.stale:
+                    one.stale.append(path)
         return sizes
 
     def _sizes(self, path: str) -> tuple[int, int] | None:
@@ -267,6 +299,13 @@ class LooseLists:
         if not _is_bag(folder, self._lists):
             return 0
         return self._files.growth_below(posixpath.join(folder, "data/"))
+
+
+def _note_stale(one: LooseList, listed: ListedDigest) -> None:
+    """Note a changed file of which the list held; it may tell several digests of that."""
+    if listed.path not in one.stale:
+        one.stale.append(listed.path)
+    one.algorithm = listed.algorithm
 
 
 def _digest_of(content: bytes, algorithm: str) -> str:

@@ -37,13 +37,24 @@ class Value:
 
 
 @dataclass(frozen=True)
-class MetsFile:
-    """A file that is named: its path, and what is said of it."""
+class DescribedFile:
+    """A file that is named, and what is said of it.
+
+    Attributes:
+        path: Of the file.
+        checksum: One of its checksums.
+        checksum_type: As it is written; '' where it is not.
+        size: Its bytes.
+        sections: The identifiers of the sections that it points to.
+        is_by_name: Whether only the last part of the path is certain.
+    """
 
     path: str
     checksum: Value | None
-    checksum_type: str  # as it is written; '' where it is not
+    checksum_type: str
     size: Value | None
+    sections: tuple[str, ...] = ()
+    is_by_name: bool = False
 
 
 def is_mets_name(path: str) -> bool:
@@ -51,7 +62,7 @@ def is_mets_name(path: str) -> bool:
     return _NAME.search(path.rpartition("/")[2]) is not None
 
 
-def mets_files(path: str, content: bytes) -> list[MetsFile]:
+def mets_files(path: str, content: bytes) -> list[DescribedFile]:
     """The files beside it that a METS file names, in order; none where it is no sound XML.
 
     Args:
@@ -62,7 +73,7 @@ def mets_files(path: str, content: bytes) -> list[MetsFile]:
     reader = _Reader(posixpath.dirname(path), content)
     try:
         reader.read()
-    except (expat.ExpatError, _EntityError):
+    except UNSOUND:
         return []
     return reader.files
 
@@ -78,32 +89,36 @@ def with_other_values(content: bytes, values: Mapping[Value, str]) -> bytes:
     return b"".join([*written, content[at:]])
 
 
-def without_mets_values(content: bytes) -> bytes:
-    """The METS file without any checksum and size: what may differ where these were rewritten."""
-    values = {}
-    for file in mets_files("", content):
-        for value in (file.checksum, file.size):
-            if value is not None:
-                values[value] = ""
-    return with_other_values(content, values)
-
-
-class _EntityError(Exception):
+class EntityError(Exception):
     """A file declares entities, which no METS file needs, and bombs are made of."""
+
+
+UNSOUND = (expat.ExpatError, EntityError)
+"""What a parser raises of a file that is not to be read."""
+
+
+def new_parser() -> expat.XMLParserType:
+    """A parser that names elements by namespace, a space and name, and refuses entities."""
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.EntityDeclHandler = _refuse
+    return parser
+
+
+def _refuse(*_: object) -> None:
+    raise EntityError
 
 
 class _Reader:
     """Reads one file, element by element."""
 
     def __init__(self, folder: str, content: bytes) -> None:
-        self.files: list[MetsFile] = []
+        self.files: list[DescribedFile] = []
         self._folder = folder
         self._content = content
         self._open: list[dict[bytes, Value]] = []  # `file` elements may hold others
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = new_parser()
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
-        self._parser.EntityDeclHandler = self._refuse
 
     def read(self) -> None:
         self._parser.Parse(self._content, True)
@@ -120,9 +135,6 @@ class _Reader:
         if name in _FILES:
             self._open.pop()
 
-    def _refuse(self, *_: object) -> None:
-        raise _EntityError
-
     def _take(self, location: str, values: dict[bytes, Value]) -> None:
         address = urlsplit(location)
         if address.scheme not in _LOCAL_SCHEMES or address.netloc not in ("", "."):
@@ -134,11 +146,13 @@ class _Reader:
         if target.startswith(("/", "..")):
             return
         type = values.get(b"CHECKSUMTYPE")
-        file = MetsFile(
+        sections = values.get(b"ADMID")
+        file = DescribedFile(
             path=target,
             checksum=values.get(b"CHECKSUM"),
             checksum_type="" if type is None else type.text,
             size=values.get(b"SIZE"),
+            sections=() if sections is None else tuple(sections.text.split()),
         )
         self.files.append(file)
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pipelines.fixity.findings import ChangedFile
 from pipelines.fixity.lists import is_list_name, listed_digests
 from pipelines.fixity.loose import LooseFile, LooseLists
-from pipelines.fixity.mets import mets_files, with_other_values, without_mets_values
+from pipelines.fixity.mets import mets_files, with_other_values
 from pipelines.fixity.stored_file import StoredFile
+from pipelines.fixity.xml_lists import without_described_values
 from pipelines.storage.local import LocalPlace
 
 OLD = hashlib.md5(b"old").hexdigest()
@@ -146,4 +147,4 @@ def test_other_values_leave_every_other_byte(sizes: list[tuple[int, int]]) -> No
     named = mets_files("mets.xml", content)
     values = {one.size: str(new) for one, (_, new) in zip(named, sizes, strict=True)}
     assert with_other_values(content, values) == mets(*new_pages)
-    assert without_mets_values(content) == without_mets_values(mets(*new_pages))
+    assert without_described_values(content) == without_described_values(mets(*new_pages))
