@@ -4,6 +4,7 @@
     OUT/clean_hard/painting_SEED_00000.png  a clean photograph of a painting on canvas
     OUT/clean_hard/weave_SEED_00000.png     a fine surface through a filter that is enough
     OUT/texture/weave_SEED_00000.png        the same without the filter, with moiré
+    OUT/clean_hard/dithered_SEED_00000.png  a screen or picture that is dithered on purpose
     OUT/clean_hard/tint_SEED_00000.png      text on a tint, without dots
     OUT/halftone/tint_SEED_00000.png        the same, printed in dots
     OUT/split.toml                          all of it as sources for training
@@ -22,6 +23,7 @@ from demoire.errors import UsageError
 from demoire.progress import Progress, in_silence
 from demoire.simulate.arrays import Scene
 from demoire.simulate.pairs import clean_images, read_scene, write_picture
+from demoire.simulate.scenes.dithering import draw_dithered_page
 from demoire.simulate.scenes.paintings import paint_on_canvas
 from demoire.simulate.scenes.photographs import photograph
 from demoire.simulate.surfaces import draw_surface, photograph_aliased, photograph_surface
@@ -30,6 +32,7 @@ from demoire.simulate.tinted_text import print_tinted_text
 SPLIT = """[train]
 surfaces = ["clean_hard/surface_*"]
 paintings = ["clean_hard/painting_*"]
+dithered = ["clean_hard/dithered_*"]
 fine_weaves = ["clean_hard/weave_*", "texture/weave_*"]
 tinted_text = ["clean_hard/tint_*", "halftone/tint_*"]
 """
@@ -42,6 +45,7 @@ _LEAST_SIDE = 64  # px
 _TINT_SHARE = 0.25  # of all pictures; each is there with dots and without
 _PAINTING_SHARE = 0.15  # of all pictures
 _WEAVE_SHARE = 0.1  # of all pictures; each is there with moiré and without
+_DITHERED_SHARE = 0.1  # of all pictures
 _TEXTURE_SHARE = 0.5  # of the surfaces, where there are textures
 _SCENE_SIDE = 512  # px, of the picture that a tint or a painting shows
 _CANVAS_SIDE = 1024  # px, of a painting
@@ -110,10 +114,13 @@ def _draw_pictures(files: list[Path], size: int, rng: np.random.Generator) -> di
         shown = photograph(rng, _SCENE_SIDE, _SCENE_SIDE)
         painting = paint_on_canvas(shown, _CANVAS_SIDE, rng)
         return {(_CLEAN, "painting"): photograph_surface(painting, size, rng)}
-    if share < _PAINTING_SHARE + _WEAVE_SHARE:
+    share -= _PAINTING_SHARE
+    if share < _WEAVE_SHARE:
         weave = photograph_aliased(draw_surface(rng), size, rng)
         if weave is not None:
             return {("texture", "weave"): weave.moire, (_CLEAN, "weave"): weave.clean}
+    elif share < _WEAVE_SHARE + _DITHERED_SHARE:
+        return {(_CLEAN, "dithered"): draw_dithered_page(rng, size)}
     return {(_CLEAN, "surface"): photograph_surface(_texture(files, rng), size, rng)}
 
 

@@ -92,7 +92,7 @@ def lookalikes(
 
     OUT is laid out for 'demoire train --field OUT'. Roofs, cloth, grilles and paintings on canvas
     are photographed so that nothing of them aliases. Fine weaves come with moiré and without, text
-    on tints comes printed in dots and without.
+    on tints comes printed in dots and without. Dithered screens and pictures are clean as well.
     """
     from demoire.simulate.hard_set import HardSet, write_hard_set
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from demoire.simulate.scenes.canvas import axes, stripes
+from demoire.simulate.scenes.dithering import dither, draw_dithered_page
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
 from demoire.simulate.scenes.materials import MATERIALS
@@ -55,6 +56,29 @@ def test_the_threads_of_a_canvas_show_through_the_paint() -> None:
         band = power[(frequency > 1 / 30) & (frequency < 1 / 6)]
         peaks.append(band.max() / np.median(band))
     assert np.median(peaks) > 60
+
+
+def test_dithering_keeps_the_tone_in_few_colours() -> None:
+    ramp = np.linspace(20, 230, 96, dtype=np.uint8)
+    picture = np.broadcast_to(ramp[None, :, None], (96, 96, 3)).copy()
+    for seed in range(12):
+        dithered = dither(picture, np.random.default_rng(seed))
+        assert dithered.shape == picture.shape
+        colours = np.unique(dithered.reshape(-1, 3), axis=0)
+        assert len(colours) <= 8**3
+        assert len(np.unique(dithered[..., 0])) <= 64
+        assert not np.array_equal(dithered, picture)
+        assert abs(dithered.mean() - picture.mean()) < 12
+
+
+def test_a_dithered_page_is_the_same_for_the_same_seed() -> None:
+    first, again, other = (
+        draw_dithered_page(np.random.default_rng(seed), 128) for seed in (3, 3, 4)
+    )
+    assert first.shape == (128, 128, 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def test_a_painting_shows_its_picture() -> None:
