@@ -193,8 +193,8 @@ class Reason(StrEnum):
     )
     DRAWN_PATTERN = (
         "drawn_pattern",
-        "its pattern is stronger than moiré ever is, such as the screentone of a comic page: it is "
-        "taken for the artwork",
+        "its pattern is stronger than moiré ever is, such as the screentone of a comic page or the "
+        "classes of a map: it is taken for the artwork",
         "nothing is needed; it is copied as it is",
         "copied",
     )

@@ -4,6 +4,7 @@ import logging
 import queue
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Generic
 
 from demoire.cleaning.events import Event, FromEncoder, MachineFailed
 from demoire.cleaning.gain import pattern_share
+from demoire.cleaning.grid import Grid
 from demoire.cleaning.image_job import (
     BeingRestored,
     Copied,
@@ -22,7 +24,12 @@ from demoire.cleaning.image_job import (
 )
 from demoire.cleaning.lanes import Lanes
 from demoire.cleaning.lettering import leave_lettering_alone
-from demoire.cleaning.verdict import Rules, looks_like_pattern
+from demoire.cleaning.verdict import (
+    Rules,
+    is_doubted_artwork,
+    is_sure,
+    looks_like_pattern,
+)
 from demoire.errors import ImageError, MachineError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import encode_verified
@@ -95,6 +102,10 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         share = pattern_share(old, new, grid_of(picture), decision.flagged)
         if not looks_like_pattern(share):
             return Copied(Reason.NO_GAIN, decision.detection)
+        if not is_sure(decision.detection.moire):
+            change = _change_of_cells(old, new, grid_of(picture), decision.flagged)
+            if is_doubted_artwork(change, share):
+                return Copied(Reason.DRAWN_PATTERN, decision.detection)
         if decision.detection.kind == "halftone":
             grid = grid_of(picture)
             certain = decision.probabilities[:, 0] <= 1 - rules.threshold
@@ -113,6 +124,19 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         data=written.data,
     )
     return Written(decision, restoration)
+
+
+def _change_of_cells(old: Pixels, new: Pixels, grid: Grid, cells: Sequence[int]) -> float:
+    """How much these cells differ, root mean square of full scale."""
+    squares = 0.0
+    pixels = 0
+    for cell in cells:
+        box = grid.box(cell)
+        area = box.height * box.width
+        psnr = likeness.psnr(old[box.slices], new[box.slices])
+        squares += float(area * 10 ** (-psnr / 10))
+        pixels += area
+    return float((squares / pixels) ** 0.5)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from demoire.cleaning.verdict import (
     change_kind,
     detection_from,
     has_gained,
+    is_doubted_artwork,
     is_only_softened,
     looks_like_pattern,
 )
@@ -135,6 +136,21 @@ def test_a_picture_is_only_softened_if_a_little_of_all_its_detail_was_taken(
     dots: Dots | None, softened: bool
 ) -> None:
     assert is_only_softened(dots) is softened
+
+
+@pytest.mark.parametrize(
+    ("change", "share", "is_artwork"),
+    [
+        (0.267, 0.129, True),  # a map of land use, of which restoring makes a blur
+        (0.1, 0.129, False),
+        (0.239, 0.61, False),  # a coarse print
+        (0.267, None, False),
+    ],
+)
+def test_a_strong_change_that_is_no_clear_pattern_is_artwork_where_there_is_doubt(
+    change: float, share: float | None, is_artwork: bool
+) -> None:
+    assert is_doubted_artwork(change, share) is is_artwork
 
 
 @pytest.mark.parametrize(
