@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from demoire.cleaning.blend import Change
 from demoire.cleaning.windows import Window
 from demoire.errors import MachineError, UsageError
+from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
 from demoire.models.detector import Detector
 from demoire.models.precision import without_tf32
@@ -204,20 +205,20 @@ class Engine:
 
     def _restore(self, batch: list[_CutWindow]) -> list[list[Change]]:
         cuts = [cut for _, cut in batch]
-        is_grey = cuts[0].shape[2] == 1
         has_8_bits = cuts[0].dtype == np.uint8
+        used = _used(batch, together=self.restores_together)
         with torch.inference_mode():
             x = _floats(cuts, self.device)
             with self.autocast(enabled=self.restores_in_bfloat16 and has_8_bits):
-                y = self._restorer(x)
+                y = _part_restored(self._restorer, x, used)
             changes = []
             for index, (window, _) in enumerate(batch):
                 of_window: list[Change] = []
                 for tile in window.tiles:
-                    # Only what is used of a window is worth a subtraction: without its halo.
-                    rows, columns = tile.reach.within(window.box)
-                    change = y[index, :, rows, columns].float() - x[index, :, rows, columns]
-                    if is_grey:
+                    reach = tile.reach.moved(-window.box.top, -window.box.left)
+                    before = x[index, :, *reach.slices]
+                    change = y[index, :, *reach.within(used)].float() - before
+                    if cuts[0].shape[2] == 1:
                         change = change.mean(dim=0, keepdim=True)
                     change = change.permute(1, 2, 0)
                     if has_8_bits:
@@ -225,6 +226,31 @@ class Engine:
                     of_window.append(change.contiguous().cpu().numpy())
                 changes.append(of_window)
             return changes
+
+
+def _used(batch: Sequence[_CutWindow], *, together: bool) -> Box:
+    """What of a window's result is used: what its tiles reach.
+
+    Windows that are restored together are so as a whole: the last digits of one must not depend on
+    what the others use.
+    """
+    window, cut = batch[0]
+    if together:
+        return Box(0, 0, *cut.shape[:2])
+    used = window.tiles[0].reach
+    for tile in window.tiles[1:]:
+        used = used.around_both(tile.reach)
+    return used.moved(-window.box.top, -window.box.left)
+
+
+def _part_restored(restorer: nn.Module, x: Tensor, part: Box) -> Tensor:
+    """The restored pixels of a part of each of (N, 3, H, W): (N, 3, h, w)."""
+    restored_part = getattr(restorer, "restored_part", None)
+    if restored_part is None:
+        whole: Tensor = restorer(x)
+        return whole[:, :, *part.slices]
+    of_part: Tensor = restored_part(x, part)
+    return of_part
 
 
 def _floats(cuts: Sequence[Pixels], device: torch.device) -> Tensor:

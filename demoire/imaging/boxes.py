@@ -71,6 +71,28 @@ class Box:
             min(self.right + by, width),
         )
 
+    def moved(self, down: int, right: int) -> "Box":
+        """This box at another place."""
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
+    def on_grid(self, step: int, height: int, width: int) -> "Box":
+        """The smallest box around this one at multiples of `step` px, within an image."""
+        return Box(
+            self.top // step * step,
+            self.left // step * step,
+            min(-(-self.bottom // step) * step, height),
+            min(-(-self.right // step) * step, width),
+        )
+
+    def scaled(self, up: int = 1, down: int = 1) -> "Box":
+        """The same part of an image whose sides are `up` times as long, or `down` times shorter."""
+        return Box(
+            self.top * up // down,
+            self.left * up // down,
+            self.bottom * up // down,
+            self.right * up // down,
+        )
+
     def shrunk(self, by: int) -> "Box | None":
         """This box without a margin of `by` px on each side; None if nothing is left."""
         box = Box(self.top + by, self.left + by, self.bottom - by, self.right - by)

@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from demoire.imaging.boxes import Box
+
 Activation = Literal["relu", "gelu", "sigmoid", "tanh", "simple_gate"]
 
 
@@ -115,25 +117,43 @@ class UShaped(Protocol):
     decoders: nn.ModuleList
 
 
-def down_and_up(network: UShaped, features: Tensor) -> Tensor:
+def down_and_up(network: UShaped, features: Tensor, parts: Sequence[Box] = ()) -> Tensor:
     """The way through a U-shaped network.
 
     On the way down each level encodes, keeps what it has, and halves. On the way up each level adds
     what the level of the same size kept, and decodes.
 
+    Args:
+        network: The network.
+        features: (N, widths[0], H, W).
+        parts: For each level what of it is decoded, in px of the finest level, where that is not
+            all of it. Each lies within that of the next level, at multiples of its px.
+
     Returns:
-        Features of the shape of the input.
+        Features of the shape of the input, or of the first part alone.
     """
+    whole = Box(0, 0, *features.shape[2:])
     kept: list[Tensor] = []
     for encoder, down in zip(network.encoders, network.downs, strict=True):
         features = encoder(features)
         kept.append(features)
         features = down(features)
     features = network.middle(features)
-    levels = zip(network.ups, network.decoders, kept, strict=True)
-    for up, decoder, skipped in reversed(list(levels)):
-        features = decoder(up(features) + skipped)
+    before = whole
+    for level in reversed(range(len(kept))):
+        part = parts[level] if parts else whole
+        features = network.ups[level](_part_of(features, part, before, level + 1))
+        features = network.decoders[level](features + _part_of(kept[level], part, whole, level))
+        before = part
     return features
+
+
+def _part_of(features: Tensor, part: Box, outer: Box, halvings: int) -> Tensor:
+    """Cut a part, in px of the finest level, out of features of `outer` after some halvings."""
+    rows, columns = part.within(outer)
+    down = slice(rows.start >> halvings, rows.stop >> halvings)
+    across = slice(columns.start >> halvings, columns.stop >> halvings)
+    return features[:, :, down, across]
 
 
 def channels_last(network: nn.Module) -> nn.Module:

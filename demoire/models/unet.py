@@ -11,6 +11,7 @@ px; with 96 px pixels were off by up to 17.
 The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 kMAC and has 0.7 M.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from demoire.imaging.boxes import Box
 from demoire.models.bands import CHANNELS, SQUARE, Bands, energies
 from demoire.models.layers import (
     Activation,
@@ -109,8 +111,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The picture without moiré; see the class."""
-        if x.device.type == "cpu" and not torch.is_grad_enabled():
-            return self._on_cpu(x)
+        if _is_for_cpu(x):
+            return self._part_on_cpu(x, Box(0, 0, *x.shape[2:]))
         with full_precision(x.device):  # pixels need more than the eight bits of bfloat16
             squares = F.conv2d(x, self.get_buffer("squares"), stride=SQUARE)
             bands = self.bands(squares)
@@ -135,37 +137,88 @@ class UNet(nn.Module):
         assert bias is not None
         return F.conv2d(features, self.gains.weight[part], bias[part])
 
-    def _on_cpu(self, x: Tensor) -> Tensor:
-        """As `forward`, where nothing is to be differentiated."""
-        pictures = x.permute(0, 2, 3, 1).contiguous()
-        restored = torch.empty_like(pictures)
-        for picture, out in zip(pictures, restored, strict=True):
-            self._restore_picture(picture.numpy(), torch.from_numpy(in_squares(out.numpy())))
-        return restored.permute(0, 3, 1, 2)
+    def restored_part(self, x: Tensor, part: Box) -> Tensor:
+        """As `forward`, but a part of the picture alone.
 
-    def _restore_picture(self, picture: NDArray[np.float32], out: Tensor) -> None:
-        """Restore one picture (H, W, 3) into squares and their rows, (H/4, W/4, 4, 12).
+        What lies around it has to be seen, but on the way up, where half of the multiplications
+        are, only as far as the layers that follow reach. Only a CPU makes use of that: elsewhere
+        pictures go through the network in batches, and each has another part.
+
+        Args:
+            x: (N, 3, H, W) float32 sRGB 0..1.
+            part: What is wanted of it, px.
+
+        Returns:
+            (N, 3, h, w) over the part.
+        """
+        if _is_for_cpu(x):
+            return self._part_on_cpu(x, part)
+        whole: Tensor = self(x)
+        return whole[:, :, *part.slices]
+
+    def _part_on_cpu(self, x: Tensor, part: Box) -> Tensor:
+        """As `restored_part`, where nothing is to be differentiated."""
+        pictures = x.permute(0, 2, 3, 1).contiguous()
+        parts = self._decoded_parts(part, Box(0, 0, *x.shape[2:]))
+        made = parts[0].scaled(up=SQUARE)
+        restored = x.new_empty(len(x), made.height, made.width, 3)
+        for picture, out in zip(pictures, restored, strict=True):
+            squares = torch.from_numpy(in_squares(out.numpy()))
+            self._restore_picture(picture.numpy(), parts, squares)
+        return restored.permute(0, 3, 1, 2)[:, :, *part.within(made)]
+
+    def _decoded_parts(self, part: Box, whole: Box) -> list[Box]:
+        """What each level decodes for a part of a picture, px of the finest level.
+
+        That is what its layers and those of finer levels reach, on the coarsest level's grid.
+        """
+        radius = self.config.kernel_size // 2
+        margin = SQUARE * radius  # of the last layer
+        parts = []
+        for level, depth in enumerate(self.config.decoder_depths):
+            margin += 2 * depth * radius * (SQUARE << level)
+            seen = part.grown(margin, whole.height, whole.width)
+            on_grid = seen.on_grid(self.multiple, whole.height, whole.width)
+            parts.append(on_grid.scaled(down=SQUARE))
+        return parts
+
+    def _restore_picture(
+        self, picture: NDArray[np.float32], parts: Sequence[Box], out: Tensor
+    ) -> None:
+        """Restore the first of the parts of one picture (H, W, 3).
 
         Channels that stand for pixels are in the order of `demoire.models.picture_bands`.
+
+        Args:
+            picture: The picture.
+            parts: What each level decodes.
+            out: (h, w, 4, 12) over the first part: squares, and their rows.
         """
         split = split_picture(picture, self.bands.count)
         squares = torch.from_numpy(in_squares(picture)).contiguous()
         channels = squares.flatten(2)[None].permute(0, 3, 1, 2)
         kernels = self.stem.weight.permute(0, 2, 3, 1).reshape(-1, CHANNELS, 1, 1)
         stem = F.conv2d(channels - 0.5, kernels, self.stem.bias)
-        features = down_and_up(self, stem + self.energies(split.strengths))
+        features = down_and_up(self, stem + self.energies(split.strengths), parts)
         last = self.head[0]
         assert isinstance(last, nn.Conv2d)
         added = F.conv2d(features, *_in_picture_order(last), padding=last.padding)
         gains = [_in_picture_order(self.gains, number) for number in range(self.bands.count)]
+        squares = squares[parts[0].slices]
+        bands = split.bands[:, *parts[0].slices]
         for top in range(0, len(squares), _STRIPE):
             rows = slice(top, top + _STRIPE)
             of_rows = features[:, :, rows]
             restored = squares[rows] + _as_squares(added[:, :, rows])
-            for band, kernels_and_bias in zip(split.bands, gains, strict=True):
+            for band, kernels_and_bias in zip(bands, gains, strict=True):
                 gain = _as_squares(F.conv2d(of_rows, *kernels_and_bias))
                 restored.addcmul_(gain.to(band.dtype), band[rows], value=-1)
             out[rows] = restored
+
+
+def _is_for_cpu(x: Tensor) -> bool:
+    """Whether a picture lies on a CPU, and nothing is to be differentiated."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def _in_picture_order(layer: nn.Conv2d, number: int = 0) -> tuple[Tensor, Tensor]:

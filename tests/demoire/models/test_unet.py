@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from demoire.imaging.boxes import Box
 from demoire.models.cost import network_cost
 from demoire.models.layers import Activation
 from demoire.models.unet import FAST, UNet, UNetConfig
@@ -31,6 +32,19 @@ def test_every_activation_learns(activation: Activation) -> None:
     loss = (restorer(torch.rand(1, 3, 64, 64)) - 0.5).square().mean()
     loss.backward()
     assert restorer.head[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("part", [Box(70, 0, 100, 41), Box(0, 160, 97, 224), Box(0, 0, 192, 224)])
+def test_a_part_comes_out_as_in_the_whole_picture(part: Box) -> None:
+    torch.manual_seed(0)
+    restorer = UNet(UNetConfig((8, 8, 8, 8), (0, 0, 0), 1, (2, 1, 0)))
+    for layer in (restorer.head[0], restorer.gains):
+        nn.init.normal_(layer.weight, std=0.1)
+    picture = torch.rand(1, 3, 192, 224)
+    with torch.inference_mode():
+        whole = restorer(picture)
+        alone = restorer.restored_part(picture, part)
+    assert (alone - whole[:, :, *part.slices]).abs().max() < 1e-5
 
 
 def test_without_gradients_a_cpu_gives_the_same_picture_by_another_way() -> None:
