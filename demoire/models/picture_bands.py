@@ -13,6 +13,7 @@ Bands, energies and the way to squares and back cost 28 ms a megapixel on a core
 convolutions, reductions and a pixel shuffle cost 60. The results differ in their last digits.
 """
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from demoire.models.bands import SQUARE, TAPS, bounded_strengths
 
 _Floats = NDArray[np.float32]
 
-_LEAST_ROWS = 128  # px of a thread's part
+_MOST_ROWS = 512  # px that are split at a time, since that takes as much memory as the bands
 
 _COLOURS = 3
 _RUN = _COLOURS * SQUARE  # samples of a square's row
@@ -66,6 +67,8 @@ def split_picture(picture: _Floats, count: int) -> PictureBands:
     reach = 2 << count  # px beyond a pixel, and two more, that all smoothings together see
 
     def split_rows(top: int, bottom: int) -> None:
+        if top == bottom:
+            return
         first = max(top - reach, 0)
         rows = slice(top // SQUARE, bottom // SQUARE)
         for number, band in enumerate(_bands(picture[first : bottom + reach], count)):
@@ -74,10 +77,14 @@ def split_picture(picture: _Floats, count: int) -> PictureBands:
             colours = slice(_COLOURS * number, _COLOURS * (number + 1))
             powers[rows, :, colours] = _mean_squares(band)
 
-    parts = max(1, min(torch.get_num_threads(), height // _LEAST_ROWS))
-    edges = [height * part // parts // reach * reach for part in range(parts)]
-    with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(split_rows, edges, [*edges[1:], height]))
+    threads = torch.get_num_threads()
+    stripes = threads * math.ceil(height / (threads * _MOST_ROWS))
+    edges = [height * stripe // stripes // reach * reach for stripe in range(stripes)]
+    if threads == 1:
+        list(map(split_rows, edges, [*edges[1:], height]))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(split_rows, edges, [*edges[1:], height]))
     return PictureBands(torch.from_numpy(bands), bounded_strengths(as_channels(powers)))
 
 

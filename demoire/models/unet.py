@@ -158,14 +158,12 @@ class UNet(nn.Module):
 
     def _part_on_cpu(self, x: Tensor, part: Box) -> Tensor:
         """As `restored_part`, where nothing is to be differentiated."""
-        pictures = x.permute(0, 2, 3, 1).contiguous()
+        if len(x) > 1:
+            return torch.cat([self._part_on_cpu(picture[None], part) for picture in x])
         parts = self._decoded_parts(part, Box(0, 0, *x.shape[2:]))
+        restored = self._restored_picture(x[0].permute(1, 2, 0).contiguous().numpy(), parts)
         made = parts[0].scaled(up=SQUARE)
-        restored = x.new_empty(len(x), made.height, made.width, 3)
-        for picture, out in zip(pictures, restored, strict=True):
-            squares = torch.from_numpy(in_squares(out.numpy()))
-            self._restore_picture(picture.numpy(), parts, squares)
-        return restored.permute(0, 3, 1, 2)[:, :, *part.within(made)]
+        return restored[None].permute(0, 3, 1, 2)[:, :, *part.within(made)]
 
     def _decoded_parts(self, part: Box, whole: Box) -> list[Box]:
         """What each level decodes for a part of a picture, px of the finest level.
@@ -182,38 +180,38 @@ class UNet(nn.Module):
             parts.append(on_grid.scaled(down=SQUARE))
         return parts
 
-    def _restore_picture(
-        self, picture: NDArray[np.float32], parts: Sequence[Box], out: Tensor
-    ) -> None:
-        """Restore the first of the parts of one picture (H, W, 3).
+    def _restored_picture(self, picture: NDArray[np.float32], parts: Sequence[Box]) -> Tensor:
+        """The first of the parts of a picture (H, W, 3), (h, w, 3).
 
         Channels that stand for pixels are in the order of `demoire.models.picture_bands`.
 
         Args:
             picture: The picture.
             parts: What each level decodes.
-            out: (h, w, 4, 12) over the first part: squares, and their rows.
         """
         split = split_picture(picture, self.bands.count)
         squares = torch.from_numpy(in_squares(picture)).contiguous()
         channels = squares.flatten(2)[None].permute(0, 3, 1, 2)
         kernels = self.stem.weight.permute(0, 2, 3, 1).reshape(-1, CHANNELS, 1, 1)
-        stem = F.conv2d(channels - 0.5, kernels, self.stem.bias)
-        features = down_and_up(self, stem + self.energies(split.strengths), parts)
+        features = F.conv2d(channels - 0.5, kernels, self.stem.bias)
+        features = down_and_up(self, features + self.energies(split.strengths), parts)
         last = self.head[0]
         assert isinstance(last, nn.Conv2d)
         added = F.conv2d(features, *_in_picture_order(last), padding=last.padding)
         gains = [_in_picture_order(self.gains, number) for number in range(self.bands.count)]
         squares = squares[parts[0].slices]
         bands = split.bands[:, *parts[0].slices]
+        restored = torch.empty(SQUARE * parts[0].height, SQUARE * parts[0].width, 3)
+        restored_squares = torch.from_numpy(in_squares(restored.numpy()))
         for top in range(0, len(squares), _STRIPE):
             rows = slice(top, top + _STRIPE)
             of_rows = features[:, :, rows]
-            restored = squares[rows] + _as_squares(added[:, :, rows])
+            of_part = squares[rows] + _as_squares(added[:, :, rows])
             for band, kernels_and_bias in zip(bands, gains, strict=True):
                 gain = _as_squares(F.conv2d(of_rows, *kernels_and_bias))
-                restored.addcmul_(gain.to(band.dtype), band[rows], value=-1)
-            out[rows] = restored
+                of_part.addcmul_(gain.to(band.dtype), band[rows], value=-1)
+            restored_squares[rows] = of_part
+        return restored
 
 
 def _is_for_cpu(x: Tensor) -> bool:
