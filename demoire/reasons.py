@@ -191,6 +191,12 @@ class Reason(StrEnum):
         "nothing is needed; it is copied as it is",
         "copied",
     )
+    DITHERED = (
+        "dithered",
+        "it is in few colours, and the dots between them are meant",
+        "nothing is needed; `fix --gate off` restores it all the same",
+        "copied",
+    )
     DRAWN_PATTERN = (
         "drawn_pattern",
         "its pattern is stronger than moiré ever is, such as the screentone of a comic page or the "

@@ -2,6 +2,8 @@
 
 from demoire.cleaning.dots import dots_taken
 from demoire.cleaning.engine import Engine
+from demoire.cleaning.few_colours import is_in_few_colours
+from demoire.cleaning.grid import Grid
 from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
@@ -20,6 +22,8 @@ from demoire.cleaning.verdict import (
     is_sure,
 )
 from demoire.cleaning.windows import plan_windows
+from demoire.imaging.codecs.raster import Pixels
+from demoire.reasons import Reason
 
 
 def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | Copied:
@@ -31,10 +35,24 @@ def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | 
     flagged = tuple(range(len(grid))) if rules.restore_all else detection.flagged
     if picture.obstacle or not flagged:
         return Copied(picture.obstacle, detection)
+    # Saved as JPEG, a picture in few colours has many.
+    if not rules.restore_all and picture.facts.format != "JPEG":
+        flagged = _without_dithering(picture.pixels, grid, flagged)
+        if not flagged:
+            return Copied(Reason.DITHERED, detection)
     windows = plan_windows(
         grid, flagged, side=rules.tile_side, halo=engine.halo, multiple=engine.multiple
     )
     return BeingRestored.begin(Decision(picture, probabilities, detection, flagged), windows)
+
+
+def _without_dithering(pixels: Pixels, grid: Grid, cells: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the cells that are not in few colours."""
+    kept = []
+    for cell in cells:
+        if not is_in_few_colours(grid.view(pixels, cell)):
+            kept.append(cell)
+    return tuple(kept)
 
 
 def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:

@@ -19,6 +19,12 @@ def png(pixels: NDArray) -> bytes:
     return out.getvalue()
 
 
+def scanned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a scanner makes of drawn pixels: hardly any two of them are alike."""
+    noise = np.random.default_rng(2).integers(-2, 3, pixels.shape)
+    return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+
+
 def jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=quality)

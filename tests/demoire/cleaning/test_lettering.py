@@ -13,7 +13,7 @@ from demoire.cleaning.grid import Grid
 from demoire.cleaning.lettering import leave_lettering_alone
 from demoire.imaging.rgb import decode_rgb
 from demoire.moire import KINDS, MoireKind
-from tests.demoire.cleaning.pictures import png
+from tests.demoire.cleaning.pictures import png, scanned
 from tests.demoire.conftest import RedDetector
 
 SIDE = 320
@@ -137,6 +137,7 @@ def test_type_beside_a_print_is_left_alone_but_not_on_a_screen(
     page[..., 0] = 153
     cv2.putText(page, "letters", (20, 130), cv2.FONT_HERSHEY_SIMPLEX, 1, (30, 30, 30), 2)
     page[:, 256:] = (192, 100, 100)
+    page = scanned(page)
     models = Models(RedOf(kind), TakesStripes(), "d" * 64, "e" * 64)  # type: ignore[arg-type]
     result = Cleaner(CleanerConfig(device="cpu", threads=1), models).clean(png(page))
     assert (result.status, result.moire_kind, result.cells_restored) == ("cleaned", kind, 2)

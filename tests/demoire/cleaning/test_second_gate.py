@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from demoire.cleaning.cleaner import Cleaner
 from tests.demoire.cleaning.patterns import SIDE, dots, hatching
-from tests.demoire.cleaning.pictures import png
+from tests.demoire.cleaning.pictures import png, scanned
 
 MakeCleaner = Callable[..., Cleaner]
 
@@ -158,7 +158,7 @@ def test_a_coarse_tint_in_colours_is_cleaned(make_cleaner: MakeCleaner) -> None:
     inks = np.stack([0.3 * dots(6, 15), dots(6, 75), dots(6, 45)])
     paper = np.rint(255 * (0.95 - 0.9 * inks)).astype(np.uint8).transpose(1, 2, 0)
     taken = -0.9 * (inks - inks.mean(axis=(1, 2), keepdims=True))
-    result = make_cleaner(TakesFromEach(taken)).clean(png(paper))
+    result = make_cleaner(TakesFromEach(taken)).clean(png(scanned(paper)))
     assert (result.status, result.reason) == ("cleaned", None)
 
 
@@ -168,7 +168,7 @@ def test_a_coarse_tint_in_colours_is_cleaned(make_cleaner: MakeCleaner) -> None:
 def test_what_was_drawn_in_black_stays(make_cleaner: MakeCleaner, ink: NDArray[np.float64]) -> None:
     page = np.rint(255 * (1 - ink)).astype(np.uint8)[:, :, None].repeat(3, axis=2)
     taken = -(ink - ink.mean())[None].repeat(3, axis=0)
-    result = make_cleaner(TakesFromEach(taken)).clean(png(page))
+    result = make_cleaner(TakesFromEach(taken)).clean(png(scanned(page)))
     assert (result.status, result.reason) == ("copied", "drawn_pattern")
 
 
