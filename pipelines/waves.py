@@ -192,7 +192,7 @@ def _give_up(launch: Launch, plan: Plan, unit: Unit, wave_id: str) -> None:
     """Quarantine the one image that kills whatever process touches it."""
     _LOG.warning(
         "%s in %s kills its process; it goes into quarantine.",
-        unit.members[0].name,
+        shown(unit.members[0].name),
         shown(unit.source.uri),
     )
     ledger = launch.destination.ledger

@@ -1,16 +1,12 @@
 """PNG keeps every other chunk and its transparent colour; damaged data is noticed."""
 
-import io
 import struct
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from demoire.imaging.codecs import png_data
 from demoire.imaging.images import decode, encode
-from demoire.simulate.scenes.drawings import SCENES
 from tests.demoire.imaging.files import PROFILE, XMP, changed, chunk, reason_of, saved, some_exif
 
 
@@ -61,16 +57,3 @@ def test_png_data_with_a_wrong_checksum_is_refused(lossless_files: dict[str, byt
         data = bytearray(lossless_files[name])
         data[data.index(b"IDAT") + 200] ^= 0x55
         assert reason_of(bytes(data)) == "decode_failed"
-
-
-@pytest.mark.parametrize("is_large", [False, True])
-def test_a_photograph_is_coded_to_the_same_pixels_and_about_as_small_as_by_pillow(
-    is_large: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pixels = SCENES["photograph"](np.random.default_rng(0), 300, 401)
-    usual = io.BytesIO()
-    Image.fromarray(pixels[::-1]).save(usual, "PNG", compress_level=4)
-    monkeypatch.setattr(png_data, "is_large", lambda _: is_large)
-    data = encode(decode(usual.getvalue()), pixels)
-    assert np.array_equal(decode(data).pixels, pixels)
-    assert len(data) < 1.1 * len(usual.getvalue())
