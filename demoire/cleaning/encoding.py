@@ -1,6 +1,7 @@
 """Lanes blend restored tiles, write the file, and measure what has changed in it."""
 
 import logging
+import math
 import queue
 import time
 from collections import deque
@@ -9,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
+
+import cv2
+import numpy as np
 
 from demoire.cleaning.events import Event, FromEncoder, MachineFailed
 from demoire.cleaning.gain import pattern_share
@@ -129,14 +133,13 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
 def _change_of_cells(old: Pixels, new: Pixels, grid: Grid, cells: Sequence[int]) -> float:
     """How much these cells differ, root mean square of full scale."""
     squares = 0.0
-    pixels = 0
+    samples = 0
     for cell in cells:
-        box = grid.box(cell)
-        area = box.height * box.width
-        psnr = likeness.psnr(old[box.slices], new[box.slices])
-        squares += float(area * 10 ** (-psnr / 10))
-        pixels += area
-    return float((squares / pixels) ** 0.5)
+        here = grid.box(cell).slices
+        old_cell = np.ascontiguousarray(old[here])
+        squares += cv2.norm(old_cell, np.ascontiguousarray(new[here]), cv2.NORM_L2) ** 2
+        samples += old_cell.size
+    return math.sqrt(squares / samples) / float(np.iinfo(old.dtype).max)
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,14 @@ def _share_to_keep(
     before: Pixels, after: Pixels, is_certain: NDArray[np.bool_]
 ) -> NDArray[np.float32] | None:
     """How much of each pixel's change is kept, (h, w) 0..1; None for all of it."""
-    change = _largest_channel(cv2.absdiff(as_8_bit(before), as_8_bit(after)))
+    old = as_8_bit(before)
+    new = as_8_bit(after)
+    change = _largest_channel(cv2.absdiff(old, new))
     if not change.any():
         return None
-    light = _lightness(as_8_bit(before))
+    light = _lightness(old)
     on_plain_paper = _kept_on_plain_paper(change, light, is_certain)
-    beside_strokes = kept_beside_strokes(light, _lightness(as_8_bit(after)))
+    beside_strokes = kept_beside_strokes(light, _lightness(new))
     if on_plain_paper is None:
         return beside_strokes
     if beside_strokes is None:

@@ -65,7 +65,9 @@ class ModelTurns(Generic[K]):
             Where one was run here, the images that can move on; None where none was.
         """
         if self._engine.computes_on != "cpu":
-            return self._run(self._next()) if self.waiting else None
+            if not self.waiting:
+                return None
+            return self._run(self.waiting.next_batch(self._engine.batch_pixels))
         while (self.waiting or self._held) and self._lanes.have_room:
             batch = self._next()
             match self._turn(batch, more_may_come=more_may_come):
@@ -86,11 +88,8 @@ class ModelTurns(Generic[K]):
         return take_results(event.results)
 
     def _next(self) -> Batch[K]:
-        pixels = self._engine.batch_pixels
-        if self._engine.computes_on != "cpu":
-            return self.waiting.next_batch(pixels)
         if self._held is None or self.waiting.has_cells:
-            return self.waiting.next_cells_or_window(pixels)
+            return self.waiting.next_cells_or_window(self._engine.batch_pixels)
         held = self._held
         self._held = None
         return held

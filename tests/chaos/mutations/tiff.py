@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
+from demoire.imaging.codecs.tiff_tags import VALUE_SIZES
 from tests.chaos.mutations.register import (
     NUMBERS,
     SIZES,
@@ -50,24 +51,6 @@ class _Directories:
         return tag.place + (12 if self.big else 8)
 
 
-_TYPE_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TIFF_SIZE_TAGS = (256, 257, 258, 273, 277, 278, 279, 322, 323, 324, 325)
 
@@ -209,7 +192,7 @@ def tiff_counts(data: bytes, rng: Random) -> bytes:
 def tiff_types(data: bytes, rng: Random) -> bytes:
     found, out = _directories(data), bytearray(data)
     for _ in range(rng.choice((1, 3))):
-        kind = rng.choice((*_TYPE_SIZES, 0, 14, 15, 99, 65535))
+        kind = rng.choice((*VALUE_SIZES, 0, 14, 15, 99, 65535))
         struct.pack_into(found.order + "H", out, rng.choice(found.tags).place + 2, kind)
     return bytes(out)
 
