@@ -26,6 +26,7 @@ data set, and Polars takes every file in it, whatever its name begins with, for 
 Version 0.1 kept the page, its summary and previews/ there (see `pipelines.report.earlier`).
 """
 
+from pipelines.names import as_text
 from pipelines.paths import path_below
 
 BOOKKEEPING = "_demoire"
@@ -186,8 +187,7 @@ def grey_picture(source: str, member: str) -> str:
         source: The source's path under DST.
         member: The image's name in it.
     """
-    path = path_below(source, member).encode("utf-8", "backslashreplace").decode("utf-8")
-    return f"{GREY}/{path}{GREY_SUFFIX}"
+    return f"{GREY}/{as_text(path_below(source, member))}{GREY_SUFFIX}"
 
 
 def grey_picture_of(image_id: str) -> str:

@@ -37,7 +37,12 @@ def shown(name: str) -> str:
         if not character.isprintable():
             character = character.encode("unicode_escape").decode("ascii")
         characters.append(character)
-    return "".join(characters).encode("utf-8", "backslashreplace").decode("utf-8")
+    return as_text("".join(characters))
+
+
+def as_text(name: str) -> str:
+    """A name that need not be UTF-8, as text that is."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def stored_name(name: str) -> bytes:

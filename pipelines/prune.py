@@ -15,10 +15,10 @@ from pipelines.destination.mirror_record import MirrorRecord
 from pipelines.destination.ours import OwnObjects
 from pipelines.destination.plans import Plan
 from pipelines.destination.published import Published
+from pipelines.names import as_text
 from pipelines.paths import folders_above
 from pipelines.publish.previews import renew_previews
 from pipelines.records import REPORT_SCHEMA
-from pipelines.rows import as_text
 from pipelines.storage.empty_folders import remove_empty_folder
 from pipelines.storage.place import Place
 

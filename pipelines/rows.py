@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from demoire.reasons import Reason
 from pipelines.layout import image_id
+from pipelines.names import as_text
 from pipelines.records import REPORT_SCHEMA, Member, ReportRow, Source, Unit
 from pipelines.sources.inner_positions import page_number
 
@@ -176,11 +177,6 @@ def _unseen_row(member: Member, attempt: UnitAttempt) -> ReportRow:
 def source_name(source: Source) -> str:
     """A source as the report names it: by its path under DST."""
     return as_text(source.path or source.uri)
-
-
-def as_text(name: str) -> str:
-    """A name that need not be UTF-8, as text that is."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def rows_to_parquet(rows: Sequence[ReportRow]) -> bytes:

@@ -12,8 +12,9 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError
 from demoire.reasons import Reason
 from pipelines.destination.grey_pictures import GreyPictures
+from pipelines.names import shown
 from pipelines.records import Member, Source
-from pipelines.rows import as_text, source_name
+from pipelines.rows import source_name
 
 if TYPE_CHECKING:
     from demoire.cleaning.result import Cleaned
@@ -45,7 +46,7 @@ def keep_grey_picture(
         return
     grey = cleaned.grey
     if isinstance(grey, ImageError):
-        name = as_text(member.name)
-        _LOG.warning("No grey picture of %s in %s: %s", name, source_name(source), grey)
+        name = shown(member.name)
+        _LOG.warning("No grey picture of %s in %s: %s", name, shown(source_name(source)), grey)
         grey = None
     pictures.put(source, member, grey)

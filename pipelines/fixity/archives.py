@@ -17,8 +17,8 @@ from demoire.errors import DemoireError, ImageError
 from pipelines.fixity.findings import ChangedFile, ChecksumList
 from pipelines.fixity.lists import is_list_name, listed_digests
 from pipelines.fixity.stored_file import StoredFile
+from pipelines.names import as_text
 from pipelines.records import Member, Source
-from pipelines.rows import as_text
 from pipelines.sources.formats import archive_format
 from pipelines.sources.read import read_members
 from pipelines.storage.open import open_place

@@ -21,9 +21,9 @@ from pipelines.fixity.findings import (
 from pipelines.fixity.loose import LooseFile
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.layout import position_of
+from pipelines.names import as_text
 from pipelines.paths import path_below
 from pipelines.records import Source
-from pipelines.rows import as_text
 from pipelines.sources.formats.folder import folder_of
 from pipelines.sources.inner_positions import SEPARATOR, is_in_paged_file, is_inner
 from pipelines.sources.members import suffix_of

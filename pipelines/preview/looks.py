@@ -20,9 +20,10 @@ from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
 from demoire.imaging.rgb import decode_rgb
 from demoire.progress import Progress, in_silence
+from pipelines.names import as_text
 from pipelines.preview.sample import SampledImage
 from pipelines.report.crops import jpeg, most_changed
-from pipelines.rows import as_text, source_name
+from pipelines.rows import source_name
 from pipelines.sources.read import read_members
 
 CROP = 264  # px; two crops side by side, and two pairs of them, fit the page

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from demoire.errors import ImageError
 from pipelines import layout
+from pipelines.names import as_text, shown
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import Member, Source
 from pipelines.report.crops import preview_pair
 from pipelines.report.previews import SHOWN, Preview
-from pipelines.rows import as_text, source_name
+from pipelines.rows import source_name
 from pipelines.sources.inner_positions import page_number, reading_order
 from pipelines.sources.read import read_members
 from pipelines.storage.local import local_temporary
@@ -107,4 +108,5 @@ def read_previews(place: Place, home_id: str) -> list[Preview]:
 
 def _tell_missing(source: Source, member: Member, error: Exception) -> None:
     """A preview is for people, so the lack of one stops nothing; but it is no secret either."""
-    _LOG.warning("No preview of %s in %s: %s", as_text(member.name), source_name(source), error)
+    name = shown(member.name)
+    _LOG.warning("No preview of %s in %s: %s", name, shown(source_name(source)), error)

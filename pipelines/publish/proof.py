@@ -19,8 +19,8 @@ from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.destination.published import Published
 from pipelines.destination.reports import ROW_NAMES, RowsDigest
-from pipelines.names import shown
-from pipelines.rows import as_text, source_name
+from pipelines.names import as_text, shown
+from pipelines.rows import source_name
 
 _NAMED = 5  # sources that the error names
 WITHHELD_NAMED = 5  # objects that the proof names; the report has all

@@ -19,7 +19,7 @@ from pipelines.destination.destination import Destination
 from pipelines.destination.mirror_record import MirrorRecord
 from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.destination.published import Published
-from pipelines.names import shown
+from pipelines.names import as_text, shown
 from pipelines.plan.units import make_unit
 from pipelines.publish.committed import CommittedUnits
 from pipelines.publish.foreign_rows import without_foreign
@@ -28,7 +28,7 @@ from pipelines.publish.mirror import Mirror, mirror_archive, patch_archive
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.publish.table import ReportRows, with_rows_replaced
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
-from pipelines.rows import UnitAttempt, as_text, quarantined, rows_to_table, withheld_row
+from pipelines.rows import UnitAttempt, quarantined, rows_to_table, withheld_row
 from pipelines.sources.given import all_given, src_of
 from pipelines.sources.inner_positions import by_container, is_in_paged_file
 from pipelines.sources.members import whole_archive

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from pipelines.rows import as_text
+from pipelines.names import as_text
 from tests.chaos.collection import family, report_of, start_clean, title
 from tests.chaos.mutated_images import mutated_images
 from tests.chaos.traps.hostile import hostile_archives
