@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from demoire.errors import RefusedNameError
 from demoire.reasons import Reason
 from pipelines import layout
+from pipelines.destination.tables import tables_in
 from pipelines.paths import folders_above
 from pipelines.records import Member, Source
 from pipelines.storage.place import Entry, Place
@@ -78,9 +79,8 @@ class GreyPictures:
         if not entries:
             return []
         named: set[str] = set()
-        for table in self._place.list(layout.REPORT, recursive=False):
-            if table.kind == "file" and table.name.endswith(".parquet"):
-                named.update(self._named_in(table))
+        for table in tables_in(self._place, layout.REPORT):
+            named.update(self._named_in(table))
         return [entry for entry in entries if entry.path not in named]
 
     def _named_in(self, table: Entry) -> Iterator[str]:

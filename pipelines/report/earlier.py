@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from demoire.errors import SourceChangedError
 from pipelines import layout
-from pipelines.report.tables import tables_in
+from pipelines.destination.tables import tables_in
 from pipelines.storage.place import Entry, Place
 
 _MOVED_AT_ONCE = 16

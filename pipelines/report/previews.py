@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from pipelines.destination.tables import tables_in
 from pipelines.layout import PREVIEWS
-from pipelines.report.tables import tables_in
 from pipelines.storage.place import Place
 
 SHOWN = 20

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from demoire.errors import UsageError
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, SourcePlan
+from pipelines.destination.tables import tables_in
 from pipelines.fixity.findings import read_findings
 from pipelines.layout import REPORT, is_shelf, source_id_of
 from pipelines.report.summary import (
@@ -30,7 +31,6 @@ from pipelines.report.summary import (
     SourceTotals,
     WithheldObject,
 )
-from pipelines.report.tables import tables_in
 from pipelines.storage.open import is_there
 from pipelines.storage.place import Place
 
