@@ -14,7 +14,6 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from demoire.reasons import Reason
 from pipelines.preview.figures import PreviewFigures
 from pipelines.preview.looks import AMPLIFIED, ImageLook
 from pipelines.report.charts import counts_by_score, histogram
@@ -58,7 +57,6 @@ def preview_page(figures: PreviewFigures, src: str, command: str) -> bytes:
         chart=histogram([("images", "all", counts_by_score(scores))], logarithmic=True),
         most_changed=_most_changed(looks.images),
         most_doubtful=_most_doubtful(looks.images, looks.threshold),
-        meanings={reason: reason.meaning for reason in Reason},
         amplified=AMPLIFIED,
         command=command,
         script=Markup(script),  # our own file, which holds no markup

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from demoire.reasons import Reason
 from demoire.wording import figure, share
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import Differences, differences
@@ -89,7 +88,6 @@ def build_report(dst: str) -> str:
         lists=_stale_first(summary.fixity),
         differing=differing,
         withheld=summary.withheld[:_MOST_WITHHELD],
-        explained={reason.value: reason for reason in Reason},
     )
     place.write(SUMMARY, json.dumps(_as_json(summary, differing), indent=2).encode())
     place.write(PAGE, page)

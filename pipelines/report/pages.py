@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from demoire.errors import UsageError
+from demoire.reasons import Reason
 from demoire.wording import figure, moment, share, size
 from pipelines.names import shown
 
@@ -76,4 +77,5 @@ def _environment() -> Environment:
         "jpeg_uri": jpeg_uri,
         "with_code": with_code,
     }
+    environment.globals["explained"] = {reason.value: reason for reason in Reason}
     return environment

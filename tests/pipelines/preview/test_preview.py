@@ -144,6 +144,12 @@ class TestThePage:
     def test_it_has_the_command_to_run(self, page: Path) -> None:
         assert "demoire clean &#39;/archive/of 1890&#39; DST</code>" in page.read_text()
 
+    def test_it_says_of_each_reason_what_it_means_and_what_to_do(self, page: Path) -> None:
+        text = page.read_text()
+
+        assert "<b>truncated</b>, 1 image: the file ends before its picture does" in text
+        assert "What to do: fetch it again." in text
+
     def test_a_page_that_cannot_be_written_is_one_sentence(
         self, figures: PreviewFigures, tmp_path: Path
     ) -> None:
