@@ -26,7 +26,7 @@ def arrows_between_modules(*packages: str) -> dict[str, set[str]]:
     inside = [module for module in everything.values() if _is_in(module, packages)]
     arrows: dict[str, set[str]] = {}
     for module in inside:
-        targets = {_defining_module(name, everything) for name in module.imports()}
+        targets = {_defining_module(name, everything) for name in module.imports}
         arrows[module.name] = {name for name in targets if name not in ("", module.name)}
     return arrows
 

@@ -1,9 +1,8 @@
 """The three packages as syntax trees: what the tests of the house and its figures read."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -40,25 +39,34 @@ class Module:
         docstring = ast.get_docstring(self.tree) or ""
         return docstring.partition("\n\n")[0].replace("\n", " ")
 
-    def imports(self) -> Iterator[str]:
+    @cached_property
+    def imports(self) -> frozenset[str]:
         """Full dotted names of all that it imports, wherever the import stands."""
+        names: set[str] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                for alias in node.names:
-                    yield alias.name
+                names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{self.path} imports relatively; imports are by full name"
-                for alias in node.names:
-                    yield f"{node.module}.{alias.name}"
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        return frozenset(names)
 
 
 def modules(*packages: str) -> list[Module]:
     """All modules of these packages, of all three if none is named, sorted by name."""
-    listed = []
+    listed: list[Module] = []
     for package in packages or PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            if parts[-1] == "__init__":
-                parts = parts[:-1]
-            listed.append(Module(".".join(parts), path))
+        listed += _modules_of(package)
     return sorted(listed, key=lambda module: module.name)
+
+
+@cache
+def _modules_of(package: str) -> tuple[Module, ...]:
+    """The modules of one package, kept because each is read and parsed only once."""
+    listed = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        listed.append(Module(".".join(parts), path))
+    return tuple(listed)

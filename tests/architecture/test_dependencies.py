@@ -52,7 +52,7 @@ def modules_of_the_tests() -> list[Module]:
 
 def foreign_imports(module: Module) -> set[str]:
     """Top-level names that a module imports and that are neither Python's nor ours."""
-    names = {name.partition(".")[0] for name in module.imports()}
+    names = {name.partition(".")[0] for name in module.imports}
     return names - OURS - PYTHON
 
 

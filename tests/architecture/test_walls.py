@@ -41,7 +41,7 @@ LOWER_AND_UPPER = [
 
 def top_level_names(module: Module) -> set[str]:
     """The first parts of all that a module imports, at any depth of its functions."""
-    return {name.partition(".")[0] for name in module.imports()}
+    return {name.partition(".")[0] for name in module.imports}
 
 
 @pytest.mark.parametrize("package", FRAMEWORKS)

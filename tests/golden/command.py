@@ -42,9 +42,13 @@ def environment() -> dict[str, str]:
 
 def demoire(*words: str | Path, timeout: float = 300) -> Ended:
     """Run `python -m flows.cli` with these words."""
-    command = [sys.executable, "-m", "flows.cli", *map(str, words)]
+    return _run("-m", "flows.cli", *map(str, words), timeout=timeout)
+
+
+def _run(*arguments: str, timeout: float = 300) -> Ended:
+    """Run Python with these arguments."""
     ended = subprocess.run(
-        command,
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -57,5 +61,30 @@ def demoire(*words: str | Path, timeout: float = 300) -> Ended:
 
 @cache
 def help_page(command: str) -> Ended:
-    """What a command says of itself; asked once, since several tests hold something against it."""
-    return demoire(command, "--help")
+    """What a command says of itself; that of one that does not exist has status 2."""
+    return _help_pages().get(command, Ended(2, "", f"there is no command {command}"))
+
+
+# All in one process: to start one and to import the command line takes a second each time.
+_HELP_OF_ALL = """
+import contextlib, io, json
+from flows.app import COMMANDS
+from flows.cli import main
+
+pages = {}
+for command in COMMANDS:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main([command.__name__, "--help"])
+    pages[command.__name__] = (status, out.getvalue())
+print(json.dumps(pages))
+"""
+
+
+@cache
+def _help_pages() -> dict[str, Ended]:
+    ended = _run("-c", _HELP_OF_ALL)
+    assert ended.status == 0, ended.err
+    pages = {}
+    for command, (status, out) in ended.document.items():
+        pages[command] = Ended(status, out, ended.err)
+    return pages
