@@ -52,6 +52,15 @@ def evaluate(
             "language ('eng', 'rus+eng'). NAME_text.txt is the true text; else the clean twin's.",
         ),
     ] = None,
+    readings: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="For --ocr: how often a page that was changed is read before, and as often after, "
+            "to tell what cleaning did from chance. About a second a megapixel each.",
+        ),
+    ] = 5,
     settings: CleanSettings,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the figures too.")
@@ -75,7 +84,7 @@ def evaluate(
         raise UsageError("--ocr measures the text alone: leave out --html and --align.")
     cleaner = Cleaner(settings.cleaner_config())
     if ocr is not None:
-        _evaluate_text(pairs, cleaner, ocr, as_json=as_json)
+        _evaluate_text(pairs, cleaner, ocr, readings, as_json=as_json)
         return 0
     if align == "tone":
         _evaluate_aligned(pairs, cleaner, as_json=as_json)
@@ -103,11 +112,13 @@ def _evaluate_aligned(pairs: Path, cleaner: "Cleaner", *, as_json: bool) -> None
         _show_aligned(evaluation)
 
 
-def _evaluate_text(pairs: Path, cleaner: "Cleaner", language: str, *, as_json: bool) -> None:
+def _evaluate_text(
+    pairs: Path, cleaner: "Cleaner", language: str, readings: int, *, as_json: bool
+) -> None:
     from pipelines.evaluation.text import evaluate_text
 
     with console.phases_bar("reading") as progress:
-        evaluation = evaluate_text(pairs, cleaner, language, progress)
+        evaluation = evaluate_text(pairs, cleaner, language, readings, progress)
     if as_json:
         console.emit_json(evaluation.to_json())
     else:
@@ -117,10 +128,16 @@ def _evaluate_text(pairs: Path, cleaner: "Cleaner", language: str, *, as_json: b
 def _show_text(evaluation: "TextEvaluation") -> None:
     rows: list[Sequence[Any]] = []
     for page in evaluation.pages:
-        row = (page.name, page.characters, page.error_before, page.error_after, page.status)
+        errors = page.errors
+        verdict = ""
+        if errors.is_surely_worse:
+            verdict = "worse"
+        elif errors.is_surely_better:
+            verdict = "better"
+        row = (page.name, page.characters, errors.before[0], errors.after[0], verdict, page.status)
         rows.append(row)
     title = f"characters that tesseract ({evaluation.language}) misreads, as a share of the text's"
-    columns = ("page", "characters", "before", "after", "status")
+    columns = ("page", "characters", "before", "after", "surely", "status")
     console.show_table(title, columns, rows)
     facts = [
         ("pages", len(evaluation.pages)),
@@ -129,6 +146,7 @@ def _show_text(evaluation: "TextEvaluation") -> None:
         ("misread after, mean", evaluation.error_after),
         ("pages read as well as before, or better", f"{evaluation.no_worse:.1%}"),
         ("pages that are not surely read worse", f"{evaluation.not_surely_worse:.1%}"),
+        ("pages that are surely read better", f"{evaluation.surely_better:.1%}"),
     ]
     console.show_table("together", ("figure", "value"), facts)
 

@@ -1,11 +1,12 @@
 """Does text stay text? Pages with known text in three scripts, read by tesseract before and after.
 
-    python -m tests.benchmarks.ocr OUT [--pages 6] [--kinds level mixed] [--gate off]
-        [--documents DIR]
+    python -m tests.benchmarks.ocr OUT [--pages 6] [--kinds level mixed] [--gate off] [--chance]
+        [--readings 5] [--documents DIR]
 
 What kinds of pages there are, and how they are drawn: `tests.benchmarks.ocr_pages`. A page counts
-as read worse if its error grows at all. It is surely worse if it is read worse than before, and
-than its twin without moiré, in each of five readings, moved by a pixel or two.
+as read worse if its error grows at all in a single reading, and as surely worse by the test of
+`pipelines.evaluation.readings`, by five readings before and after. With --chance, of the same pages
+nothing is cleaned: noise of -1, 0 or 1 of 255 stands for cleaning, and shows what chance does.
 
 On slanted screens tesseract joins pieces of lines in an order that hangs on single pixels, and
 takes much of what the edge of the photograph cuts, or the surround mirrors, for text. Of these
@@ -15,7 +16,8 @@ Of pages with a picture beside the text it also tells how much has changed outsi
 With --documents also the pages of a folder of real scans without moiré: how many would be changed.
 
 Needs tesseract with the languages eng, rus and ell. Writes each page, and what became of it, into a
-folder a language, OUT/figures.json, and prints a table. Takes about ten seconds a page on one core.
+folder a language, OUT/figures.json, and prints a table. Takes about twenty seconds a page on one
+core.
 """
 
 import argparse
@@ -33,8 +35,8 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.result import Cleaned
 from demoire.imaging.rgb import decode_rgb
 from demoire.simulate.pairs import write_picture
+from pipelines.evaluation.readings import TextErrors, compare_text, disturbed
 from pipelines.evaluation.tesseract import as_plain_text, read_text
-from pipelines.evaluation.text import TextErrors, compare_text
 from tests.benchmarks.ocr_pages import (
     KINDS,
     RESOLUTIONS,
@@ -47,6 +49,7 @@ from tests.benchmarks.ocr_pages import (
     pages,
 )
 
+CHANCE = 900  # number of a disturbance that stands for cleaning: noise alone, of no reading
 LEGIBLE = 40  # characters that are read in the twin at least; of fewer nothing can be said
 LEAST_LETTERS = 3  # of a word that counts; shorter ones are read in noise, too
 BORDER = 16  # px around a picture that belong to it: a scanner blurs its edge
@@ -87,10 +90,6 @@ class ReadPage:
     def has_fewer_words(self) -> bool:
         return self.words is not None and self.words.after < self.words.before
 
-    @property
-    def is_worse(self) -> bool:
-        return self.errors.after > self.errors.before
-
 
 @dataclass(frozen=True)
 class Row:
@@ -99,16 +98,31 @@ class Row:
     pages: str
     n: int
     cleaned: int
-    before: float  # mean character error rate
+    before: float  # mean character error rate, of single readings
     after: float
     cleaned_before: float  # of those that were cleaned
     cleaned_after: float
-    worse: int
-    surely_worse: int
+    worse: int  # in a single reading
+    better: int
+    surely_worse: int  # by all readings
+    surely_better: int
     fewer_words: int  # slanted pages on which fewer words of the text are read than before
 
 
-def read_page(page: Page, drawn: DrawnPage, result: Cleaned) -> ReadPage | None:
+@dataclass(frozen=True)
+class Readings:
+    """How pages are read.
+
+    Attributes:
+        number: How often a page is read before, and as often after.
+        of_chance: Read what noise makes of a page, not what cleaning does.
+    """
+
+    number: int
+    of_chance: bool
+
+
+def read_page(page: Page, drawn: DrawnPage, result: Cleaned, how: Readings) -> ReadPage | None:
     """Read a page before and after; None where hardly anything can be read in its twin."""
     if drawn.text is None:
         truth = read_text(drawn.as_read(drawn.clean), page.language)
@@ -124,8 +138,9 @@ def read_page(page: Page, drawn: DrawnPage, result: Cleaned) -> ReadPage | None:
         after = drawn.as_read(cleaned)
         if drawn.picture is not None:
             outside = changed_outside(drawn.moire, cleaned, drawn.picture)
-    twin = drawn.as_read(drawn.clean)
-    errors = compare_text(before, after, twin, truth, page.language)
+        if how.of_chance:
+            after = disturbed(before, CHANCE)
+    errors = compare_text(before, after, truth, page.language, how.number)
     words = None
     if page.kind == "screen" and after is not before:
         words = Words(words_read(before, page.language), words_read(after, page.language))
@@ -157,7 +172,7 @@ def changed_outside(before: Picture, after: Picture, picture: Part) -> Outside:
     )
 
 
-def clean_pages(of: list[Page], cleaner: Cleaner, out: Path) -> Iterator[ReadPage]:
+def clean_pages(of: list[Page], cleaner: Cleaner, out: Path, how: Readings) -> Iterator[ReadPage]:
     """Draw pages, clean and read them; all pictures are left in the folder."""
     drawn: dict[Page, DrawnPage] = {}
 
@@ -174,7 +189,7 @@ def clean_pages(of: list[Page], cleaner: Cleaner, out: Path) -> Iterator[ReadPag
     for page, result in cleaner.clean_many(files()):
         if result.status == "cleaned":
             (out / page.language / f"{page.name}_after.png").write_bytes(result.data)
-        read = read_page(page, drawn.pop(page), result)
+        read = read_page(page, drawn.pop(page), result, how)
         if read is not None:
             yield read
 
@@ -186,12 +201,14 @@ def row(what: str, of: list[ReadPage]) -> Row:
         pages=what,
         n=len(of),
         cleaned=len(cleaned),
-        before=sum(read.errors.before for read in of) / len(of),
-        after=sum(read.errors.after for read in of) / len(of),
-        cleaned_before=sum(read.errors.before for read in cleaned) / max(1, len(cleaned)),
-        cleaned_after=sum(read.errors.after for read in cleaned) / max(1, len(cleaned)),
-        worse=sum(1 for read in of if read.is_worse),
-        surely_worse=sum(1 for read in of if read.errors.surely_worse),
+        before=sum(read.errors.before[0] for read in of) / len(of),
+        after=sum(read.errors.after[0] for read in of) / len(of),
+        cleaned_before=sum(read.errors.before[0] for read in cleaned) / max(1, len(cleaned)),
+        cleaned_after=sum(read.errors.after[0] for read in cleaned) / max(1, len(cleaned)),
+        worse=sum(1 for read in of if read.errors.is_worse),
+        better=sum(1 for read in of if read.errors.after[0] < read.errors.before[0]),
+        surely_worse=sum(1 for read in of if read.errors.is_surely_worse),
+        surely_better=sum(1 for read in of if read.errors.is_surely_better),
         fewer_words=sum(1 for read in of if read.has_fewer_words),
     )
 
@@ -219,6 +236,16 @@ def touched(folder: Path, cleaner: Cleaner) -> list[str]:
     return names
 
 
+def told(errors: TextErrors) -> str:
+    """A page's errors, and what they say, in a few words."""
+    words = f"{errors.before[0]:.4f} {errors.after[0]:.4f}"
+    if errors.is_surely_worse:
+        return f"{words} surely worse"
+    if errors.is_surely_better:
+        return f"{words} surely better"
+    return f"{words} worse" if errors.is_worse else words
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
@@ -226,19 +253,20 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--gate", choices=("auto", "off"), default="auto")
+    parser.add_argument("--readings", type=int, default=5, help="of a page, before and after")
+    parser.add_argument("--chance", action="store_true", help="noise stands for cleaning")
     parser.add_argument("--documents", type=Path)
     words = parser.parse_args()
     cv2.setNumThreads(1)
     cleaner = Cleaner(CleanerConfig(gate=words.gate, threads=1))
+    how = Readings(words.readings, words.chance)
     read: list[ReadPage] = []
     for kind in words.kinds:
         for language in sorted(TEXTS):
             of = list(pages(language, kind, words.pages, words.first))
-            for one in clean_pages(of, cleaner, words.out):
+            for one in clean_pages(of, cleaner, words.out, how):
                 read.append(one)
-                sign = "surely worse" if one.errors.surely_worse else "worse" * one.is_worse
-                errors = f"{one.errors.before:.4f} {one.errors.after:.4f}"
-                print(one.page.language, one.page.name, one.status, errors, sign, flush=True)
+                print(one.page.language, one.page.name, one.status, told(one.errors), flush=True)
     figures = {
         "gate": words.gate,
         "rows": [asdict(one) for one in rows(read)],
