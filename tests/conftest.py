@@ -10,9 +10,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from demoire.cleaning.config import CleanerConfig
 
 _STATE = Path(tempfile.mkdtemp(prefix="demoire-tests-"))
 
@@ -53,6 +57,12 @@ def pytest_unconfigure() -> None:
 # Ray takes some six seconds to come up and go down, so the modules that want one share it.
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the modules that share a Ray first, one after the other, so that it comes up once."""
+    with_ray = {item.path for item in items if "local_ray" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in with_ray)
+
+
 @pytest.fixture(scope="module")
 def local_ray() -> None:
     """A Ray of two CPUs in this process. It stays for the next module if that wants one, too."""
@@ -80,6 +90,14 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         import ray
 
         ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> "CleanerConfig":
+    """A configuration with tiny weights that cleans what is striped, and only that."""
+    from tests.tiny_weights import make_tiny_config  # brings torch, which not all tests need
+
+    return make_tiny_config(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ from tests.chaos.faults import clean_bucket, fault_campaign
 from tests.chaos.files import HostileRun, run_hostile_files
 from tests.chaos.kills import Campaign, kill_campaign, kinds_by_run
 from tests.chaos.odd_sources import put_theirs
-from tests.pipelines.conftest import make_tiny_config
 from tests.s3_server import serve_s3
+from tests.tiny_weights import make_tiny_config
 
 PAGES = 300  # of a TIFF and of a PDF
 

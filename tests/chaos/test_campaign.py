@@ -12,10 +12,7 @@ from tests.chaos.faults import clean_bucket, fault_campaign
 from tests.chaos.files import run_hostile_files
 from tests.chaos.kills import KINDS, kill_campaign
 from tests.chaos.odd_sources import put_theirs
-from tests.pipelines.conftest import tiny_config
 from tests.s3_server import serve_s3
-
-__all__ = ["tiny_config"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from demoire.cleaning.config import CleanerConfig
-from tests.pipelines.conftest import draw, half_moire, tiny_config, write_tar
-
-__all__ = ["tiny_config"]
+from tests.pipelines.conftest import draw, half_moire, write_tar
 
 
 @pytest.fixture(scope="session")

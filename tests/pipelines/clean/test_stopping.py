@@ -1,6 +1,5 @@
 """A run that is asked to stop finishes what is in work first, and is asked once or twice."""
 
-import os
 import signal
 import threading
 import time
@@ -20,8 +19,7 @@ def stop() -> Iterator[OrderlyStop]:
 
 
 def ask() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(0.01)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def wait_for(done: threading.Event) -> None:
@@ -48,11 +46,14 @@ def test_who_asks_is_told_what_the_run_still_waits_for(
     assert "units in progress are finished first" in caplog.text
 
 
-def test_a_second_request_ends_the_work_at_once(stop: OrderlyStop) -> None:
+def test_a_second_request_ends_the_work_at_once(
+    stop: OrderlyStop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = threading.Event()
     with pytest.raises(StoppedError), stop.draining(lambda: wait_for(done)):
         ask()
-        time.sleep(0.6)
+        a_second_later = time.monotonic() + 1
+        monkeypatch.setattr("time.monotonic", lambda: a_second_later)
         ask()
         pytest.fail("it goes on")
     done.set()
