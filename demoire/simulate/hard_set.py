@@ -27,7 +27,7 @@ from demoire.simulate.scenes.dithering import draw_dithered_page
 from demoire.simulate.scenes.paintings import paint_on_canvas
 from demoire.simulate.scenes.photographs import photograph
 from demoire.simulate.surfaces import draw_surface, photograph_aliased, photograph_surface
-from demoire.simulate.tinted_text import print_tinted_text
+from demoire.simulate.tinted_text import simulate_exposed_tinted_text
 
 SPLIT = """[train]
 surfaces = ["clean_hard/surface_*"]
@@ -107,7 +107,7 @@ def _draw_pictures(files: list[Path], size: int, rng: np.random.Generator) -> di
     """One clean picture, and where it has one its twin with moiré."""
     share = rng.random()
     if share < _TINT_SHARE:
-        tint = print_tinted_text(photograph(rng, _SCENE_SIDE, _SCENE_SIDE), size, rng)
+        tint = simulate_exposed_tinted_text(photograph(rng, _SCENE_SIDE, _SCENE_SIDE), size, rng)
         return {("halftone", "tint"): tint.moire, (_CLEAN, "tint"): tint.clean}
     share -= _TINT_SHARE
     if share < _PAINTING_SHARE:

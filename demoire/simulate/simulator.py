@@ -96,7 +96,7 @@ def simulate(
     capture = draw_capture(kind, scene, size, rng, prints)
     moire, clean = develop(capture.with_moire, capture.without, size, capture.development, rng)
     if kind == "halftone" and prints == "press":
-        clean = _in_regional_tone(clean, moire)
+        clean = in_regional_tone(clean, moire)
     return Pair(moire, clean, kind, capture.strength)
 
 
@@ -150,7 +150,7 @@ def draw_capture(
     return Capture(with_moire, without, development, strength)
 
 
-def _in_regional_tone(clean: SrgbPixels, moire: SrgbPixels) -> SrgbPixels:
+def in_regional_tone(clean: SrgbPixels, moire: SrgbPixels) -> SrgbPixels:
     """The target with the mean tone that each region of the scan has.
 
     Tone curves and clipping bend the mean of dots otherwise than that of a tint, by up to 5 in 255.

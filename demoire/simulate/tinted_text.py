@@ -1,10 +1,11 @@
 """Text on a tint that is printed in dots: boxes in magazines, forms, title pages, coloured paper.
 
 The tint is one colour that fades, or a picture in pale colours; the type over it is solid and has
-no dots. The twin has the same inks in continuous tone and goes through the same scanner, with its
-noise and compression: between the two the dots alone make the difference. Some 60 ms for a patch of
-256 px on one core.
+no dots. The twin has the same inks in continuous tone. Some 60 ms for a patch of 256 px on one
+core.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,14 +13,14 @@ from PIL import Image, ImageDraw
 from demoire.simulate.arrays import Plane, Scene
 from demoire.simulate.capture import develop, expose
 from demoire.simulate.scenes.canvas import FACES, colour, fit_line, font, noise, to_bytes
-from demoire.simulate.simulator import Pair, draw_capture
+from demoire.simulate.simulator import Capture, Pair, draw_capture, in_regional_tone
 
 _FLAT_SHARE = 0.6  # of tints that are one colour
 _TYPE = (9, 48)  # px, from small print at 150 dpi to text at 400
 _FLAT_SIDE = 256  # px, of the scene of a flat tint
 
 
-def print_tinted_text(scene: Scene, size: int, rng: np.random.Generator) -> Pair:
+def simulate_tinted_text(scene: Scene, size: int, rng: np.random.Generator) -> Pair:
     """Print text over a tint and scan it.
 
     Args:
@@ -28,18 +29,36 @@ def print_tinted_text(scene: Scene, size: int, rng: np.random.Generator) -> Pair
         rng: Decides everything else.
 
     Returns:
-        The scan with dots, and the scan of the same inks without.
+        The scan with dots, and what a restorer should make of it: the same inks without dots, and
+        nothing of the scanner's noise.
     """
+    capture = _draw_capture(scene, size, rng)
+    with_dots = capture.with_moire
+    moire, clean = develop(with_dots, capture.without, size, capture.development, rng)
+    return Pair(moire, in_regional_tone(clean, moire), "halftone", capture.strength)
+
+
+def simulate_exposed_tinted_text(scene: Scene, size: int, rng: np.random.Generator) -> Pair:
+    """As `simulate_tinted_text`, but the twin without dots is what the same scanner makes of it."""
+    capture = _draw_capture(scene, size, rng)
+    with_dots = capture.with_moire
+    moire, _ = develop(with_dots, capture.without, size, capture.development, rng)
+    clean = expose(capture.without, size, capture.development, rng)
+    return Pair(moire, clean, "halftone", capture.strength)
+
+
+def _draw_capture(scene: Scene, size: int, rng: np.random.Generator) -> Capture:
+    """The tint as a press prints it, and type over both."""
     tint = _flat(rng) if rng.random() < _FLAT_SHARE else _pale(scene, rng)
     capture = draw_capture("halftone", tint, size, rng, "press")
     side = len(capture.without)
     absorbed = 1 - colour(rng, 10, 90, 0.5) / 255
     left = 1 - absorbed * _lettering(side, side / size, rng)[..., None]
-    with_dots = np.multiply(capture.with_moire, left, dtype=np.float32)
-    without = np.multiply(capture.without, left, dtype=np.float32)
-    moire, _ = develop(with_dots, without, size, capture.development, rng)
-    clean = expose(without, size, capture.development, rng)
-    return Pair(moire, clean, "halftone", capture.strength)
+    return replace(
+        capture,
+        with_moire=np.multiply(capture.with_moire, left, dtype=np.float32),
+        without=np.multiply(capture.without, left, dtype=np.float32),
+    )
 
 
 def _flat(rng: np.random.Generator) -> Scene:

@@ -18,7 +18,8 @@ from PIL import Image, ImageCms, ImageFile
 from demoire.moire import MoireKind
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
-from demoire.simulate.simulator import simulate
+from demoire.simulate.simulator import Pair, simulate
+from demoire.simulate.tinted_text import simulate_tinted_text
 
 Pixels8 = NDArray[np.uint8]  # (H, W, 3) sRGB
 
@@ -102,8 +103,15 @@ def _draw_moire(rng: np.random.Generator, kind: MoireKind) -> tuple[str, Pixels8
     """A scene's name, the picture of it with moiré, and its clean twin."""
     name = sorted(SCENES)[int(rng.integers(len(SCENES)))]
     side = int(rng.choice(_SIDES))
-    pair = simulate(kind, SCENES[name](rng, side, side), side, rng)
+    pair = _draw_pair(rng, kind, name, side)
     return name, pair.moire, pair.clean
+
+
+def _draw_pair(rng: np.random.Generator, kind: MoireKind, name: str, side: int) -> Pair:
+    """A scene with moiré. A press screens pictures and tints; the type of a page is solid."""
+    if kind == "halftone" and name == "page":
+        return simulate_tinted_text(SCENES["photograph"](rng, side, side), side, rng)
+    return simulate(kind, SCENES[name](rng, side, side), side, rng, "press")
 
 
 def _encode(picture: Pixels8, suffix: str, rng: np.random.Generator) -> bytes:

@@ -15,7 +15,7 @@ from PIL import Image
 from demoire.errors import ImageError, UsageError
 from demoire.imaging.images import decode
 from pipelines.demo.collection import Collection, draw_collection
-from pipelines.demo.comparison import compare_with_truth
+from pipelines.demo.comparison import compare_with_truth, read_pictures
 from tests.pipelines.conftest import read_tar, tree
 
 PICTURES = (".jpg", ".png", ".tif", ".webp", ".bmp")
@@ -69,6 +69,20 @@ def test_the_collection_is_what_a_cellar_holds(finished_demo: Path) -> None:
         assert {"README.txt", "catalogue.xml"} <= set(files)
     comparisons = compare_with_truth(collection, collection.folder)
     assert {one.kind for one in comparisons} == {"screen", "halftone", "texture"}
+
+
+@pytest.mark.slow
+def test_the_type_of_a_printed_page_is_solid(finished_demo: Path) -> None:
+    collection = draw_collection(finished_demo, seed=1)
+    twins = [twin for twin in collection.twins() if twin.kind == "halftone"]
+    pages = [twin for twin in twins if "page" in twin.member]
+    assert 0 < len(pages) < len(twins)
+    for page in pages:
+        pictures = read_pictures(collection, collection.folder, page)
+        lightness = pictures.clean.mean(axis=2)
+        change = np.abs(pictures.before.astype(float) - pictures.clean).mean(axis=2)
+        is_type = lightness < np.quantile(lightness, 0.01)
+        assert change[is_type].mean() < 0.7 * change.mean(), page.member
 
 
 def test_every_byte_depends_on_the_seed_alone(small: Collection, tmp_path: Path) -> None:
