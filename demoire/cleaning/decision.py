@@ -16,8 +16,10 @@ from demoire.cleaning.result import Detection
 from demoire.cleaning.verdict import (
     Rules,
     are_dots_gone,
+    are_on_lattice,
     detection_from,
     has_gained,
+    is_free_of_doubt,
     is_only_softened,
     is_sure,
 )
@@ -59,7 +61,8 @@ def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
     """Whether a restored image has less moiré: by its score, or because a print's dots are gone.
 
     Where the detector was not sure in the first place, a lower score alone does not do: it falls
-    for a clean image too if its fine detail is gone.
+    for a clean image too if its fine detail is gone. Then more than a little of some frequencies
+    must be gone, and the score must fall far, or what was taken away must lie on a lattice.
 
     Args:
         state: The restored image.
@@ -75,6 +78,7 @@ def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
     picture = state.picture
     flagged = state.decision.flagged
     dots = dots_taken(picture.pixels, state.pixels, grid_of(picture), flagged)
-    if is_lower:
-        return not is_only_softened(dots)
-    return are_dots_gone(dots)
+    if are_dots_gone(dots):
+        return True
+    is_pattern_gone = is_free_of_doubt(after.moire) or are_on_lattice(dots)
+    return is_lower and is_pattern_gone and not is_only_softened(dots)

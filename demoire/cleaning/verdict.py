@@ -40,14 +40,17 @@ _LEAST_FALL = 0.1
 # The dots of a print; see `demoire.cleaning.dots`. Dots that are drawn in black have a colour of
 # 0.02, print in several inks 0.3 and more. Dots wider than the strokes of small type take it along.
 _LEAST_LATTICE = 0.3
+_CLEAR_LATTICE = 0.5
 _LEAST_DOT_SHARE = 0.25
 _MOST_DOTS_LEFT = 0.01
 _LEAST_COLOUR = 0.2
 _WIDEST_DOTS = 7.0  # px
 
 # Where the detector is less sure than this, more is asked of what was taken away. Half of the
-# photographs, engravings and fabrics that it takes for moiré are only softened.
-_SURE = 0.97
+# photographs, engravings and fabrics that it takes for moiré are only softened. Of most others the
+# restorer takes what looks like a pattern to it, and the detector still sees one in what is left.
+_SURE = 0.975
+_MOST_DOUBTFUL_SCORE_LEFT = 0.3
 _LEAST_DOUBTFUL_SHARE = 0.17
 _MOST_DOUBTFUL_LEFT = 0.75
 
@@ -182,6 +185,11 @@ def is_sure(score: float) -> bool:
     return score >= _SURE
 
 
+def is_free_of_doubt(after: float) -> bool:
+    """Whether an image that may have had moiré has clearly none any more, by its score (0..1)."""
+    return after <= _MOST_DOUBTFUL_SCORE_LEFT
+
+
 def is_doubted_artwork(change: float, share: float | None) -> bool:
     """Whether what was taken away is too strong to be moiré that the detector is not sure of.
 
@@ -203,6 +211,11 @@ def is_only_softened(dots: Dots | None) -> bool:
     if dots is None:
         return False
     return dots.share < _LEAST_DOUBTFUL_SHARE and dots.left > _MOST_DOUBTFUL_LEFT
+
+
+def are_on_lattice(dots: Dots | None) -> bool:
+    """Whether what was taken away repeats in two directions, as print does and hardly a fabric."""
+    return dots is not None and dots.lattice >= _CLEAR_LATTICE
 
 
 def are_dots_gone(dots: Dots | None) -> bool:
