@@ -76,7 +76,7 @@ def photograph_screen(
     oversampling = 2 if shrink > 0.75 else 1
     ratio = draw_ratio(rng)
     panel = draw_panel(rng, 0.35 / (oversampling * ratio))
-    u, v = _coordinates(side, oversampling, ratio, draw_pose(rng))
+    u, v = posed_coordinates(side, oversampling, ratio, draw_pose(rng))
     screen = to_linear(crop_scene(scene, max(32, int(side / ratio * 1.1)), rng))
     plain = _look_at(screen, u, v, ratio)
     lit = plain * _subpixels(panel, u, v)
@@ -131,7 +131,9 @@ def draw_pose(rng: np.random.Generator) -> Pose:
     return Pose(lens, (right, down), angle, bend, (across, along))
 
 
-def _coordinates(side: int, oversampling: int, ratio: float, pose: Pose) -> tuple[Plane, Plane]:
+def posed_coordinates(
+    side: int, oversampling: int, ratio: float, pose: Pose
+) -> tuple[Plane, Plane]:
     """Which screen pixel each camera sample looks at: u, v of (side * oversampling,) * 2.
 
     Both count from the crop's centre. On the way from the camera to the screen lie the lens, the

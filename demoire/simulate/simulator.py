@@ -7,7 +7,7 @@ kinds are those that the detector tells apart.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -24,8 +24,8 @@ from demoire.simulate.capture import (
     pattern_strength,
     to_linear,
 )
+from demoire.simulate.grid import photograph_grid
 from demoire.simulate.halftone import scan_print
-from demoire.simulate.print_process import PrintStyle
 from demoire.simulate.screen import photograph_screen
 from demoire.simulate.texture import photograph_texture
 
@@ -42,10 +42,16 @@ _Simulator: TypeAlias = Callable[
     [Scene, int, np.random.Generator], tuple[Light, Light, Development]
 ]
 
-_SIMULATORS: dict[str, _Simulator] = {
-    "screen": photograph_screen,
-    "halftone": scan_print,
-    "texture": photograph_texture,
+# "mixed" is what the lab's pairs of every kind are; "press" prints as presses do, and "grid" shows
+# screens through a strong grid of a few pixels.
+Style = Literal["mixed", "press", "grid"]
+
+_SIMULATORS: dict[tuple[MoireKind, Style], _Simulator] = {
+    ("screen", "mixed"): photograph_screen,
+    ("screen", "grid"): photograph_grid,
+    ("halftone", "mixed"): scan_print,
+    ("halftone", "press"): partial(scan_print, style="press"),
+    ("texture", "mixed"): photograph_texture,
 }
 
 
@@ -74,7 +80,7 @@ def simulate(
     scene: Scene,
     size: int,
     rng: np.random.Generator,
-    prints: PrintStyle = "mixed",
+    style: Style = "mixed",
 ) -> Pair:
     """Make one pair of `size` x `size` px out of a clean scene.
 
@@ -85,17 +91,17 @@ def simulate(
         scene: (h, w, 3), at least 32 px on each side.
         size: px, even, at least 32.
         rng: Decides everything else.
-        prints: Of the kind "halftone", which prints; see `demoire.simulate.print_process`.
+        style: "press" is for halftone and "grid" for screens.
 
     Raises:
-        UsageError: There is no such kind.
+        UsageError: There is no such kind, or it has no such style.
     """
     if kind == "none":
         clean = _take_clean(scene, size, rng)
         return Pair(clean, clean, kind, strength=0.0)
-    capture = draw_capture(kind, scene, size, rng, prints)
+    capture = draw_capture(kind, scene, size, rng, style)
     moire, clean = develop(capture.with_moire, capture.without, size, capture.development, rng)
-    if kind == "halftone" and prints == "press":
+    if style != "mixed":
         clean = in_regional_tone(clean, moire)
     return Pair(moire, clean, kind, capture.strength)
 
@@ -105,7 +111,7 @@ def simulate_exposed(
     scene: Scene,
     size: int,
     rng: np.random.Generator,
-    prints: PrintStyle = "mixed",
+    style: Style = "mixed",
 ) -> Pair:
     """As `simulate`, but the twin without the pattern is what the same camera makes of the scene.
 
@@ -114,7 +120,7 @@ def simulate_exposed(
     """
     if kind == "none":
         return simulate(kind, scene, size, rng)
-    capture = draw_capture(kind, scene, size, rng, prints)
+    capture = draw_capture(kind, scene, size, rng, style)
     moire, _ = develop(capture.with_moire, capture.without, size, capture.development, rng)
     clean = expose(capture.without, size, capture.development, rng)
     return Pair(moire, clean, kind, capture.strength)
@@ -125,7 +131,7 @@ def draw_capture(
     scene: Scene,
     size: int,
     rng: np.random.Generator,
-    prints: PrintStyle = "mixed",
+    style: Style = "mixed",
 ) -> Capture:
     """What `simulate` develops.
 
@@ -135,13 +141,12 @@ def draw_capture(
     Raises:
         UsageError: Moiré of this kind cannot be simulated.
     """
-    if kind not in _SIMULATORS:
+    simulator = _SIMULATORS.get((kind, style))
+    if simulator is None:
+        known = ", ".join(f"{name} ({of})" for name, of in _SIMULATORS)
         raise UsageError(
-            f"No moiré of kind {kind!r} can be simulated; use one of {', '.join(_SIMULATORS)}."
+            f"No moiré of kind {kind!r} ({style}) can be simulated; use one of {known}."
         )
-    simulator = _SIMULATORS[kind]
-    if kind == "halftone":
-        simulator = partial(scan_print, style=prints)
     for _ in range(_TRIES):
         with_moire, without, development = simulator(scene, size, rng)
         strength = pattern_strength(with_moire, without, size, development)
@@ -151,10 +156,10 @@ def draw_capture(
 
 
 def in_regional_tone(clean: SrgbPixels, moire: SrgbPixels) -> SrgbPixels:
-    """The target with the mean tone that each region of the scan has.
+    """The target with the mean tone that each region of the picture has.
 
-    Tone curves and clipping bend the mean of dots otherwise than that of a tint, by up to 5 in 255.
-    A restorer that learnt to undo this would change the tone of a scan, on no evidence.
+    Tone curves and clipping bend the mean of dots or stripes otherwise than that of a tint, by up
+    to 5 in 255. A restorer that learnt to undo this would change the tone, on no evidence.
     """
     light = clean.astype(np.float32)
     off = cv2.GaussianBlur(moire.astype(np.float32) - light, (0, 0), _REGION)

@@ -28,8 +28,10 @@ _FREE = {"minutes", "log_every", "checkpoint_every", "threads", "device", "searc
 # Younger than 0.2's first checkpoints, which have to go on: left out where it has its default.
 _ADDED = (
     ("data", "press"),
+    ("data", "grids"),
     ("data", "fresh_scenes"),
     ("field", "twins"),
+    ("field", "strongest"),
     ("restorer_loss", "tone"),
 )
 

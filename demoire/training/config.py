@@ -59,6 +59,8 @@ class DataConfig(_Section):
     # share of halftone prints that are drawn as presses make them, with coarser screens; see
     # demoire.simulate.print_process
     press: float = Field(0.0, ge=0, le=1)
+    # share of photographs of screens that show a strong grid; see demoire.simulate.grid
+    grids: float = Field(0.0, ge=0, le=1)
     # a scene is resized by a factor between these before it is used
     scales: tuple[float, float] = (0.5, 1.25)
     flip: bool = True
@@ -121,6 +123,8 @@ class FieldConfig(_Section):
         "processed": 0.03,
         "drawn": 0.02,
     }
+    # RMS in 1/255 of the strongest pattern that a restorer's layers have
+    strongest: float = Field(13.0, ge=2)
     # by source, how many times as often its clean pictures are drawn as others of their size
     emphasis: dict[str, NonNegativeFloat] = {}
     drawn: PositiveInt = 100  # clean drawings that are kept to be processed

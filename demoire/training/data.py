@@ -27,7 +27,7 @@ from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
 from demoire.simulate.arrays import Scene
 from demoire.simulate.scenes.drawings import draw_scene
-from demoire.simulate.simulator import simulate, simulate_exposed
+from demoire.simulate.simulator import Style, simulate, simulate_exposed
 from demoire.simulate.splits import Split
 from demoire.training.config import DataConfig, Task
 from demoire.training.field_source import LOOKALIKE_SHARE, FieldSource
@@ -173,11 +173,21 @@ class PairSource:
         """As `pair`, and always simulated anew."""
         make = simulate_exposed if self._config.exposed_twins else simulate
         scene = self.scene(kind, rng)
-        # A share of 0 draws nothing, so that pairs of before stay what they were.
-        press = self._config.press
-        is_press = kind == "halftone" and press > 0 and rng.random() < press
-        made = make(kind, scene, self._config.size, rng, "press" if is_press else "mixed")
+        made = make(kind, scene, self._config.size, rng, self._style(kind, rng))
         return made.moire, made.clean, made.strength
+
+    def _style(self, kind: MoireKind, rng: np.random.Generator) -> Style:
+        """How a pair is simulated.
+
+        A share of 0 draws nothing, so that pairs of before stay what they were.
+        """
+        share = 0.0
+        other: Style = "mixed"
+        if kind == "halftone":
+            share, other = self._config.press, "press"
+        elif kind == "screen":
+            share, other = self._config.grids, "grid"
+        return other if share > 0 and rng.random() < share else "mixed"
 
     def scene(self, kind: MoireKind, rng: np.random.Generator) -> Scene:
         """A clean scene (h, w, 3) uint8 sRGB, ready to simulate a pair of this kind."""

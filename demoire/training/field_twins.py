@@ -33,7 +33,7 @@ from demoire.training.field_pictures import (
 from demoire.training.patterns import PatternLayer
 
 _POOL_SEED = 7
-_STRENGTHS = (2.0, 13.0)  # RMS in 1/255 of a pattern that is laid over
+_FAINTEST = 2.0  # RMS in 1/255 of a pattern that is laid over
 _SEEN = 3.0  # RMS in 1/255 of a photograph's own pattern, where it is known
 _LEAST_KNOWN = 0.3  # of a tile of a photograph; with less it teaches next to nothing
 # Where less than this of a pattern is known, the target is not; where so much is, it is wholly.
@@ -60,6 +60,7 @@ class FieldTwins:
         self.share = config.share
         self._size = size
         self._pictures = pictures
+        self._strengths = (_FAINTEST, config.strongest)
         self._pool_size = config.pool
         self._pool: dict[int, Twins] = {}
         self._makers: list[Callable[[np.random.Generator], Twins | None]] = []
@@ -112,7 +113,7 @@ class FieldTwins:
         return possible
 
     def _layer(self, rng: np.random.Generator) -> Twins | None:
-        twins = self._pictures.laid_over(self._size, _STRENGTHS, _LAID, rng)
+        twins = self._pictures.laid_over(self._size, self._strengths, _LAID, rng)
         return None if twins is None else Twins.exact(*twins, kind="screen")
 
     def _photograph(self, rng: np.random.Generator) -> Twins | None:

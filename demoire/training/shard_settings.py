@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 _FILE = "settings.json"
 # Not the mix: training draws the kinds in its own shares, and misses none without saying so.
-_OF_A_PAIR = ("drawn", "exposed_twins", "press", "scales")
+_OF_A_PAIR = ("drawn", "exposed_twins", "press", "grids", "scales")
 # Larger pairs than a training asks for are cut to size, but one folder holds one size.
 _OF_A_FOLDER = ("size", *_OF_A_PAIR)
 

@@ -227,7 +227,7 @@ def _level(page: Page, rng: np.random.Generator) -> DrawnPage:
     ink, text = lettering(page, SIDE, _MIDDLE)
     looks: list[tuple[Any, ...]] = []
     sides: list[int] = []
-    coordinates = screen._coordinates
+    coordinates = screen.posed_coordinates
 
     def noted(side: int, oversampling: int, ratio: float, pose: screen.Pose) -> Any:
         u, v = coordinates(side, oversampling, ratio, pose)
@@ -239,7 +239,7 @@ def _level(page: Page, rng: np.random.Generator) -> DrawnPage:
         return cv2.resize(scene, (side, side), interpolation=cv2.INTER_AREA)
 
     with (
-        patch.object(screen, "_coordinates", noted),
+        patch.object(screen, "posed_coordinates", noted),
         patch.object(screen, "crop_scene", all_of),
     ):
         pair = simulate("screen", _on_screen(ink), SIDE, rng)

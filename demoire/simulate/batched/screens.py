@@ -128,7 +128,7 @@ def photograph_screens(batch: ShotBatch, scenes: Tensor, generator: torch.Genera
 def screen_coordinates(batch: ShotBatch, device: torch.device) -> tuple[Tensor, Tensor]:
     """Which screen pixel each camera sample looks at, from the middle of the patch: u and v.
 
-    Each is (N, side * oversampling, side * oversampling). See `screen._coordinates`.
+    Each is (N, side * oversampling, side * oversampling). See `screen.posed_coordinates`.
     """
     side = batch.side
     poses = [shot.pose for shot in batch.shots]

@@ -12,7 +12,7 @@ from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
 from demoire.simulate import halftone
 from demoire.simulate.print_process import PrintStyle, draw_prints
-from demoire.simulate.simulator import simulate, simulate_exposed
+from demoire.simulate.simulator import Style, simulate, simulate_exposed
 
 MOIRE_KINDS = tuple(kind for kind in KINDS if kind != "none")
 
@@ -117,14 +117,45 @@ def test_presses_print_coarser_screens_and_two_of_them_on_a_page() -> None:
     assert stochastic < 12
 
 
-def test_the_target_of_a_press_print_has_the_mean_tone_of_every_region(
-    landscape: np.ndarray,
+@pytest.mark.parametrize(("kind", "style"), [("halftone", "press"), ("screen", "grid")])
+def test_the_target_of_a_strong_pattern_has_the_mean_tone_of_every_region(
+    kind: MoireKind, style: Style, landscape: np.ndarray
 ) -> None:
     for seed in range(8):
-        pair = simulate("halftone", landscape, 256, np.random.default_rng(seed), "press")
+        pair = simulate(kind, landscape, 256, np.random.default_rng(seed), style)
         moire = cv2.resize(pair.moire.astype(np.float32), (2, 2), interpolation=cv2.INTER_AREA)
         clean = cv2.resize(pair.clean.astype(np.float32), (2, 2), interpolation=cv2.INTER_AREA)
         assert np.abs(moire - clean).max() < 1.5
+
+
+def test_a_screen_with_a_grid_has_strong_waves_of_a_few_pixels(landscape: np.ndarray) -> None:
+    """As photographs of screens have them: of one or two directions, most of them grey."""
+    strengths: dict[Style, list[float]] = {"mixed": [], "grid": []}
+    periods = []
+    for seed in range(24):
+        for style, found in strengths.items():
+            pair = simulate("screen", landscape, 128, np.random.default_rng(seed), style)
+            period, strength = _strongest_wave(pair.moire.astype(np.float32) - pair.clean)
+            found.append(strength)
+            if style == "grid":
+                periods.append(period)
+    assert np.quantile(strengths["grid"], 0.75) > 2 * np.quantile(strengths["mixed"], 0.75)
+    assert np.mean([2 < period < 12 for period in periods]) > 0.8
+    assert np.mean([4 < period < 12 for period in periods]) > 0.4
+
+
+def _strongest_wave(change: np.ndarray) -> tuple[float, float]:
+    """Period in px and RMS in 1/255 of the strongest wave of the luma of a square."""
+    side = len(change)
+    grey = change.mean(axis=2)
+    window = np.outer(np.hanning(side), np.hanning(side))
+    spectrum = np.fft.fft2((grey - grey.mean()) * window)
+    power = np.abs(spectrum) ** 2 / np.square(window).sum() / side**2
+    fy, fx = np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij")
+    row, column = np.unravel_index(power.argmax(), power.shape)
+    beside = np.hypot(fy - fy[row, column], fx - fx[row, column]) < 2.5 / side
+    period = 1 / max(np.hypot(fy[row, column], fx[row, column]), 1 / side)
+    return float(period), float(np.sqrt(2 * power[beside].sum()))
 
 
 def test_halftone_keeps_the_local_mean(landscape: np.ndarray) -> None:
@@ -187,8 +218,13 @@ def test_any_scene_and_size(kind: MoireKind, height: int, width: int, size: int,
 
 
 def test_unknown_kind_names_the_known_ones(landscape: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="screen, halftone, texture"):
+    with pytest.raises(UsageError, match=r"screen \(mixed\).*halftone \(mixed\).*texture"):
         simulate("wallpaper", landscape, 64, np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def test_a_kind_has_no_style_of_another(landscape: np.ndarray) -> None:
+    with pytest.raises(UsageError, match=r"'texture' \(grid\) .* screen \(grid\)"):
+        simulate("texture", landscape, 64, np.random.default_rng(0), "grid")
 
 
 @pytest.mark.parametrize("kind", MOIRE_KINDS)

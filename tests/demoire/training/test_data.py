@@ -12,6 +12,7 @@ import torch
 
 from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
+from demoire.simulate.simulator import Style, simulate
 from demoire.simulate.splits import split_of
 from demoire.training.config import DataConfig
 from demoire.training.data import PairSource, Sample, Samples, batches, validation_set
@@ -85,6 +86,30 @@ def test_mix_decides_the_kinds(scene_folder: Path) -> None:
     kinds = [KINDS[int(samples[number].kind)] for number in range(40)]
     assert set(kinds) == {"halftone", "none"}
     assert 20 <= kinds.count("halftone") <= 38
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "style"), [("halftone", "press", "press"), ("screen", "grids", "grid")]
+)
+def test_a_share_of_the_pairs_is_of_another_style(
+    kind: MoireKind, share: str, style: Style, scene_folder: Path
+) -> None:
+    source = PairSource(scene_folder, "train", SMALL)
+
+    def pictures(share_of_style: float, kind: MoireKind) -> list[bytes]:
+        changed = source.under(SMALL.model_copy(update={share: share_of_style}))
+        rngs = map(np.random.default_rng, range(3))
+        return [changed.simulated(kind, rng)[0].tobytes() for rng in rngs]
+
+    def styled(seed: int) -> bytes:
+        rng = np.random.default_rng(seed)
+        scene = source.scene(kind, rng)
+        rng.random()  # whether it is of the style
+        return simulate(kind, scene, SMALL.size, rng, style).moire.tobytes()
+
+    assert pictures(1.0, kind) == [styled(seed) for seed in range(3)]
+    assert pictures(0.0, kind) != pictures(1.0, kind)
+    assert pictures(0.0, "texture") == pictures(1.0, "texture")
 
 
 def test_detector_labels_what_cannot_be_seen_as_clean(scene_folder: Path) -> None:

@@ -45,6 +45,17 @@ def test_a_pattern_is_all_that_a_layer_adds(field: FieldFolder) -> None:
         assert pair.known.min() == 255
 
 
+def test_layers_are_as_strong_as_the_configuration_says(field: FieldFolder) -> None:
+    def strongest(limit: float) -> float:
+        config = FieldConfig(twins={"layer": 1.0}, strongest=limit)
+        pictures = FieldPictures(field.part("train"), [], [_DRAWN], config)
+        source = FieldTwins(pictures, config, 64)
+        drawn = [source.twins(np.random.default_rng(seed)) for seed in range(24)]
+        return max(float(_stripes(pair.moire).std()) for pair in drawn)
+
+    assert strongest(40.0) > 1.5 * strongest(13.0)
+
+
 def test_a_photograph_should_become_what_the_screen_showed_where_it_was_smooth(
     field: FieldFolder,
 ) -> None:

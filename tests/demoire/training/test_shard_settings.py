@@ -54,6 +54,7 @@ def test_what_suits_the_pairs_that_are_there_goes_without_a_word(
     ("changes", "difference"),
     [
         ({"press": 0.5}, r"data\.press = 0\.0, not 0\.5"),
+        ({"grids": 0.5}, r"data\.grids = 0\.0, not 0\.5"),
         ({"size": 96}, r"data\.size = 64, not 96"),
     ],
 )
