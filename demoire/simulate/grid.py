@@ -113,7 +113,8 @@ def _fading(side: int, rng: np.random.Generator) -> Plane:
     depth = np.float32(rng.choice([0.0, rng.uniform(0, 0.9)]))
     coarse = rng.normal(0, 2.0, (4, 4)).astype(np.float32)
     phase = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-    return 1 - depth * (0.5 + 0.5 * np.cos(phase))
+    plane: Plane = 1 - depth * (0.5 + 0.5 * np.cos(phase))
+    return plane
 
 
 def _between(low: float, high: float, rng: np.random.Generator) -> float:
