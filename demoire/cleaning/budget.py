@@ -1,7 +1,7 @@
 """How many megapixels may be in flight at one time, so that memory does not grow with their number.
 
-A picture in flight costs about 16 MB for each megapixel: the file, its pixels, the restored pixels
-and what the restorer adds to them.
+A picture in flight costs up to 16 MB for each megapixel: the file, its pixels, restored tiles, the
+picture made of them, and what was read again.
 """
 
 import threading

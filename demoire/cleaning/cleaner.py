@@ -1,9 +1,9 @@
 """Cleaner: an image file in, the cleaned file and its scores out. The one call of all layers above.
 
 The detector's score of the whole image decides whether anything happens at all; then the cells that
-reach its lower threshold are restored. What the restorer adds is added to the pixels as they were,
-so 16 bits stay 16 bits. Many images are decoded, run through the models and encoded at a time
-(`demoire.cleaning.scheduler`).
+reach its lower threshold are restored. What the restorer gives is rounded once, in the depth of the
+picture, so 16 bits stay 16 bits. Many images are decoded, run through the models and encoded at a
+time (`demoire.cleaning.scheduler`).
 
 Nothing that is wrong with one image is raised: it comes back as it was, `quarantined` with a
 reason.

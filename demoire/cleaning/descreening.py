@@ -150,11 +150,13 @@ def _restored(work: _Work, engine: Engine, tile_side: int) -> Pixels:
     )
     blending = Blending(work.pixels, work.grid, work.flagged, tiles_of(windows))
     for window in windows:
-        (changes,) = engine.restore([window], [window.cut(work.pixels)])
-        for tile, change in zip(window.tiles, changes, strict=True):
-            if change_kind(change, work.pixels[tile.reach.slices]) is ChangeKind.BROKEN:
+        (restored,) = engine.restore([window], [window.cut(work.pixels)])
+        for tile, of_tile in zip(window.tiles, restored, strict=True):
+            before = work.pixels[tile.reach.slices]
+            kind = change_kind(before, of_tile.pixels, of_tile.brightness)
+            if kind is ChangeKind.BROKEN:
                 raise ImageError(Reason.CLEANING_FAILED, "The restorer gave no usable picture.")
-            blending.add(tile.number, change)
+            blending.add(tile.number, of_tile.pixels)
     return blending.finished()
 
 

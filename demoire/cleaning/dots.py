@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,25 +71,6 @@ def dots_taken(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int]) 
     for box in windows_in(grid, cells):
         old = _floats(before, box, full_scale)
         windows.append(_Window.of(old, _floats(after, box, full_scale)))
-    return _together(windows)
-
-
-def dots_in_change(change: NDArray[np.floating[Any]], before: Pixels) -> Dots | None:
-    """What is taken out of one tile.
-
-    Args:
-        change: What the restorer adds, (h, w, C) in units of full scale.
-        before: The same pixels as they were, (h, w, C) uint8 or uint16.
-
-    Returns:
-        As `dots_taken`.
-    """
-    full_scale = np.iinfo(before.dtype).max
-    grid = Grid(*before.shape[:2])
-    windows = []
-    for box in windows_in(grid, range(len(grid))):
-        old = _floats(before, box, full_scale)
-        windows.append(_Window.of(old, old + change[box.slices].astype(np.float32)))
     return _together(windows)
 
 

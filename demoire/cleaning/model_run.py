@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.cleaning.batches import Batch, CellBatch, CellTask, WindowBatch, WindowTask
-from demoire.cleaning.blend import Change
-from demoire.cleaning.engine import Engine
+from demoire.cleaning.engine import Engine, RestoredTile
 from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
@@ -44,14 +43,14 @@ class JudgedCell(Generic[K]):
 
 @dataclass(frozen=True)
 class RestoredWindow(Generic[K]):
-    """What the restorer adds to a window's tiles, and what kind of change each is.
+    """What the restorer makes of a window's tiles, and what kind of change each is.
 
     From the first on that cannot be right, tiles are not looked at.
     """
 
     task: WindowTask[K]
     state: BeingRestored  # of the image, when its window was restored
-    changes: Sequence[Change]
+    tiles: Sequence[RestoredTile]
     kinds: Sequence[ChangeKind]
     seconds: float  # its share of what the batch took
 
@@ -152,34 +151,35 @@ def _restore(engine: Engine, tasks: Sequence[WindowTask[K]]) -> list[ModelResult
     start = time.perf_counter()
     windows = [state.windows[task.index] for task, state in work]
     results: list[ModelResult[K]] = []
-    changes = None
+    restored = None
     try:
         cuts = [
             window.cut(state.decision.picture.pixels)
             for window, (_, state) in zip(windows, work, strict=True)
         ]
-        changes = engine.restore(windows, cuts)
+        restored = engine.restore(windows, cuts)
     except MachineError:
         raise
     except Exception as error:
         if len(work) == 1:
             return [ModelFailed(work[0][0].job, error)]
-    if changes is None:
+    if restored is None:
         for task, _ in work:
             results += _restore(engine, [task])
         return results
     share = (time.perf_counter() - start) / len(work)
-    for (task, state), of_window in zip(work, changes, strict=True):
+    for (task, state), of_window in zip(work, restored, strict=True):
         kinds = _kinds(state, task.index, of_window)
         results.append(RestoredWindow(task, state, of_window, kinds, share))
     return results
 
 
-def _kinds(state: BeingRestored, index: int, changes: Sequence[Change]) -> list[ChangeKind]:
-    """Look at what is added to each tile of a window, up to the first that cannot be right."""
+def _kinds(state: BeingRestored, index: int, restored: Sequence[RestoredTile]) -> list[ChangeKind]:
+    """Look at what becomes of each tile of a window, up to the first that cannot be right."""
     kinds = []
-    for tile, change in zip(state.windows[index].tiles, changes, strict=True):
-        kinds.append(change_kind(change, state.decision.picture.pixels[tile.reach.slices]))
+    for tile, of_tile in zip(state.windows[index].tiles, restored, strict=True):
+        before = state.decision.picture.pixels[tile.reach.slices]
+        kinds.append(change_kind(before, of_tile.pixels, of_tile.brightness))
         if kinds[-1] in _REFUSALS:
             break
     return kinds
@@ -196,14 +196,14 @@ _REFUSALS = {
 
 
 def _blend(job: ImageJob[K], state: BeingRestored, result: RestoredWindow[K]) -> None:
-    """Blend what is added to each tile of a window; or give the image up."""
+    """Blend the restored tiles of a window; or give the image up."""
     tiles = state.windows[result.task.index].tiles
-    for tile, change, kind in zip(tiles, result.changes, result.kinds, strict=False):
+    for tile, restored, kind in zip(tiles, result.tiles, result.kinds, strict=False):
         if kind in _REFUSALS:
             reason, message = _REFUSALS[kind]
             job.fail(ImageError(reason, message))
             return
-        state.blending.add(tile.number, change)
+        state.blending.add(tile.number, restored.pixels)
 
 
 def _give_up(job: ImageJob[K], error: Exception) -> None:

@@ -7,15 +7,13 @@ tested and changed in one place.
 import math
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from demoire.cleaning.blend import in_floats
-from demoire.cleaning.dots import Dots, dots_in_change
+from demoire.cleaning.dots import Dots, dots_taken
+from demoire.cleaning.grid import Grid
 from demoire.cleaning.result import Detection
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.provenance import Provenance
@@ -58,8 +56,6 @@ _MOST_DOUBTFUL_LEFT = 0.75
 # than that the strongest change is 0.13. Maps of classes in bright colours have 0.16 to 0.33, of
 # which at most 0.21 lies in few frequencies. Root mean square over restored cells, full scale 1.
 _MOST_DOUBTFUL_CHANGE = 0.15
-
-_STRIPE = 64  # rows of a change that are looked at together, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -120,8 +116,8 @@ class ChangeKind(Enum):
     BROKEN = auto()  # no picture, such as NaN, all black, or noise
 
 
-def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind:
-    """Whether what the restorer adds to a tile may be right.
+def change_kind(before: Pixels, after: Pixels, brightness: float) -> ChangeKind:
+    """Whether what the restorer makes of a tile may be right.
 
     The screentone of a comic page is black and white, and the restorer turns it into the grey that
     it stands for: the tile becomes calmer, by more than any moiré could account for. So does a
@@ -129,32 +125,26 @@ def change_kind(change: NDArray[np.floating[Any]], before: Pixels) -> ChangeKind
     failed makes the tile no calmer.
 
     Args:
-        change: (h, w, C) in units of full scale.
-        before: The same pixels as they were, (h, w, C) uint8 or uint16.
+        before: The tile as it was, (h, w, C) uint8 or uint16.
+        after: The same pixels, restored.
+        brightness: The mean of the restored samples before they were kept in range, full scale 1;
+            not finite where one of them was not.
     """
-    full_scale = np.iinfo(before.dtype).max
-    light = 0.0
-    absolute = 0.0
-    total = 0.0
-    for top in range(0, len(change), _STRIPE):
-        light += sum(cv2.sumElems(before[top : top + _STRIPE]))
-        added = torch.from_numpy(in_floats(change[top : top + _STRIPE]))
-        total += float(added.sum())
-        absolute += float(added.abs_().sum())
-    lightness = light / (before.size * full_scale)
-    strength = absolute / change.size
-    shift = abs(total) / change.size
+    full_scale = float(np.iinfo(before.dtype).max)
+    lightness = sum(cv2.sumElems(before)) / (before.size * full_scale)
+    shift = abs(brightness - lightness)
     largest_shift = _LARGEST_SHIFT * lightness + _HARMLESS_SHIFT
-    # A NaN in the change makes both means NaN, and each comparison False.
+    # With a NaN the comparison is False.
     if not shift <= largest_shift:
         return ChangeKind.BROKEN
+    strength = cv2.norm(before, after, cv2.NORM_L1) / (before.size * full_scale)
     if strength < _LARGEST_CHANGE:
         return ChangeKind.SOUND
-    old = before.astype(np.float32) / full_scale
-    is_calmer = float((old + change).std()) < float(old.std())
+    is_calmer = float(after.std()) < float(before.std())
     if not is_calmer:
         return ChangeKind.BROKEN
-    is_print = are_dots_in_colour(dots_in_change(change, before))
+    grid = Grid(*before.shape[:2])
+    is_print = are_dots_in_colour(dots_taken(before, after, grid, range(len(grid))))
     return ChangeKind.SOUND if is_print else ChangeKind.DRAWN
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from demoire.cleaning.blend import blend
-from demoire.cleaning.engine import Engine
+from demoire.cleaning.engine import Engine, RestoredTile
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.windows import Tile, Window, plan_windows, tiles_of
 from demoire.imaging.codecs.raster import Pixels
@@ -75,9 +74,9 @@ def measure_ceilings(
         # Every picture several times, so that no core is without one to encode.
         encoded = restored * -(-2 * cores // len(sample))
 
-        def encode_one(restored: tuple[PictureWork, list[NDArray[np.floating]]]) -> float:
-            work, changes = restored
-            return work.encoded(changes)
+        def encode_one(restored: tuple[PictureWork, list[RestoredTile]]) -> float:
+            work, tiles = restored
+            return work.encoded(tiles)
 
         def encode_all() -> float:
             return sum(pool.map(encode_one, encoded))
@@ -204,36 +203,37 @@ class PictureWork:
         engine.judge([self.grid.view(self.picture.pixels, cell) for cell in range(len(self.grid))])
         return self.megapixels
 
-    def restored(self, engine: Engine) -> list[NDArray[np.floating]]:
-        """What the restorer adds to each tile; windows of one shape go through it together."""
+    def restored(self, engine: Engine) -> list[RestoredTile]:
+        """What the restorer makes of each tile; windows of one shape go through it together."""
         numbers_by_shape: dict[tuple[int, ...], list[int]] = {}
         for number, window in enumerate(self.windows):
             numbers_by_shape.setdefault(window.shape, []).append(number)
-        changes: dict[int, list[NDArray[np.floating]]] = {}
+        restored: dict[int, list[RestoredTile]] = {}
         for numbers in numbers_by_shape.values():
             windows = [self.windows[number] for number in numbers]
             cuts = [window.cut(self.picture.pixels) for window in windows]
-            changes.update(zip(numbers, engine.restore(windows, cuts), strict=True))
-        in_order: list[NDArray[np.floating]] = []
+            restored.update(zip(numbers, engine.restore(windows, cuts), strict=True))
+        in_order: list[RestoredTile] = []
         for number in range(len(self.windows)):
-            in_order += changes[number]
+            in_order += restored[number]
         return in_order
 
-    def blended(self, changes: Sequence[NDArray[np.floating]]) -> Pixels:
+    def blended(self, restored: Sequence[RestoredTile]) -> Pixels:
         """The restored picture, of what `restored` gave."""
-        return blend(self.picture.pixels, self.grid, range(len(self.grid)), self.tiles, changes)
+        pixels = [tile.pixels for tile in restored]
+        return blend(self.picture.pixels, self.grid, range(len(self.grid)), self.tiles, pixels)
 
-    def encoded(self, changes: Sequence[NDArray[np.floating]]) -> float:
+    def encoded(self, restored: Sequence[RestoredTile]) -> float:
         """Blend, measure and write the picture, as is done with every one that is cleaned.
 
         Args:
-            changes: What `restored` gave.
+            restored: What `restored` gave.
 
         Returns:
             The megapixels written.
         """
         old = self.picture.pixels
-        new = self.blended(changes)
+        new = self.blended(restored)
         for measure in (likeness.psnr, likeness.block_ssim, likeness.colour_difference):
             measure(old, new)
         encode(self.picture, new)

@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
-from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.engine import Engine, RestoredTile, find_device
 from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.gain import pattern_share
 from demoire.cleaning.result import Cleaned
@@ -263,23 +262,24 @@ class _Result:
     """A picture that is restored all over, and what each stage makes of it."""
 
     work: PictureWork
-    changes: list[NDArray[np.floating]]
+    tiles: list[RestoredTile]
     pixels: Pixels  # restored
     data: bytes  # the file
 
     @staticmethod
     def of(work: PictureWork, engine: Engine) -> "_Result":
-        changes = work.restored(engine)
-        pixels = work.blended(changes)
-        return _Result(work, changes, pixels, encode(work.picture, pixels))
+        tiles = work.restored(engine)
+        pixels = work.blended(tiles)
+        return _Result(work, tiles, pixels, encode(work.picture, pixels))
 
     def restore(self, engine: Engine) -> None:
-        changes = self.work.restored(engine)
-        for tile, change in zip(self.work.tiles, changes, strict=True):
-            change_kind(change, self.work.picture.pixels[tile.reach.slices])
+        restored = self.work.restored(engine)
+        for tile, of_tile in zip(self.work.tiles, restored, strict=True):
+            before = self.work.picture.pixels[tile.reach.slices]
+            change_kind(before, of_tile.pixels, of_tile.brightness)
 
     def blend(self) -> None:
-        pixels = self.work.blended(self.changes)
+        pixels = self.work.blended(self.tiles)
         likeness.are_equal(self.work.picture.pixels, pixels)
 
     def look_for_pattern(self) -> None:

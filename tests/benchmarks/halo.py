@@ -60,13 +60,13 @@ def restored(engine: Engine, pixels: Pixels, side: int, halo: int) -> tuple[Pixe
     windows = plan_windows(
         grid, cells, side=1024, halo=halo, multiple=engine.multiple, most=side**2
     )
-    changes = []
+    tiles = []
     seen = 0
     for window in windows:
         (of_window,) = engine.restore([window], [window.cut(pixels)])
-        changes += of_window
+        tiles += [tile.pixels for tile in of_window]
         seen += window.shape[0] * window.shape[1]
-    return blend(pixels, grid, cells, tiles_of(windows), changes), seen / (height * width)
+    return blend(pixels, grid, cells, tiles_of(windows), tiles), seen / (height * width)
 
 
 if __name__ == "__main__":

@@ -52,13 +52,13 @@ def little_memory() -> Iterator[None]:
 
 
 def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
-    """The whole picture's change, in units of full scale."""
+    """How much the whole picture is changed, in units of full scale."""
     grid = Grid(SIDE, SIDE)
     windows = plan_windows(
         grid, range(len(grid)), side=SIDE, halo=engine.halo, multiple=engine.multiple
     )
-    ((change,),) = engine.restore(windows, [window.cut(picture) for window in windows])
-    return change.astype(np.float64)
+    ((tile,),) = engine.restore(windows, [window.cut(picture) for window in windows])
+    return (tile.pixels.astype(np.float64) - picture) / np.iinfo(picture.dtype).max
 
 
 def cells(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

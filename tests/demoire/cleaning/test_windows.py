@@ -124,11 +124,11 @@ def test_a_picture_in_several_windows_comes_out_as_in_one_to_within_1_in_255() -
         windows = plan_windows(
             grid, cells, side=256, halo=engine.halo, multiple=engine.multiple, most=most
         )
-        changes = []
+        tiles = []
         for window in windows:
             (of_window,) = engine.restore([window], [window.cut(pixels)])
-            changes += of_window
-        restored[len(windows)] = blend(pixels, grid, cells, tiles_of(windows), changes)
+            tiles += [tile.pixels for tile in of_window]
+        restored[len(windows)] = blend(pixels, grid, cells, tiles_of(windows), tiles)
     assert list(restored) == [2, 1]
     assert np.abs(restored[1].astype(int) - pixels).max() > 20
     assert np.abs(restored[2].astype(int) - restored[1]).max() <= 1
