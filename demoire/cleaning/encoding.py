@@ -37,7 +37,6 @@ from demoire.cleaning.verdict import (
 from demoire.errors import ImageError, MachineError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import encode_verified
-from demoire.imaging.room import is_large
 from demoire.measure import likeness
 from demoire.reasons import Reason
 
@@ -152,13 +151,7 @@ class _Figures:
 
     @classmethod
     def of(cls, old: Pixels, new: Pixels) -> "_Figures":
-        if not is_large(old):
-            return cls(
-                psnr=likeness.psnr(old, new),
-                ssim=likeness.block_ssim(old, new),
-                colour_shift=likeness.colour_difference(old, new),
-            )
-        # It may be the only picture in flight, so it keeps two cores busy by itself.
+        # It may be the only picture left, so it keeps two cores busy by itself.
         with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:
             colours = beside.submit(likeness.colour_difference, old, new)
             psnr = likeness.psnr(old, new)

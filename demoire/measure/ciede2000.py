@@ -60,13 +60,13 @@ def _difference(
     l1: _Floats, a1: _Floats, b1: _Floats, l2: _Floats, a2: _Floats, b2: _Floats
 ) -> _Floats:
     """The formula, in the paper's names; its weights kL, kC and kH are 1."""
-    grey_shift = 1.5 - 0.5 * _chroma_weight((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2)
+    grey_shift = 1.5 - 0.5 * _chroma_weight((_chroma(a1, b1) + _chroma(a2, b2)) / 2)
     a1 = a1 * grey_shift
     a2 = a2 * grey_shift
-    c1 = np.hypot(a1, b1)
-    c2 = np.hypot(a2, b2)
-    h1 = np.arctan2(b1, a1) % _FULL_TURN
-    h2 = np.arctan2(b2, a2) % _FULL_TURN
+    c1 = _chroma(a1, b1)
+    c2 = _chroma(a2, b2)
+    h1 = _hue(a1, b1)
+    h2 = _hue(a2, b2)
 
     # A grey has no hue: then there is no difference in hue, and the mean is that of the other.
     has_hues = c1 * c2 != 0
@@ -97,8 +97,21 @@ def _difference(
     return difference
 
 
+# numpy has vector instructions for what these two are made of, and none for `hypot`, `%` and `**`.
+def _chroma(a: _Floats, b: _Floats) -> _Floats:
+    chroma: _Floats = np.sqrt(a * a + b * b)
+    return chroma
+
+
+def _hue(a: _Floats, b: _Floats) -> _Floats:
+    """The angle, 0 to a full turn."""
+    angle = np.arctan2(b, a)
+    return np.where(angle < 0, angle + _FULL_TURN, angle)
+
+
 def _chroma_weight(chroma: _Floats) -> _Floats:
-    seventh = chroma**7
+    square = chroma * chroma
+    seventh = square * square * square * chroma
     weight: _Floats = np.sqrt(seventh / (seventh + np.float32(25.0**7)))
     return weight
 
