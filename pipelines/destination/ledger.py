@@ -17,8 +17,8 @@ where two may hold the same attempt number.
 A unit that kills its process is found by its attempts: it is deadly, and the next wave takes its
 halves instead (`pipelines.plan.units.parts_of`).
 
-Costs four small requests and two writes a unit or bundle. Listing the markers is a request a
-thousand units; each bundle's is read once a process.
+Costs four small requests and two writes, side by side, a unit or bundle. Listing the markers is a
+request a thousand units; each bundle's is read once a process.
 """
 
 import json
@@ -255,9 +255,11 @@ def _write(
             committed_at=_now(),
         )
         commits.append(commit)
+    objects = {}
     if size:
-        place.write(f"{layout.SEGMENTS}/{name}.bin", b"".join(parts))
-    place.write(f"{layout.ROWS}/{rows_name}", rows_to_parquet(rows))
+        objects[f"{layout.SEGMENTS}/{name}.bin"] = b"".join(parts)
+    objects[f"{layout.ROWS}/{rows_name}"] = rows_to_parquet(rows)
+    place.write_side_by_side(objects)
     return tuple(commits)
 
 

@@ -4,7 +4,7 @@ So a test says who makes the next call and who dies, between any two of them.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +126,11 @@ class SteppedPlace(LocalPlace):
             yield local
             self.life.before(path, "write")
         self.life.after()
+
+    def write_side_by_side(self, objects: Mapping[str, bytes]) -> None:
+        """One after the other: each of them is a step."""
+        for path, data in objects.items():
+            self.write(path, data)
 
     def create(self, path: str, data: bytes) -> bool:
         # as `pipelines.storage.bucket` does where a store ignores `If-None-Match`
