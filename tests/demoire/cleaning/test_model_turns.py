@@ -61,7 +61,7 @@ def cleaned(cleaner: Cleaner, picture: bytes, count: int) -> set[bytes]:
 def test_two_pictures_are_restored_beside_each_other_with_one_thread_each(
     make_cleaner: Callable[..., Cleaner], red: bytes
 ) -> None:
-    restorer = Watched()
+    restorer = Watched(seconds=0.4)
     cleaner = make_cleaner(restorer)
     (together,) = cleaned(cleaner, red, 4)
     assert (restorer.threads, restorer.at_once) == ([1, 1, 1, 1], 2)
