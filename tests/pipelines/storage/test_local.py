@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from demoire.errors import StorageError
+from demoire.errors import RefusedNameError, StorageError
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
@@ -83,6 +83,13 @@ def test_a_disk_that_fails_may_be_well_again_and_a_full_one_needs_the_user(
         with pytest.raises(StorageError) as caught:
             place.write("x", b"")
         assert caught.value.exit_code == status
+
+
+def test_of_several_files_one_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    place = open_place(str(tmp_path))
+    with pytest.raises(RefusedNameError):
+        place.write_side_by_side({"good": b"", "x" * 300: b""})
+    assert place.exists("good")
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/out", "a\0b"])

@@ -104,6 +104,12 @@ def test_of_many_creating_at_once_one_wins(
             assert place.read(f"u{unit}") == b"%d" % won.index(True)
 
 
+def test_objects_written_side_by_side_are_all_there_at_the_end(place: Place) -> None:
+    objects = {f"folder/{number}": bytes([number]) * 1000 for number in range(3)}
+    place.write_side_by_side(objects)
+    assert {path: place.read(path) for path in objects} == objects
+
+
 def test_a_file_is_put_or_built_in_one_step(place: Place, tmp_path: Path) -> None:
     local = tmp_path / "local.bin"
     local.write_bytes(b"content")
