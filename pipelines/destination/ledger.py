@@ -42,7 +42,7 @@ from pipelines.destination.commits import COMMIT_FORM, Commit, Payload
 from pipelines.destination.stored_json import read_json
 from pipelines.records import REPORT_SCHEMA, Bundle, Unit
 from pipelines.rows import Outcome, rows_to_parquet
-from pipelines.storage.place import Place
+from pipelines.storage.place import Place, write_side_by_side
 
 # Ray starts a unit a second time in one wave only if the process died of the first, or with it; the
 # driver's own death leaves one attempt a wave. That may be the unit's fault as well (it took all
@@ -259,7 +259,7 @@ def _write(
     if size:
         objects[f"{layout.SEGMENTS}/{name}.bin"] = b"".join(parts)
     objects[f"{layout.ROWS}/{rows_name}"] = rows_to_parquet(rows)
-    place.write_side_by_side(objects)
+    write_side_by_side(place, objects)
     return tuple(commits)
 
 

@@ -147,14 +147,6 @@ class Place(ABC):
     def write(self, path: str, data: bytes) -> None:
         """Put the whole object in one step, over whatever is there."""
 
-    def write_side_by_side(self, objects: Mapping[str, bytes]) -> None:
-        """Put several objects, by their paths, each as `write` does.
-
-        The disk or the store takes the time, so together they take hardly longer than one.
-        """
-        with ThreadPoolExecutor(len(objects), thread_name_prefix="write") as pool:
-            list(pool.map(self.write, objects.keys(), objects.values()))
-
     @abstractmethod
     def put_file(self, local: Path | str, path: str, facts: ObjectFacts = NO_FACTS) -> None:
         """Put a local file's content in one step, over whatever is there. The local file stays.
@@ -216,6 +208,15 @@ class Place(ABC):
     def leftovers(self) -> Iterator[Entry]:
         """Temporary files that a killed writer left behind; those older than a run may go."""
         return iter(())
+
+
+def write_side_by_side(place: Place, objects: Mapping[str, bytes]) -> None:
+    """Put several objects, by their paths, each as `Place.write` does.
+
+    The disk or the store takes the time, so together they take hardly longer than one.
+    """
+    with ThreadPoolExecutor(len(objects), thread_name_prefix="write") as pool:
+        list(pool.map(place.write, objects.keys(), objects.values()))
 
 
 def source_changed(name: str) -> SourceChangedError:

@@ -127,11 +127,6 @@ class SteppedPlace(LocalPlace):
             self.life.before(path, "write")
         self.life.after()
 
-    def write_side_by_side(self, objects: Mapping[str, bytes]) -> None:
-        """One after the other: each of them is a step."""
-        for path, data in objects.items():
-            self.write(path, data)
-
     def create(self, path: str, data: bytes) -> bool:
         # as `pipelines.storage.bucket` does where a store ignores `If-None-Match`
         if not self.life.exclusive:
@@ -148,6 +143,12 @@ class SteppedPlace(LocalPlace):
         self.life.before(path, "delete")
         super().delete(path)
         self.life.after()
+
+
+def write_in_turn(place: Place, objects: Mapping[str, bytes]) -> None:
+    """In place of `write_side_by_side`: one after the other, since each of them is a step."""
+    for path, data in objects.items():
+        place.write(path, data)
 
 
 def folder_of(path: str) -> str:

@@ -49,7 +49,7 @@ from tests.pipelines.destination.launcher import (
     Launcher,
     expected_of,
 )
-from tests.pipelines.destination.life import Life
+from tests.pipelines.destination.life import Life, write_in_turn
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +122,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self._open = ExitStack()
         self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
         self._open.enter_context(patch("os.fsync"))  # nothing here is about the machine's own death
+        self._open.enter_context(
+            patch("pipelines.destination.ledger.write_side_by_side", write_in_turn)
+        )
         self._lives: list[Life] = []
         self._count = 0  # of lives
         self._fingerprint = FINGERPRINT  # of retries

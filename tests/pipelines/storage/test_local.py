@@ -12,7 +12,7 @@ import pytest
 
 from demoire.errors import RefusedNameError, StorageError
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Place
+from pipelines.storage.place import Place, write_side_by_side
 
 
 def test_a_written_file_has_the_users_usual_mode(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_disk_that_fails_may_be_well_again_and_a_full_one_needs_the_user(
 def test_of_several_files_one_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     place = open_place(str(tmp_path))
     with pytest.raises(RefusedNameError):
-        place.write_side_by_side({"good": b"", "x" * 300: b""})
+        write_side_by_side(place, {"good": b"", "x" * 300: b""})
     assert place.exists("good")
 
 

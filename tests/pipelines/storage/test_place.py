@@ -12,7 +12,7 @@ import pytest
 
 from demoire.errors import SourceChangedError, StorageError
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Place
+from pipelines.storage.place import Place, write_side_by_side
 from tests.pipelines.storage.stores import moto_bucket
 
 
@@ -106,7 +106,7 @@ def test_of_many_creating_at_once_one_wins(
 
 def test_objects_written_side_by_side_are_all_there_at_the_end(place: Place) -> None:
     objects = {f"folder/{number}": bytes([number]) * 1000 for number in range(3)}
-    place.write_side_by_side(objects)
+    write_side_by_side(place, objects)
     assert {path: place.read(path) for path in objects} == objects
 
 
