@@ -2,8 +2,8 @@
 
 Everything else stays where it is: every tag, private ones too, keeps its bytes. Pyramid levels and
 thumbnails are made anew (`tiff_levels`); a file with Photoshop's layers is not written, since those
-hold the old pixels. A new strip takes the place of the old one if it fits, else it goes to the end
-of the file, and only the tags of strip offsets and sizes are changed. An uncompressed file
+hold the old pixels. A new strip takes the place of the old one if it fits, else it goes elsewhere
+(`tiff_patch`), and only the tags of strip offsets and sizes are changed. An uncompressed file
 therefore differs in nothing but the changed samples.
 
 Cleaned are 8 and 16-bit grey, RGB and CMYK, with alpha of either kind or without, chunky or planar,
@@ -18,6 +18,7 @@ References:
     15. JPEG as in `tiff_jpeg`, not as in section 22.
 """
 
+import io
 import math
 import struct
 import zlib
@@ -27,6 +28,7 @@ from dataclasses import replace
 
 import imagecodecs
 import numpy as np
+import tifffile
 from PIL import TiffImagePlugin
 
 from demoire.imaging.codecs import tiff_directory
@@ -61,7 +63,8 @@ from demoire.imaging.codecs.tiff_layout import (
 )
 from demoire.imaging.codecs.tiff_levels import has_layers, levels, reduced_to
 from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
-from demoire.imaging.codecs.tiff_segments import with_segments
+from demoire.imaging.codecs.tiff_patch import PatchedFile
+from demoire.imaging.codecs.tiff_segments import put_segments
 from demoire.imaging.codecs.tiff_tags import ORIENTATION
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
@@ -190,32 +193,38 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     """
     with structure_in(data) as structure:
         layout = first_layout(structure)
-    if layout is None:
-        raise ValueError("a file of this mode is not written")
+        if layout is None:
+            raise ValueError("a file of this mode is not written")
+        smaller = _layouts_of_levels(structure, layout.colours)
     if layout.premultiplied and raster.alpha is not None:
         # No colour becomes more than its alpha. What is more already stays as it is: such a file
         # was not multiplied, whatever its tag says.
         most = np.maximum(raster.alpha[:, :, None], raster.pixels)
         pixels = np.minimum(pixels, most)
-    cleaned = with_segments(data, layout, _packed_changes(data, layout, raster, pixels))
-    return without_manifest(_with_new_levels(cleaned, pixels))
+    with io.BytesIO(data) as out:
+        file = PatchedFile(out)
+        put_segments(file, layout, _packed_changes(data, layout, raster, pixels))
+        for level in smaller:
+            put_segments(file, level, _all_packed(data, level, pixels))
+        cleaned = out.getvalue()
+    return without_manifest(cleaned)
 
 
-def _with_new_levels(data: bytes, pixels: Pixels) -> bytes:
-    """The file with every smaller version of its picture made from these pixels."""
-    with structure_in(data) as file:
-        layouts = [layout_of(page, file.byteorder) for page in levels(file)]
-    for layout in layouts:
-        if layout is None or layout.samples != pixels.shape[2]:
+def _layouts_of_levels(structure: tifffile.TiffFile, samples: int) -> list[Layout]:
+    """The layouts of the smaller versions of a picture with so many samples a pixel."""
+    layouts = []
+    for page in levels(structure):
+        layout = layout_of(page, structure.byteorder)
+        if layout is None or layout.samples != samples:
             raise StaleDataError("a smaller version of itself of a kind that is not written")
-        small = reduced_to(pixels, layout).astype(layout.stored.newbyteorder("="))
-        samples = ~small if layout.inverted else small
-        data = with_segments(data, layout, _all_packed(data, layout, samples))
-    return data
+        layouts.append(layout)
+    return layouts
 
 
-def _all_packed(data: bytes, layout: Layout, samples: Pixels) -> Iterator[tuple[int, bytes]]:
-    """Every strip or tile, by index, as it is to be stored."""
+def _all_packed(data: bytes, layout: Layout, pixels: Pixels) -> Iterator[tuple[int, bytes]]:
+    """Every strip or tile of a level, by index, made from the pixels of its picture."""
+    small = reduced_to(pixels, layout).astype(layout.stored.newbyteorder("="))
+    samples = ~small if layout.inverted else small
     for segment in layout.segments:
         part = _padded(segment.part_of(samples), segment)
         yield segment.index, _pack(data, layout, segment, part)

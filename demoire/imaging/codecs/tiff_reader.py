@@ -24,7 +24,7 @@ from demoire.imaging.codecs.tiff_tags import (
     VALUE_SIZES,
 )
 
-_SEGMENT_TAGS = ((STRIP_OFFSETS, STRIP_SIZES), (TILE_OFFSETS, TILE_SIZES))
+SEGMENT_TAGS = ((STRIP_OFFSETS, STRIP_SIZES), (TILE_OFFSETS, TILE_SIZES))
 _HEADER_SIZE = 16  # bytes of a BigTIFF header; a TIFF header has 8
 _MOST_ENTRIES = 4096
 _MOST_VALUE_BYTES = 256 << 20
@@ -192,7 +192,7 @@ class TiffReader:
             DamagedPagesError: There are not as many sizes as offsets.
         """
         tables = []
-        for offsets_tag, sizes_tag in _SEGMENT_TAGS:
+        for offsets_tag, sizes_tag in SEGMENT_TAGS:
             offsets = directory.entries.get(offsets_tag)
             sizes = directory.entries.get(sizes_tag)
             if offsets is None and sizes is None:

@@ -61,6 +61,35 @@ def test_tiff_keeps_tags_directories_and_untouched_strips(rgb: NDArray[np.uint8]
     assert first in written and last in written
 
 
+def test_longer_strips_do_not_leave_the_old_ones_behind(rgb: NDArray[np.uint8]) -> None:
+    data = tiff(rgb // 8, photometric="rgb", compression="lzw", rowsperstrip=10)
+    picture = decode(data)
+    written = encode(picture, rgb)
+    assert np.array_equal(tifffile.imread(io.BytesIO(written)), rgb)
+    with tifffile.TiffFile(io.BytesIO(written)) as file:
+        strips = sum(file.pages[0].databytecounts)
+    assert strips > len(data)
+    assert len(written) < strips + 0.1 * len(data)
+
+
+def test_a_level_that_lies_beyond_the_end_of_the_file_is_made_anew(
+    rgb: NDArray[np.uint8],
+) -> None:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(rgb, photometric="rgb", metadata=None)
+        writer.write(rgb[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
+    data = bytearray(out.getvalue())
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        entry_at = file.pages[1].tags["StripOffsets"].offset
+    struct.pack_into("<I", data, entry_at + 8, 3_000_000_000)
+    picture = decode(bytes(data))
+    written = encode(picture, changed(picture))
+    assert len(written) < 2 * len(data)
+    with tifffile.TiffFile(io.BytesIO(written)) as file:
+        assert file.pages[1].asarray().shape == rgb[::2, ::2].shape
+
+
 @pytest.mark.parametrize("photometric", ["ycbcr", "rgb", "minisblack"])
 def test_jpeg_in_tiff_keeps_its_compression(rgb: NDArray[np.uint8], photometric: str) -> None:
     samples = rgb if photometric != "minisblack" else rgb[:, :, 1]

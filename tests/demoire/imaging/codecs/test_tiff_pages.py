@@ -1,8 +1,11 @@
 """Pages of a TIFF file: carved out, cleaned by the codec, and put back; all else stays."""
 
 import io
+import shutil
 import struct
 from datetime import date
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from demoire.imaging.codecs.tiff_pages import carve, pages_of
 from demoire.imaging.codecs.tiff_splice import PageRefusedError, put_pages
 from demoire.imaging.images import decode, encode
 from demoire.imaging.provenance import Provenance
+from tests.demoire.imaging.derived.camera_files import exiftool
 
 SIDE = 40
 NOTE = Provenance("demoire 0", "0" * 64, date(2026, 1, 1))
@@ -165,6 +169,83 @@ def test_an_uncompressed_page_is_written_over_the_old_one() -> None:
     put_pages(out, [2], lambda _: encode(picture, picture.pixels // 2))
     assert len(out.getvalue()) == len(data)
     assert out.getvalue() != data
+
+
+def spans_of(data: bytes) -> list[tuple[int, int]]:
+    """Where each directory, value and strip of a file begins and ends, as tifffile sees it."""
+    spans = []
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        inline = 8 if file.is_bigtiff else 4
+        frame = 16 if file.is_bigtiff else 6  # the count of entries, and the next offset
+        pages = list(file.pages)
+        for page in file.pages:
+            pages += list(page.pages or ())
+        for page in pages:
+            spans.append((page.offset, page.offset + frame + len(page.tags) * (4 + 2 * inline)))
+            for tag in page.tags:
+                if tag.valuebytecount > inline:
+                    spans.append((tag.valueoffset, tag.valueoffset + tag.valuebytecount))
+            for start, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+                spans.append((start, start + size))
+    return sorted(spans)
+
+
+def with_noise(page: bytes, most: int, seed: int) -> bytes:
+    """A carved page with noise all over, so that its strips are packed less well."""
+    picture = decode(page)
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, most, picture.pixels.shape).astype(picture.pixels.dtype)
+    return encode(picture, picture.pixels + noise, NOTE)
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(8, 60), min_size=2, max_size=8),
+    st.sampled_from(["lzw", "deflate", "packbits"]),
+    st.sampled_from([{"rowsperstrip": 4}, {"tile": (16, 16)}]),
+    st.booleans(),
+)
+def test_longer_strips_use_the_room_of_those_that_moved(
+    noise: list[int], compression: str, layout: dict[str, object], is_big: bool
+) -> None:
+    out = io.BytesIO()
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    with tifffile.TiffWriter(out, bigtiff=is_big) as writer:
+        for number, _ in enumerate(noise):
+            options = {"compression": compression, "metadata": None, **layout}
+            rough = flat + np.random.default_rng(number).integers(0, 3, flat.shape, np.uint8)
+            writer.write(rough, photometric="rgb", **options)  # type: ignore[arg-type]
+    data = out.getvalue()
+    offsets = [page.offset for page in pages_of(io.BytesIO(data))]
+    new = {}
+    for number, most in enumerate(noise, start=1):
+        new[number] = with_noise(carve(io.BytesIO(data), offsets[number - 1]), most, number)
+    put_pages(out, new, new.__getitem__)
+    result = out.getvalue()
+    with tifffile.TiffFile(io.BytesIO(result)) as file:
+        for number, page in enumerate(file.pages, start=1):
+            assert np.array_equal(page.asarray(), tifffile.imread(io.BytesIO(new[number])))
+    spans = spans_of(result)
+    for (_, end), (start, _) in pairwise(spans):
+        assert end <= start
+    used = sum(end - start for start, end in spans)
+    longest = max(end - start for start, end in spans)
+    left_over = longest + 64  # of a page: room too small for one more strip, and old values
+    assert len(result) - used < len(noise) * left_over
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is missing")
+@pytest.mark.parametrize("is_big", [False, True])
+def test_exiftool_has_nothing_against_pages_whose_strips_moved(
+    is_big: bool, tmp_path: Path
+) -> None:
+    page = {"kind": "rgb", "compression": "lzw", "layout": {"rowsperstrip": 16}, "planar": False}
+    data = tiff_of([{**page, "has_xmp": True, "levels": 0}] * 3, is_big=is_big)
+    result = spliced(data, [1, 2])
+    assert len(result) != len(data)
+    said = exiftool(result, "-validate", "-warning", "-a", suffix=".tif", folder=tmp_path)
+    before = exiftool(data, "-validate", "-warning", "-a", suffix=".tif", folder=tmp_path)
+    assert said == before
 
 
 def test_strips_that_two_pages_share_are_not_written_over() -> None:
