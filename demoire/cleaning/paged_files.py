@@ -89,7 +89,7 @@ class PagesInWork:
         self._rewrite = rewrite
         self._folder = TemporaryDirectory(prefix="demoire-")
         self._cleaned: dict[PageImage, Path] = {}
-        self._left: list[tuple[PageImage, Reason]] = []
+        self._left: list[tuple[PageImage, Cleaned]] = []
 
     def __enter__(self) -> "PagesInWork":
         """Begin."""
@@ -115,8 +115,7 @@ class PagesInWork:
                 kept.write_bytes(cleaned.data)
                 self._cleaned[image] = kept
             yield image, cleaned
-        for image, reason in self._left:
-            yield image, untouched(b"", reason)
+        yield from self._left
 
     def write(self, target: Path) -> None:
         """Write the file with its cleaned images; as it is if there are none.
@@ -138,12 +137,15 @@ class PagesInWork:
     def _readable(self, *, wants_grey: bool) -> Iterator[tuple[PageImage, bytes]]:
         for image in self._file.images:
             if image.reason is not None and not (wants_grey and image.reason is Reason.BILEVEL):
-                self._left.append((image, image.reason))
+                self._left.append((image, untouched(b"", image.reason)))
                 continue
             try:
                 data = self._file.read(replace(image, reason=None))
             except ImageError as error:
-                self._left.append((image, image.reason or error.reason))
+                left = untouched(b"", image.reason or error.reason)
+                if image.reason is not None:
+                    left = replace(left, grey=error)  # why it has no grey picture
+                self._left.append((image, left))
                 continue
             yield image, data
 

@@ -17,7 +17,7 @@ from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.clean.gate import count_image, unit_in_work
-from pipelines.clean.grey import keep_grey_picture, member_to_read
+from pipelines.clean.grey import keep_grey_picture, read_for_cleaning
 from pipelines.clean.priority import step_back
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
@@ -25,7 +25,6 @@ from pipelines.destination.destination import Destination
 from pipelines.destination.ledger import DEATHS_IN_A_WAVE
 from pipelines.records import Bundle, Member, Unit, units_in
 from pipelines.rows import Outcome, UnitAttempt
-from pipelines.sources.read import read_members
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
@@ -127,12 +126,11 @@ def _pickled_failure(error: Exception) -> bytes:
 def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table]:
     """The rows of one chain."""
     ledger = order.destination.ledger
-    members = []
+    members: list[Member] = []
     for unit in chain:
-        for member in unit.members:
-            members.append(member_to_read(member, order.config))
+        members += unit.members
     # One reader for the whole chain: a compressed tar can only be read from its beginning.
-    payloads = read_members(chain[0].source, members)
+    payloads = read_for_cleaning(chain[0].source, members, order.config)
     for unit in chain:
         start = time.perf_counter()
         if order.careful:
@@ -179,9 +177,8 @@ def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
     images: list[Member] = []
     contents: list[bytes | ImageError] = []
     for unit in bundle.units:
-        members = [member_to_read(member, order.config) for member in unit.members]
         try:
-            read = [data for _, data in read_members(unit.source, members)]
+            read = [data for _, data in read_for_cleaning(unit.source, unit.members, order.config)]
         except SourceChangedError as error:
             without = {"unit": pickle.dumps(unit), "changed": str(error)}
             yield pa.Table.from_pylist([without], _FETCHED)

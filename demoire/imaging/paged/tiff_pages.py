@@ -10,8 +10,9 @@ from typing import BinaryIO
 from demoire.errors import ImageError
 from demoire.imaging.codecs import tiff
 from demoire.imaging.codecs.tiff_pages import carve, pages_of
+from demoire.imaging.codecs.tiff_patch import PageRefusedError
 from demoire.imaging.codecs.tiff_reader import DamagedPagesError
-from demoire.imaging.codecs.tiff_splice import PageRefusedError, put_pages
+from demoire.imaging.codecs.tiff_splice import put_pages
 from demoire.imaging.paged.paged_format import PageImage
 from demoire.reasons import Reason
 

@@ -14,7 +14,8 @@ import pikepdf
 from demoire.reasons import Reason
 
 SMALLEST_SIDE = 64  # px; smaller ones are icons and rules, and hold too little to judge
-_BILEVEL_FILTERS = ("/CCITTFaxDecode", "/JBIG2Decode")
+JBIG2_FILTER = "/JBIG2Decode"
+_BILEVEL_FILTERS = ("/CCITTFaxDecode", JBIG2_FILTER)
 SAMPLE_FILTERS = ("/FlateDecode", "/LZWDecode", "/RunLengthDecode")
 TEXT_FILTERS = ("/ASCII85Decode", "/ASCIIHexDecode")
 JPEG_FILTER = "/DCTDecode"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pikepdf import Name
 from PIL import Image, ImageDraw
 
 from demoire.cleaning.cleaner import Cleaner, Models, load_models
@@ -17,6 +18,7 @@ from demoire.errors import ImageError
 from demoire.measure.likeness import psnr
 from flows.cli import main
 from tests.demoire.conftest import LESS_RED
+from tests.demoire.imaging.pdf.test_bilevel import bilevel_pdf
 
 Grey = NDArray[np.uint8]
 
@@ -158,3 +160,14 @@ def test_a_grey_picture_never_takes_the_name_of_an_image(faxes: Path, tmp_path: 
     assert main(["fix", *named, "-o", str(out), "--device", "cpu", "--bilevel", "grey"]) == 0
     assert (out / "scan.grey.png").read_bytes() == (faxes / "scan.grey.png").read_bytes()
     assert (out / "scan.tif.grey.png").exists()
+
+
+def test_fix_names_a_black_and_white_picture_that_cannot_be_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = bilevel_pdf(tmp_path / "scan.pdf", b"", Filter=Name.JBIG2Decode)
+    out = tmp_path / "out"
+    assert main(["fix", str(scan), "-o", str(out), "--device", "cpu", "--bilevel", "grey"]) == 0
+    assert (out / "scan.pdf").read_bytes() == scan.read_bytes()
+    assert "No grey picture of" in caplog.text
+    assert "scan.pdf!/page-0001" in caplog.text

@@ -9,7 +9,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
 from pipelines.clean.fetched_unit import Fetched, clean_unit
-from pipelines.clean.grey import keep_grey_picture, member_to_read
+from pipelines.clean.grey import keep_grey_picture, read_for_cleaning
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.published import Published
@@ -21,7 +21,6 @@ from pipelines.publish.shelf import publish_shelf
 from pipelines.publish.shelving import put_on_shelves
 from pipelines.records import Member, Unit
 from pipelines.rows import UnitAttempt
-from pipelines.sources.read import read_members
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def job_of(src: Path | str, dst: Path | str, fingerprint: str, *, rewrite: bool 
 def commit(unit: Unit, job: Job, cleaner: Cleaner) -> None:
     """Clean a unit and commit it, as an actor does."""
     ledger = job.destination.ledger
-    members = [member_to_read(member, cleaner.config) for member in unit.members]
-    read = [payload for _, payload in read_members(unit.source, members)]
+    asked = read_for_cleaning(unit.source, unit.members, cleaner.config)
+    read = [payload for _, payload in asked]
     payloads = tuple(None if isinstance(data, ImageError) else data for data in read)
     reasons = []
     for member, data in zip(unit.members, read, strict=True):

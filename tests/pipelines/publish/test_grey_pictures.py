@@ -19,6 +19,7 @@ from pipelines.prune import prune
 from pipelines.report.build import build_report
 from pipelines.status import status
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture, picture
+from tests.demoire.imaging.pdf.test_bilevel import bilevel_pdf
 from tests.pipelines.conftest import draw, tree, write_tar
 from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
 
@@ -154,3 +155,16 @@ def test_prune_removes_those_of_what_has_left(src: Path, job: Job, grey_maker: C
     again.publish_all()
     prune(again.destination, again.plan)
     assert greys_of(job).keys() == {"ä b.png.png"}
+
+
+def test_a_black_and_white_image_that_cannot_be_read_is_named(
+    tmp_path: Path, grey_maker: Cleaner, caplog: pytest.LogCaptureFixture
+) -> None:
+    src = tmp_path / "src"
+    src.mkdir()
+    bilevel_pdf(src / "damaged.pdf", b"", Filter=Name.JBIG2Decode)
+    job = cleaned_job(src, tmp_path / "dst", grey_maker)
+    job.publish_all()
+    assert greys_of(job) == {}
+    assert rows_of(job, "")["damaged.pdf!/page-0001"]["reason"] == "bilevel"
+    assert "No grey picture of damaged.pdf!/page-0001 in" in caplog.text

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from demoire.imaging.codecs.tiff_pages import carve, pages_of
-from demoire.imaging.codecs.tiff_splice import PageRefusedError, put_pages
+from demoire.imaging.codecs.tiff_patch import PageRefusedError
+from demoire.imaging.codecs.tiff_splice import put_pages
 from demoire.imaging.images import decode, encode
 from demoire.imaging.provenance import Provenance
 from tests.demoire.imaging.derived.camera_files import exiftool

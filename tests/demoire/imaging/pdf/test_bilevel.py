@@ -114,3 +114,13 @@ def test_an_empty_stream_is_told_and_the_next_picture_is_read(tmp_path: Path) ->
     with pytest.raises(ImageError, match="cannot decode it"):
         carve(empty, 1)
     assert carve(bilevel_pdf(tmp_path / "sound.pdf", PACKED), 1)
+
+
+@pytest.mark.parametrize("length", [45, 90, len(jbig2_of(BITS)) - 1])
+def test_jbig2_that_is_cut_short_is_told(length: int, tmp_path: Path) -> None:
+    data = jbig2_of(BITS)
+    cut = bilevel_pdf(tmp_path / "cut.pdf", data[:length], Filter=Name.JBIG2Decode)
+    with pytest.raises(ImageError, match="cut short"):
+        carve(cut, 1)
+    behind = bilevel_pdf(tmp_path / "behind.pdf", data + b"\r\n", Filter=Name.JBIG2Decode)
+    assert decode(carve(behind, 1)).obstacle == "bilevel"
