@@ -4,10 +4,11 @@ Lists of checksums and bags inside an archive are not rewritten: they are named 
 are the `sha256` fields of a WebDataset's JSON files, where they are those of an image that changed.
 
 Costs two reads of the archive for its digests, one of each file of several pages that changed in it
-and of its mirror, and a listing of the members. That is done once for each publication of it.
+and of its mirror, and a listing of the members; where PREMIS tells digests other than SHA-256 of
+files that it names in its own way, one read of what changed for each kind. That is done once for
+each publication of it.
 """
 
-import hashlib
 import json
 import posixpath
 from collections.abc import Collection, Iterator, Mapping
@@ -15,12 +16,13 @@ from dataclasses import dataclass, replace
 
 from demoire.errors import DemoireError, ImageError
 from pipelines.fixity.findings import ChangedFile, ChecksumList
-from pipelines.fixity.lists import is_list_name, listed_digests
+from pipelines.fixity.lists import ListedDigest, is_list_name, listed_digests
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.names import as_text
 from pipelines.records import Member, Source
 from pipelines.sources.formats import archive_format
 from pipelines.sources.read import read_members
+from pipelines.storage.digests import new_digest
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Entry, Place
 
@@ -67,23 +69,22 @@ def look_through(
     try:
         files = tuple(_files_of_pages(source, mirrored, changed))
         known = {**changed, **{file.member: file for file in files}}
-        lists = tuple(_lists_in(mirrored, known))
+        lists = tuple(_lists_in(mirrored, known, _Originals(source, known)))
     except (DemoireError, EOFError):
         # What publishing could write can be read, as a rule; a report is not the place to stop.
         pass
     return LookedThrough(archive, lists, files)
 
 
-@dataclass
 class _Hasher:
     """Takes in a file for its digest and size."""
 
-    def __post_init__(self) -> None:
-        self.sha256 = hashlib.sha256()
+    def __init__(self, algorithm: str) -> None:
+        self.digest = new_digest(algorithm)
         self.size = 0
 
     def write(self, data: bytes, /) -> int:
-        self.sha256.update(data)
+        self.digest.update(data)
         self.size += len(data)
         return len(data)
 
@@ -101,27 +102,60 @@ def _files_of_pages(
         if name in before and name in after:
             yield replace(
                 changed[name],
-                sha256_before=before[name].sha256.hexdigest(),
-                sha256_after=after[name].sha256.hexdigest(),
+                sha256_before=before[name].digest.hexdigest(),
+                sha256_after=after[name].digest.hexdigest(),
                 bytes_before=before[name].size,
                 bytes_after=after[name].size,
             )
 
 
-def _hashed(source: Source, names: Collection[str]) -> dict[str, _Hasher]:
+def _hashed(
+    source: Source, names: Collection[str], algorithm: str = "sha256"
+) -> dict[str, _Hasher]:
     """Members of an archive, by name as text, unpacked and hashed; a piece in memory at a time."""
     form = archive_format(source.kind)
     hashed = {}
     with open_place(source.uri).open("", version=source.version) as reader:
         chosen = [one for one in form.list_members(reader) if as_text(one.name) in names]
         for member in chosen:
-            hasher = _Hasher()
+            hasher = _Hasher(algorithm)
             form.unpack(reader, member, hasher)
             hashed[as_text(member.name)] = hasher
     return hashed
 
 
-def _lists_in(source: Source, changed: Mapping[str, ChangedFile]) -> Iterator[ChecksumList]:
+class _Originals:
+    """The members that changed, as they were: found by a digest of any kind."""
+
+    def __init__(self, source: Source, changed: Mapping[str, ChangedFile]) -> None:
+        self._source = source
+        self._changed = changed
+        self._digests: dict[str, dict[str, str]] = {}  # by algorithm, then by member
+
+    def with_digest(self, listed: ListedDigest) -> str:
+        """The member that had a digest; '' where none had it, or nobody can tell.
+
+        Costs one read of the archive for each algorithm but SHA-256.
+        """
+        if not listed.can_be_made:
+            return ""
+        if listed.algorithm not in self._digests:
+            self._digests[listed.algorithm] = self._digests_of_all(listed.algorithm)
+        for member, digest in self._digests[listed.algorithm].items():
+            if listed.is_same(digest):
+                return member
+        return ""
+
+    def _digests_of_all(self, algorithm: str) -> dict[str, str]:
+        if algorithm == "sha256":
+            return {member: file.sha256_before for member, file in self._changed.items()}
+        hashed = _hashed(self._source, self._changed, algorithm)
+        return {member: hasher.digest.hexdigest() for member, hasher in hashed.items()}
+
+
+def _lists_in(
+    source: Source, changed: Mapping[str, ChangedFile], originals: _Originals
+) -> Iterator[ChecksumList]:
     by_key: dict[str, ChangedFile] = {}
     for name, file in changed.items():
         by_key.setdefault(_key_of(name), file)
@@ -135,7 +169,7 @@ def _lists_in(source: Source, changed: Mapping[str, ChangedFile]) -> Iterator[Ch
             continue
         name = as_text(member.name)
         if is_list_name(name):
-            yield from _stale_list(source, name, content, changed)
+            yield from _stale_list(source, name, content, changed, originals)
         else:
             yield from _stale_field(source, name, content, by_key[_key_of(name)])
 
@@ -152,16 +186,19 @@ def _key_of(name: str) -> str:
 
 
 def _stale_list(
-    source: Source, name: str, content: bytes, changed: Mapping[str, ChangedFile]
+    source: Source,
+    name: str,
+    content: bytes,
+    changed: Mapping[str, ChangedFile],
+    originals: _Originals,
 ) -> Iterator[ChecksumList]:
     by_path = {posixpath.normpath(member): file for member, file in changed.items()}
-    by_digest = {file.sha256_before: path for path, file in by_path.items()}
     names: list[str] = []
     algorithm = ""
     for listed in listed_digests(name, content):
         path = listed.path
         if listed.is_by_name and path not in by_path:
-            path = by_digest.get(listed.digest, "")
+            path = posixpath.normpath(originals.with_digest(listed))
         file = by_path.get(path)
         if file is None:
             continue

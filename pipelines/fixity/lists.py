@@ -17,8 +17,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.fixity.mets import Value
 from pipelines.fixity.xml_lists import described_files, is_xml_list_name
+from pipelines.fixity.xml_values import Value
 
 _SUFFIX = re.compile(r"\.(md5|sha1|sha224|sha256|sha384|sha512)(sums?)?(\.txt)?$", re.IGNORECASE)
 _SUMS = re.compile(r"^(md5|sha(1|224|256|384|512)|check)[-_]?sums?(\.txt)?$", re.IGNORECASE)

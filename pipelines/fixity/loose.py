@@ -22,9 +22,9 @@ from pipelines.fixity.lists import (
     new_values,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import Value, with_other_values
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.fixity.xml_lists import described_files, is_xml_list_name
+from pipelines.fixity.xml_values import Value, with_other_values
 from pipelines.storage.digests import new_digest
 
 _ROUNDS = 5  # lists that name one another's digests never come to rest

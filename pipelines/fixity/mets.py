@@ -1,10 +1,9 @@
 """Checksums and sizes in METS files, which libraries keep beside digitized pages.
 
-`<file CHECKSUM="..." SIZE="..."><FLocat xlink:href="page.tif"/></file>`: an XML parser finds the
-elements, and the values are replaced in the file's own bytes. So everything else in it, to the last
-space, stays as it was. `CHECKSUMTYPE` names the algorithm; where it is missing or names none that
-METS knows, the checksum's length tells. Of HAVAL, MNP, Tiger and Whirlpool, for which Python has no
-code, a checksum of a changed file is known to be stale, and stays. Files in UTF-16 are passed over.
+`<file CHECKSUM="..." SIZE="..."><FLocat xlink:href="page.tif"/></file>`: `CHECKSUMTYPE` names the
+algorithm; where it is missing or names none that METS knows, the checksum's length tells. Of HAVAL,
+MNP, Tiger and Whirlpool, for which Python has no code, a checksum of a changed file is known to be
+stale, and stays. Files in UTF-16 are passed over.
 
 References:
     METS 1.12.1 and METS 2, elements `file` and `FLocat`; the attribute `CHECKSUMTYPE`.
@@ -12,10 +11,9 @@ References:
 
 import posixpath
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
-from xml.parsers import expat
+
+from pipelines.fixity.xml_values import UNSOUND, DescribedFile, Value, new_parser
 
 _NAME = re.compile(r"(^|[._-])mets([._-].*)?\.xml$|\.mets$", re.IGNORECASE)
 _NAMESPACES = ("http://www.loc.gov/METS/", "http://www.loc.gov/METS/v2")
@@ -26,35 +24,6 @@ _ATTRIBUTE = rb"\s+([^\s=<>\"']+)\s*=\s*(\"[^\"<]*\"|'[^'<]*')"
 _TAG = re.compile(rb"<[^\s/>]+((?:" + _ATTRIBUTE + rb")*)\s*/?>")
 _ONE_ATTRIBUTE = re.compile(_ATTRIBUTE)
 _LOCAL_SCHEMES = ("", "file")
-
-
-@dataclass(frozen=True)
-class Value:
-    """The value of an attribute, and its first byte in the file."""
-
-    text: str
-    offset: int
-
-
-@dataclass(frozen=True)
-class DescribedFile:
-    """A file that is named, and what is said of it.
-
-    Attributes:
-        path: Of the file.
-        checksum: One of its checksums.
-        checksum_type: As it is written; '' where it is not.
-        size: Its bytes.
-        sections: The identifiers of the sections that it points to.
-        is_by_name: Whether only the last part of the path is certain.
-    """
-
-    path: str
-    checksum: Value | None
-    checksum_type: str
-    size: Value | None
-    sections: tuple[str, ...] = ()
-    is_by_name: bool = False
 
 
 def is_mets_name(path: str) -> bool:
@@ -76,36 +45,6 @@ def mets_files(path: str, content: bytes) -> list[DescribedFile]:
     except UNSOUND:
         return []
     return reader.files
-
-
-def with_other_values(content: bytes, values: Mapping[Value, str]) -> bytes:
-    """The file with other values in the place of these."""
-    written = []
-    at = 0
-    for value in sorted(values, key=lambda one: one.offset):
-        written.append(content[at : value.offset])
-        written.append(values[value].encode("ascii"))
-        at = value.offset + len(value.text)
-    return b"".join([*written, content[at:]])
-
-
-class EntityError(Exception):
-    """A file declares entities, which no METS file needs, and bombs are made of."""
-
-
-UNSOUND = (expat.ExpatError, EntityError)
-"""What a parser raises of a file that is not to be read."""
-
-
-def new_parser() -> expat.XMLParserType:
-    """A parser that names elements by namespace, a space and name, and refuses entities."""
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.EntityDeclHandler = _refuse
-    return parser
-
-
-def _refuse(*_: object) -> None:
-    raise EntityError
 
 
 class _Reader:

@@ -12,7 +12,7 @@ References:
 import re
 from dataclasses import dataclass
 
-from pipelines.fixity.mets import UNSOUND, Value, new_parser
+from pipelines.fixity.xml_values import UNSOUND, Value, new_parser
 
 _NAME = re.compile(r"(^|[._-])premis([._-].*)?\.xml$", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(^|[/-])premis([/-]|$)", re.IGNORECASE)  # of all versions

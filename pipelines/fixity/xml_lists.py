@@ -3,8 +3,9 @@
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from pipelines.fixity.mets import DescribedFile, is_mets_name, mets_files, with_other_values
+from pipelines.fixity.mets import is_mets_name, mets_files
 from pipelines.fixity.premis import PremisObject, is_premis_name, premis_objects
+from pipelines.fixity.xml_values import DescribedFile, with_other_values
 
 
 def is_xml_list_name(path: str) -> bool:

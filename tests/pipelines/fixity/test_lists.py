@@ -14,7 +14,7 @@ from pipelines.fixity.lists import (
     new_values,
     with_payload_bytes,
 )
-from pipelines.fixity.mets import with_other_values
+from pipelines.fixity.xml_values import with_other_values
 
 OLD = hashlib.sha256(b"old").hexdigest()
 NEW = hashlib.sha256(b"new").hexdigest()

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pipelines.fixity.findings import ChangedFile
 from pipelines.fixity.lists import is_list_name, listed_digests
 from pipelines.fixity.loose import LooseFile, LooseLists
-from pipelines.fixity.mets import mets_files, with_other_values
+from pipelines.fixity.mets import mets_files
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.fixity.xml_lists import without_described_values
+from pipelines.fixity.xml_values import with_other_values
 from pipelines.storage.local import LocalPlace
 
 OLD = hashlib.md5(b"old").hexdigest()

@@ -10,7 +10,7 @@ from demoire.cleaning.cleaner import Cleaner
 from pipelines.fixity.fixity import check_fixity
 from pipelines.fixity.lists import is_list_name, listed_digests
 from pipelines.fixity.premis import premis_objects
-from tests.pipelines.conftest import draw
+from tests.pipelines.conftest import draw, write_tar
 from tests.pipelines.publish.job import cleaned_job
 
 SPACE = "http://www.loc.gov/premis/v3"
@@ -135,3 +135,25 @@ def test_values_of_changed_files_are_updated_and_every_other_byte_stays(
     ):
         back = back.replace(new, old)
     assert back.encode() == loose
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-1", "SHA-256", "SHA-512"])
+def test_inside_an_archive_a_file_is_found_by_any_digest(
+    tmp_path: Path, cleaner: Cleaner, algorithm: str
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    plain = draw(False, 41)
+    told = premis_object("/store/77", STRIPED, algorithm, element="contentLocationValue")
+    untouched = premis_object("/store/78", plain, algorithm, element="contentLocationValue")
+    earlier = premis_object("/store/79", b"before it was scanned anew", algorithm)
+    members = {"data/a.jpg": STRIPED, "data/plain.jpg": plain}
+    members["metadata/premis.xml"] = premis(untouched, earlier, told)
+    write_tar(box / "book.tar", members)
+    members["metadata/premis.xml"] = premis(untouched, earlier)
+    write_tar(box / "other.tar", members)
+    job = cleaned_job(box, tmp_path / "out", cleaner)
+    job.publish_all()
+    (stale,) = check_fixity(job.destination, job.plan, "report").lists
+    assert (stale.path, stale.member) == ("book.tar", "metadata/premis.xml")
+    assert (stale.files, stale.examples) == (1, ("data/a.jpg",))
