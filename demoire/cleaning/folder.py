@@ -202,7 +202,8 @@ class _GreyPictures:
             UsageError: It cannot be written.
         """
         if isinstance(cleaned.grey, ImageError):
-            _LOG.warning("No grey picture of %s: %s", source, cleaned.grey)
+            name = f"{source}!/{page}" if page else str(source)
+            _LOG.warning("No grey picture of %s: %s", name, cleaned.grey)
             return None
         if cleaned.grey is None:
             return None
