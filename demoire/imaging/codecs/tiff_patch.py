@@ -39,6 +39,60 @@ class NewSegment:
     data: bytes
 
 
+class _Room:
+    """The bytes of a file that is being changed: which may be written over, and what is free."""
+
+    def __init__(self, file: BinaryIO, reader: TiffReader) -> None:
+        self._file = file
+        self._reader = reader
+        self._spans = OwnedSpans(reader)
+        self._free = FreeSpace()
+
+    def is_own(self, at: int, size: int) -> bool:
+        """Whether these bytes are of one thing alone."""
+        return self._spans.is_own(at, size)
+
+    def fits(self, segment: NewSegment) -> bool:
+        """Whether a new strip or tile may be written over the old one."""
+        if not 0 < len(segment.data) <= segment.room:
+            return False
+        return self.is_own(segment.at, segment.room)
+
+    def write(self, at: int, data: bytes) -> None:
+        """Write over the bytes at an offset."""
+        self._file.seek(at)
+        self._file.write(data)
+
+    def write_over(self, segment: NewSegment) -> None:
+        """Write a strip or tile that fits over the old one, whose other bytes are free then."""
+        self.write(segment.at, segment.data)
+        end = segment.at + len(segment.data)
+        self._free.add(end, segment.room - len(segment.data))
+
+    def release(self, at: int, size: int) -> None:
+        """Give up the bytes of a thing that moves, if it has them alone."""
+        if size and self.is_own(at, size):
+            self._free.add(at, size)
+
+    def place(self, data: bytes) -> int:
+        """Write data where there is room, at an even offset; that offset."""
+        at = self._free.take(len(data))
+        if at is None:
+            return self._append(data)
+        self.write(at, data)
+        return at
+
+    def _append(self, data: bytes) -> int:
+        end_of_used = self._free.take_tail(self._reader.length)
+        start = end_of_used + end_of_used % 2
+        end = start + len(data)
+        if end > _MOST_OFFSET and not self._reader.shapes.is_big:
+            raise PageRefusedError("the file would grow beyond 4 GB")
+        self.write(end_of_used, bytes(start - end_of_used) + data)
+        self._reader.length = end
+        return start
+
+
 class PatchedFile:
     """A file whose parts are exchanged; each part once at most.
 
@@ -55,9 +109,7 @@ class PatchedFile:
         """
         self.reader = TiffReader(file)
         self.shapes = self.reader.shapes
-        self._file = file
-        self._spans = OwnedSpans(self.reader)
-        self._free = FreeSpace()
+        self._room = _Room(file, self.reader)
 
     def put_segments(
         self, directory: FileDirectory, tags: tuple[int, int], changed: Iterable[NewSegment]
@@ -83,15 +135,13 @@ class PatchedFile:
         for segment in changed:
             if len(segment.data) != segment.room:
                 sizes[segment.index] = len(segment.data)
-            if not self._fits(segment):
-                self._release(segment.at, segment.room)
+            if self._room.fits(segment):
+                self._room.write_over(segment)
+            else:
+                self._room.release(segment.at, segment.room)
                 waiting.append(segment)
-                continue
-            self.write(segment.at, segment.data)
-            end = segment.at + len(segment.data)
-            self._free.add(end, segment.room - len(segment.data))
         for segment in waiting:
-            offsets[segment.index] = self._place(segment.data)
+            offsets[segment.index] = self._room.place(segment.data)
         packed = {}
         for tag, values in zip(tags, (offsets, sizes), strict=True):
             if not values:
@@ -109,14 +159,14 @@ class PatchedFile:
         if before is not None and before.type == value_type and before.count == count:
             if self.reader.value(before) == value:
                 return self.entry_as_it_is(before)
-            if value_at is not None and self._spans.is_own(value_at, len(value)):
-                self.write(value_at, value)
+            if value_at is not None and self._room.is_own(value_at, len(value)):
+                self._room.write(value_at, value)
                 return self.entry_as_it_is(before)
         if before is not None and value_at is not None:
-            self._release(value_at, len(self.reader.value(before)))
+            self._room.release(value_at, len(self.reader.value(before)))
         if len(value) <= self.shapes.inline:
             return self.shapes.near_entry(tag, value_type, count, value)
-        return self.shapes.entry.pack(tag, value_type, count, self._place(value))
+        return self.shapes.entry.pack(tag, value_type, count, self._room.place(value))
 
     def put_directory(self, old: FileDirectory, packed: dict[int, bytes]) -> int:
         """Write the entries of a directory where they were, or all of it elsewhere.
@@ -136,36 +186,26 @@ class PatchedFile:
             entries = b"".join(packed.values())
             if entries == self.reader.read(first_entry, len(entries)):
                 return old.at
-            if self._spans.is_own(old.at, size):
-                self.write(first_entry, entries)
+            if self._room.is_own(old.at, size):
+                self._room.write(first_entry, entries)
                 return old.at
             tags = list(packed)
-        self._release(old.at, size)
+        self._room.release(old.at, size)
         table = b"".join(packed[tag] for tag in tags)
-        return self._place(self.shapes.count.pack(len(tags)) + table + next_pointer)
+        return self._room.place(self.shapes.count.pack(len(tags)) + table + next_pointer)
 
     def put_entries(self, directory: FileDirectory, packed: dict[int, bytes]) -> None:
         """Write some entries of a directory over the old ones."""
-        at = directory.at + self.shapes.count.size
-        for tag in directory.entries:
-            if tag in packed:
-                self.write(at, packed[tag])
-            at += self.shapes.entry.size
+        for tag, entry in packed.items():
+            self._room.write(directory.entries[tag].at, entry)
+
+    def put_pointer(self, at: int, target: int) -> None:
+        """Let the file's pointer at an offset lead to a directory."""
+        self._room.write(at, self.shapes.offset.pack(target))
 
     def entry_as_it_is(self, entry: Entry) -> bytes:
         """The entry with the field that it has."""
         return self.shapes.near_entry(entry.tag, entry.type, entry.count, entry.field)
-
-    def write(self, at: int, data: bytes) -> None:
-        """Write over the bytes at an offset."""
-        self._file.seek(at)
-        self._file.write(data)
-
-    def _fits(self, segment: NewSegment) -> bool:
-        """Whether the new one may be written over the old one."""
-        if not 0 < len(segment.data) <= segment.room:
-            return False
-        return self._spans.is_own(segment.at, segment.room)
 
     def _put_numbers(self, entry: Entry, changed: dict[int, int]) -> bytes:
         """The entry with other numbers at these indices, in a wider type where they need it."""
@@ -177,26 +217,3 @@ class PatchedFile:
             value_type = self.shapes.wide_type
         value = packed_numbers(self.shapes.order, value_type, values)
         return self.put_value(entry, value_type, entry.count, value, entry.tag)
-
-    def _release(self, at: int, size: int) -> None:
-        """Give up the bytes of a thing that moves, if it has them alone."""
-        if size and self._spans.is_own(at, size):
-            self._free.add(at, size)
-
-    def _place(self, data: bytes) -> int:
-        """Write data where there is room, at an even offset; that offset."""
-        at = self._free.take(len(data))
-        if at is None:
-            return self._append(data)
-        self.write(at, data)
-        return at
-
-    def _append(self, data: bytes) -> int:
-        end_of_used = self._free.take_tail(self.reader.length)
-        start = end_of_used + end_of_used % 2
-        end = start + len(data)
-        if end > _MOST_OFFSET and not self.shapes.is_big:
-            raise PageRefusedError("the file would grow beyond 4 GB")
-        self.write(end_of_used, bytes(start - end_of_used) + data)
-        self.reader.length = end
-        return start

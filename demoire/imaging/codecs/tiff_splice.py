@@ -81,7 +81,7 @@ class _Splicing:
             new_directory = new.directory(new_at)
             moved_to = self._put_directory(at, new, new_directory)
             if moved_to != at:
-                self._patched.write(pointer_at, self._shapes.offset.pack(moved_to))
+                self._patched.put_pointer(pointer_at, moved_to)
             if new_at == new.first_at:
                 self._at = moved_to
             directory = self._reader.directory(moved_to)
