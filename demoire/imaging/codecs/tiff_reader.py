@@ -43,6 +43,7 @@ class Entry:
         type: Of its values.
         count: Of its values.
         field: Its last 4 or 8 bytes: the values, or their offset.
+        at: Where the entry lies in the file.
         value_at: Where the values lie in the file; None where they are in the entry.
     """
 
@@ -50,6 +51,7 @@ class Entry:
     type: int
     count: int
     field: bytes
+    at: int
     value_at: int | None
 
 
@@ -144,7 +146,7 @@ class TiffReader:
         table = self.read(first_entry, size + shapes.offset.size)
         entries: dict[int, Entry] = {}
         for start in range(0, size, shapes.entry.size):
-            entry = self._entry(table[start : start + shapes.entry.size])
+            entry = self._entry(table[start : start + shapes.entry.size], first_entry + start)
             if entry.tag in entries:
                 raise DamagedPagesError(f"a directory that names tag {entry.tag} twice")
             entries[entry.tag] = entry
@@ -220,9 +222,9 @@ class TiffReader:
         self.file.seek(at)
         return self.file.read(min(size, self.length - at))
 
-    def _entry(self, packed: bytes) -> Entry:
+    def _entry(self, packed: bytes, at: int) -> Entry:
         tag, value_type, count, offset = self.shapes.entry.unpack(packed)
         field = packed[-self.shapes.inline :]
         size = VALUE_SIZES.get(value_type, 0) * count
         value_at = offset if size > self.shapes.inline else None
-        return Entry(tag, value_type, count, field, value_at)
+        return Entry(tag, value_type, count, field, at, value_at)

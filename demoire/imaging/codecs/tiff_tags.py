@@ -11,9 +11,11 @@ NEW_SUBFILE_TYPE = 254
 WIDTH = 256
 HEIGHT = 257
 BITS_PER_SAMPLE = 258
+COMPRESSION = 259
 PHOTOMETRIC = 262
 STRIP_OFFSETS = 273
 ORIENTATION = 274
+SAMPLES = 277  # of a pixel
 STRIP_SIZES = 279
 TILE_OFFSETS = 324
 TILE_SIZES = 325
@@ -30,7 +32,9 @@ INTEROPERABILITY = 40965
 DNG_VERSION = 50706
 MANIFEST = 52545  # of C2PA, signed
 
-OLD_JPEG = (513, 514, 519, 520, 521)  # where the parts of JPEG as in section 22 lie
+JPEG_OFFSET = 513  # of a whole JPEG file: a thumbnail in Exif, or JPEG as in section 22
+JPEG_BYTES = 514
+OLD_JPEG = (JPEG_OFFSET, JPEG_BYTES, 519, 520, 521)  # where the parts of JPEG as in section 22 lie
 
 REDUCED = 1  # bit of NewSubfileType: a smaller version of another page
 

@@ -8,10 +8,12 @@ References:
     CIPA DC-007 (Multi-Picture Format), 5.2.2 for the header, 5.2.3 for the index and its entries.
 """
 
+import io
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from demoire.imaging.codecs.tiff_reader import DamagedPagesError, TiffReader
 from demoire.imaging.derived import StaleDataError
 
 APP2 = 0xE2
@@ -70,29 +72,23 @@ def read_index(payload: bytes) -> PictureIndex | None:
     """
     if not payload.startswith(_SIGNATURE):
         return None
-    start = len(_SIGNATURE)
+    if payload[len(_SIGNATURE) :][:2] not in (b"II", b"MM"):
+        raise StaleDataError("an index of pictures (MPF) without a byte order")
     try:
-        order = {b"II": "<", b"MM": ">"}[payload[start : start + 2]]
-        (directory,) = struct.unpack_from(order + "I", payload, start + 4)
-        (count,) = struct.unpack_from(order + "H", payload, start + directory)
-        images = 0
-        entries = 0
-        for number in range(count):
-            at = start + directory + 2 + 12 * number
-            tag, _, _, value = struct.unpack_from(order + "HHII", payload, at)
-            if tag == _NUMBER_OF_IMAGES:
-                images = value
-            elif tag == _ENTRIES:
-                entries = start + value
-        if not entries or not 1 <= images <= _MOST_IMAGES:
+        reader = TiffReader(io.BytesIO(payload[len(_SIGNATURE) :]))
+        order = reader.shapes.order
+        directory = reader.directory(reader.first_at)
+        images = reader.number(directory, _NUMBER_OF_IMAGES)
+        listed_at = directory.entries[_ENTRIES].value_at if _ENTRIES in directory.entries else None
+        if listed_at is None or not 1 <= images <= _MOST_IMAGES:
             # Of the other images of a file only the attributes are here, no index.
             return None
         listed = []
         for number in range(images):
-            at = entries + _ENTRY * number
+            at = len(_SIGNATURE) + listed_at + _ENTRY * number
             attributes, size, offset = struct.unpack_from(order + "3I", payload, at)
             listed.append(IndexedImage(attributes, size, offset, at))
-    except (KeyError, struct.error) as error:
+    except (DamagedPagesError, struct.error) as error:
         raise StaleDataError("a damaged index of pictures (MPF)") from error
     return PictureIndex(payload, order, tuple(listed))
 
