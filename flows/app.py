@@ -89,13 +89,17 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """
     words, debug = _without_debug(arguments)
     prepare_process(debug=debug)
+    stopped = "stopped; the same command again goes on where this one ended"
     try:
-        return app(args=words, prog_name="demoire", standalone_mode=False) or 0
+        status = app(args=words, prog_name="demoire", standalone_mode=False) or 0
+        # typer makes this status of a KeyboardInterrupt, without a word.
+        if status == errors.INTERRUPTED_STATUS:
+            return _end(stopped, status, debug=debug)
+        return status
     except (TyperException, errors.DemoireError) as error:
         return _end_by(error, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
-        sentence = "stopped; the same command again goes on where this one ended"
-        return _end(sentence, errors.INTERRUPTED_STATUS, debug=debug)
+        return _end(stopped, errors.INTERRUPTED_STATUS, debug=debug)
     except SystemExit as end:
         # typer ends the process itself where the reader of a pipe went away.
         if not isinstance(end.__context__, BrokenPipeError):

@@ -165,6 +165,8 @@ def _work(work: Callable[[], int], word_in: int) -> NoReturn:
             with suppress(OSError):
                 stream.flush()
         os._exit(STALLED_STATUS)
+    # All is done: one more Ctrl-C would only spoil an orderly end, with a traceback of Ray's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.write(word_in, str(status).encode())
     raise SystemExit(status)
 

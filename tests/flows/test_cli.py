@@ -159,3 +159,19 @@ def test_doctor_finds_nothing_wrong_here_and_says_what_is_wrong_with_a_place(
     assert checks[f"storage {place}"]["finding"].endswith("can be written")
     assert list(place.rglob("*doctor*")) == []
     assert not checks["storage ftp://nowhere"]["ok"] and checks["storage ftp://nowhere"]["way_out"]
+
+
+def test_ctrl_c_ends_any_command_with_a_sentence() -> None:
+    """Here while the command waits for a list of sources."""
+    code = (
+        "import os, signal, sys, threading; from flows.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start(); "
+        "sys.exit(main(['plan', '--from-file', '-', 'out']))"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    assert process.returncode == 130
+    assert said == "demoire: stopped; the same command again goes on where this one ended\n"

@@ -114,6 +114,11 @@ def test_what_happens_to_python_after_the_work_does_not_count(tmp_path: Path) ->
     assert ended(tmp_path, "atexit.register(os._exit, 1)") == (0, 1, "")
 
 
+def test_ctrl_c_after_the_work_does_not_count(tmp_path: Path) -> None:
+    body = "atexit.register(os.kill, os.getpid(), signal.SIGINT)\nreturn 3"
+    assert ended(tmp_path, body) == (3, 1, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_work_that_somebody_kills_is_not_begun_again(
     tmp_path: Path, number: signal.Signals
