@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageFile
 from demoire.moire import MoireKind
 from demoire.simulate.scenes.drawings import SCENES
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
-from demoire.simulate.simulator import Pair, simulate
+from demoire.simulate.simulator import Pair, Style, simulate
 from demoire.simulate.tinted_text import simulate_tinted_text
 
 Pixels8 = NDArray[np.uint8]  # (H, W, 3) sRGB
@@ -111,7 +111,8 @@ def _draw_pair(rng: np.random.Generator, kind: MoireKind, name: str, side: int) 
     """A scene with moiré. A press screens pictures and tints; the type of a page is solid."""
     if kind == "halftone" and name == "page":
         return simulate_tinted_text(SCENES["photograph"](rng, side, side), side, rng)
-    return simulate(kind, SCENES[name](rng, side, side), side, rng, "press")
+    style: Style = "press" if kind == "halftone" else "mixed"
+    return simulate(kind, SCENES[name](rng, side, side), side, rng, style)
 
 
 def _encode(picture: Pixels8, suffix: str, rng: np.random.Generator) -> bytes:
