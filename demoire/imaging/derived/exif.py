@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from demoire.imaging.codecs.tiff_reader import (
     DamagedPagesError,
-    Entry,
     FileDirectory,
     TiffReader,
     packed_numbers,
@@ -54,7 +53,7 @@ class _Thumbnail:
 
     def with_number(self, tiff: bytes, tag: int, value: int) -> bytes:
         """The Exif data with another number for a tag."""
-        entry: Entry = self.directory.entries[tag]
+        entry = self.directory.entries[tag]
         number = packed_numbers(self.reader.shapes.order, entry.type, [value])
         field_at = entry.at + self.reader.shapes.entry.size - self.reader.shapes.inline
         return tiff[:field_at] + number + tiff[field_at + len(number) :]
