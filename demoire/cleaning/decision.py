@@ -3,7 +3,6 @@
 from demoire.cleaning.dots import dots_taken
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.few_colours import is_in_few_colours
-from demoire.cleaning.grid import Grid
 from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
@@ -12,6 +11,7 @@ from demoire.cleaning.image_job import (
     Decision,
     grid_of,
 )
+from demoire.cleaning.lattice import cells_of_same_print
 from demoire.cleaning.result import Detection
 from demoire.cleaning.verdict import (
     Rules,
@@ -24,7 +24,7 @@ from demoire.cleaning.verdict import (
     is_sure,
 )
 from demoire.cleaning.windows import plan_windows
-from demoire.imaging.codecs.raster import Pixels
+from demoire.imaging.images import Picture
 from demoire.reasons import Reason
 
 
@@ -37,22 +37,28 @@ def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | 
     flagged = tuple(range(len(grid))) if rules.restore_all else detection.flagged
     if picture.obstacle or not flagged:
         return Copied(picture.obstacle, detection)
-    # Saved as JPEG, a picture in few colours has many.
-    if not rules.restore_all and picture.facts.format != "JPEG":
-        flagged = _without_dithering(picture.pixels, grid, flagged)
+    if not rules.restore_all:
+        flagged = _without_dithering(picture, flagged)
         if not flagged:
             return Copied(Reason.DITHERED, detection)
+        if detection.kind == "halftone":
+            certain = [cell for cell in flagged if 1 - probabilities[cell, 0] >= rules.threshold]
+            added = cells_of_same_print(picture.pixels, grid, flagged, certain)
+            flagged = tuple(sorted((*flagged, *_without_dithering(picture, added))))
     windows = plan_windows(
         grid, flagged, side=rules.tile_side, halo=engine.halo, multiple=engine.multiple
     )
     return BeingRestored.begin(Decision(picture, probabilities, detection, flagged), windows)
 
 
-def _without_dithering(pixels: Pixels, grid: Grid, cells: tuple[int, ...]) -> tuple[int, ...]:
+def _without_dithering(picture: Picture, cells: tuple[int, ...]) -> tuple[int, ...]:
     """Those of the cells that are not in few colours."""
+    if picture.facts.format == "JPEG":  # saved so, a picture in few colours has many
+        return cells
+    grid = grid_of(picture)
     kept = []
     for cell in cells:
-        if not is_in_few_colours(grid.view(pixels, cell)):
+        if not is_in_few_colours(grid.view(picture.pixels, cell)):
             kept.append(cell)
     return tuple(kept)
 

@@ -10,6 +10,7 @@ At most 64 windows are looked at, whatever the size of the picture: some 3 ms.
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 
@@ -52,16 +53,42 @@ def pattern_share(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int
     shares: list[float] = []
     amplitudes: list[float] = []
     for first in range(0, len(windows), _AT_A_TIME):
-        energy = _spectra(_taken(before, after, windows[first : first + _AT_A_TIME]))
-        totals = energy.sum(dim=1)
-        strongest = energy.topk(STRONGEST, dim=1, sorted=False).values.sum(dim=1)
-        for total, of_strongest in zip(totals.tolist(), strongest.tolist(), strict=True):
-            if total > LEAST_ENERGY:
-                shares.append(of_strongest / total)
-                amplitudes.append(total**0.5)
+        for window in patterns_in(_taken(before, after, windows[first : first + _AT_A_TIME])):
+            if window is not None:
+                shares.append(window.share)
+                amplitudes.append(window.amplitude)
     if not shares:
         return None
     return float(np.average(shares, weights=amplitudes))
+
+
+@dataclass(frozen=True)
+class WindowPattern:
+    """What was taken away in one window.
+
+    Attributes:
+        share: Of its energy, what lies in the eight strongest frequencies, 0..1.
+        amplitude: Root of its energy.
+    """
+
+    share: float
+    amplitude: float
+
+
+def patterns_in(taken: Sequence[NDArray[np.float32]]) -> Iterator[WindowPattern | None]:
+    """How much of a pattern there is in each of some windows; None where there is nothing.
+
+    Args:
+        taken: What was taken away, (windows, window, window) for each channel, full scale 1.
+    """
+    energy = _spectra(taken)
+    totals = energy.sum(dim=1)
+    strongest = energy.topk(STRONGEST, dim=1, sorted=False).values.sum(dim=1)
+    for total, of_strongest in zip(totals.tolist(), strongest.tolist(), strict=True):
+        if total > LEAST_ENERGY:
+            yield WindowPattern(share=of_strongest / total, amplitude=total**0.5)
+        else:
+            yield None
 
 
 def _taken(before: Pixels, after: Pixels, windows: Sequence[Box]) -> list[NDArray[np.float32]]:

@@ -6,16 +6,17 @@ letters a little for nothing. Moiré multiplies light, so it shows most where a 
 where the paper around letters carries no pattern, the letters carry none either. There the change
 is dropped, pixel by pixel, if it is small on the letters too.
 
-Paper is what is about as light as the lightest within 16 px. Of windows of 48 px that are mostly
-paper, the mean change over the paper decides. On drawn pages it is 0.8 to 1.7 of 255 where a scan
-is only smoothed, up to 4 where it is a noisy one, and from 1.5 (hardly visible) to 40 where there
-are dots. So in cells that the detector is not sure of more has to be seen before it counts.
+Paper is what is about as light as the lightest within 16 px. Of windows of 48 px with enough paper,
+the mean change over the paper decides. On drawn pages it is 0.8 to 1.7 of 255 where a scan
+is only smoothed, up to 5 where it is a noisy one, and from 1.5 (hardly visible) to 40 where there
+are dots. So in cells that the detector is not sure of more has to be seen before it counts. What is
+spread over all frequencies, as no pattern is, is noise of the paper, and does not count at all.
 Highlights that are clipped to white show no pattern, whatever lies beside them: hence the bound on
 the change beside them.
 
 Where the paper does carry a pattern, strokes keep their tone (`demoire.cleaning.strokes`).
 
-About 23 ms a megapixel, less where nothing was changed.
+About 23 ms a megapixel, some 15 more on noisy paper, and less where nothing was changed.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.cleaning.gain import GAIN_WINDOW, patterns_in
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.strokes import kept_beside_strokes
 from demoire.imaging.boxes import Box
@@ -33,24 +35,33 @@ _BLOCK = 16  # px; the statistics are taken in these, and smoothed over three by
 _NEAR = 33  # px, side of the square whose lightest pixel is taken for paper
 _SHADE = 24  # of 255, by which paper may be darker than that
 _LIGHT = 128  # of 255; what is darker is no paper, but a printed surface
-_LEAST_PAPER = 0.45  # share of a window that must be paper; bold, dense type leaves 0.6
 _FADING = 1.3  # times the bound over the paper, from which all of a change is kept
 
-_BAND = 512  # rows that are looked at together, a multiple of _BLOCK
+# Of windows of 64 px, the share of the paper's change in the eight strongest frequencies
+# (`demoire.cleaning.gain`) below which it is noise: white noise has 0.015 to 0.03. Of windows on
+# drawn tints with dots none has less, of those on three real prints with faint dots 3 of 47.
+_MOST_OF_NOISE = 0.03
+
+_IN_WINDOW = GAIN_WINDOW // _BLOCK  # blocks along a side of such a window
+_BAND = 512  # rows that are looked at together, a multiple of GAIN_WINDOW
 _AROUND = 64  # rows above and below a band that its statistics reach to, likewise
 
 
 @dataclass(frozen=True)
 class _Bounds:
-    """Mean changes, of 255, up to which they are taken for none."""
+    """Mean changes, of 255, up to which they are taken for none, and where at all."""
 
     on_paper: float
     on_ink: float  # of what is no paper
+    least_paper: float  # share of a window; bold type leaves 0.6, small and dense type 0.25
 
 
-# Letters are changed by up to 7 of 255 where nothing but noise is taken from the paper.
-_IN_CERTAIN_CELLS = _Bounds(on_paper=1.75, on_ink=8.0)
-_IN_OTHER_CELLS = _Bounds(on_paper=4.0, on_ink=12.0)
+# Letters are changed by up to 7 of 255 where nothing but noise is taken from the paper. Light parts
+# of printed pictures look like dense type.
+_IN_CERTAIN_CELLS = _Bounds(on_paper=1.75, on_ink=8.0, least_paper=0.45)
+_IN_OTHER_CELLS = _Bounds(on_paper=4.0, on_ink=12.0, least_paper=0.25)
+# Noise is none, however strong; what is stronger than this is no scan that one could read.
+_OF_NOISE = _Bounds(on_paper=12.0, on_ink=20.0, least_paper=0.45)
 
 
 def leave_lettering_alone(
@@ -76,7 +87,11 @@ def leave_lettering_alone(
         is_certain = _of_blocks(certain, grid, Box(first, 0, last, width))
         kept = _share_to_keep(before[first:last], new, is_certain)
         if kept is not None:
-            _keep(kept[top - first : bottom - first], before[top:bottom], after[top:bottom])
+            _keep(
+                kept[top - first : bottom - first],
+                before[top:bottom],
+                after[top:bottom],
+            )
 
 
 def _of_blocks(certain: NDArray[np.bool_], grid: Grid, box: Box) -> NDArray[np.bool_]:
@@ -95,11 +110,10 @@ def _share_to_keep(
     """How much of each pixel's change is kept, (h, w) 0..1; None for all of it."""
     old = as_8_bit(before)
     new = as_8_bit(after)
-    change = _largest_channel(cv2.absdiff(old, new))
-    if not change.any():
+    if not cv2.absdiff(old, new).any():
         return None
     light = _lightness(old)
-    on_plain_paper = _kept_on_plain_paper(change, light, is_certain)
+    on_plain_paper = _kept_on_plain_paper(old, new, light, is_certain)
     beside_strokes = kept_beside_strokes(light, _lightness(new))
     if on_plain_paper is None:
         return beside_strokes
@@ -109,22 +123,36 @@ def _share_to_keep(
 
 
 def _kept_on_plain_paper(
-    change: NDArray[np.uint8], light: NDArray[np.uint8], is_certain: NDArray[np.bool_]
+    old: NDArray[np.uint8],
+    new: NDArray[np.uint8],
+    light: NDArray[np.uint8],
+    is_certain: NDArray[np.bool_],
 ) -> NDArray[np.float32] | None:
-    """How much is kept of a change (h, w), 0..1, of pixels of this lightness; None for all."""
+    """How much is kept of each pixel's change, (h, w) 0..1; None for all.
+
+    Args:
+        old: (h, w, C) before.
+        new: The same pixels after.
+        light: Lightness of `old`, (h, w).
+        is_certain: By block.
+    """
     lightest = cv2.dilate(cv2.blur(light, (3, 3)), np.ones((_NEAR, _NEAR), np.uint8))
     is_paper = (cv2.subtract(lightest, light) <= _SHADE) & (lightest >= _LIGHT)
     paper = is_paper.astype(np.float32)
-    strength = change.astype(np.float32)
+    strength = _largest_channel(cv2.absdiff(old, new)).astype(np.float32)
     share = _block_means(paper)
     on_paper = _block_means(strength * paper)
     on_ink = _block_means(strength) - on_paper
     on_paper /= np.maximum(share, 1e-3)
     on_ink /= np.maximum(1 - share, 1e-3)
-    least = np.where(is_certain, _IN_CERTAIN_CELLS.on_paper, _IN_OTHER_CELLS.on_paper)
-    most = np.where(is_certain, _IN_CERTAIN_CELLS.on_ink, _IN_OTHER_CELLS.on_ink)
-    kept = np.clip((on_paper / least - 1) / (_FADING - 1), 0, 1).astype(np.float32)
-    kept[(share < _LEAST_PAPER) | (on_ink > most)] = 1
+    kept = np.where(
+        is_certain,
+        _kept_within(_IN_CERTAIN_CELLS, share, on_paper, on_ink),
+        _kept_within(_IN_OTHER_CELLS, share, on_paper, on_ink),
+    )
+    kept_of_noise = _kept_within(_OF_NOISE, share, on_paper, on_ink)
+    is_noise = _is_noise(old, new, is_paper, asked=kept_of_noise < kept)
+    kept[is_noise] = np.minimum(kept, kept_of_noise)[is_noise]
     if kept.min() == 1:
         return None
     rows, columns = kept.shape
@@ -132,6 +160,78 @@ def _kept_on_plain_paper(
     height, width = light.shape
     share_to_keep: NDArray[np.float32] = smooth[:height, :width]
     return share_to_keep
+
+
+def _kept_within(
+    bounds: _Bounds,
+    share: NDArray[np.float32],
+    on_paper: NDArray[np.float32],
+    on_ink: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """How much of the change is kept, by block, 0..1.
+
+    Args:
+        bounds: Up to where a change is none.
+        share: Of a window, what is paper, 0..1.
+        on_paper: Mean change of the paper, of 255.
+        on_ink: Mean change of what is no paper.
+    """
+    rising = np.clip((on_paper / bounds.on_paper - 1) / (_FADING - 1), 0, 1)
+    kept: NDArray[np.float32] = rising.astype(np.float32)
+    kept[(share < bounds.least_paper) | (on_ink > bounds.on_ink)] = 1
+    return kept
+
+
+def _is_noise(
+    old: NDArray[np.uint8],
+    new: NDArray[np.uint8],
+    is_paper: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Of which blocks the paper's change is noise, True or False; False where nobody asked.
+
+    Args:
+        old: (h, w, C) before.
+        new: The same pixels after.
+        is_paper: (h, w).
+        asked: By block. All blocks of a window of GAIN_WINDOW px get the same answer.
+    """
+    is_noise = np.zeros_like(asked)
+    for top in range(0, len(asked), _IN_WINDOW):
+        for left in range(0, asked.shape[1], _IN_WINDOW):
+            blocks = slice(top, top + _IN_WINDOW), slice(left, left + _IN_WINDOW)
+            if not asked[blocks].any():
+                continue
+            y = top * _BLOCK
+            x = left * _BLOCK
+            window = slice(y, y + GAIN_WINDOW), slice(x, x + GAIN_WINDOW)
+            taken = _taken_from_paper(old[window], new[window], is_paper[window])
+            (pattern,) = patterns_in(taken)
+            is_noise[blocks] = pattern is not None and pattern.share < _MOST_OF_NOISE
+    return is_noise
+
+
+def _taken_from_paper(
+    old: NDArray[np.uint8], new: NDArray[np.uint8], is_paper: NDArray[np.bool_]
+) -> list[NDArray[np.float32]]:
+    """What was taken from the paper of a window, less its mean, and nothing elsewhere.
+
+    Returns:
+        (1, GAIN_WINDOW, GAIN_WINDOW) for each channel, full scale 1. What a window at the edge of
+        the picture lacks is continued by reflection.
+    """
+    below = GAIN_WINDOW - is_paper.shape[0]
+    beside = GAIN_WINDOW - is_paper.shape[1]
+    paper = is_paper.astype(np.float32) / np.float32(255)
+    pixels = max(1, np.count_nonzero(is_paper))
+    taken = []
+    for channel in range(old.shape[2]):
+        change = old[..., channel].astype(np.float32) - new[..., channel]
+        change -= change.sum(where=is_paper) / pixels
+        change *= paper
+        whole = cv2.copyMakeBorder(change, 0, below, 0, beside, cv2.BORDER_REFLECT)
+        taken.append(np.asarray(whole, np.float32)[None])
+    return taken
 
 
 def _keep(share: NDArray[np.float32], before: Pixels, after: Pixels) -> None:

@@ -17,7 +17,10 @@ from demoire.cleaning.image_job import (
 )
 from demoire.cleaning.verdict import Rules, detection_from
 from demoire.imaging.images import Picture, decode
+from demoire.moire import KINDS, MoireKind
 from demoire.reasons import Reason
+from tests.demoire.cleaning.patterns import dots
+from tests.demoire.cleaning.pictures import scanned
 
 RULES = Rules(
     restore_all=False,
@@ -44,12 +47,13 @@ def picture() -> Picture:
     return decode(data)
 
 
-def judged(picture: Picture, *screens: int) -> BeingJudged:
+def judged(picture: Picture, *found: int, kind: MoireKind = "screen") -> BeingJudged:
     """A picture whose detector is sure of these cells and of no other."""
     state = BeingJudged.begin(picture)
     for cell in state.scores.cells:
-        is_screen = cell in screens
-        state.scores.put(cell, np.array([not is_screen, is_screen, 0, 0], np.float32))
+        probabilities = np.zeros(len(KINDS), np.float32)
+        probabilities[KINDS.index(kind) if cell in found else 0] = 1
+        state.scores.put(cell, probabilities)
     return state
 
 
@@ -71,6 +75,20 @@ def test_windows_hold_the_flagged_cells_with_the_room_that_the_restorer_wants(
     assert max(tile.core.width for tile in window.tiles) == 512
     assert window.box.left == 256 - 64
     assert window.shape == (512, 512 + 64)
+
+
+@pytest.mark.parametrize(("kind", "flagged"), [("halftone", (0, 1)), ("screen", (0,))])
+def test_the_rest_of_a_print_is_restored_with_the_cells_that_were_found(
+    kind: MoireKind, flagged: tuple[int, ...]
+) -> None:
+    page = np.full((512, 768, 3), 225, np.uint8)
+    page[:256, :300] = 200 - 90 * dots(5, 45)[:256, :300, None]
+    data = cv2.imencode(".png", scanned(page))[1].tobytes()
+    state = judged(decode(data), 0, kind=kind)
+    restoring = decide(state, RULES, RestorerNeeds())  # type: ignore[arg-type]
+    assert isinstance(restoring, BeingRestored)
+    assert restoring.decision.flagged == flagged
+    assert restoring.decision.detection.flagged == (0,)
 
 
 def test_with_the_gate_off_every_cell_is_restored_and_the_detection_is_still_told(

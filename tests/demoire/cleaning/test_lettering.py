@@ -13,6 +13,7 @@ from demoire.cleaning.grid import Grid
 from demoire.cleaning.lettering import leave_lettering_alone
 from demoire.imaging.rgb import decode_rgb
 from demoire.moire import KINDS, MoireKind
+from tests.demoire.cleaning.patterns import dots
 from tests.demoire.cleaning.pictures import png, scanned
 from tests.demoire.conftest import RedDetector
 
@@ -78,6 +79,28 @@ def test_more_has_to_be_seen_on_paper_where_the_detector_is_not_sure() -> None:
     np.testing.assert_array_equal(_settled(page, cleaned), cleaned)
     settled = _settled(page, cleaned, certain=False)
     np.testing.assert_array_equal(settled[:, : MIDDLE - 48], page[:, : MIDDLE - 48])
+
+
+def test_dense_type_leaves_little_paper_and_looks_like_a_print_where_the_detector_is_sure() -> None:
+    page = _page()
+    is_ink = np.arange(MIDDLE) % 12 < 8
+    page[:, :MIDDLE] = np.where(is_ink, 30, 225)[:, None]
+    cleaned = _cleaned(page, on_paper=1, on_ink=3, on_picture=30)
+    np.testing.assert_array_equal(_settled(page, cleaned), cleaned)
+    settled = _settled(page, cleaned, certain=False)
+    np.testing.assert_array_equal(settled[:, : MIDDLE - 48], page[:, : MIDDLE - 48])
+
+
+def test_of_noisy_paper_nothing_is_taken_but_dots_as_faint_as_its_noise_are() -> None:
+    page = _page()
+    noise = np.random.default_rng(0).normal(0, 3.5, (SIDE, SIDE, 1))
+    faint = 2.8 * np.sign(dots(5, 30)[:SIDE, :SIDE, None] - 0.5)
+    noisy = np.rint(page + noise).astype(np.uint8)
+    settled = _settled(noisy, _cleaned(page, on_paper=0, on_ink=0, on_picture=30))
+    np.testing.assert_array_equal(settled[:, : MIDDLE - 64], noisy[:, : MIDDLE - 64])
+    tinted = np.rint(page + faint).astype(np.uint8)
+    cleaned = _cleaned(page, on_paper=0, on_ink=0, on_picture=30)
+    np.testing.assert_array_equal(_settled(tinted, cleaned), cleaned)
 
 
 def test_a_page_is_settled_alike_in_one_band_and_in_several(
