@@ -1,4 +1,6 @@
-"""Writing a file of this machine in one step: readers see the old file or the new one, never half.
+"""Writing files of this machine: in one step, and with a sentence for the user where it fails.
+
+Readers see the old file or the new one, never half.
 
 The new content goes to a temporary file in the same folder, is flushed to disk, and takes the name
 at the end. What dies in between leaves the old file, and a temporary one beside it whose name
@@ -10,6 +12,26 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from demoire.errors import UsageError
+
+
+@contextmanager
+def writing_to(out: Path, way_out: str) -> Iterator[None]:
+    """For the block, what the operating system refuses is that the user's `out` cannot be written.
+
+    Args:
+        out: The file or folder, as the user named it.
+        way_out: What to do about it, as "choose another folder".
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{out} cannot be written ({reason}); {way_out}.") from error
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def clean_next_wave(
     images_done = plan.images - wave.open_images
     launch.progress("clean", images_done, plan.images)
 
-    def on_unit_done(images: int, megapixels: float) -> None:
+    def on_unit_done(images: int) -> None:
         nonlocal images_done
         images_done += images
         launch.progress("clean", images_done, plan.images)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from demoire.cleaning.paged_files import PagedFile, PagesInWork, paged_file, untouched
 from demoire.errors import ImageError, UsageError
-from demoire.files import whole_file
+from demoire.files import whole_file, writing_to
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.paged import PAGED_SUFFIXES
 from demoire.reasons import Reason
@@ -297,14 +297,10 @@ def _output(target: Path, source: Path) -> Iterator[Path]:
     Raises:
         UsageError: It cannot be written.
     """
-    try:
+    with writing_to(target, "choose another -o"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(target) as unfinished:
             yield unfinished
             facts = source.stat()
             unfinished.chmod(facts.st_mode & 0o777)
             os.utime(unfinished, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    except OSError as error:
-        raise UsageError(
-            f"{target} cannot be written: {error.strerror or error}; choose another -o."
-        ) from error

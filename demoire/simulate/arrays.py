@@ -18,7 +18,12 @@ Plane: TypeAlias = NDArray[np.floating[Any]]
 """(H, W), float32 in truth: numpy's types widen what they cannot follow."""
 
 
+def to_bytes(levels: Plane) -> SrgbPixels:
+    """Levels 0..255 of any shape as rounded bytes; what is beyond clips."""
+    rounded: SrgbPixels = np.clip(levels + 0.5, 0, 255).astype(np.uint8)
+    return rounded
+
+
 def srgb_bytes(picture: Plane) -> SrgbPixels:
     """sRGB 0..1 of any shape as rounded bytes; what is beyond clips."""
-    levels: SrgbPixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    return levels
+    return to_bytes(picture * 255)

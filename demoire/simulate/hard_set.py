@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from demoire.errors import UsageError
+from demoire.files import writing_to
 from demoire.progress import Progress, in_silence
 from demoire.simulate.arrays import Scene
 from demoire.simulate.pairs import clean_images, read_scene, write_picture
@@ -87,7 +88,7 @@ def write_hard_set(
         UsageError: There are no textures, or the folder cannot be written.
     """
     files = [] if textures is None else clean_images(textures)
-    try:
+    with writing_to(out, "choose another folder"):
         for folder in _FOLDERS:
             (out / folder).mkdir(parents=True, exist_ok=True)
         for index in range(wanted.count):
@@ -97,10 +98,6 @@ def write_hard_set(
                 write_picture(out / folder / f"{name}_{wanted.seed}_{index:05d}.png", picture)
             progress("photographing", index + 1, wanted.count)
         (out / "split.toml").write_text(SPLIT, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{out} cannot be written ({error.strerror}); choose another folder."
-        ) from error
 
 
 def _draw_pictures(files: list[Path], size: int, rng: np.random.Generator) -> dict[_Name, Scene]:

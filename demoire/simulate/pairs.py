@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from demoire.errors import ImageError, UsageError
+from demoire.files import writing_to
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.rgb import read_rgb
 from demoire.moire import KINDS, MoireKind
@@ -92,7 +93,7 @@ def write_pairs(
         files = clean_images(images, pairs.split)
     written: list[Path] = []
     labels: list[Label] = []
-    try:
+    with writing_to(out, "choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
         for index in range(pairs.count):
             pair, source = make_pair(files, pairs.kind, pairs.size, pairs.seed, index)
@@ -102,10 +103,6 @@ def write_pairs(
             labels.append(Label(name, pairs.kind, strength, source, str(pairs.seed)))
             progress("simulating", index + 1, pairs.count)
         _add_labels(out / LABELS, labels)
-    except OSError as error:
-        raise UsageError(
-            f"{out} cannot be written ({error.strerror}); choose another folder."
-        ) from error
     return written
 
 

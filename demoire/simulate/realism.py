@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
+from demoire.files import writing_to
 from demoire.plots import Chart
 from demoire.simulate.arrays import SrgbPixels
 
@@ -177,12 +178,8 @@ def write_json(sets: Mapping[str, Realism], path: Path) -> None:
         "wavelengths": WAVELENGTHS,
         "sets": {name: asdict(realism) for name, realism in sets.items()},
     }
-    try:
+    with writing_to(path, "choose another place"):
         path.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error
 
 
 def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
@@ -207,9 +204,5 @@ def draw_spectra(sets: Mapping[str, Realism], path: Path) -> None:
         axis.grid(alpha=0.3)
     chart.panel(0, 0).set_ylabel("energy an octave, (1/255)²")
     chart.panel(0, 0).legend()
-    try:
+    with writing_to(path, "choose another place"):
         chart.save(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error

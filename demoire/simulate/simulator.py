@@ -14,7 +14,7 @@ import numpy as np
 
 from demoire.errors import UsageError
 from demoire.moire import MoireKind
-from demoire.simulate.arrays import Light, Scene, SrgbPixels
+from demoire.simulate.arrays import Light, Scene, SrgbPixels, to_bytes
 from demoire.simulate.capture import (
     Development,
     crop_scene,
@@ -163,8 +163,7 @@ def in_regional_tone(clean: SrgbPixels, moire: SrgbPixels) -> SrgbPixels:
     """
     light = clean.astype(np.float32)
     off = cv2.GaussianBlur(moire.astype(np.float32) - light, (0, 0), _REGION)
-    toned: SrgbPixels = np.clip(light + off + 0.5, 0, 255).astype(np.uint8)
-    return toned
+    return to_bytes(light + off)
 
 
 def _take_clean(scene: Scene, size: int, rng: np.random.Generator) -> SrgbPixels:

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from demoire.simulate.arrays import Plane, Scene
+from demoire.simulate.arrays import Plane, Scene, to_bytes
 from demoire.simulate.capture import develop, expose
-from demoire.simulate.scenes.canvas import FACES, colour, fit_line, font, noise, to_bytes
+from demoire.simulate.scenes.canvas import FACES, colour, fit_line, font, noise
 from demoire.simulate.simulator import Capture, Pair, draw_capture, in_regional_tone
 
 _FLAT_SHARE = 0.6  # of tints that are one colour

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
-from demoire.simulate.arrays import Scene
+from demoire.simulate.arrays import Scene, to_bytes
 from demoire.simulate.scenes.drawings import draw_scene
 from demoire.simulate.simulator import Style, simulate, simulate_exposed
 from demoire.simulate.splits import Split
@@ -107,8 +107,7 @@ def _tone_curves(spread: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     own = rng.normal(0, spread / 3, (2, 3))
     gain, gamma = np.exp(shared[:, None] + own)
     levels = np.linspace(0, 1, 256)[:, None]
-    curves: NDArray[np.uint8] = np.clip(255 * gain * levels**gamma + 0.5, 0, 255).astype(np.uint8)
-    return curves[None]
+    return to_bytes(255 * gain * levels**gamma)[None]
 
 
 def _shares(config: DataConfig) -> NDArray[np.float64]:

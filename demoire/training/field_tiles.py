@@ -31,6 +31,7 @@ from demoire.training.field_pictures import (
     through_processing,
     turned,
 )
+from demoire.training.pool import Pool
 
 LabelledTile = tuple[Scene, MoireKind]
 
@@ -64,8 +65,7 @@ class FieldTiles:
             size: side of a tile, px.
         """
         self.share = config.share
-        self._pool_size = config.pool
-        self._pool: dict[int, LabelledTile] = {}
+        self._pool = Pool(config.pool, _POOL_SEED, self.made)
         self._size = size
         self._pictures = pictures
         self._screens = _scenes_of(part, "screens")
@@ -86,12 +86,9 @@ class FieldTiles:
 
     def draw(self, rng: np.random.Generator) -> LabelledTile:
         """(size, size, 3) uint8 sRGB, and its kind; of the pool, where there is one."""
-        if not self._pool_size:
+        if not self._pool.size:
             return self.made(rng)
-        number = int(rng.integers(self._pool_size))
-        if number not in self._pool:
-            self._pool[number] = self.made(np.random.default_rng([_POOL_SEED, number]))
-        tile, kind = self._pool[number]
+        tile, kind = self._pool.one(rng)
         return turned(tile, rng), kind
 
     def twins(self, rng: np.random.Generator) -> Twins:

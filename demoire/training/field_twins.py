@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.errors import UsageError
-from demoire.simulate.arrays import Scene
+from demoire.simulate.arrays import Scene, to_bytes
 from demoire.simulate.processing import ProcessingShares
 from demoire.training.config import FieldConfig, FieldTwin
 from demoire.training.field_pictures import (
@@ -31,6 +31,7 @@ from demoire.training.field_pictures import (
     through_processing,
 )
 from demoire.training.patterns import PatternLayer
+from demoire.training.pool import Pool
 
 _POOL_SEED = 7
 _FAINTEST = 2.0  # RMS in 1/255 of a pattern that is laid over
@@ -61,8 +62,7 @@ class FieldTwins:
         self._size = size
         self._pictures = pictures
         self._strengths = (_FAINTEST, config.strongest)
-        self._pool_size = config.pool
-        self._pool: dict[int, Twins] = {}
+        self._pool = Pool(config.pool, _POOL_SEED, self.made)
         self._makers: list[Callable[[np.random.Generator], Twins | None]] = []
         shares: list[float] = []
         for name, maker in self._possible().items():
@@ -74,12 +74,9 @@ class FieldTwins:
 
     def twins(self, rng: np.random.Generator) -> Twins:
         """A pair; of the pool, where there is one."""
-        if not self._pool_size:
+        if not self._pool.size:
             return self.made(rng)
-        number = int(rng.integers(self._pool_size))
-        if number not in self._pool:
-            self._pool[number] = self.made(np.random.default_rng([_POOL_SEED, number]))
-        return self._pool[number].turned(rng)
+        return self._pool.one(rng).turned(rng)
 
     def made(self, rng: np.random.Generator) -> Twins:
         """As `twins`, and always made anew.
@@ -157,6 +154,4 @@ def _known(pattern: PatternLayer, window: tuple[slice, slice]) -> NDArray[np.flo
 def _resized(picture: NDArray[np.floating], side: int) -> Scene:
     shrinks = picture.shape[0] > side
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    resized = cv2.resize(picture, (side, side), interpolation=method)
-    pixels: Scene = np.clip(resized + 0.5, 0, 255).astype(np.uint8)
-    return pixels
+    return to_bytes(cv2.resize(picture, (side, side), interpolation=method))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.measure.restoration import truth_in_tone
+from demoire.simulate.arrays import srgb_bytes
 
 _Picture = NDArray[np.uint8]
 _Float = NDArray[np.floating]
@@ -115,8 +116,7 @@ def lay_pattern_over(
     else:
         share = 2 * light
     merged = light + piece * share * np.float32(strength / 255 / contrast)
-    laid: _Picture = np.clip(merged * 255 + 0.5, 0, 255).astype(np.uint8)
-    return laid
+    return srgb_bytes(merged)
 
 
 def _piece(change: NDArray[np.float16], side: int, rng: np.random.Generator) -> _Float:

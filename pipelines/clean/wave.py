@@ -46,7 +46,7 @@ _FETCH_RETRIES = 3  # at most, of a fetch whose node went, or with it what was r
 
 _LOG = logging.getLogger(__name__)
 
-UnitDone = Callable[[int, float], None]  # images, megapixels of one more unit
+UnitDone = Callable[[int], None]  # told how many images one more unit had
 
 
 @dataclass
@@ -80,7 +80,7 @@ class WaveResult:
         self.images += row["images"]
         self.megapixels += row["megapixels"]
         if on_unit_done is not None:
-            on_unit_done(row["images"], row["megapixels"])
+            on_unit_done(row["images"])
 
 
 def clean_wave(

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from demoire.errors import UsageError
+from demoire.files import writing_to
 from demoire.progress import Progress, in_silence
 from pipelines.demo.containers import write_container
 from pipelines.demo.drawing import CONTAINERS, DrawnFile, KnownTruth, draw_container
@@ -68,14 +69,10 @@ def draw_collection(
         return before
     unfinished = out / "drawing"
     drawing = _Drawing(unfinished, seed, progress, pictures_each)
-    try:
+    with writing_to(out, "choose another folder with --out"):
         shutil.rmtree(unfinished, ignore_errors=True)
         drawing.draw()
         unfinished.rename(out / _SAMPLE)
-    except OSError as error:
-        raise UsageError(
-            f"{out} cannot be written ({error.strerror}); choose another folder with --out."
-        ) from error
     folder, truth = _folders(out / _SAMPLE)
     return Collection(folder, truth, drawing.images, len(drawing.twins))
 

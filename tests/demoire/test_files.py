@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from demoire.files import whole_file, write_whole
+from demoire.errors import UsageError
+from demoire.files import whole_file, write_whole, writing_to
 
 
 def test_the_file_has_the_new_content_and_nothing_lies_beside_it(tmp_path: Path) -> None:
@@ -92,3 +93,13 @@ def test_a_name_as_long_as_the_system_allows_is_no_hindrance(tmp_path: Path) -> 
     target = tmp_path / ("n" * 255)
     write_whole(target, b"new")
     assert target.read_bytes() == b"new"
+
+
+def test_what_the_system_refuses_is_a_sentence_that_says_the_way_out(tmp_path: Path) -> None:
+    out = tmp_path / "no folder" / "figures.json"
+
+    with pytest.raises(UsageError) as refused, writing_to(out, "choose another folder"):
+        out.write_bytes(b"new")
+
+    reason = "No such file or directory"
+    assert str(refused.value) == f"{out} cannot be written ({reason}); choose another folder."

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import ImageDraw, ImageFont
 
-from demoire.simulate.arrays import Plane, Scene
+from demoire.simulate.arrays import Plane, Scene, to_bytes
 
 Colour: TypeAlias = tuple[int, int, int]
 Face: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -174,12 +174,6 @@ def tinted(rng: np.random.Generator, share: Plane, contrast: float = 1.0) -> Sce
     light = 0.7 + 0.5 * noise(rng, height, width, 2)
     mixed = dark + (bright - dark) * (0.5 + contrast * (share[..., None] - 0.5))
     return to_bytes(mixed * light[..., None])
-
-
-def to_bytes(picture: Plane) -> Scene:
-    """Round a finished picture, 0..255, to bytes."""
-    scene: Scene = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
-    return scene
 
 
 def pixels(value: Plane) -> Colour:

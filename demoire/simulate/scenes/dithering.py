@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demoire.simulate.arrays import Plane, Scene
-from demoire.simulate.scenes.canvas import to_bytes
+from demoire.simulate.arrays import Plane, Scene, to_bytes
 from demoire.simulate.scenes.interfaces import interface
 from demoire.simulate.scenes.photographs import photograph
 

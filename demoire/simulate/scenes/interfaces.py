@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw
 
-from demoire.simulate.arrays import Scene
+from demoire.simulate.arrays import Scene, to_bytes
 from demoire.simulate.scenes.canvas import (
     CODE_FACE,
     Area,
@@ -20,7 +20,6 @@ from demoire.simulate.scenes.canvas import (
     fit_line,
     font,
     pixels,
-    to_bytes,
     words,
 )
 from demoire.simulate.scenes.photographs import photograph

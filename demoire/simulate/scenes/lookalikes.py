@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from demoire.simulate.arrays import Plane, Scene
+from demoire.simulate.arrays import Plane, Scene, to_bytes
 from demoire.simulate.scenes.canvas import (
     FACES,
     FIXED_POINT,
@@ -27,7 +27,6 @@ from demoire.simulate.scenes.canvas import (
     pixels,
     stripes,
     tinted,
-    to_bytes,
     words,
 )
 from demoire.simulate.scenes.photographs import photograph

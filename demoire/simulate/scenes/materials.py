@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from demoire.simulate.arrays import Plane, Scene
+from demoire.simulate.arrays import Plane, Scene, to_bytes
 from demoire.simulate.scenes.canvas import (
     axes,
     colour,
@@ -20,7 +20,6 @@ from demoire.simulate.scenes.canvas import (
     noise,
     side_light,
     stripes,
-    to_bytes,
 )
 
 _COARSE = 4  # px, to each of which ridges are drawn before they are smoothed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from demoire.simulate.arrays import Scene
+from demoire.simulate.arrays import Scene, to_bytes
 from demoire.simulate.scenes.canvas import (
     FACES,
     Area,
@@ -18,7 +18,6 @@ from demoire.simulate.scenes.canvas import (
     font,
     fractal,
     pixels,
-    to_bytes,
     words,
 )
 from demoire.simulate.scenes.lookalikes import engraving

@@ -8,8 +8,8 @@ for a painting of 1024 px on one core.
 import cv2
 import numpy as np
 
-from demoire.simulate.arrays import Plane, Scene
-from demoire.simulate.scenes.canvas import noise, side_light, to_bytes
+from demoire.simulate.arrays import Plane, Scene, to_bytes
+from demoire.simulate.scenes.canvas import noise, side_light
 from demoire.simulate.scenes.materials import hashed, round_thread, sagging
 
 _PERIOD = (7.0, 26.0)  # px from thread to thread

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from demoire.simulate.arrays import Plane, Scene
+from demoire.simulate.arrays import Plane, Scene, to_bytes
 from demoire.simulate.scenes.canvas import (
     FIXED_POINT,
     FIXED_POINT_BITS,
@@ -20,7 +20,6 @@ from demoire.simulate.scenes.canvas import (
     near,
     noise,
     pixels,
-    to_bytes,
 )
 from demoire.simulate.scenes.outdoors import facade, landscape
 
