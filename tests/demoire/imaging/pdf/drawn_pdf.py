@@ -99,6 +99,12 @@ def one_picture(path: Path, data: bytes, **entries: Any) -> Path:
     return path
 
 
+def problems_of(path: Path, password: str = "") -> list[str]:
+    """What qpdf finds wrong with a file: with its structure, and with any of its streams."""
+    with pikepdf.open(path, password=password) as pdf:
+        return pdf.check_pdf_syntax()
+
+
 def rendered(path: Path, scale: float = 1, password: str | None = None) -> list[NDArray]:
     with pypdfium2.PdfDocument(path, password=password) as pdf:
         return [page.render(scale=scale).to_numpy().copy() for page in pdf]
