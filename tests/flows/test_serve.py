@@ -71,7 +71,8 @@ def test_a_scheduled_run_cleans_a_bucket(
     port = free_port()
     words = [sys.executable, "-m", "flows.cli", "serve", "--file", str(file), "--port", str(port)]
     places = {"DEMOIRE_SRC": "s3://incoming", "DEMOIRE_DST": "s3://clean"}
-    environment = {**os.environ, **variables, **places, "PREFECT_HOME": str(tmp_path / "prefect")}
+    prefect = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    environment = {**os.environ, **variables, **places, **prefect}
     log = tmp_path / "serve.log"
     with log.open("wb") as out:
         serving = subprocess.Popen(

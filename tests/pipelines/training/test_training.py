@@ -3,7 +3,7 @@ its way there.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,32 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def job(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainJob:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("pipelines.training.job._SIZE", 128)
-    registry = str(tmp_path / "registry")
+@pytest.fixture(scope="module", autouse=True)
+def small_and_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Small pairs, and a cache of this module's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("pipelines.training.job._SIZE", 128)
+        yield
+
+
+def job_in(folder: Path, images: Path) -> TrainJob:
+    registry = str(folder / "registry")
     return TrainJob(
-        "tiny-detector", images, tmp_path / "run", register="finder", registry=registry, pairs=1
+        "tiny-detector", images, folder / "run", register="finder", registry=registry, pairs=1
     )
 
 
 @pytest.fixture
-def forced(job: TrainJob) -> Trained:
-    """The job, whose weights are of no use, registered all the same."""
-    return run_training(replace(job, force=True))
+def job(images: Path, tmp_path: Path) -> TrainJob:
+    return job_in(tmp_path, images)
+
+
+@pytest.fixture(scope="module")
+def forced(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainJob, Trained]:
+    """A job whose weights, which are of no use, were registered all the same."""
+    job = job_in(tmp_path_factory.mktemp("forced"), images)
+    return job, run_training(replace(job, force=True))
 
 
 def test_the_minutes_are_for_simulating_and_training_together(job: TrainJob) -> None:
@@ -87,10 +99,11 @@ def test_weights_that_are_no_better_than_a_guess_are_not_registered(job: TrainJo
 
 
 def test_a_version_is_kept_with_its_configuration_and_figures(
-    job: TrainJob, forced: Trained
+    forced: tuple[TrainJob, Trained],
 ) -> None:
+    job, trained = forced
     (version,) = Registry(job.registry).versions("finder")
-    assert version == forced.registered
+    assert version == trained.registered
     assert version.digest == find_weights(str(job.out / "tiny-detector.safetensors")).digest
     assert version.training["name"] == "tiny-detector" and version.training["steps"] == 6
     assert version.figures["n"] == 7  # a picture of each kind, the twins of three, a clean one
@@ -100,22 +113,24 @@ def test_a_version_is_kept_with_its_configuration_and_figures(
     )
 
 
-def test_the_same_weights_again_are_no_new_version(job: TrainJob, forced: Trained) -> None:
+def test_the_same_weights_again_are_no_new_version(forced: tuple[TrainJob, Trained]) -> None:
+    job, trained = forced
     again = run_training(replace(job, resume=True))
-    assert again.registered == forced.registered
+    assert again.registered == trained.registered
     assert len(Registry(job.registry).versions("finder")) == 1
 
 
 def test_weights_are_measured_against_the_newest_version_on_the_same_pairs(
-    job: TrainJob, forced: Trained, tmp_path: Path
+    forced: tuple[TrainJob, Trained], tmp_path: Path
 ) -> None:
+    job, trained = forced
     torch.manual_seed(5)
     network = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8))
     other = save_detector(network, tmp_path / "other.safetensors", {}).path
-    assert forced.contest is not None and forced.result.weights is not None
+    assert trained.contest is not None and trained.result.weights is not None
     found = evaluate_weights(job, other)
-    assert found.newest == forced.registered
-    assert found.to_beat == max(0.5, forced.contest.score)
+    assert found.newest == trained.registered
+    assert found.to_beat == max(0.5, trained.contest.score)
 
 
 def test_one_who_registers_meanwhile_is_what_there_is_to_beat(
