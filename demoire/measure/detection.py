@@ -15,6 +15,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 Truth = Sequence[bool] | NDArray[np.bool_]
 Scores = Sequence[float] | NDArray[np.float64]
 
+_STEPS = 10  # of the score, in a reliability diagram
+
 
 @dataclass(frozen=True)
 class RocPoint:
@@ -106,13 +108,12 @@ class ReliabilityBin:
     moire_share: float
 
 
-def reliability(truth: Truth, scores: Scores, bins: int = 10) -> tuple[ReliabilityBin, ...]:
-    """Mean score beside the share with moiré, over equal steps of the score: a reliability diagram.
+def reliability(truth: Truth, scores: Scores) -> tuple[ReliabilityBin, ...]:
+    """A reliability diagram: mean score beside the share with moiré, over equal steps of the score.
 
     Args:
         truth: Whether each image has moiré.
         scores: Probability of moiré of each, 0..1.
-        bins: Steps from 0 to 1.
 
     Returns:
         The steps from low to high scores, without empty ones.
@@ -123,9 +124,9 @@ def reliability(truth: Truth, scores: Scores, bins: int = 10) -> tuple[Reliabili
     """
     is_moire = np.asarray(truth, bool)
     score = np.asarray(scores, float)
-    step = np.minimum((score * bins).astype(int), bins - 1)  # a score of 1 is in the last step
+    step = np.minimum((score * _STEPS).astype(int), _STEPS - 1)  # a score of 1 is in the last step
     diagram = []
-    for number in range(bins):
+    for number in range(_STEPS):
         mask = step == number
         if not mask.any():
             continue
