@@ -31,7 +31,7 @@ from demoire.training.field_pictures import (
     through_processing,
     turned,
 )
-from demoire.training.pool import Pool
+from demoire.training.pool import DrawnPool
 
 LabelledTile = tuple[Scene, MoireKind]
 
@@ -65,7 +65,7 @@ class FieldTiles:
             size: side of a tile, px.
         """
         self.share = config.share
-        self._pool = Pool(config.pool, _POOL_SEED, self.made)
+        self._pool = DrawnPool(config.pool, _POOL_SEED, self.made)
         self._size = size
         self._pictures = pictures
         self._screens = _scenes_of(part, "screens")

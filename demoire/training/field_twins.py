@@ -31,7 +31,7 @@ from demoire.training.field_pictures import (
     through_processing,
 )
 from demoire.training.patterns import PatternLayer
-from demoire.training.pool import Pool
+from demoire.training.pool import DrawnPool
 
 _POOL_SEED = 7
 _FAINTEST = 2.0  # RMS in 1/255 of a pattern that is laid over
@@ -62,7 +62,7 @@ class FieldTwins:
         self._size = size
         self._pictures = pictures
         self._strengths = (_FAINTEST, config.strongest)
-        self._pool = Pool(config.pool, _POOL_SEED, self.made)
+        self._pool = DrawnPool(config.pool, _POOL_SEED, self.made)
         self._makers: list[Callable[[np.random.Generator], Twins | None]] = []
         shares: list[float] = []
         for name, maker in self._possible().items():

@@ -8,7 +8,7 @@ import numpy as np
 _Thing = TypeVar("_Thing")
 
 
-class Pool(Generic[_Thing]):
+class DrawnPool(Generic[_Thing]):
     """A number of drawn things, each made when it is first asked for.
 
     Attributes:
