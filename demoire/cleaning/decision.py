@@ -16,9 +16,9 @@ from demoire.cleaning.result import Detection
 from demoire.cleaning.verdict import (
     Rules,
     are_dots_gone,
-    are_on_lattice,
     detection_from,
     has_gained,
+    is_clear_pattern,
     is_free_of_doubt,
     is_only_softened,
     is_sure,
@@ -68,7 +68,7 @@ def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
 
     Where the detector was not sure in the first place, a lower score alone does not do: it falls
     for a clean image too if its fine detail is gone. Then more than a little of some frequencies
-    must be gone, and the score must fall far, or what was taken away must lie on a lattice.
+    must be gone, and the score must fall far, or what was taken away must clearly be a pattern.
 
     Args:
         state: The restored image.
@@ -86,5 +86,5 @@ def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
     dots = dots_taken(picture.pixels, state.pixels, grid_of(picture), flagged)
     if are_dots_gone(dots):
         return True
-    is_pattern_gone = is_free_of_doubt(after.moire) or are_on_lattice(dots)
-    return is_lower and is_pattern_gone and not is_only_softened(dots)
+    was_moire = is_free_of_doubt(after.moire) or is_clear_pattern(dots)
+    return is_lower and was_moire and not is_only_softened(dots)

@@ -39,6 +39,7 @@ _LEAST_FALL = 0.1
 # 0.02, print in several inks 0.3 and more. Dots wider than the strokes of small type take it along.
 _LEAST_LATTICE = 0.3
 _CLEAR_LATTICE = 0.5
+_MOST_CLEAR_LEFT = 0.02
 _LEAST_DOT_SHARE = 0.25
 _MOST_DOTS_LEFT = 0.01
 _LEAST_COLOUR = 0.2
@@ -203,9 +204,16 @@ def is_only_softened(dots: Dots | None) -> bool:
     return dots.share < _LEAST_DOUBTFUL_SHARE and dots.left > _MOST_DOUBTFUL_LEFT
 
 
-def are_on_lattice(dots: Dots | None) -> bool:
-    """Whether what was taken away repeats in two directions, as print does and hardly a fabric."""
-    return dots is not None and dots.lattice >= _CLEAR_LATTICE
+def is_clear_pattern(dots: Dots | None) -> bool:
+    """Whether what was taken away repeats in two directions, or lay in few frequencies and is gone.
+
+    Print does either, even where the detector is not sure of it. Of fabrics and stripes, which it
+    takes for moiré, much is left at any frequency.
+    """
+    if dots is None:
+        return False
+    is_gone = dots.share >= _LEAST_DOT_SHARE and dots.left <= _MOST_CLEAR_LEFT
+    return is_gone or dots.lattice >= _CLEAR_LATTICE
 
 
 def are_dots_gone(dots: Dots | None) -> bool:

@@ -155,7 +155,7 @@ def test_where_it_is_not_sure_it_must_see_hardly_a_pattern_any_more(
 
     The score of 0.4 would do for a threshold of 0.5.
     """
-    assert gains(110 + FELT + STRIPES, 110 + FELT, score, left=0.4) is kept
+    assert gains(110 + FELT + STRIPES, 110 + FELT + 0.5 * STRIPES, score, left=0.4) is kept
 
 
 def test_where_the_dots_of_a_print_are_gone_the_score_does_not_matter() -> None:

@@ -16,6 +16,7 @@ from demoire.cleaning.verdict import (
     change_kind,
     detection_from,
     has_gained,
+    is_clear_pattern,
     is_doubted_artwork,
     is_only_softened,
     looks_like_pattern,
@@ -127,6 +128,23 @@ def test_dots_are_gone_if_they_were_on_a_lattice_and_hardly_any_of_them_is_left(
     dots: Dots | None, gone: bool
 ) -> None:
     assert are_dots_gone(dots) is gone
+
+
+@pytest.mark.parametrize(
+    ("dots", "clear"),
+    [
+        (HOUSE, True),
+        (replace(HOUSE, left=0.3), True),  # a lattice of which some is left
+        (replace(PORTRAIT, lattice=0.1), True),  # gone, though no lattice was seen
+        (replace(PORTRAIT, lattice=0.1, left=0.17), False),  # stripes of plastic
+        (replace(PORTRAIT, lattice=0.1, share=0.16), False),  # burlap
+        (None, False),
+    ],
+)
+def test_what_was_taken_is_clearly_a_pattern_on_a_lattice_or_if_it_is_gone(
+    dots: Dots | None, clear: bool
+) -> None:
+    assert is_clear_pattern(dots) is clear
 
 
 ENGRAVING = Dots(share=0.11, lattice=0.13, period=2, colour=0.2, left=0.81)

@@ -112,7 +112,8 @@ def test_progress_goes_over_archives_and_then_over_images(
 ) -> None:
     told: list[tuple[str, float, float]] = []
 
-    preview(str(archive), tiny_config, 4, lambda *call: told.append(call))
+    all_in_doubt = replace(tiny_config, threshold=1.0)
+    preview(str(archive), all_in_doubt, 4, lambda *call: told.append(call))
 
     assert told[0] == ("looking into archives", 1, 1)
     assert told[1:5] == [("cleaning the sample", done, 4) for done in range(1, 5)]
