@@ -19,8 +19,6 @@ from PIL import Image
 
 from demoire.errors import ImageError, MachineError
 from demoire.imaging import guard, images
-from demoire.imaging.codecs.jp2_tiles import tile_coders
-from demoire.imaging.codecs.jpeg_coefficients import coders
 from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import Picture, open_image
 
@@ -57,15 +55,24 @@ def decode(data: bytes) -> Picture:
     return decode_guarded(open_image(data))
 
 
+_before: set[int] = set()  # children of this process that tests before have left
+
+
+def all_children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
 def children() -> list[int]:
-    return [child.pid for child in psutil.Process().children()]
+    """Those that this test has started and that still run."""
+    return sorted(all_children() - _before)
 
 
 @pytest.fixture(autouse=True)
 def no_children() -> Iterator[None]:
     """Each test starts its own, which see its own hook."""
-    for of_tests_before in (coders, tile_coders, guard.children):
-        of_tests_before.end()
+    guard.children.end()
+    _before.clear()
+    _before.update(all_children())
     yield
     guard.children.end()
 
