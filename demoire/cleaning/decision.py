@@ -15,6 +15,7 @@ from demoire.cleaning.lattice import cells_of_same_print
 from demoire.cleaning.result import Detection
 from demoire.cleaning.verdict import (
     Rules,
+    are_certain,
     are_dots_gone,
     detection_from,
     has_gained,
@@ -42,7 +43,8 @@ def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | 
         if not flagged:
             return Copied(Reason.DITHERED, detection)
         if detection.kind == "halftone":
-            certain = [cell for cell in flagged if 1 - probabilities[cell, 0] >= rules.threshold]
+            is_certain = are_certain(probabilities, rules)
+            certain = [cell for cell in flagged if is_certain[cell]]
             added = cells_of_same_print(picture.pixels, grid, flagged, certain)
             flagged = tuple(sorted((*flagged, *_without_dithering(picture, added))))
     windows = plan_windows(

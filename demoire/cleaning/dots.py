@@ -22,6 +22,7 @@ from demoire.cleaning.gain import (
     SLOWEST,
     STRONGEST,
     bell,
+    distances,
     planes_of,
     windows_in,
 )
@@ -153,8 +154,7 @@ def _energy_at(frequencies: NDArray[np.intp], window: NDArray[np.float32]) -> fl
 @cache
 def _is_fast() -> NDArray[np.bool_]:
     """Which frequencies of a full spectrum are no shading, (64, 64)."""
-    along = np.fft.fftfreq(GAIN_WINDOW)
-    fast: NDArray[np.bool_] = np.hypot(along[:, None], along[None, :]) > SLOWEST
+    fast: NDArray[np.bool_] = distances() > SLOWEST
     return fast
 
 

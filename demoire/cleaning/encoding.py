@@ -30,6 +30,7 @@ from demoire.cleaning.lanes import Lanes
 from demoire.cleaning.lettering import leave_lettering_alone
 from demoire.cleaning.verdict import (
     Rules,
+    are_certain,
     is_doubted_artwork,
     is_sure,
     looks_like_pattern,
@@ -111,7 +112,7 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
                 return Copied(Reason.DRAWN_PATTERN, decision.detection)
         if decision.detection.kind == "halftone":
             grid = grid_of(picture)
-            certain = decision.probabilities[:, 0] <= 1 - rules.threshold
+            certain = are_certain(decision.probabilities, rules)
             leave_lettering_alone(old, new, grid, certain.reshape(grid.shape))
             if likeness.are_equal(old, new):
                 return Copied(Reason.NO_GAIN, decision.detection)

@@ -149,10 +149,16 @@ def bell() -> NDArray[np.float32]:
 @cache
 def _may_be_pattern() -> Tensor:
     """Which frequencies of a window are no shading: their numbers, row by row."""
-    down = np.fft.fftfreq(GAIN_WINDOW)[:, None]
-    across = np.fft.rfftfreq(GAIN_WINDOW)[None, :]
-    is_fast = np.hypot(down, across) > SLOWEST
-    return torch.from_numpy(np.flatnonzero(is_fast))
+    of_real_spectrum = distances()[:, : GAIN_WINDOW // 2 + 1]
+    return torch.from_numpy(np.flatnonzero(of_real_spectrum > SLOWEST))
+
+
+@cache
+def distances() -> NDArray[np.float64]:
+    """Of each frequency of a full spectrum from zero, cycles per px, (window, window)."""
+    along = np.fft.fftfreq(GAIN_WINDOW)
+    from_zero: NDArray[np.float64] = np.hypot(along[:, None], along[None, :])
+    return from_zero
 
 
 def planes_of(taken: Sequence[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

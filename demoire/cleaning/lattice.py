@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.cleaning.gain import GAIN_WINDOW, bell, planes_of, windows_in
+from demoire.cleaning.gain import GAIN_WINDOW, bell, distances, planes_of, windows_in
 from demoire.cleaning.grid import Grid
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels, as_8_bit
@@ -174,7 +174,7 @@ def _centre_of_peak(energy: NDArray[np.float64], down: int, across: int) -> tupl
 
 def _medians_at_same_distance(energy: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each frequency the median of those as far from zero as it is."""
-    ring = np.rint(_distances() * GAIN_WINDOW).astype(int)
+    ring = np.rint(distances() * GAIN_WINDOW).astype(int)
     medians = np.zeros(ring.max() + 1)
     for number in range(len(medians)):
         medians[number] = np.median(energy[ring == number])
@@ -185,14 +185,5 @@ def _medians_at_same_distance(energy: NDArray[np.float64]) -> NDArray[np.float64
 @cache
 def _may_be_dots() -> NDArray[np.bool_]:
     """Which frequencies the dots of a print may have, (64, 64)."""
-    distances = _distances()
-    may_be: NDArray[np.bool_] = (distances >= _SLOWEST_DOTS) & (distances <= _FASTEST_DOTS)
+    may_be: NDArray[np.bool_] = (distances() >= _SLOWEST_DOTS) & (distances() <= _FASTEST_DOTS)
     return may_be
-
-
-@cache
-def _distances() -> NDArray[np.float64]:
-    """Of each frequency from zero, cycles per px, (64, 64)."""
-    along = np.fft.fftfreq(GAIN_WINDOW)
-    distances: NDArray[np.float64] = np.hypot(along[:, None], along[None, :])
-    return distances

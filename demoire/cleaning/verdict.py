@@ -109,6 +109,17 @@ def detection_from(probabilities: NDArray[np.float32], rules: Rules) -> Detectio
     return Detection(moire, kind, cells, tuple(int(cell) for cell in flagged))
 
 
+def are_certain(probabilities: NDArray[np.float32], rules: Rules) -> NDArray[np.bool_]:
+    """Which cells have moiré for sure: each by itself would make its image one with moiré.
+
+    Args:
+        probabilities: (cells, 4) in the order of `KINDS`.
+        rules: The thresholds.
+    """
+    certain: NDArray[np.bool_] = 1 - probabilities[:, 0] >= rules.threshold
+    return certain
+
+
 class ChangeKind(Enum):
     """What a restored tile looks like, beside the tile as it was."""
 
