@@ -13,26 +13,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.cleaning.gain import (
-    GAIN_WINDOW,
-    LEAST_ENERGY,
-    SLOWEST,
-    STRONGEST,
-    bell,
-    distances,
-    planes_of,
-    windows_in,
-)
+from demoire.cleaning.gain import LEAST_ENERGY, STRONGEST
 from demoire.cleaning.grid import Grid
+from demoire.cleaning.window_spectra import (
+    SPECTRAL_WINDOW,
+    channels_of,
+    energy_of,
+    folded,
+    may_be_pattern,
+    planes_of,
+    samples_in,
+    spectrum_of,
+    unfolded,
+    windows_in,
+    without_mean,
+)
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
 
-_STRONGEST = 2 * STRONGEST  # a full spectrum has each frequency twice
 _LEAST_LIGHTNESS = 0.01  # of the energy; below it lightness shows nothing but rounding
 _SHIFTS = (-1, 0, 1)  # bins by which a frequency may miss the middle of one
+
+_Spectrum = NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,13 @@ def dots_taken(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int]) 
     Returns:
         None where no window fits into a restored cell, or nothing was taken away.
     """
-    full_scale = np.iinfo(before.dtype).max
-    windows = []
-    for box in windows_in(grid, cells):
-        old = _floats(before, box, full_scale)
-        windows.append(_Window.of(old, _floats(after, box, full_scale)))
-    return _together(windows)
+    found: list[_Window] = []
+    for windows in windows_in(grid, cells):
+        old = _spectra(before, windows)
+        new = _spectra(after, windows)
+        for number in range(len(windows)):
+            found.append(_Window.of(old[:, number], new[:, number]))
+    return _together(found)
 
 
 @dataclass(frozen=True)
@@ -87,19 +94,19 @@ class _Window:
     after: float
 
     @classmethod
-    def of(cls, old: NDArray[np.float32], new: NDArray[np.float32]) -> "_Window":
-        """Measure a window, (64, 64, C) before and after, full scale 1."""
-        lightness, *colours = _energies(old - new)
-        energy = sum(colours, start=lightness)
-        strongest = np.argpartition(energy, -_STRONGEST, axis=None)[-_STRONGEST:]
+    def of(cls, old: _Spectrum, new: _Spectrum) -> "_Window":
+        """Measure a window by the spectra of its planes before and after, full scale 1."""
+        by_plane = energy_of(old - new) * _counted()
+        energy = by_plane.sum(axis=0)
+        strongest = np.argpartition(energy, -STRONGEST, axis=None)[-STRONGEST:]
         taken = float(energy.sum())
-        in_lightness = float(lightness.sum())
+        in_lightness = float(by_plane[0].sum())
         is_in_lightness = in_lightness > _LEAST_LIGHTNESS * taken
         return cls(
             taken=taken,
             of_strongest=float(energy.flat[strongest].sum()),
             in_colour=taken - in_lightness,
-            peak=_Peak.of(lightness) if is_in_lightness else _Peak(frequency=0.0, twin=0.0),
+            peak=_Peak.of(old[0] - new[0]) if is_in_lightness else _Peak(frequency=0.0, twin=0.0),
             before=_energy_at(strongest, old),
             after=_energy_at(strongest, new),
         )
@@ -111,7 +118,7 @@ def _together(windows: Sequence[_Window]) -> Dots | None:
     before = 0.0
     after = 0.0
     for window in windows:
-        if window.taken <= 2 * LEAST_ENERGY:
+        if window.taken <= LEAST_ENERGY:
             continue
         share = window.of_strongest / window.taken
         colour = window.in_colour / window.taken
@@ -131,31 +138,27 @@ def _together(windows: Sequence[_Window]) -> Dots | None:
     )
 
 
-def _floats(pixels: Pixels, box: Box, full_scale: int) -> NDArray[np.float32]:
-    return pixels[box.slices].astype(np.float32) / np.float32(full_scale)
+def _spectra(pixels: Pixels, windows: Sequence[Box]) -> _Spectrum:
+    """(planes, windows, 64, 33) of some windows, full scale 1."""
+    samples = samples_in(pixels, windows) / np.float32(np.iinfo(pixels.dtype).max)
+    planes = planes_of(channels_of(samples))
+    return np.stack([spectrum_of(without_mean(plane)) for plane in planes])
 
 
-def _energies(window: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Energy by frequency, (64, 64), of the window's lightness and its colours."""
-    channels = np.moveaxis(window, 2, 0)
-    return [_energy(plane) for plane in planes_of(list(channels))]
-
-
-def _energy(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    spectrum = np.fft.fft2((plane - plane.mean()) * bell())
-    energy: NDArray[np.float32] = np.abs(spectrum) ** 2 * _is_fast()
-    return energy
-
-
-def _energy_at(frequencies: NDArray[np.intp], window: NDArray[np.float32]) -> float:
-    return float(sum(energy.flat[frequencies].sum() for energy in _energies(window)))
+def _energy_at(frequencies: NDArray[np.intp], spectra: _Spectrum) -> float:
+    of_planes = spectra.reshape(len(spectra), -1)
+    return float(energy_of(of_planes[:, frequencies]).sum())
 
 
 @cache
-def _is_fast() -> NDArray[np.bool_]:
-    """Which frequencies of a full spectrum are no shading, (64, 64)."""
-    fast: NDArray[np.bool_] = distances() > SLOWEST
-    return fast
+def _counted() -> NDArray[np.bool_]:
+    """Which frequencies of a spectrum are no shading, each once.
+
+    The first and the last column hold those with their opposites.
+    """
+    counted = folded(may_be_pattern()).copy()
+    counted[SPECTRAL_WINDOW // 2 + 1 :, [0, -1]] = False
+    return counted
 
 
 @dataclass(frozen=True)
@@ -171,20 +174,20 @@ class _Peak:
     twin: float
 
     @classmethod
-    def of(cls, energy: NDArray[np.float32]) -> "_Peak":
+    def of(cls, lightness: _Spectrum) -> "_Peak":
         """Find it. Each frequency counts with its neighbours, over which a window spreads it."""
-        around = np.zeros_like(energy)
-        for shift in _shifts():
-            around += np.roll(energy, shift, (0, 1))
-        around *= _is_fast()
-        down, across = divmod(int(np.argmax(around)), GAIN_WINDOW)
-        along = np.fft.fftfreq(GAIN_WINDOW)
+        energy = unfolded(energy_of(lightness)) * may_be_pattern()
+        wrapped = cv2.copyMakeBorder(energy, 1, 1, 1, 1, cv2.BORDER_WRAP)
+        around = cv2.blur(wrapped, (3, 3))[1:-1, 1:-1] * may_be_pattern()
+        down, across = divmod(int(np.argmax(around)), SPECTRAL_WINDOW)
+        along = np.fft.fftfreq(SPECTRAL_WINDOW)
         frequency = math.hypot(along[down], along[across])
         strongest = float(around[down, across])
         twin = 0.0
         for shift_down, shift_across in _shifts():
-            beside = (across + shift_down) % GAIN_WINDOW, (shift_across - down) % GAIN_WINDOW
-            twin = max(twin, float(around[beside]))
+            beside_down = (across + shift_down) % SPECTRAL_WINDOW
+            beside_across = (shift_across - down) % SPECTRAL_WINDOW
+            twin = max(twin, float(around[beside_down, beside_across]))
         return cls(frequency, twin / strongest if strongest > 0 else 0.0)
 
 

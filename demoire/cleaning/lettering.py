@@ -25,9 +25,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demoire.cleaning.gain import GAIN_WINDOW, patterns_in
+from demoire.cleaning.gain import patterns_in
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.strokes import kept_beside_strokes
+from demoire.cleaning.window_spectra import SPECTRAL_WINDOW
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels, as_8_bit
 
@@ -42,8 +43,8 @@ _FADING = 1.3  # times the bound over the paper, from which all of a change is k
 # drawn tints with dots none has less, of those on three real prints with faint dots 3 of 47.
 _MOST_OF_NOISE = 0.03
 
-_IN_WINDOW = GAIN_WINDOW // _BLOCK  # blocks along a side of such a window
-_BAND = 512  # rows that are looked at together, a multiple of GAIN_WINDOW
+_IN_WINDOW = SPECTRAL_WINDOW // _BLOCK  # blocks along a side of such a window
+_BAND = 512  # rows that are looked at together, a multiple of SPECTRAL_WINDOW
 _AROUND = 64  # rows above and below a band that its statistics reach to, likewise
 
 
@@ -194,7 +195,7 @@ def _is_noise(
         old: (h, w, C) before.
         new: The same pixels after.
         is_paper: (h, w).
-        asked: By block. All blocks of a window of GAIN_WINDOW px get the same answer.
+        asked: By block. All blocks of a window of SPECTRAL_WINDOW px get the same answer.
     """
     is_noise = np.zeros_like(asked)
     for top in range(0, len(asked), _IN_WINDOW):
@@ -204,7 +205,7 @@ def _is_noise(
                 continue
             y = top * _BLOCK
             x = left * _BLOCK
-            window = slice(y, y + GAIN_WINDOW), slice(x, x + GAIN_WINDOW)
+            window = slice(y, y + SPECTRAL_WINDOW), slice(x, x + SPECTRAL_WINDOW)
             taken = _taken_from_paper(old[window], new[window], is_paper[window])
             (pattern,) = patterns_in(taken)
             is_noise[blocks] = pattern is not None and pattern.share < _MOST_OF_NOISE
@@ -217,11 +218,11 @@ def _taken_from_paper(
     """What was taken from the paper of a window, less its mean, and nothing elsewhere.
 
     Returns:
-        (1, GAIN_WINDOW, GAIN_WINDOW) for each channel, full scale 1. What a window at the edge of
-        the picture lacks is continued by reflection.
+        (1, SPECTRAL_WINDOW, SPECTRAL_WINDOW) for each channel, full scale 1. What a window at the
+        edge of the picture lacks is continued by reflection.
     """
-    below = GAIN_WINDOW - is_paper.shape[0]
-    beside = GAIN_WINDOW - is_paper.shape[1]
+    below = SPECTRAL_WINDOW - is_paper.shape[0]
+    beside = SPECTRAL_WINDOW - is_paper.shape[1]
     paper = is_paper.astype(np.float32) / np.float32(255)
     pixels = max(1, np.count_nonzero(is_paper))
     taken = []
