@@ -98,6 +98,11 @@ def draw_shrink(rng: np.random.Generator) -> float:
     return float(rng.uniform(0.4, 1.0))
 
 
+def sensor_side(size: int, shrink: float) -> int:
+    """Side of the sensor's picture, px, that a file of `size` px is made of; an even number."""
+    return 2 * round(size / shrink / 2)
+
+
 def pattern_strength(
     with_moire: Light, without: Light, size: int, development: Development
 ) -> float:

@@ -22,8 +22,10 @@ from demoire.simulate.capture import (
     crop_scene,
     draw_development,
     draw_shrink,
+    sensor_side,
     to_linear,
 )
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.screen import draw_pose, posed_coordinates
 
 PERIODS = (2.1, 10.0)  # px of the file
@@ -58,7 +60,7 @@ def photograph_grid(
         the drawn settings for `capture.develop`.
     """
     development = draw_development(rng)
-    side = 2 * round(size / draw_shrink(rng) / 2)
+    side = sensor_side(size, draw_shrink(rng))
     light = to_linear(crop_scene(scene, side, rng)) * np.float32(rng.uniform(0.6, 1.0))
     u, v = posed_coordinates(side, 1, side / size, draw_pose(rng))
     along, *across = draw_waves(rng)
@@ -74,15 +76,15 @@ def draw_waves(rng: np.random.Generator) -> list[Wave]:
     """The waves of a grid: along one direction, or along two that cross."""
     shortest, longest = PERIODS
     if rng.random() < 2 / 3:
-        period = _between(_COARSE, longest, rng)
+        period = log_uniform(rng, _COARSE, longest)
     else:
-        period = _between(shortest, _COARSE, rng)
-    contrast = _between(*_CONTRASTS, rng)
+        period = log_uniform(rng, shortest, _COARSE)
+    contrast = log_uniform(rng, *_CONTRASTS)
     spread = 0.2 if rng.random() < _GREY_SHARE else 1.2
     waves = [_draw_wave(period, contrast, spread, rng)]
     if rng.random() < _ACROSS_SHARE:
         is_square = rng.random() < 0.5
-        other = period if is_square else _between(shortest, longest, rng)
+        other = period if is_square else log_uniform(rng, shortest, longest)
         waves.append(_draw_wave(other, contrast * rng.uniform(0.2, 1.0), spread, rng))
     return waves
 
@@ -115,8 +117,3 @@ def _fading(side: int, rng: np.random.Generator) -> Plane:
     phase = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
     plane: Plane = 1 - depth * (0.5 + 0.5 * np.cos(phase))
     return plane
-
-
-def _between(low: float, high: float, rng: np.random.Generator) -> float:
-    """As often in each octave."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

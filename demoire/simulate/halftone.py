@@ -32,7 +32,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from demoire.simulate.arrays import Light, Plane, Scene, SrgbPixels
-from demoire.simulate.capture import Development, crop_scene, draw_development, draw_shrink
+from demoire.simulate.capture import (
+    Development,
+    crop_scene,
+    draw_development,
+    draw_shrink,
+    sensor_side,
+)
 from demoire.simulate.print_process import Print, PrintStyle, draw_prints
 
 _LEVELS = 1024  # entries of tables over tones
@@ -62,7 +68,7 @@ def scan_print(
     """
     development = draw_development(rng, scanner=True)
     shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
+    side = sensor_side(size, shrink)
     # What is shrunk afterwards needs no further samples against the simulation's own aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     fine_side = side * oversampling

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from demoire.simulate.arrays import SrgbPixels, srgb_bytes
 from demoire.simulate.bayer import BAYER_CHANNELS, bayer_mosaic, demosaicing_code
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.jpeg import through_jpeg
 
 _Float: TypeAlias = NDArray[np.floating[Any]]  # (H, W, 3) sRGB 0..1
@@ -47,7 +48,7 @@ def draw_scale(rng: np.random.Generator, lowest: float = 0.5, highest: float = 1
     """
     if rng.random() < 0.5:
         return 1.0
-    return float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
+    return log_uniform(rng, lowest, highest)
 
 
 def source_side(size: int, scale: float) -> int:

@@ -24,8 +24,10 @@ from demoire.simulate.capture import (
     crop_scene,
     draw_development,
     draw_shrink,
+    sensor_side,
     to_linear,
 )
+from demoire.simulate.draws import log_uniform
 
 TEXELS = 24  # across one screen pixel
 # Camera pixels per screen pixel that beat slowly.
@@ -71,7 +73,7 @@ def photograph_screen(
     """
     development = draw_development(rng)
     shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
+    side = sensor_side(size, shrink)
     # What is shrunk afterwards needs no further samples against the simulation's own aliasing.
     oversampling = 2 if shrink > 0.75 else 1
     ratio = draw_ratio(rng)
@@ -97,7 +99,7 @@ def draw_ratio(rng: np.random.Generator) -> float:
         ratio = float(rng.choice(_RATIOS))
         spread = rng.choice([0.01, 0.04, 0.1])
         return ratio * float(np.exp(rng.normal(0, spread)))
-    return float(np.exp(rng.uniform(np.log(0.3), np.log(3.0))))
+    return log_uniform(rng, 0.3, 3.0)
 
 
 def draw_panel(rng: np.random.Generator, footprint: float) -> Panel:

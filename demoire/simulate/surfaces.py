@@ -23,8 +23,10 @@ from demoire.simulate.capture import (
     expose,
     pattern_strength,
     seen_without_noise,
+    sensor_side,
     to_linear,
 )
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.scenes.canvas import noise
 from demoire.simulate.scenes.lookalikes import LOOKALIKES
 from demoire.simulate.scenes.materials import MATERIALS
@@ -175,7 +177,7 @@ def _point_camera(
     """Draw a camera, and the texture before it from a distance between two."""
     development = draw_development(rng)
     shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
+    side = sensor_side(size, shrink)
     samples = 3 if shrink > 0.75 else 2
     surface = to_linear(_seen_at_an_angle(texture, side * samples, samples, zooms, rng))
     lighting = _lighting(side * samples, rng)[..., None]
@@ -214,8 +216,7 @@ def _seen_at_an_angle(
     rng: np.random.Generator,
 ) -> SrgbPixels:
     """The texture on a plane before the camera, (side, side, 3)."""
-    low, high = np.log(zooms)
-    zoom = float(np.exp(rng.uniform(low, high))) / samples
+    zoom = log_uniform(rng, *zooms) / samples
     view = _draw_view(zoom, side, texture.shape[:2], rng)
     if view.finest > 1:
         # Samples further apart than the texture's own px would alias.

@@ -19,8 +19,10 @@ from demoire.simulate.capture import (
     crop_scene,
     draw_development,
     draw_shrink,
+    sensor_side,
     to_linear,
 )
+from demoire.simulate.draws import log_uniform
 
 # Cycles per pixel that the target still shows at half contrast. Every second pixel of a Bayer
 # sensor is red, and every second blue, so it carries colour up to 0.25 (what a camera's optical
@@ -53,7 +55,7 @@ def photograph_texture(
         with S >= size, and the drawn settings for `capture.develop`.
     """
     development = draw_development(rng)
-    side = 2 * round(size / draw_shrink(rng) / 2)
+    side = sensor_side(size, draw_shrink(rng))
     cloth = to_linear(crop_scene(scene, side, rng))
     patch = _draw_patch(side, rng)
     if rng.random() < 0.5:  # plain cloth rather than a printed scene
@@ -88,7 +90,7 @@ def _draw_patch(side: int, rng: np.random.Generator) -> Plane:
 
 def _draw_weaves(side: int, rng: np.random.Generator) -> list[Weave]:
     """One set of threads (blinds, corduroy, ruled print) or two that cross (cloth, brick, wire)."""
-    period = float(np.exp(rng.uniform(np.log(0.9), np.log(2.6))))
+    period = log_uniform(rng, 0.9, 2.6)
     is_turned = rng.random() < 0.6
     if is_turned:
         angle = float(rng.uniform(0, np.pi))

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from demoire.simulate.arrays import Plane, Scene, to_bytes
 from demoire.simulate.capture import develop, expose
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.scenes.canvas import FACES, colour, fit_line, font, noise
 from demoire.simulate.simulator import Capture, Pair, draw_capture, in_regional_tone
 
@@ -75,8 +76,7 @@ def _pale(scene: Scene, rng: np.random.Generator) -> Scene:
 
 def _lettering(side: int, scale: float, rng: np.random.Generator) -> Plane:
     """Lines of words in one face, coverage 0..1; `scale` px of the scanner for each of the file."""
-    low, high = np.log(_TYPE)
-    height = max(8, round(float(np.exp(rng.uniform(low, high))) * scale))
+    height = max(8, round(log_uniform(rng, *_TYPE) * scale))
     face = font(FACES[int(rng.integers(len(FACES)))], height)
     canvas = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(canvas)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from demoire.moire import MoireKind
 from demoire.simulate.arrays import Scene
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.pairs import read_scene
 from demoire.simulate.processing import MARGIN, ProcessingShares, draw_scale, process, source_side
 from demoire.training.config import FieldConfig
@@ -138,7 +139,7 @@ class FieldPictures:
         """
         scene = self.any_scene(rng)
         crop = cut(scene, source_side(size, draw_fitting_scale(scene, size, 0.6, 1.4, rng)), rng)
-        strength = float(np.exp(rng.uniform(*np.log(strengths))))
+        strength = log_uniform(rng, *strengths)
         laid = lay_pattern_over(crop, one_of(self.layers, rng), strength, rng)
         if laid is None:
             return None

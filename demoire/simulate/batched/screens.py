@@ -22,6 +22,7 @@ from demoire.simulate.capture import (
     Development,
     draw_development,
     draw_shrink,
+    sensor_side,
 )
 from demoire.simulate.screen import TEXELS, Panel, Pose, draw_panel, draw_pose, draw_ratio
 
@@ -75,7 +76,7 @@ def draw_shots(count: int, size: int, rng: np.random.Generator) -> ShotBatch:
         rng: Decides everything.
     """
     shrink = draw_shrink(rng)
-    side = 2 * round(size / shrink / 2)
+    side = sensor_side(size, shrink)
     oversampling = 2 if shrink > 0.75 else 1
     shots = []
     for _ in range(count):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demoire.simulate.arrays import Plane, Scene, to_bytes
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.scenes.interfaces import interface
 from demoire.simulate.scenes.photographs import photograph
 
@@ -102,8 +103,7 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> Plane:
         run = np.hypot(x - rng.uniform(0, width), y - rng.uniform(0, height))
     run = (run - run.min()) / max(1.0, float(np.ptp(run)))
     count = int(rng.integers(2, 5))
-    low, high = np.log(_CONTRAST)
-    contrast = np.exp(rng.uniform(low, high))
+    contrast = log_uniform(rng, *_CONTRAST)
     colours = rng.uniform(0, 255, 3) + rng.normal(0, contrast, (count, 3))
     stops = np.linspace(0, 1, count)
     channels = [np.interp(run, stops, channel) for channel in np.clip(colours, 0, 255).T]

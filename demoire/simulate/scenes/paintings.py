@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from demoire.simulate.arrays import Plane, Scene, to_bytes
+from demoire.simulate.draws import log_uniform
 from demoire.simulate.scenes.canvas import noise, side_light
 from demoire.simulate.scenes.materials import hashed, round_thread, sagging
 
@@ -36,8 +37,7 @@ def paint_on_canvas(picture: Scene, side: int, rng: np.random.Generator) -> Scen
     thickness = rng.uniform(0, 1) * np.clip(noise(rng, side, side, 6), 0, 1)
     relief = (1 - thickness) * _canvas_relief(rng, side)
     relief += np.float32(rng.uniform(0, 0.6)) * thickness * strokes
-    low, high = np.log(_DEPTH)
-    depth = float(np.exp(rng.uniform(low, high)))
+    depth = log_uniform(rng, *_DEPTH)
     tone = 1 + np.clip(depth * _shading(relief, rng), -_STEEPEST, _STEEPEST)
     return to_bytes(painted * tone[..., None].astype(np.float32))
 
