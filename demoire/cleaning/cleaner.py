@@ -40,7 +40,7 @@ class Models:
     Anything with the same calls will do for either.
 
     Attributes:
-        detector: Has `probabilities(x)`, `threshold` and `cell_threshold`.
+        detector: Has `probabilities(x)` and a `calibration`.
         restorer: (N, 3, H, W) sRGB 0..1 -> the same; may declare `multiple` and `halo`, px.
         detector_digest: sha256 of the detector's weights file, 64 hex digits.
         restorer_digest: The same of the restorer's.
@@ -100,7 +100,8 @@ class Cleaner:
         device = find_device(config.device)
         if models is None:
             models = load_models(config, device)
-        threshold = models.detector.threshold if config.threshold is None else config.threshold
+        calibration = models.detector.calibration
+        threshold = calibration.threshold if config.threshold is None else config.threshold
         self.config = config
         self.weights_digest = models.restorer_digest
         self.detector_digest = models.detector_digest
@@ -109,7 +110,9 @@ class Cleaner:
         self._rules = Rules(
             restore_all=config.gate == "off",
             threshold=threshold,
-            cell_threshold=min(models.detector.cell_threshold, threshold),
+            cell_threshold=min(calibration.cell_threshold, threshold),
+            sure=calibration.sure,
+            free_of_doubt=calibration.free_of_doubt,
             tile_side=config.tile,
             max_megapixels=config.max_megapixels,
             max_side=config.max_side,

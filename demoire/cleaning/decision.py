@@ -20,9 +20,7 @@ from demoire.cleaning.verdict import (
     detection_from,
     has_gained,
     is_clear_pattern,
-    is_free_of_doubt,
     is_only_softened,
-    is_sure,
 )
 from demoire.cleaning.windows import plan_windows
 from demoire.imaging.images import Picture
@@ -81,12 +79,12 @@ def is_gain(state: BeingJudgedAgain, after: Detection, rules: Rules) -> bool:
         return True
     before = state.decision.detection
     is_lower = has_gained(before.moire, after.moire, rules.threshold)
-    if is_lower and is_sure(before.moire):
+    if is_lower and before.moire >= rules.sure:
         return True
     picture = state.picture
     flagged = state.decision.flagged
     dots = dots_taken(picture.pixels, state.pixels, grid_of(picture), flagged)
     if are_dots_gone(dots):
         return True
-    was_moire = is_free_of_doubt(after.moire) or is_clear_pattern(dots)
+    was_moire = after.moire <= rules.free_of_doubt or is_clear_pattern(dots)
     return is_lower and was_moire and not is_only_softened(dots)

@@ -32,7 +32,6 @@ from demoire.cleaning.verdict import (
     Rules,
     are_certain,
     is_doubted_artwork,
-    is_sure,
     looks_like_pattern,
 )
 from demoire.errors import ImageError, MachineError
@@ -106,7 +105,7 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
         share = pattern_share(old, new, grid_of(picture), decision.flagged)
         if not looks_like_pattern(share):
             return Copied(Reason.NO_GAIN, decision.detection)
-        if not is_sure(decision.detection.moire):
+        if decision.detection.moire < rules.sure:
             change = _change_of_cells(old, new, grid_of(picture), decision.flagged)
             if is_doubted_artwork(change, share):
                 return Copied(Reason.DRAWN_PATTERN, decision.detection)

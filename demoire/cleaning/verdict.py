@@ -45,16 +45,14 @@ _MOST_DOTS_LEFT = 0.01
 _LEAST_COLOUR = 0.2
 _WIDEST_DOTS = 7.0  # px
 
-# Where the detector is less sure than this, more is asked of what was taken away. Half of the
-# photographs, engravings and fabrics that it takes for moiré are only softened. Of most others the
-# restorer takes what looks like a pattern to it, and the detector still sees one in what is left.
-_SURE = 0.975
-_MOST_DOUBTFUL_SCORE_LEFT = 0.3
+# Where the detector is not sure, more is asked of what was taken away. Half of the photographs,
+# engravings and fabrics that it takes for moiré are only softened. Of most others the restorer
+# takes what looks like a pattern to it, and the detector still sees one in what is left.
 _LEAST_DOUBTFUL_SHARE = 0.17
 _MOST_DOUBTFUL_LEFT = 0.75
 
-# The stronger a pattern, the surer the detector. Of some 70 pictures with moiré that score less
-# than that the strongest change is 0.13. Maps of classes in bright colours have 0.16 to 0.33, of
+# The stronger a pattern, the surer the detector. Of some 70 pictures with moiré that it is not sure
+# of the strongest change is 0.13. Maps of classes in bright colours have 0.16 to 0.33, of
 # which at most 0.21 lies in few frequencies. Root mean square over restored cells, full scale 1.
 _MOST_DOUBTFUL_CHANGE = 0.15
 
@@ -67,6 +65,9 @@ class Rules:
         restore_all: Restore every cell, whatever the detector says.
         threshold: Image score from which an image is cleaned.
         cell_threshold: P(moiré) from which a cell of such an image is restored.
+        sure: Image score from which the score alone says that an image has moiré.
+        free_of_doubt: Score up to which a restored image shows that it had moiré, where its score
+            before did not say so alone.
         tile_side: px that a tile has at most on each side.
         max_megapixels: MP above which an image is not decoded.
         max_side: px of the longer side above which an image is not decoded.
@@ -78,6 +79,8 @@ class Rules:
     restore_all: bool
     threshold: float
     cell_threshold: float
+    sure: float
+    free_of_doubt: float
     tile_side: int
     max_megapixels: float
     max_side: int
@@ -180,16 +183,6 @@ def looks_like_pattern(share: float | None) -> bool:
 def has_gained(before: float, after: float, threshold: float) -> bool:
     """Whether an image has less moiré than before, by its scores (0..1) before and after."""
     return after < threshold or _log_odds(before) - _log_odds(after) >= _LEAST_FALL
-
-
-def is_sure(score: float) -> bool:
-    """Whether a score alone says that an image has moiré."""
-    return score >= _SURE
-
-
-def is_free_of_doubt(after: float) -> bool:
-    """Whether an image that may have had moiré has clearly none any more, by its score (0..1)."""
-    return after <= _MOST_DOUBTFUL_SCORE_LEFT
 
 
 def is_doubted_artwork(change: float, share: float | None) -> bool:

@@ -59,12 +59,23 @@ class DetectorConfig:
 class Calibration:
     """What is set after training and travels with the weights.
 
-    The temperature and the threshold are fitted to validation data.
+    Attributes:
+        temperature: What logits are divided by, so that probabilities are true.
+        threshold: Image score from which an image has moiré and is cleaned.
+        cell_threshold: P(moiré) from which a cell of such an image is restored. It is lower: where
+            some of a picture certainly has moiré, a neighbouring cell needs less evidence
+            (hysteresis).
+        sure: Image score from which the score alone says so. Below it, what was taken away from
+            the image has to look like moiré too.
+        free_of_doubt: Image score up to which such an image, once it is restored, has lost what
+            the detector took for moiré.
     """
 
     temperature: float = 1.0
-    threshold: float = 0.5  # an image whose score reaches this is cleaned
-    cell_threshold: float = 0.3  # a cell of such an image that reaches this is restored
+    threshold: float = 0.5
+    cell_threshold: float = 0.3
+    sure: float = 0.975
+    free_of_doubt: float = 0.3
 
 
 class Detector(nn.Module):
@@ -94,20 +105,6 @@ class Detector(nn.Module):
             nn.ReLU(),
             nn.Linear(self.config.hidden, len(KINDS)),
         )
-
-    @property
-    def threshold(self) -> float:
-        """The image score from which an image counts as having moiré."""
-        return self.calibration.threshold
-
-    @property
-    def cell_threshold(self) -> float:
-        """P(moiré) from which a cell of such an image is restored.
-
-        It is lower than `threshold`: where some of a picture certainly has moiré, a neighbouring
-        cell needs less evidence (hysteresis).
-        """
-        return self.calibration.cell_threshold
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits; see the class."""

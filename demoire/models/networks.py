@@ -42,10 +42,13 @@ from demoire.models.weights import (
 _RESTORERS = {f"restorer-{name}": name for name in ARCHITECTURES}
 
 # How a header names the fields of a calibration. Cells were once called tiles, and headers stay.
+# What an older header lacks has the value that was right for the detectors of its time.
 _CALIBRATION_KEYS = {
     "temperature": "temperature",
     "threshold": "threshold",
     "cell_threshold": "tile_threshold",
+    "sure": "sure",
+    "free_of_doubt": "free_of_doubt",
 }
 
 

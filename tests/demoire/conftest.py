@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from demoire.cleaning.cleaner import Cleaner, Models
 from demoire.cleaning.config import CleanerConfig
+from demoire.models.detector import Calibration
 
 LESS_RED = 0.2  # of full scale, what the toy restorer takes away
 
@@ -48,7 +49,10 @@ class RedDetector(nn.Module):
     full red.
     """
 
-    threshold, cell_threshold = 0.5, 0.3
+    def __init__(self, **bounds: float) -> None:
+        """`bounds` are those of a `Calibration` that are to be others."""
+        super().__init__()
+        self.calibration = Calibration(**{"threshold": 0.5, "cell_threshold": 0.3, **bounds})
 
     def probabilities(self, x: Tensor) -> Tensor:
         moire = torch.sigmoid(40 * (x[:, 0].mean(dim=(1, 2)) - 0.6))
@@ -67,11 +71,14 @@ class RedRemover(nn.Module):
 
 @pytest.fixture(scope="session")
 def make_cleaner() -> Callable[..., Cleaner]:
-    """Cleaners on the CPU with the toy models; `restorer` replaces the toy one."""
+    """Cleaners on the CPU with the toy models, or with others in their place."""
 
-    def make(restorer: nn.Module | None = None, **settings: object) -> Cleaner:
+    def make(
+        restorer: nn.Module | None = None, detector: nn.Module | None = None, **settings: object
+    ) -> Cleaner:
         config = CleanerConfig(**{"device": "cpu", "threads": 2, **settings})  # type: ignore[arg-type]
-        return Cleaner(config, Models(RedDetector(), restorer or RedRemover(), "d" * 64, "e" * 64))  # type: ignore
+        networks = (detector or RedDetector(), restorer or RedRemover())
+        return Cleaner(config, Models(*networks, "d" * 64, "e" * 64))  # type: ignore[arg-type]
 
     return make
 

@@ -26,6 +26,8 @@ RULES = Rules(
     restore_all=False,
     threshold=0.5,
     cell_threshold=0.3,
+    sure=0.975,
+    free_of_doubt=0.3,
     tile_side=512,
     max_megapixels=500,
     max_side=100_000,
@@ -118,13 +120,15 @@ FELT = np.random.default_rng(3).normal(0, 15, (SIDE, SIDE, 1))
 STRIPES = 20 * np.sin(np.arange(SIDE) * 2 * np.pi / 6)[:, None, None] * np.ones((1, SIDE, 1))
 
 
-def gains(before: np.ndarray, after: np.ndarray, score: float, left: float = 0.1) -> bool:
+def gains(
+    before: np.ndarray, after: np.ndarray, score: float, left: float = 0.1, rules: Rules = RULES
+) -> bool:
     """Whether a grey picture is kept that scored this before it was restored, and `left` after."""
     data = cv2.imencode(".png", before.astype(np.uint8))[1].tobytes()
     state = BeingJudged.begin(decode(data))
     for cell in state.scores.cells:
         state.scores.put(cell, np.array([1 - score, score, 0, 0], np.float32))
-    restoring = decide(state, RULES, RestorerNeeds())  # type: ignore[arg-type]
+    restoring = decide(state, rules, RestorerNeeds())  # type: ignore[arg-type]
     assert isinstance(restoring, BeingRestored)
     restoration = Restoration(
         pixels=after.astype(np.uint8), data=b"", psnr=30.0, ssim=0.9, colour_shift=1.0
@@ -132,7 +136,7 @@ def gains(before: np.ndarray, after: np.ndarray, score: float, left: float = 0.1
     again = BeingJudgedAgain.begin(Written(restoring.decision, restoration))
     for cell in again.scores.cells:
         again.scores.put(cell, np.array([1 - left, left, 0, 0], np.float32))
-    return is_gain(again, detection_from(again.scores.probabilities, RULES), RULES)
+    return is_gain(again, detection_from(again.scores.probabilities, rules), rules)
 
 
 def test_where_the_detector_is_not_sure_a_texture_that_was_only_softened_stays_as_it_was() -> None:
@@ -156,6 +160,15 @@ def test_where_it_is_not_sure_it_must_see_hardly_a_pattern_any_more(
     The score of 0.4 would do for a threshold of 0.5.
     """
     assert gains(110 + FELT + STRIPES, 110 + FELT + 0.5 * STRIPES, score, left=0.4) is kept
+
+
+@pytest.mark.parametrize(("free_of_doubt", "kept"), [(0.3, False), (0.45, True)])
+def test_how_low_a_score_is_free_of_doubt_is_the_detectors_own_matter(
+    free_of_doubt: float, kept: bool
+) -> None:
+    rules = replace(RULES, free_of_doubt=free_of_doubt)
+    after = 110 + FELT + 0.5 * STRIPES
+    assert gains(110 + FELT + STRIPES, after, score=0.93, left=0.4, rules=rules) is kept
 
 
 def test_where_the_dots_of_a_print_are_gone_the_score_does_not_matter() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from demoire.cleaning.cleaner import Cleaner
 from tests.demoire.cleaning.patterns import SIDE, dots, hatching
 from tests.demoire.cleaning.pictures import png, scanned
+from tests.demoire.conftest import RedDetector
 
 MakeCleaner = Callable[..., Cleaner]
 
@@ -173,15 +174,20 @@ def test_what_was_drawn_in_black_stays(make_cleaner: MakeCleaner, ink: NDArray[n
 
 
 @pytest.mark.parametrize(
-    ("red", "status", "reason"),
-    [(170, "copied", "drawn_pattern"), (185, "cleaned", None)],
-    ids=["in doubt", "sure"],
+    ("red", "sure", "status", "reason"),
+    [
+        (170, 0.975, "copied", "drawn_pattern"),
+        (185, 0.975, "cleaned", None),
+        (170, 0.9, "cleaned", None),
+        (185, 0.999, "copied", "drawn_pattern"),
+    ],
+    ids=["in doubt", "sure", "easily sure", "hardly ever sure"],
 )
 def test_a_very_strong_change_is_made_only_where_the_detector_is_sure(
-    make_cleaner: MakeCleaner, red: int, status: str, reason: str | None
+    make_cleaner: MakeCleaner, red: int, sure: float, status: str, reason: str | None
 ) -> None:
     """The score is 0.93 by this much red, and 0.99 by a little more. A fifth of what is taken away
-    from the other colours lies in few frequencies.
+    from the other colours lies in few frequencies. What is sure, each detector says of itself.
     """
     grain = np.random.default_rng(1).uniform(-0.3, 0.3, (SIDE, SIDE))
     stripes_across = 0.12 * np.sin(np.arange(SIDE) * 2 * np.pi / 6)[None, :]
@@ -189,6 +195,7 @@ def test_a_very_strong_change_is_made_only_where_the_detector_is_sure(
     pattern[0] = 0
     page = np.full((SIDE, SIDE, 3), (red, 128, 128)) + 255 * pattern.transpose(1, 2, 0)
     pattern[0] = 0.2
-    result = make_cleaner(TakesFromEach(pattern)).clean(png(page.astype(np.uint8)))
+    cleaner = make_cleaner(TakesFromEach(pattern), RedDetector(sure=sure))
+    result = cleaner.clean(png(page.astype(np.uint8)))
     assert (result.status, result.reason) == (status, reason)
     assert 0.9 < result.moire_before < 0.999

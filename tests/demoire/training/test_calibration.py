@@ -59,6 +59,17 @@ def test_field_pictures_raise_the_threshold() -> None:
     assert many == alone
 
 
+def test_one_clean_picture_in_some_hundred_is_enough_to_be_less_sure() -> None:
+    """The threshold takes it for an exception; a score as high as its own no longer does alone."""
+    logits, kinds = _overconfident(4000, factor=1.0)
+    exception = torch.tensor([[0.0, 9.0, 0, 0]] * 4)
+    harmless = torch.tensor([[9.0, 0, 0, 0]])
+    without = calibrate(logits, kinds, CleanPictures(field=tuple([harmless] * 300)))
+    with_it = calibrate(logits, kinds, CleanPictures(field=(exception, *[harmless] * 299)))
+    assert with_it.threshold == without.threshold
+    assert with_it.sure > 0.999 > without.sure > without.threshold
+
+
 def test_figures_by_hand() -> None:
     """Two clean tiles, one of them suspected; two screens, one found and one taken for halftone."""
     logits = torch.tensor([[5.0, 0, 0, 0], [0, 5.0, 0, 0], [0, 5.0, 0, 0], [0, 0, 5.0, 0]])
