@@ -7,6 +7,7 @@ that `demoire.simulate.screen` draws one in 28.
 
 The physics of one cause would not give them all, so this draws what is seen: waves along two
 directions, through the pose and the bend of `screen`, whose contrast comes and goes in wide bands.
+Along one direction there may be two waves, of columns and of the colours of which they are made.
 The scene itself is as sharp as the picture. Some 20 ms for a patch of 256 px on one core.
 """
 
@@ -32,12 +33,13 @@ PERIODS = (2.1, 10.0)  # px of the file
 _COARSE = 4.0  # px, above which two grids in three have their first period
 _CONTRASTS = (0.1, 0.9)  # of the first direction, in linear light
 _ACROSS_SHARE = 0.7  # of grids that have a second direction
+_TWO_WAVES_SHARE = 0.3  # of directions along which there are two
 _GREY_SHARE = 0.75
 
 
 @dataclass(frozen=True)
 class Wave:
-    """One direction of a grid. Its second harmonic makes stripes narrower than their gaps."""
+    """One wave of a grid. Its second harmonic makes stripes narrower than their gaps."""
 
     period: float  # px of the file
     contrasts: NDArray[np.float32]  # (3,), of each colour
@@ -63,17 +65,15 @@ def photograph_grid(
     side = sensor_side(size, draw_shrink(rng))
     light = to_linear(crop_scene(scene, side, rng)) * np.float32(rng.uniform(0.6, 1.0))
     u, v = posed_coordinates(side, 1, side / size, draw_pose(rng))
-    along, *across = draw_waves(rng)
-    grid = 1 + _shown(along, u)
-    for wave in across:
-        grid *= 1 + _shown(wave, v)
+    along, across = draw_waves(rng)
+    grid = _transmission(along, u) * _transmission(across, v)
     fading = _fading(side, rng)[..., None]
     seen = light * np.maximum(1 + fading * (grid - 1), 0)
     return seen, light, development
 
 
-def draw_waves(rng: np.random.Generator) -> list[Wave]:
-    """The waves of a grid: along one direction, or along two that cross."""
+def draw_waves(rng: np.random.Generator) -> tuple[list[Wave], list[Wave]]:
+    """The waves of a grid: along one direction, and across it, where there may be none."""
     shortest, longest = PERIODS
     if rng.random() < 2 / 3:
         period = log_uniform(rng, _COARSE, longest)
@@ -81,10 +81,22 @@ def draw_waves(rng: np.random.Generator) -> list[Wave]:
         period = log_uniform(rng, shortest, _COARSE)
     contrast = log_uniform(rng, *_CONTRASTS)
     spread = 0.2 if rng.random() < _GREY_SHARE else 1.2
+    along = _draw_direction(period, contrast, spread, rng)
+    if rng.random() >= _ACROSS_SHARE:
+        return along, []
+    is_square = rng.random() < 0.5
+    other = period if is_square else log_uniform(rng, shortest, longest)
+    across = _draw_direction(other, contrast * rng.uniform(0.2, 1.0), spread, rng)
+    return along, across
+
+
+def _draw_direction(
+    period: float, contrast: float, spread: float, rng: np.random.Generator
+) -> list[Wave]:
+    """A wave of a period in px, and perhaps a weaker one of another period."""
     waves = [_draw_wave(period, contrast, spread, rng)]
-    if rng.random() < _ACROSS_SHARE:
-        is_square = rng.random() < 0.5
-        other = period if is_square else log_uniform(rng, shortest, longest)
+    if rng.random() < _TWO_WAVES_SHARE:
+        other = log_uniform(rng, *PERIODS)
         waves.append(_draw_wave(other, contrast * rng.uniform(0.2, 1.0), spread, rng))
     return waves
 
@@ -101,13 +113,16 @@ def _draw_wave(period: float, contrast: float, spread: float, rng: np.random.Gen
     )
 
 
-def _shown(wave: Wave, place: Plane) -> Light:
-    """What a wave adds to a light of 1, (H, W, 3)."""
-    phase = (2 * np.pi / wave.period * place[..., None] + wave.phases).astype(np.float32)
-    shown = np.cos(phase)
-    if wave.period > 2 * PERIODS[0]:
-        shown += np.float32(wave.second) * np.cos(2 * phase)
-    return wave.contrasts * shown
+def _transmission(waves: list[Wave], place: Plane) -> Light:
+    """What the waves of one direction leave of a light of 1, (H, W, 3)."""
+    left = np.ones((*place.shape, 3), np.float32)
+    for wave in waves:
+        phase = (2 * np.pi / wave.period * place[..., None] + wave.phases).astype(np.float32)
+        shown = np.cos(phase)
+        if wave.period > 2 * PERIODS[0]:
+            shown += np.float32(wave.second) * np.cos(2 * phase)
+        left += wave.contrasts * shown
+    return left
 
 
 def _fading(side: int, rng: np.random.Generator) -> Plane:
