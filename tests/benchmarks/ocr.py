@@ -36,7 +36,7 @@ from demoire.cleaning.result import Cleaned
 from demoire.imaging.rgb import decode_rgb
 from demoire.simulate.pairs import write_picture
 from pipelines.evaluation.readings import TextErrors, compare_text, disturbed
-from pipelines.evaluation.tesseract import as_plain_text, read_text
+from pipelines.evaluation.tesseract import as_plain_text, check_language, read_text
 from tests.benchmarks.ocr_pages import (
     KINDS,
     RESOLUTIONS,
@@ -257,6 +257,8 @@ def main() -> None:
     parser.add_argument("--chance", action="store_true", help="noise stands for cleaning")
     parser.add_argument("--documents", type=Path)
     words = parser.parse_args()
+    for language in TEXTS:
+        check_language(language)
     cv2.setNumThreads(1)
     cleaner = Cleaner(CleanerConfig(gate=words.gate, threads=1))
     how = Readings(words.readings, words.chance)
