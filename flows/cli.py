@@ -7,6 +7,7 @@ imported only where the work is done, so that the process that waits stays small
 import sys
 from collections.abc import Sequence
 
+from demoire.cleaning.freed_memory import share_one_heap
 from demoire.errors import INTERRUPTED_STATUS, STALLED_STATUS, StalledError
 from flows.supervisor import supervise
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         status = _run(arguments)
         return StalledError.exit_code if status == STALLED_STATUS else status
+    share_one_heap()  # before what is imported for the work starts threads
     words = sys.argv[1:]
     if _command(words) not in _USE_RAY:
         return _run(words)

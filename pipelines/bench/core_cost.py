@@ -6,14 +6,16 @@ again, hash, commit; only the networks are stand-ins (`pipelines.bench.stand_ins
 is subtracted. Ray is left out.
 
 Measured is time on the cores, of this process and of the children that decode and code for it, not
-time by the clock: other programs matter little, and threads count in full. The stages are measured
-one by one, so they do not quite add up to the whole. About a minute.
+time by the clock: other programs matter little, and threads count in full. The whole and its stages
+are measured in turn, because other machines on the same hardware slow a core down for seconds at a
+time, by up to half: what was measured together can be compared. The stages lack what lies between
+them, such as events and the plan of windows, some 1 ms. About a minute.
 """
 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +48,7 @@ from pipelines.records import Unit
 from pipelines.rows import UnitAttempt, cleaner_outcome
 from pipelines.storage.open import open_place
 
-_PASSES = 3  # at least, after one that is not counted
+_TURNS = 3  # at least, after one that is not counted
 
 
 def core_costs(
@@ -73,11 +75,11 @@ def core_costs(
         folder = Path(name)
         progress("copied pictures", 0, 2)
         plain = _Collection(folder / "plain", scenes, config, extent.seconds)
-        copied = CoreCost.of(plain.whole_path("copied"), plain.copied_stages())
+        copied = plain.copied()
         progress("cleaned pictures", 1, 2)
         waved = [with_wave(scene) for scene in scenes]
         spoilt = _Collection(folder / "waved", waved, config, extent.seconds)
-        cleaned = CoreCost.of(spoilt.whole_path("cleaned"), spoilt.cleaned_stages())
+        cleaned = spoilt.cleaned()
         return CoreCosts(cleaned, copied, describe_machine("cpu", load))
 
 
@@ -136,77 +138,88 @@ class _Collection:
         self._seconds = seconds
         self._passes = 0
 
-    def whole_path(self, status: str) -> float:
-        """Milliseconds a megapixel of the actor's way of a unit, from the tar to the marker.
-
-        Args:
-            status: What becomes of every picture.
+    def copied(self) -> CoreCost:
+        """What the pictures cost, all of which are copied.
 
         Raises:
-            RuntimeError: Something else became of one.
+            RuntimeError: One was not.
         """
-
-        def clean_all() -> None:
-            for unit in self._units:
-                commit = self._clean(unit)
-                done = commit.cleaned if status == "cleaned" else commit.copied
-                if done != commit.images:
-                    raise RuntimeError(f"{done} of {commit.images} drawn pictures were {status}")
-
-        return self._cost(clean_all)
-
-    def copied_stages(self) -> CopiedStages:
-        """The stages of pictures that are copied, in milliseconds a megapixel."""
         work = self._decoded()
         outcomes = self._all_outcomes()
-        return CopiedStages(
-            fetch=self._cost(self._fetch),
-            decode=self._cost(self._decode),
-            judge=self._cost(lambda: _judge(work, self._engine)),
-            commit=self._cost(lambda: self._commit_all(outcomes)),
+        engine = self._engine
+        whole, stages = self._costs(
+            lambda: self._clean_all("copied"),
+            {
+                "fetch": self._fetch,
+                "decode": self._decode,
+                "judge": lambda: _judge(work, engine),
+                "commit": lambda: self._commit_all(outcomes),
+            },
         )
+        return CoreCost.of(whole, CopiedStages(**stages))
 
-    def cleaned_stages(self) -> CleanedStages:
-        """The stages of pictures that are cleaned all over, in milliseconds a megapixel."""
+    def cleaned(self) -> CoreCost:
+        """What the pictures cost, all of which are cleaned all over.
+
+        Raises:
+            RuntimeError: One was not.
+        """
         work = self._decoded()
         outcomes = self._all_outcomes()
         engine = self._engine
         results = [_Result.of(one, engine) for one in work]
-        judge = self._cost(lambda: _judge(work, engine))
-        return CleanedStages(
-            fetch=self._cost(self._fetch),
-            decode=self._cost(self._decode),
-            judge=judge,
-            restore=self._cost_of_each(results, lambda result: result.restore(engine)),
-            blend=self._cost_of_each(results, _Result.blend),
-            gate=self._cost_of_each(results, _Result.look_for_pattern),
-            measure=self._cost_of_each(results, _Result.measure),
-            encode=self._cost_of_each(results, _Result.encode),
-            verify=self._cost_of_each(results, _Result.verify),
-            judge_again=judge,
-            commit=self._cost(lambda: self._commit_all(outcomes)),
+        whole, stages = self._costs(
+            lambda: self._clean_all("cleaned"),
+            {
+                "fetch": self._fetch,
+                "decode": self._decode,
+                "judge": lambda: _judge(work, engine),
+                "restore": lambda: _each(results, lambda result: result.restore(engine)),
+                "blend": lambda: _each(results, _Result.blend),
+                "gate": lambda: _each(results, _Result.look_for_pattern),
+                "measure": lambda: _each(results, _Result.measure),
+                "encode": lambda: _each(results, _Result.encode),
+                "verify": lambda: _each(results, _Result.verify),
+                "commit": lambda: self._commit_all(outcomes),
+            },
         )
+        return CoreCost.of(whole, CleanedStages(**stages, judge_again=stages["judge"]))
 
-    def _cost_of_each(
-        self, results: Sequence["_Result"], stage: Callable[["_Result"], None]
-    ) -> float:
-        def all_of_them() -> None:
-            for result in results:
-                stage(result)
+    def _clean_all(self, status: str) -> None:
+        """The actor's way of every unit, from the tar to the marker."""
+        for unit in self._units:
+            commit = self._clean(unit)
+            done = commit.cleaned if status == "cleaned" else commit.copied
+            if done != commit.images:
+                raise RuntimeError(f"{done} of {commit.images} drawn pictures were {status}")
 
-        return self._cost(all_of_them)
+    def _costs(
+        self, whole: Callable[[], None], stages: Mapping[str, Callable[[], None]]
+    ) -> tuple[float, dict[str, float]]:
+        """Milliseconds of core time a megapixel of the whole path, and of each stage.
+
+        The medians of several turns, in each of which everything is done once.
+        """
+        costs: dict[str, list[float]] = {name: [] for name in stages}
+        of_whole: list[float] = []
+        self._cost(whole)
+        for stage in stages.values():
+            self._cost(stage)
+        end = time.perf_counter() + self._seconds * (1 + len(stages))
+        while len(of_whole) < _TURNS or time.perf_counter() < end:
+            of_whole.append(self._cost(whole))
+            for name, stage in stages.items():
+                costs[name].append(self._cost(stage))
+        medians = {name: float(np.median(of_stage)) for name, of_stage in costs.items()}
+        return float(np.median(of_whole)), medians
 
     def _cost(self, work: Callable[[], None]) -> float:
-        """Milliseconds of core time a megapixel; the median of the passes over the collection."""
+        """Milliseconds of core time a megapixel, but for that of the networks."""
+        clock = CoreClock()
+        of_networks = self._networks.seconds
         work()
-        costs: list[float] = []
-        end = time.perf_counter() + self._seconds
-        while len(costs) < _PASSES or time.perf_counter() < end:
-            clock = CoreClock()
-            of_networks = self._networks.seconds
-            work()
-            costs.append(clock.seconds() - (self._networks.seconds - of_networks))
-        return 1000 * float(np.median(costs)) / self._megapixels
+        seconds = clock.seconds() - (self._networks.seconds - of_networks)
+        return 1000 * seconds / self._megapixels
 
     def _fetch(self) -> None:
         for unit in self._units:
@@ -255,6 +268,11 @@ class _Collection:
 def _judge(work: Sequence[PictureWork], engine: Engine) -> None:
     for one in work:
         one.judged(engine)
+
+
+def _each(results: Sequence["_Result"], stage: Callable[["_Result"], None]) -> None:
+    for result in results:
+        stage(result)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,11 @@ rate by the clock counts on a quiet machine only. Core time a megapixel, of this
 children, counts on a busy one too, but does not say how well the cores are kept at work. They take
 turns, and the medians count. A round takes a minute on two quiet cores.
 """
+# ruff: noqa: E402
+
+from demoire.cleaning.freed_memory import keep_freed_memory, share_one_heap
+
+share_one_heap()  # as workers do; pyarrow, which is imported below, starts a thread
 
 import argparse
 import itertools
@@ -23,7 +28,6 @@ import numpy as np
 from demoire.cleaning.cleaner import Cleaner, load_models
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
-from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
 from pipelines.bench.ceilings import image_files, units_of
 from pipelines.bench.collection import Extent, draw_pictures, write_archive
