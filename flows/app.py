@@ -6,7 +6,8 @@ Commands live in `flows.commands`; each imports what it needs inside its own fun
 Ray and Prefect (several seconds together).
 
 Exit status: 0 all well; 1 finished, but something is in quarantine or withheld (with `--strict`); 2
-bad usage or input; 3 failed; 130 stopped by the keyboard.
+bad usage or input; 3 failed, or a run that was asked to stop (Ctrl-C, SIGTERM); 130 any other
+command that the keyboard stopped.
 """
 
 import inspect

@@ -32,14 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return supervise(lambda: _run(words), keeps_stdin=_reads_stdin(words))
     except KeyboardInterrupt:  # while a list was typed
-        print("demoire: stopped before anything was done", file=sys.stderr)
-        return INTERRUPTED_STATUS
+        return _stopped_at_once()
 
 
 def _run(words: Sequence[str]) -> int:
-    from flows.app import run_command_line
-
+    try:
+        from flows.app import run_command_line
+    except KeyboardInterrupt:  # the import takes a moment
+        return _stopped_at_once()
     return run_command_line(words)
+
+
+def _stopped_at_once() -> int:
+    print("demoire: stopped before anything was done", file=sys.stderr)
+    return INTERRUPTED_STATUS
 
 
 def _command(words: Sequence[str]) -> str | None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import uuid4
 
-from demoire.errors import STALLED_STATUS, DemoireError
+from demoire.errors import INTERRUPTED_STATUS, STALLED_STATUS, DemoireError
 
 GO = "DEMOIRE_GO"  # a name of its own for each child, in the environment of all that it starts
 
@@ -109,6 +109,10 @@ def _status_by(end: _End) -> int | None:
 
     Says what the child could not say any more.
     """
+    is_stopped = end.was_asked_to_stop and end.word is None
+    if is_stopped and end.code in (-signal.SIGTERM, STALLED_STATUS, *ENDED_BY_A_LIBRARY):
+        _say("Stopped; the same command again goes on where this one ended.")
+        return DemoireError.exit_code
     if end.status is not None:
         is_killed = end.word is None and end.code < 0
         if is_killed:
@@ -117,9 +121,6 @@ def _status_by(end: _End) -> int | None:
                 "stays, run the same command again to go on."
             )
         return end.status
-    if end.was_asked_to_stop:
-        _say("Stopped; the same command again goes on where this one ended.")
-        return DemoireError.exit_code
     if end.code != STALLED_STATUS:
         _say(f"The work ended without a word ({_how(end)}), as Ray ends it where it fails.")
     return None
@@ -156,6 +157,8 @@ def _work(work: Callable[[], int], word_in: int) -> NoReturn:
     """In the child: do the work, say that it ended by itself, and end."""
     try:
         status = work()
+    except KeyboardInterrupt:  # at the last moment, when all was told
+        status = INTERRUPTED_STATUS
     except BaseException:  # Python is at work to the end: the error is told, not repeated
         os.write(word_in, b"1")
         raise

@@ -57,6 +57,7 @@ def retry(
     Raises:
         UsageError: DST holds no finished run, or nothing is in quarantine for that reason.
         SourceChangedError: A source changes faster than it is planned.
+        StoppedError: A signal asked to stop.
     """
     destination = Destination.at(dst)
     latest = destination.manifests.latest()
@@ -81,16 +82,17 @@ def retry(
         also=latest.also,
     )
     launch = Launch(job, destination, new_run_id(), step, progress)
-    try:
-        return _retry_images(launch, chosen)
-    except SourceChangedError as change:
-        _LOG.warning("%s", change)
-    # By the configuration of the run before: by that the next run decides what is done.
-    summary = run_job(replace(job, config=before.config), step, progress)
-    still = list(_in_quarantine(destination, destination.manifests.latest(), order.reason))
-    if not still:
-        return summary
-    return _retry_images(launch, still)
+    with launch.stop.listening():
+        try:
+            return _retry_images(launch, chosen)
+        except SourceChangedError as change:
+            _LOG.warning("%s", change)
+        # By the configuration of the run before: by that the next run decides what is done.
+        summary = run_job(replace(job, config=before.config), step, progress)
+        still = list(_in_quarantine(destination, destination.manifests.latest(), order.reason))
+        if not still:
+            return summary
+        return _retry_images(launch, still)
 
 
 def _retry_images(launch: Launch, chosen: Sequence["_QuarantinedImage"]) -> RunSummary:

@@ -5,7 +5,7 @@ job: units that are committed and sources that are published are passed over. Ru
 done, it looks at the sources' versions and at the markers, and writes nothing, unless an extra was
 installed since that lets it clean more (`pipelines.plan.newly_possible`). A source that changes
 while the job runs is planned anew, once all others are published. On SIGTERM or Ctrl-C the units
-in work are finished, and no others are begun.
+in work are finished, and no others are begun; where none are, the run ends at once.
 
 Each step is a function of the launch and small values; `Launch.step` wraps every call, so that a
 scheduler can make a task of each. The plain command passes none.
@@ -86,8 +86,15 @@ def run_job(job: CleanJob, step: Step = plainly, progress: Progress = in_silence
         SourceChangedError: A source changes faster than it is planned.
         StoppedError: A signal asked to stop.
     """
-    start = time.monotonic()
     launch = Launch.of(job, step, progress)
+    with launch.stop.listening():
+        return _run(launch)
+
+
+def _run(launch: Launch) -> RunSummary:
+    start = time.monotonic()
+    job = launch.job
+    step = launch.step
     for number in range(1, _PLANS + 1):
         try:
             plan_id = step(plan_units)(launch)
@@ -192,7 +199,7 @@ def work_off(launch: Launch, plan_id: str) -> WorkDone:
     if not open_sources:
         return WorkDone()
     patience = 60 * launch.job.stall_minutes
-    with ray_session(launch.job.ray_address, patience), launch.stop.listening():
+    with ray_session(launch.job.ray_address, patience):
         cleaning = clean_in_waves(launch, plan_id, open_sources)
         unchanged = open_sources - cleaning.changed.keys()
         published = launch.step(publish_sources)(launch, plan_id, unchanged)

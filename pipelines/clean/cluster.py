@@ -31,6 +31,7 @@ from demoire.imaging.pdf.passwords import passwords_in_use, use_passwords
 from pipelines.clean.own_ray import own_ray
 from pipelines.clean.priority import prompt_workers
 from pipelines.clean.session_watch import SessionWatch, StartWatch
+from pipelines.clean.signals import own_sigterm
 from pipelines.storage.os_errors import system_refusal
 
 _LEAST_ROOM = 20 << 20  # bytes for the notes and logs that Ray keeps of a start
@@ -69,7 +70,7 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         # And so would its remark that the level was set.
-        with StartWatch(own_ray, patience), _silent_stderr(), prompt_workers():
+        with StartWatch(own_ray, patience), own_sigterm(), _silent_stderr(), prompt_workers():
             started: Any = ray.init(
                 address=ray_address or "local",
                 include_dashboard=False if ray_address is None else None,
@@ -120,10 +121,14 @@ def _end_ray(own_folder: Path | None) -> None:
         own_folder: Where they are; None: of a cluster, whose they are.
     """
     own_ray.note_shutdown()
-    ray.shutdown()
+    with own_sigterm():
+        ray.shutdown()
     own_ray.note_end()
-    if own_folder is None or _LOG.isEnabledFor(logging.DEBUG):
-        return
+    if own_folder is not None and not _LOG.isEnabledFor(logging.DEBUG):
+        _remove_notes(own_folder)
+
+
+def _remove_notes(own_folder: Path) -> None:
     shutil.rmtree(own_folder, ignore_errors=True)
     # Ray's link to the latest folder; that of a Ray which has come up since stays.
     latest = own_folder.with_name("session_latest")

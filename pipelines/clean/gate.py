@@ -78,7 +78,7 @@ def gate_of_wave() -> Iterator[ActorHandle[Any]]:
     gate = cast(ActorHandle[Any], remote.remote())
     try:
         yield gate
-    except DemoireError:
+    except (DemoireError, KeyboardInterrupt):
         raise
     except BaseException:
         ray.kill(gate)

@@ -2,9 +2,12 @@
 and the run ends.
 
 Signals belong to the process, and only its main thread is told of any. A second signal ends the run
-at once, which loses nothing either: what was not committed is done again by the next run. Ray puts
-a handler of its own in place when it starts, which aborts the process: `listening` has to come
-after that.
+at once, which loses nothing either: what was not committed is done again by the next run.
+
+A signal may come anywhere, also in the middle of a library. So it raises KeyboardInterrupt, which
+libraries let through, and only the end of the whole run makes a StoppedError of it. An error of any
+other kind is reworded by whoever catches exceptions (a store, Ray's start), and Ray's library drops
+it where the run waits for tasks.
 
 One request may arrive twice: `timeout` and service managers signal a command and its whole group,
 and the command passes on what it gets (`flows.supervisor`). So a repetition at once is none.
@@ -37,8 +40,12 @@ class OrderlyStop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """For the block SIGTERM and SIGINT raise StoppedError; in a `draining` block they first
-        wait. Does nothing outside the main thread.
+        """A block that SIGTERM and SIGINT end; in a `draining` block they first wait.
+
+        Does nothing outside the main thread.
+
+        Raises:
+            StoppedError: A signal came.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -46,14 +53,18 @@ class OrderlyStop:
         before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
         try:
             yield
+        except KeyboardInterrupt as asked:
+            raise StoppedError(
+                "Stopped as asked; what is committed stays, run the same command again to go on."
+            ) from asked
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     @contextmanager
     def draining(self, wait: Callable[[], None]) -> Iterator[None]:
-        """For the block a first signal calls `wait`, in a thread of its own, and only then raises
-        StoppedError.
+        """A block in which a first signal calls `wait`, in a thread of its own, and only then ends
+        the run.
         """
         drain = _Drain(wait)
         self._drain = drain
@@ -63,16 +74,16 @@ class OrderlyStop:
             self._drain = None
             drain.end()
         if drain.asked_at is not None:  # all was done before the wait was over
-            raise _stopped()
+            raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         drain = self._drain
         if drain is None:
-            raise _stopped()
+            raise KeyboardInterrupt
         if drain.asked_at is not None:
             if not drain.is_over and time.monotonic() - drain.asked_at < _SAME_REQUEST:
                 return
-            raise _stopped()
+            raise KeyboardInterrupt
         drain.begin()
 
 
@@ -113,9 +124,3 @@ class _Drain:
         """The block is over: there is nothing to stop any more."""
         with self._changing:
             self._over = True
-
-
-def _stopped() -> StoppedError:
-    return StoppedError(
-        "Stopped as asked; what is committed stays, run the same command again to go on."
-    )

@@ -30,8 +30,9 @@ Written by `python -m tests.docs.reference`; a test fails where it is not up to 
 COMMAND --help` says the same about a command.
 
 Exit status: 0 all well; 1 finished, but something is in quarantine or withheld (with `--strict`);
-2 bad usage or input; 3 failed; 130 stopped by the keyboard. `--debug`, anywhere, shows the
-traceback of an error.
+2 bad usage or input; 3 failed, or a run of clean, retry or demo that was asked to stop (Ctrl-C,
+SIGTERM); 130 any other command that the keyboard stopped. `--debug`, anywhere, shows the traceback
+of an error.
 """
 
 

@@ -162,8 +162,11 @@ def test_ctrl_c_reaches_the_work_once_and_the_command_waits_for_its_end(tmp_path
     assert (tmp_path / "got").read_text() == "1 True"
 
 
-def test_work_that_is_asked_to_stop_is_not_begun_again(tmp_path: Path) -> None:
-    body = """signal.signal(signal.SIGTERM, lambda number, frame: os._exit(1))
+@pytest.mark.parametrize(
+    "handler", ["lambda number, frame: os._exit(1)", "signal.SIG_DFL"], ids=["Ray ends it", "none"]
+)
+def test_work_that_is_asked_to_stop_is_not_begun_again(tmp_path: Path, handler: str) -> None:
+    body = f"""signal.signal(signal.SIGTERM, {handler})
 (folder / "ready").touch()
 time.sleep(60)"""
     with command(tmp_path, body) as process:
@@ -172,6 +175,10 @@ time.sleep(60)"""
         _, said = process.communicate(timeout=30)
     assert process.returncode == 3 and said.startswith("demoire: Stopped")
     assert (tmp_path / "goes").read_text() == "x"
+
+
+def test_ctrl_c_in_the_work_s_last_moment_prints_no_traceback(tmp_path: Path) -> None:
+    assert ended(tmp_path, "raise KeyboardInterrupt") == (130, 1, "")
 
 
 def test_the_work_ends_where_the_command_is_killed(tmp_path: Path) -> None:
@@ -241,3 +248,29 @@ def test_a_command_without_ray_works_in_its_own_process() -> None:
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout) == (1, b"plan out \n")
+
+
+# The command, but that Ctrl-C comes while it loads what it consists of.
+STOPPED_WHILE_IT_LOADS = """
+import sys
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "flows.app":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Finder())
+from flows.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["plan", "clean"])
+def test_ctrl_c_while_the_command_loads_ends_it_with_a_sentence(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_IT_LOADS, name, "in", "out"],
+        capture_output=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 130
+    assert done.stderr == b"demoire: stopped before anything was done\n"

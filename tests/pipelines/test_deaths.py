@@ -1,23 +1,16 @@
 """A job whose processes die, or are asked to stop, and what the next run makes of it.
 
-A worker reads `sitecustomize` when it starts, and with it what a test wants to happen at an image.
+What happens to a worker is made to happen at an image (`hooked_driver`).
 """
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import ray
 
@@ -28,6 +21,7 @@ from pipelines.clean.cluster import quiet_data_context
 from pipelines.job import CleanJob
 from pipelines.run import run_job
 from tests.pipelines.conftest import draw, read_tar, tree, write_tar, write_zip
+from tests.pipelines.hooked_driver import driver, wait_for
 from tests.pipelines.job_box import (
     Finished,
     assert_same_reports,
@@ -38,63 +32,7 @@ from tests.pipelines.job_box import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
-ROOT = Path(__file__).parents[2]
 LEDGER = ("attempts", "commits")
-
-DRIVER = """
-import sys
-from pydantic import TypeAdapter
-from demoire.errors import DemoireError
-from pipelines.clean import watchdog
-from pipelines.clean.cluster import quiet_data_context
-from pipelines.job import CleanJob
-from pipelines.run import run_job
-try:
-    run_job(TypeAdapter(CleanJob).validate_json(sys.argv[1]))
-except DemoireError as error:
-    print(error)
-    sys.exit(error.exit_code)
-"""
-HOOK = """
-import sys
-if any("default_worker" in argument for argument in sys.orig_argv):
-    import os, time
-    from pathlib import Path
-    import {module}
-    function = {module}.{function}
-    def function_or_else(image, *arguments, **options):
-        {what_happens}
-        return function(image, *arguments, **options)
-    {module}.{function} = function_or_else
-"""
-
-
-@contextmanager
-def driver(
-    job: CleanJob, folder: Path, what_happens: str, at: str = "demoire.imaging.guard.decode_guarded"
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does the job on a Ray of its own, and at each image what is given; killed at
-    the block's end.
-    """
-    folder.mkdir()
-    module, _, function = at.rpartition(".")
-    hook = HOOK.format(module=module, function=function, what_happens=what_happens)
-    (folder / "sitecustomize.py").write_text(hook)
-    command = [sys.executable, "-c", DRIVER, json.dumps(job.to_dict())]
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        started = (
-            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        )
-        process.kill()
-        process.wait()
-        _, alive = psutil.wait_procs(started, timeout=20)  # Ray ends what a dead driver leaves
-        for survivor in alive:
-            survivor.kill()
-        psutil.wait_procs(alive)
 
 
 def exit_status(
@@ -109,12 +47,6 @@ def exit_status(
         if code != -signal.SIGABRT:
             break
     return code
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    while not path.exists():
-        assert process.poll() is None, "it ended before"
-        time.sleep(0.1)
 
 
 def test_a_killed_driver_leaves_what_the_next_run_finishes(
