@@ -19,19 +19,24 @@ from pipelines.job import CleanJob
 
 ROOT = Path(__file__).parents[2]
 
+# As a command does it: what Ray makes of the process at its very end does not count.
 DRIVER = """
 import sys
-from pydantic import TypeAdapter
-from demoire.errors import DemoireError
-from pipelines.clean import watchdog
-from pipelines.clean.cluster import quiet_data_context
-from pipelines.job import CleanJob
-from pipelines.run import run_job
-try:
-    run_job(TypeAdapter(CleanJob).validate_json(sys.argv[1]))
-except DemoireError as error:
-    print(error)
-    sys.exit(error.exit_code)
+from flows.supervisor import supervise
+
+def work():
+    from pydantic import TypeAdapter
+    from demoire.errors import DemoireError
+    from pipelines.job import CleanJob
+    from pipelines.run import run_job
+    try:
+        run_job(TypeAdapter(CleanJob).validate_json(sys.argv[1]))
+    except DemoireError as error:
+        print(error, flush=True)
+        return error.exit_code
+    return 0
+
+sys.exit(supervise(work))
 """
 HOOK = """
 import sys

@@ -17,7 +17,7 @@ MOMENTS = {
     "planning": (RUN, "pipelines.run.make_plan"),
     "Ray comes up": (RUN, "ray._private.worker.connect"),
     "before the first wave": (RUN, "pipelines.waves.keep_weights"),
-    "publishing": (WORKER, "pipelines.publish.parallel.publish_source"),
+    "publishing": (WORKER, "pipelines.publish.parallel.publish_shelf"),
     "Ray has gone": (RUN, "pipelines.clean.cluster._remove_notes"),
     "report": (RUN, "pipelines.run.build_report"),
     "proof": (RUN, "pipelines.run.prove"),

@@ -9,29 +9,42 @@ gives the text its colour through a bilevel mask. The background is cleaned: not
 over it but the letters, and those stay as they are. So is a picture with nothing but masks and
 bilevel pictures over it.
 
+A stencil mask, which paints its bits in the colour at hand, is a scan in black and white if that is
+black and nothing lies under it. Over another picture it cuts letters, and is none of its own.
+
 References:
     ISO 32000-1:2008: content streams in 7.8.2, transformations in 8.3.4, external objects in 8.8,
-    forms in 8.10.
+    forms in 8.10, stencil masks in 8.9.6.2, colour operators in 8.6.8.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pikepdf
 
-from demoire.imaging.pdf.obstacles import is_bilevel, is_cut_out, is_stream
+from demoire.imaging.pdf.obstacles import (
+    INKS,
+    Colours,
+    colours_of,
+    is_bilevel,
+    is_cut_out,
+    is_stream,
+    is_too_small,
+)
 from demoire.imaging.pdf.picture import PdfRefusedError
 from demoire.reasons import Reason
 
 Matrix = tuple[float, float, float, float, float, float]
 
 _WHOLE: Matrix = (1, 0, 0, 1, 0, 0)
-_OPERATORS = "q Q cm Do"
+_OPERATORS = "q Q cm Do g rg k cs sc scn"
 _MOST_FORMS = 10_000  # drawn on one page
 _MOST_DEPTH = 20  # of forms in forms
+_MOST_BENEATH = 100  # pictures on one page that a stencil mask is compared with
 _MOST_DRAWINGS = 5_000  # on one page, of which it is worked out how they overlap
 # A picture is part of a layered one if others cover more than this share of it: a stamp of a
 # library's name in a corner does not make a scan a layered one.
@@ -55,6 +68,7 @@ class DrawnPicture:
     box: tuple[float, float, float, float]
     across: float
     along: float
+    is_inked: bool = False  # a stencil mask that is painted in another colour than black
 
     @property
     def object_id(self) -> ObjectId:
@@ -64,12 +78,34 @@ class DrawnPicture:
 
 
 def drawings_on(page: pikepdf.Page) -> list[DrawnPicture]:
-    """The pictures that a page draws, in the order of drawing. Masks are none.
+    """The pictures that a page draws, in the order of drawing. Masks of others are none.
 
     Raises:
         PdfRefusedError: The page draws so much that it must be a trap.
     """
-    return list(_PageReader().drawings(page, page.obj.get("/Resources"), _WHOLE, 0))
+    drawings: list[DrawnPicture] = []
+    beneath: list[DrawnPicture] = []
+    for drawing in _PageReader().drawings(page, page.obj.get("/Resources"), _State(_WHOLE), 0):
+        is_stencil = drawing.stream.get("/ImageMask")
+        if is_stencil and _is_over(drawing, beneath):
+            continue
+        drawings.append(drawing)
+        if not is_stencil:
+            beneath.append(drawing)
+    return drawings
+
+
+def _is_over(drawing: DrawnPicture, others: list[DrawnPicture]) -> bool:
+    """Whether a picture lies over others, or a page draws too many to tell."""
+    if len(others) > _MOST_BENEATH:
+        return True
+    left, bottom, right, top = drawing.box
+    for other in others:
+        is_beside = other.box[2] <= left or right <= other.box[0]
+        is_above = other.box[3] <= bottom or top <= other.box[1]
+        if not is_beside and not is_above:
+            return True
+    return False
 
 
 def layered(drawings: list[DrawnPicture]) -> set[ObjectId]:
@@ -105,6 +141,34 @@ def layered(drawings: list[DrawnPicture]) -> set[ObjectId]:
     return inside
 
 
+@dataclass(frozen=True)
+class _State:
+    """What of a page's graphics state matters here.
+
+    Attributes:
+        matrix: Takes units of the content to those of the page.
+        is_black: The colour that fills.
+        is_additive: Its space, in which zeros are black.
+    """
+
+    matrix: Matrix
+    is_black: bool = True
+    is_additive: bool = True
+
+    def filled(self, operator: str, operands: Any, resources: Any) -> "_State":
+        """The state after an operator of colour."""
+        match operator:
+            case "g" | "rg":
+                return replace(self, is_black=_are_zeros(operands), is_additive=True)
+            case "k":
+                is_black = bool(operands) and operands[-1] == 1
+                return replace(self, is_black=is_black, is_additive=False)
+            case "cs":
+                is_additive = bool(operands) and _is_additive(operands[0], resources)
+                return replace(self, is_black=is_additive, is_additive=is_additive)
+        return replace(self, is_black=self.is_additive and _are_zeros(operands))
+
+
 class _PageReader:
     """Reads one page's content, with that of the forms on it."""
 
@@ -112,34 +176,43 @@ class _PageReader:
         self._forms = 0
 
     def drawings(
-        self, content: Any, resources: Any, matrix: Matrix, depth: int
+        self, content: Any, resources: Any, state: _State, depth: int
     ) -> Iterator[DrawnPicture]:
-        """What is drawn by a content, whose units this matrix takes to those of the page."""
+        """What is drawn by a content that begins in this state."""
         objects = _dictionary(_dictionary(resources).get("/XObject"))
-        saved: list[Matrix] = []
+        saved: list[_State] = []
         for instruction in pikepdf.parse_content_stream(content, operators=_OPERATORS):
             operands: Any = instruction.operands
-            match str(instruction.operator):
+            operator = str(instruction.operator)
+            match operator:
                 case "q":
-                    saved.append(matrix)
-                case "Q" if saved:
-                    matrix = saved.pop()
+                    saved.append(state)
+                case "Q":
+                    state = saved.pop() if saved else state
                 case "cm":
-                    matrix = _concatenated(_matrix(operands), matrix)
+                    matrix = _concatenated(_matrix(operands), state.matrix)
+                    state = replace(state, matrix=matrix)
                 case "Do" if len(operands) == 1 and str(operands[0]) in objects:
                     drawn = objects[str(operands[0])]
-                    yield from self._drawn(drawn, resources, matrix, depth)
+                    yield from self._drawn(drawn, resources, state, depth)
+                case "Do":
+                    continue
+                case _:
+                    state = state.filled(operator, operands, resources)
 
     def _drawn(
-        self, drawn: Any, resources: Any, matrix: Matrix, depth: int
+        self, drawn: Any, resources: Any, state: _State, depth: int
     ) -> Iterator[DrawnPicture]:
         if not is_stream(drawn):
             return
         subtype = str(drawn.get("/Subtype"))
-        if subtype == "/Image" and not drawn.get("/ImageMask"):
+        matrix = state.matrix
+        is_stencil = bool(drawn.get("/ImageMask"))
+        if subtype == "/Image" and not (is_stencil and is_too_small(drawn)):
             across = math.hypot(matrix[0], matrix[1])
             along = math.hypot(matrix[2], matrix[3])
-            yield DrawnPicture(drawn, _unit_square(matrix), across, along)
+            is_inked = is_stencil and not state.is_black
+            yield DrawnPicture(drawn, _unit_square(matrix), across, along, is_inked)
         if subtype == "/Form":
             self._forms += 1
             if self._forms > _MOST_FORMS or depth > _MOST_DEPTH:
@@ -148,7 +221,19 @@ class _PageReader:
                 )
             own = _matrix(drawn.get("/Matrix", _WHOLE))
             inner = drawn.get("/Resources", resources)
-            yield from self.drawings(drawn, inner, _concatenated(own, matrix), depth + 1)
+            begin = replace(state, matrix=_concatenated(own, matrix))
+            yield from self.drawings(drawn, inner, begin, depth + 1)
+
+
+def _is_additive(name: Any, resources: Any) -> bool:
+    """Whether zeros are black in a colour space, and its colours begin with them."""
+    spaces = _dictionary(_dictionary(resources).get("/ColorSpace"))
+    colours = colours_of(spaces.get(str(name), name))
+    return isinstance(colours, Colours) and colours.channels < INKS
+
+
+def _are_zeros(operands: Any) -> bool:
+    return all(isinstance(one, int | Decimal) and one == 0 for one in operands)
 
 
 def _dictionary(thing: Any) -> Any:

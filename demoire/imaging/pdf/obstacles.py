@@ -13,9 +13,10 @@ import pikepdf
 
 from demoire.reasons import Reason
 
-SMALLEST_SIDE = 64  # px; smaller ones are icons and rules, and hold too little to judge
+_SMALLEST_SIDE = 64  # px
 JBIG2_FILTER = "/JBIG2Decode"
-_BILEVEL_FILTERS = ("/CCITTFaxDecode", JBIG2_FILTER)
+FAX_FILTER = "/CCITTFaxDecode"
+_BILEVEL_FILTERS = (FAX_FILTER, JBIG2_FILTER)
 SAMPLE_FILTERS = ("/FlateDecode", "/LZWDecode", "/RunLengthDecode")
 TEXT_FILTERS = ("/ASCII85Decode", "/ASCIIHexDecode")
 JPEG_FILTER = "/DCTDecode"
@@ -104,7 +105,7 @@ def obstacle_of(stream: Any) -> Reason | None:
     """Why a picture is left as it is, as far as its dictionary tells."""
     if is_bilevel(stream):
         return Reason.BILEVEL
-    if min(whole_number(stream, "/Width"), whole_number(stream, "/Height")) < SMALLEST_SIDE:
+    if is_too_small(stream):
         return Reason.SMALL_PICTURE
     return obstacle_of_coding(stream)
 
@@ -121,11 +122,17 @@ def obstacle_of_coding(stream: Any) -> Reason | None:
     return _obstacle_of_samples(stream, filters)
 
 
+def is_too_small(stream: Any) -> bool:
+    """Whether a picture is an icon or a rule, which hold too little to judge."""
+    return min(whole_number(stream, "/Width"), whole_number(stream, "/Height")) < _SMALLEST_SIDE
+
+
 def is_bilevel(stream: Any) -> bool:
-    """Whether a picture is black or white and nothing between."""
+    """Whether a picture is black or white and nothing between; a stencil mask is."""
     filters = filters_of(stream)
     is_faxed = bool(filters) and filters[-1] in _BILEVEL_FILTERS
-    return is_faxed or stream.get("/BitsPerComponent") == 1
+    is_mask = bool(stream.get("/ImageMask"))
+    return is_faxed or is_mask or stream.get("/BitsPerComponent") == 1
 
 
 def is_cut_out(stream: Any) -> bool:

@@ -111,7 +111,7 @@ class PicturesInPdf:
             height=height,
             size=whole_number(stream, "/Length"),
             megapixels=width * height / 1e6,
-            reason=obstacle_of(stream),
+            reason=Reason.MODE_NOT_CLEANED if drawing.is_inked else obstacle_of(stream),
             dpi=_resolution(width, drawing.across / inch),
             dpi_along=_resolution(height, drawing.along / inch),
         )

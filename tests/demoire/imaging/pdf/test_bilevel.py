@@ -28,7 +28,7 @@ PACKED = np.packbits(BITS, axis=1).tobytes()
 def fax_of(bits: NDArray) -> bytes:
     """Bits as a stream of CCITT's group 4, in which 1 is white."""
     out = io.BytesIO()
-    Image.fromarray(bits).save(out, "TIFF", compression="group4", tiffinfo={278: HEIGHT})
+    Image.fromarray(bits).save(out, "TIFF", compression="group4", tiffinfo={278: len(bits)})
     with tifffile.TiffFile(io.BytesIO(out.getvalue())) as file:
         page = file.pages.first
         return out.getvalue()[page.dataoffsets[0] :][: page.databytecounts[0]]
@@ -52,6 +52,7 @@ def palette(*colours: bytes) -> Array:
 
 FAX = {"Filter": Name.CCITTFaxDecode}
 FAX_PARMS = {"K": -1, "Columns": WIDTH, "Rows": HEIGHT}
+STENCIL = {"ImageMask": True, "ColorSpace": None}
 CODINGS: dict[str, tuple[bytes, dict[str, Any]]] = {
     "plain": (PACKED, {}),
     "plain, inverted": (np.packbits(~BITS, axis=1).tobytes(), {"Decode": numbers(1, 0)}),
@@ -65,6 +66,12 @@ CODINGS: dict[str, tuple[bytes, dict[str, Any]]] = {
         {**FAX, "DecodeParms": Dictionary(**FAX_PARMS), "Decode": numbers(1, 0)},
     ),
     "jbig2": (jbig2_of(~BITS), {"Filter": Name.JBIG2Decode}),
+    "stencil": (PACKED, STENCIL),
+    "stencil, inverted": (
+        np.packbits(~BITS, axis=1).tobytes(),
+        {**STENCIL, "Decode": numbers(1, 0)},
+    ),
+    "stencil, fax": (fax_of(~BITS), {**STENCIL, **FAX, "DecodeParms": Dictionary(**FAX_PARMS)}),
     "palette": (PACKED, {"ColorSpace": palette(b"\0\0\0", b"\xff\xff\xff")}),
     "palette, white first": (
         np.packbits(~BITS, axis=1).tobytes(),
@@ -97,9 +104,47 @@ def test_any_coding_gives_the_bits_that_others_see(coding: str, tmp_path: Path) 
     with Image.open(io.BytesIO(file)) as image:
         assert image.info["dpi"] == pytest.approx((204, 98), abs=0.1)
     if shutil.which("pdfimages"):
-        subprocess.run(["pdfimages", "-png", path, tmp_path / "seen"], check=True)
-        with Image.open(tmp_path / "seen-000.png") as image:
-            assert np.array_equal(np.asarray(image.convert("1")), BITS)
+        assert np.array_equal(seen_by_poppler(path, is_stencil="ImageMask" in entries), BITS)
+
+
+def seen_by_poppler(path: Path, *, is_stencil: bool) -> NDArray:
+    """The bits of the picture in the lower left corner of a page.
+
+    A stencil has to be painted: what pdfimages takes out says nothing of how it is seen.
+    """
+    if is_stencil:
+        scale = ["-rx", "204", "-ry", "98", "-aaVector", "no"]
+        subprocess.run(["pdftoppm", "-png", *scale, path, path.with_name("seen")], check=True)
+    else:
+        subprocess.run(["pdfimages", "-png", path, path.with_name("seen")], check=True)
+    (seen,) = path.parent.glob("seen-*.png")
+    with Image.open(seen) as image:
+        return np.asarray(image.convert("L"))[-HEIGHT:, :WIDTH] > 127
+
+
+@pytest.mark.parametrize(
+    ("paint", "reason"),
+    [
+        (b"", "bilevel"),
+        (b"0 g", "bilevel"),
+        (b"1 0 0 rg q 0 0 0 rg", "bilevel"),
+        (b"0 0 0 1 k", "bilevel"),
+        (b"/DeviceRGB cs 0 0 0 sc", "bilevel"),
+        (b"1 0 0 rg", "mode_not_cleaned"),
+        (b"0 g q 1 g", "mode_not_cleaned"),
+        (b"0 0 0 0 k", "mode_not_cleaned"),
+        (b"/Pattern cs /P0 scn", "mode_not_cleaned"),
+    ],
+)
+def test_a_stencil_is_a_scan_where_it_is_painted_black(
+    paint: bytes, reason: str, tmp_path: Path
+) -> None:
+    with pikepdf.new() as pdf:
+        stencil = picture(pdf, PACKED, **STENCIL, Width=WIDTH, BitsPerComponent=1)
+        add_page(pdf, stencil, content=paint + b" 35 0 0 53 0 0 cm /Im0 Do")
+        pdf.save(tmp_path / "stencil.pdf")
+    (listed,) = pictures_of(tmp_path / "stencil.pdf")
+    assert listed.reason == reason
 
 
 def test_two_colours_are_not_taken_for_black_and_white(tmp_path: Path) -> None:
@@ -124,3 +169,53 @@ def test_jbig2_that_is_cut_short_is_told(length: int, tmp_path: Path) -> None:
         carve(cut, 1)
     behind = bilevel_pdf(tmp_path / "behind.pdf", data + b"\r\n", Filter=Name.JBIG2Decode)
     assert decode(carve(behind, 1)).obstacle == "bilevel"
+
+
+@pytest.mark.parametrize("byte", [34, 35, 37, 38, 39, 40])
+def test_jbig2_with_a_flipped_byte_in_the_header_of_its_region_is_told(
+    byte: int, tmp_path: Path
+) -> None:
+    """Its kind, what it refers to, and its length."""
+    data = bytearray(jbig2_of(BITS))
+    data[byte] ^= 0x58
+    flipped = bilevel_pdf(tmp_path / "flipped.pdf", bytes(data), Filter=Name.JBIG2Decode)
+    with pytest.raises(ImageError, match="JBIG2 is damaged"):
+        carve(flipped, 1)
+
+
+def test_jbig2_of_which_nothing_comes_out_is_told_and_a_blank_page_is_none(tmp_path: Path) -> None:
+    noise = np.random.default_rng(4).random((HEIGHT, WIDTH)) > 0.5
+    data = bytearray(jbig2_of(noise))
+    data[49:53] = struct.pack(">I", 10 * WIDTH)  # where the region lies on the page: beside it
+    lost = bilevel_pdf(tmp_path / "lost.pdf", bytes(data), Filter=Name.JBIG2Decode)
+    with pytest.raises(ImageError, match="nothing comes out"):
+        carve(lost, 1)
+    blank = jbig2_of(np.ones_like(noise))
+    path = bilevel_pdf(tmp_path / "blank.pdf", blank, Filter=Name.JBIG2Decode)
+    assert decode(carve(path, 1)).obstacle == "bilevel"
+
+
+def page_of_type() -> NDArray:
+    """400 rows of "letters" with a white margin; 1 is white."""
+    page = np.ones((400, 300), bool)
+    letters = np.random.default_rng(1).random((70, 55)) > 0.3
+    page[60:340, 40:260] = letters.repeat(4, 0).repeat(4, 1)
+    return page
+
+
+@pytest.mark.parametrize("entries", [{}, {"BlackIs1": True}], ids=["usual", "other way"])
+def test_a_fax_that_is_cut_short_is_told_and_one_without_an_end_mark_is_whole(
+    entries: dict[str, Any], tmp_path: Path
+) -> None:
+    page = page_of_type()
+    height, width = page.shape
+    data = fax_of(page if entries else ~page)
+    parameters = Dictionary(K=-1, Columns=width, Rows=height, **entries)
+    facts = {**FAX, "DecodeParms": parameters, "Width": width, "Height": height}
+    for share in (0.1, 0.5, 0.9):
+        part = data[: int(share * len(data))]
+        with pytest.raises(ImageError, match="fax is cut short"):
+            carve(bilevel_pdf(tmp_path / "cut.pdf", part, **facts), 1)
+    for whole in (data, data[:-3]):
+        taken = decode(carve(bilevel_pdf(tmp_path / "whole.pdf", whole, **facts), 1))
+        assert np.array_equal(taken.pixels[:, :, 0] == 255, page)

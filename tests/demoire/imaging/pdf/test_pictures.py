@@ -82,13 +82,22 @@ def test_what_no_page_draws_is_no_picture(tmp_path: Path) -> None:
         assert len(saved(pdf, tmp_path / "some.pdf")) == 1
 
 
-def test_masks_are_no_pictures_and_a_soft_mask_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_soft_mask_is_no_picture_and_no_obstacle(tmp_path: Path) -> None:
     with pikepdf.new() as pdf:
         grey = samples_of(1, 1).tobytes()
         soft = picture(pdf, grey, ColorSpace=Name.DeviceGray)
-        stencil = picture(pdf, bytes(12 * HEIGHT), ImageMask=True, BitsPerComponent=1)
-        add_page(pdf, jpeg_picture(pdf, SMask=soft), stencil)
+        add_page(pdf, jpeg_picture(pdf, SMask=soft))
         assert reasons(saved(pdf, tmp_path / "masks.pdf")) == [None]
+
+
+def test_a_stencil_is_a_picture_where_it_lies_over_no_other_and_is_large(tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        stencil = picture(pdf, bytes(12 * HEIGHT), ImageMask=True, BitsPerComponent=1)
+        sign = picture(pdf, bytes(2 * 16), ImageMask=True, Width=16, Height=16)
+        add_page(pdf, jpeg_picture(pdf), stencil)
+        add_page(pdf, jpeg_picture(pdf), stencil, content=FULL % 0 + FULL % 1)
+        add_page(pdf, sign)
+        assert reasons(saved(pdf, tmp_path / "masks.pdf")) == [None, "bilevel", None]
 
 
 INDEXED = Array([Name.Indexed, Name.DeviceRGB, 1, pikepdf.String(b"\0\0\0\xff\xff\xff")])
