@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 
 from demoire import errors
 from flows.commands import archives, images, measuring, preview, service, simulation, training
+from flows.commands.idle import RemarkingCommand
 from flows.process import prepare_process
 
 FAILED = errors.DemoireError.exit_code
@@ -62,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _command in COMMANDS:
-    app.command(help=help_of(_command))(_command)
+    app.command(cls=RemarkingCommand, help=help_of(_command))(_command)
 
 
 @app.callback(invoke_without_command=True)

@@ -33,6 +33,9 @@ Exit status: 0 all well; 1 finished, but something is in quarantine or withheld 
 2 bad usage or input; 3 failed, or a run of clean, retry or demo that was asked to stop (Ctrl-C,
 SIGTERM); 130 any other command that the keyboard stopped. `--debug`, anywhere, shows the traceback
 of an error.
+
+An option that does nothing beside the others of its line, such as `--canary-limit` without
+`--canary`, is told of on stderr, and the command goes on.
 """
 
 
