@@ -8,6 +8,11 @@ def path_below(folder: str, name: str) -> str:
     return f"{folder}/{name}".lstrip("/")
 
 
+def leads_out(path: str) -> bool:
+    """Whether a path, as `posixpath.normpath` gives it, leads out of the place."""
+    return path == ".." or path.startswith(("/", "../"))
+
+
 def folders_above(path: str) -> Iterator[str]:
     """The folders that a path leads through, the innermost first; not ''."""
     folder = path.rpartition("/")[0]

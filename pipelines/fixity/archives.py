@@ -196,7 +196,7 @@ def _stale_list(
     names: list[str] = []
     algorithm = ""
     for listed in listed_digests(name, content):
-        path = listed.path
+        path = as_text(listed.path)
         if listed.is_by_name and path not in by_path:
             path = posixpath.normpath(originals.with_digest(listed))
         file = by_path.get(path)

@@ -1,8 +1,9 @@
 """What cleaning changed, by the reports of all sources of a plan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from demoire.imaging.paged import PAGED_SUFFIXES
 from pipelines.destination.destination import Destination
+from pipelines.destination.mirror_record import MirroredObject
 from pipelines.destination.plans import Plan
 from pipelines.fixity.archives import LookedThrough, look_through
 from pipelines.fixity.findings import (
@@ -42,7 +44,7 @@ class Changes:
 
     Attributes:
         folders: Every folder source of the plan, by its path under DST.
-        loose: Changed files and archives, by path under DST as text.
+        loose: Changed files and archives, by path under DST as stored.
         members: Changed images in archives.
         lists: Checksums inside archives that no longer hold.
     """
@@ -52,18 +54,21 @@ class Changes:
     members: list[ChangedFile] = field(default_factory=list)
     lists: list[ChecksumList] = field(default_factory=list)
 
-    def take_folder(self, source: Source, changed: dict[str, ChangedFile], place: Place) -> None:
+    def take_folder(
+        self, source: Source, recorded: "_Recorded", changed: Iterable[ChangedFile], place: Place
+    ) -> None:
         """Take in what changed in a folder."""
         folder, _ = folder_of(source)
-        for name, facts in changed.items():
-            before = StoredFile(folder, name)
-            self.loose[facts.path] = LooseFile(facts, before, StoredFile(place, facts.path))
+        for facts in changed:
+            path = recorded.stored_path(facts.path)
+            before = StoredFile(folder, path_in_source(source, path))
+            self.loose[path] = LooseFile(facts, before, StoredFile(place, path))
 
     def take_archive(self, source: Source, looked: LookedThrough, place: Place) -> None:
         """Take in an archive, whose own checksum may be in a list that lies beside it."""
         before = StoredFile(open_place(source.uri), "")
         after = StoredFile(place, source.path)
-        self.loose[looked.archive.path] = LooseFile(looked.archive, before, after)
+        self.loose[source.path] = LooseFile(looked.archive, before, after)
         self.members.extend(looked.files)
         self.lists.extend(looked.lists)
 
@@ -79,15 +84,15 @@ def gather_changes(destination: Destination, plan: Plan) -> Changes:
     known = _Known.read(place)
     looks: list[tuple[Source, Future[LookedThrough]]] = []
     with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="fixity") as pool:
-        for source, changed in _changed_sources(destination, plan, changes):
+        for source, recorded, changed in _changed_sources(destination, plan, changes):
             if source.kind == "folder":
-                changes.take_folder(source, changed, place)
+                changes.take_folder(source, recorded, changed.values(), place)
                 continue
             changes.members.extend(file for file in changed.values() if file.sha256_after)
             mirror = place.stat(source.path)
             if mirror is None:
                 continue
-            looked = known.find(source, _recorded_digest(destination, source), changed)
+            looked = known.find(source, recorded.digest(as_text(source.path)), changed)
             if looked is None:
                 look = pool.submit(look_through, place, source, mirror, changed)
                 looks.append((source, look))
@@ -100,7 +105,7 @@ def gather_changes(destination: Destination, plan: Plan) -> Changes:
 
 def _changed_sources(
     destination: Destination, plan: Plan, changes: Changes
-) -> Iterator[tuple[Source, dict[str, ChangedFile]]]:
+) -> Iterator[tuple[Source, "_Recorded", dict[str, ChangedFile]]]:
     """Each source in which something was cleaned, with that by name as text."""
     destination.shelves.refresh()
     reports = destination.reports.reader(_COLUMNS)
@@ -110,14 +115,15 @@ def _changed_sources(
             changes.folders[source.path] = source
         marker = destination.markers.read(source.id)
         if marker is not None and marker.cleaned:
-            yield source, _cleaned_in(destination, source, reports.rows(source.id))
+            recorded = _Recorded(destination, source)
+            rows = reports.rows(source.id)
+            yield source, recorded, _cleaned_in(destination.place, source, recorded, rows)
 
 
 def _cleaned_in(
-    destination: Destination, source: Source, table: pa.Table
+    place: Place, source: Source, recorded: "_Recorded", table: pa.Table
 ) -> dict[str, ChangedFile]:
     changed = {}
-    recorded: dict[str, str] | None = None
     for row in table.filter(pc.equal(table["status"], "cleaned")).to_pylist():
         name = row["member"]
         if _is_inside_file(source, row):
@@ -126,9 +132,7 @@ def _cleaned_in(
                 # Its digests and sizes are found out when the archive is looked through.
                 changed[name] = ChangedFile(as_text(source.path), name, "", "", 0, 0)
             elif name not in changed:
-                if recorded is None:
-                    recorded = _recorded_digests(destination, source)
-                whole = _whole_file(destination, source, name, recorded)
+                whole = _whole_file(place, source, recorded, name)
                 if whole is not None:
                     changed[name] = whole
             continue
@@ -154,8 +158,13 @@ def _is_inside_file(source: Source, row: Mapping[str, Any]) -> bool:
     return is_in_paged_file(position) or (source.kind == "folder" and is_inner(position))
 
 
+def path_in_source(source: Source, path: str) -> str:
+    """Where in a folder of SRC the original of an object lies, by the object's path under DST."""
+    return path[len(source.path) :].lstrip("/")
+
+
 def _whole_file(
-    destination: Destination, source: Source, name: str, recorded: Mapping[str, str]
+    place: Place, source: Source, recorded: "_Recorded", name: str
 ) -> ChangedFile | None:
     """A loose file of which pages changed; None where it is not there.
 
@@ -164,33 +173,46 @@ def _whole_file(
     """
     folder, _ = folder_of(source)
     path = path_below(as_text(source.path), name)
-    before = folder.stat(name)
-    after = destination.place.stat(path)
+    stored = recorded.stored_path(path)
+    before = folder.stat(path_in_source(source, stored))
+    after = place.stat(stored)
     if before is None or after is None:
         return None
     return ChangedFile(
         path=path,
         member="",
         sha256_before="",
-        sha256_after=recorded.get(path, ""),
+        sha256_after=recorded.digest(path),
         bytes_before=before.size,
         bytes_after=after.size,
     )
 
 
-def _recorded_digest(destination: Destination, source: Source) -> str:
-    """The sha256 of an archive's mirror as it was written; '' where that is not known."""
-    return _recorded_digests(destination, source).get(as_text(source.path), "")
+class _Recorded:
+    """What is recorded of a source's mirror; read where it is asked for."""
 
+    def __init__(self, destination: Destination, source: Source) -> None:
+        self._destination = destination
+        self._source = source
 
-def _recorded_digests(destination: Destination, source: Source) -> dict[str, str]:
-    """The sha256 of each object of a source's mirror as it was written, by its path as text."""
-    digests = {}
-    record = destination.mirrored.read(source.id)
-    if record is not None:
-        for item in record.objects:
-            digests[as_text(item.path)] = item.sha256
-    return digests
+    @cached_property
+    def _objects(self) -> dict[str, MirroredObject]:
+        """The objects by their paths as text."""
+        record = self._destination.mirrored.read(self._source.id)
+        objects = () if record is None else record.objects
+        return {as_text(item.path): item for item in objects}
+
+    def digest(self, path: str) -> str:
+        """The sha256 of an object as it was written, by its path as text; '' if not known."""
+        item = self._objects.get(path)
+        return "" if item is None else item.sha256
+
+    def stored_path(self, path: str) -> str:
+        """An object's path as it is stored, by its path as text."""
+        if "\\" not in path:  # as text it is the same
+            return path
+        item = self._objects.get(path)
+        return path if item is None else item.path
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from demoire.errors import StorageError
 from pipelines.destination.claims import MirrorClaims
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan
-from pipelines.fixity.changes import Changes, gather_changes
+from pipelines.fixity.changes import Changes, gather_changes, path_in_source
 from pipelines.fixity.findings import (
     ChangedFile,
     Findings,
@@ -39,6 +39,7 @@ from pipelines.fixity.lists import BAG_INFO, differ_in_digests_only, is_list_nam
 from pipelines.fixity.loose import LooseList, LooseLists
 from pipelines.fixity.xml_lists import is_xml_list_name, without_described_values
 from pipelines.layout import BOOKKEEPING
+from pipelines.names import as_text
 from pipelines.paths import folders_above
 from pipelines.records import Source
 from pipelines.sources.formats.folder import folder_of
@@ -95,7 +96,7 @@ class _FixityCheck:
         else:
             for one in finder.first_round(found):
                 lists.append(one.to_checked(self._state_now(one)))
-        rows = [finder.facts_of(file) for file in self.changes.loose.values()]
+        rows = [finder.facts_of(path) for path in self.changes.loose]
         count = write_changed(
             self.destination.place, in_order(rows + self.changes.members + rewritten)
         )
@@ -133,7 +134,7 @@ class _FixityCheck:
         if source is not None:
             origin, _ = folder_of(source)
             with suppress(StorageError):
-                return origin.read(path[len(source.path) :].lstrip("/"))
+                return origin.read(path_in_source(source, path))
         return self.destination.place.read(path)
 
     def _source_of(self, path: str) -> Source | None:
@@ -194,4 +195,4 @@ def _lists_among(names: AbstractSet[str], changed: AbstractSet[str]) -> Iterator
 def _rewritten(one: LooseList) -> ChangedFile:
     before = hashlib.sha256(one.original).hexdigest()
     after = hashlib.sha256(one.wanted).hexdigest()
-    return ChangedFile(one.path, "", before, after, len(one.original), len(one.wanted))
+    return ChangedFile(as_text(one.path), "", before, after, len(one.original), len(one.wanted))

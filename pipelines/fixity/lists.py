@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from pipelines.fixity.xml_lists import described_files, is_xml_list_name
 from pipelines.fixity.xml_values import Value
+from pipelines.names import name_stored_as
+from pipelines.paths import leads_out
 
 _SUFFIX = re.compile(r"\.(md5|sha1|sha224|sha256|sha384|sha512)(sums?)?(\.txt)?$", re.IGNORECASE)
 _SUMS = re.compile(r"^(md5|sha(1|224|256|384|512)|check)[-_]?sums?(\.txt)?$", re.IGNORECASE)
@@ -46,7 +48,7 @@ _LINE = re.compile(rb"[^\r\n]+")
 class ListedDigest:
     """One digest in a list."""
 
-    path: str  # of the file that it is of, from where the list's own path begins
+    path: str  # as stored, of the file that it is of, from where the list's own path begins
     algorithm: str  # as hashlib names it, or as METS does
     digest: str  # in lower case
     offset: int  # first byte of it in the list
@@ -105,7 +107,7 @@ def listed_digests(path: str, content: bytes) -> list[ListedDigest]:
         if match is None or len(match["digest"]) not in _ALGORITHMS:
             continue
         target = posixpath.normpath(posixpath.join(folder, named))
-        if not target.startswith(("/", "..")):
+        if not leads_out(target):
             digest = match["digest"].decode("ascii")
             algorithm = _ALGORITHMS[len(digest)]
             offset = line.start() + match.start("digest")
@@ -179,12 +181,13 @@ def differ_in_digests_only(one: bytes, other: bytes) -> bool:
 
 def _named(match: re.Match[bytes], *, is_manifest: bool) -> str:
     """The name in a line, without what the list's format escapes in it."""
-    name = match["name"].decode("utf-8", "backslashreplace")
+    name = name_stored_as(match["name"])
     if is_manifest:
         for code, character in (("%0A", "\n"), ("%0D", "\r"), ("%25", "%")):
             name = re.sub(code, character, name, flags=re.IGNORECASE)
     elif match["escape"]:
-        name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+        name = name.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\r")
+        name = name.replace("\0", "\\")
     else:
         name = name.replace("\\", "/")  # as Windows writes it
     return name

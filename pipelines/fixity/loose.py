@@ -25,6 +25,7 @@ from pipelines.fixity.lists import (
 from pipelines.fixity.stored_file import StoredFile
 from pipelines.fixity.xml_lists import described_files, is_xml_list_name
 from pipelines.fixity.xml_values import Value, with_other_values
+from pipelines.names import as_text
 from pipelines.storage.digests import new_digest
 
 _ROUNDS = 5  # lists that name one another's digests never come to rest
@@ -45,10 +46,10 @@ class LooseList:
     """A list of checksums in the mirror.
 
     Attributes:
-        path: Under DST.
+        path: Under DST, as stored.
         original: Its content in SRC.
         wanted: The content that holds of the mirror, as far as it is worked out.
-        stale: Paths of changed files of which the original held.
+        stale: Paths, as stored, of changed files of which the original held.
         wrong_before: How many changed files it did not fit before either.
         algorithm: Of its digests; '' for a bag's info.
         has_stale_left: Whether a digest of a changed file is of an algorithm without code here.
@@ -67,13 +68,13 @@ class LooseList:
         if self.has_stale_left:
             state = "stale"
         return ChecksumList(
-            path=self.path,
+            path=as_text(self.path),
             member="",
             algorithm=self.algorithm,
             files=len(self.stale),
             wrong_before=self.wrong_before,
             state=state,
-            examples=tuple(self.stale[:_EXAMPLES]),
+            examples=tuple(as_text(path) for path in self.stale[:_EXAMPLES]),
         )
 
 
@@ -139,11 +140,11 @@ class _ChangedFiles:
         except StorageError:
             return None
 
-    def facts_of(self, file: LooseFile) -> ChangedFile:
+    def facts_of(self, path: str) -> ChangedFile:
         """What is told of a changed file, with the digests that were asked for so far."""
-        facts = file.facts
-        before = self._digests.get((facts.path, "sha256", "before"), "")
-        after = self._digests.get((facts.path, "sha256", "after"), "")
+        facts = self._files[path].facts
+        before = self._digests.get((path, "sha256", "before"), "")
+        after = self._digests.get((path, "sha256", "after"), "")
         return replace(
             facts,
             sha256_before=facts.sha256_before or before,
@@ -164,7 +165,7 @@ class LooseLists:
         """See the class.
 
         Args:
-            files: What changed, by path.
+            files: What changed, by path as stored.
             original_of: The content of a list in SRC, by its path.
         """
         self._files = _ChangedFiles(files)
@@ -210,9 +211,9 @@ class LooseLists:
                 stale.append(one)
         return stale
 
-    def facts_of(self, file: LooseFile) -> ChangedFile:
+    def facts_of(self, path: str) -> ChangedFile:
         """What is told of a changed file, with the digests that the lists made known."""
-        return self._files.facts_of(file)
+        return self._files.facts_of(path)
 
     def _work_out(self, one: LooseList) -> None:
         one.stale = []

@@ -14,6 +14,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from pipelines.fixity.xml_values import UNSOUND, DescribedFile, Value, new_parser
+from pipelines.paths import leads_out
 
 _NAME = re.compile(r"(^|[._-])mets([._-].*)?\.xml$|\.mets$", re.IGNORECASE)
 _NAMESPACES = ("http://www.loc.gov/METS/", "http://www.loc.gov/METS/v2")
@@ -78,11 +79,11 @@ class _Reader:
         address = urlsplit(location)
         if address.scheme not in _LOCAL_SCHEMES or address.netloc not in ("", "."):
             return
-        named = unquote(address.path)
+        named = unquote(address.path, errors="surrogateescape")
         if address.netloc:  # file://./page.tif, as some write it
             named = named.lstrip("/")
         target = posixpath.normpath(posixpath.join(self._folder, named))
-        if target.startswith(("/", "..")):
+        if leads_out(target):
             return
         type = values.get(b"CHECKSUMTYPE")
         sections = values.get(b"ADMID")

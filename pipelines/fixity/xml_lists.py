@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pipelines.fixity.mets import is_mets_name, mets_files
 from pipelines.fixity.premis import PremisObject, is_premis_name, premis_objects
 from pipelines.fixity.xml_values import DescribedFile, with_other_values
+from pipelines.paths import leads_out
 
 
 def is_xml_list_name(path: str) -> bool:
@@ -65,6 +66,6 @@ def _pointed_at(told: PremisObject, by_section: dict[str, set[str]]) -> str | No
 def _path_of(folder: str, name: str) -> str:
     """Where a file of this name would lie; of a name from elsewhere the last part counts."""
     path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
-    if path.startswith(("/", "..")) or "://" in name:
+    if leads_out(path) or "://" in name:
         return posixpath.join(folder, posixpath.basename(path))
     return path

@@ -5,6 +5,7 @@ programs see it.
 import csv
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -262,3 +263,33 @@ def test_the_report_says_which_lists_no_longer_hold(box: Path, cleaner: Cleaner)
     assert "3 were rewritten in the mirror" in page
     summary = json.loads((job.dst / "_demoire/page/summary.json").read_text())
     assert summary["fixity"]["changed_files"] == 5
+
+
+@pytest.mark.parametrize("mode", ["report", "update"])
+def test_files_lists_and_folders_may_have_names_that_are_not_utf_8(
+    tmp_path: Path, cleaner: Cleaner, mode: FixityMode
+) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    folder = os.fsdecode(b"f\xeate")
+    pictures = {name: STRIPED, f"{folder}/a.jpg": STRIPED, "b.jpg": STRIPED}
+    digest = hashlib.md5(STRIPED).hexdigest().encode()
+    lists = {
+        "MD5SUMS": digest + b"  caf\xe9.jpg\n" + digest + b"  f\xeate/a.jpg\n",
+        f"{name}.md5": digest,
+        f"{folder}/MD5SUMS": digest + b"  a.jpg\n",
+        os.fsdecode(b"\xe9t\xe9.md5"): digest + b"  b.jpg\n",
+    }
+    job = _published(_files(tmp_path / "box", pictures | lists), cleaner)
+    findings = _checked(job, mode)
+    assert {one.path: one.files for one in findings.lists} == {
+        "MD5SUMS": 2,
+        "caf\\udce9.jpg.md5": 1,
+        "f\\udceate/MD5SUMS": 1,
+        "\\udce9t\\udce9.md5": 1,
+    }
+    assert {one.state for one in findings.lists} == {"updated" if mode == "update" else "stale"}
+    for path, content in lists.items():
+        is_same = (job.dst / path).read_bytes() == content
+        assert is_same == (mode == "report")
+    assert {path for path, _ in _rows(job)} >= {"b.jpg", "caf\\udce9.jpg", "f\\udceate/a.jpg"}
+    assert _checked(job, mode) == findings

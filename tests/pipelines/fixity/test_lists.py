@@ -15,6 +15,7 @@ from pipelines.fixity.lists import (
     with_payload_bytes,
 )
 from pipelines.fixity.xml_values import with_other_values
+from pipelines.names import stored_name
 
 OLD = hashlib.sha256(b"old").hexdigest()
 NEW = hashlib.sha256(b"new").hexdigest()
@@ -46,17 +47,21 @@ def test_names_that_are_no_list(name: str) -> None:
         (f"{OLD}  ../a.jpg\n", "a.jpg"),
         (f"SHA256 (a (1).jpg) = {OLD}\n", "box/a (1).jpg"),
         (f"\\{OLD}  a\\nb\\\\c.jpg\n", "box/a\nb\\c.jpg"),
+        (f"\\{OLD}  a\\rb.jpg\n", "box/a\rb.jpg"),
+        (f"{OLD}  ..a.jpg\n", "box/..a.jpg"),
+        (f"{OLD}  ../..a.jpg\n", "..a.jpg"),
+        (f"{OLD}  caf\udce9.jpg\n", "box/caf\udce9.jpg"),
     ],
 )
 def test_lines_of_a_list(line: str, path: str) -> None:
-    content = b"# made by hand\n" + line.encode()
+    content = b"# made by hand\n" + stored_name(line)
     (listed,) = listed_digests("box/SHA256SUMS", content)
     assert (listed.path, listed.algorithm, listed.digest) == (path, "sha256", OLD)
     changed = with_other_values(content, new_values(content, {listed: NEW}))
     (listed_now,) = listed_digests("box/SHA256SUMS", changed)
     assert listed_now == ListedDigest(path, "sha256", NEW, listed.offset)
     assert len(changed) == len(content)
-    assert (NEW.upper() in changed.decode()) == (OLD.upper() in line)
+    assert (NEW.upper().encode() in changed) == (OLD.upper() in line)
 
 
 def test_a_manifest_of_a_bag_escapes_in_its_own_way() -> None:
