@@ -18,7 +18,7 @@ import ray
 
 from demoire.errors import DemoireError
 
-LONGEST_WAIT = 7200.0  # seconds
+_LONGEST_WAIT = 7200.0  # seconds
 _LOOK_AGAIN = 1.0
 _BETWEEN_REMINDERS = 600.0
 
@@ -48,15 +48,12 @@ def living_nodes() -> list[Node]:
     return nodes
 
 
-def await_nodes(
-    on_wait: OnWait, *, needs_gpu: bool, longest_wait: float = LONGEST_WAIT
-) -> list[Node]:
+def await_nodes(on_wait: OnWait, *, needs_gpu: bool) -> list[Node]:
     """The nodes that can work; where there is none, one is asked for and waited for.
 
     Args:
         on_wait: Told every second how long it has waited.
         needs_gpu: One of them has to have a GPU.
-        longest_wait: Seconds after which it gives up.
 
     Raises:
         DemoireError: None came.
@@ -77,16 +74,16 @@ def await_nodes(
                     "far, %.0f at most).",
                     what,
                     waited / 60,
-                    longest_wait / 60,
+                    _LONGEST_WAIT / 60,
                 )
-            on_wait(waited, longest_wait)
+            on_wait(waited, _LONGEST_WAIT)
             time.sleep(_LOOK_AGAIN)
             nodes = living_nodes()
             if _is_enough(nodes, needs_gpu=needs_gpu):
                 return nodes
-            if time.monotonic() - start > longest_wait:
+            if time.monotonic() - start > _LONGEST_WAIT:
                 raise DemoireError(
-                    f"No {what} has come for {longest_wait / 60:.0f} minutes: see whether the "
+                    f"No {what} has come for {_LONGEST_WAIT / 60:.0f} minutes: see whether the "
                     "cluster may grow by one (its limits and quotas), then run the same command "
                     "again."
                 )

@@ -20,6 +20,9 @@ from typing import NoReturn
 from demoire.errors import STALLED_STATUS
 from pipelines.clean.own_ray import OwnRay, stalled
 
+_LOOK_AGAIN = 2.0  # seconds
+_GRACE = 8.0  # seconds from the look that finds a failure to the end
+
 
 class _Watch(ABC):
     """A thread that looks after a Ray while a `with` block runs, and may end this process.
@@ -62,18 +65,11 @@ class SessionWatch(_Watch):
 
     Args:
         watched: The Ray of this process.
-        look_again: Seconds between two looks.
-        grace: Seconds from the look that finds a failure to the end.
     """
-
-    def __init__(self, watched: OwnRay, look_again: float = 2.0, grace: float = 8.0) -> None:
-        super().__init__(watched)
-        self._look_again = look_again
-        self._grace = grace
 
     def _watch(self) -> None:
         failed_at: float | None = None
-        while not self._over.wait(self._look_again):
+        while not self._over.wait(_LOOK_AGAIN):
             failure = self._watched.look()
             if failure is None:
                 failed_at = None
@@ -81,7 +77,7 @@ class SessionWatch(_Watch):
             now = time.monotonic()
             if failed_at is None:
                 failed_at = now
-            if now - failed_at >= self._grace:
+            if now - failed_at >= _GRACE:
                 self._say(failure, stderr=2)
                 self._end()
 

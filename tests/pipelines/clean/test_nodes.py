@@ -74,5 +74,6 @@ def test_a_gpu_is_asked_for_and_waited_for_beside_nodes_without_one(
 
 def test_a_node_that_never_comes_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster_of(monkeypatch, [])
+    monkeypatch.setattr(nodes, "_LONGEST_WAIT", 0.03)
     with pytest.raises(DemoireError, match="No node that can work has come .* see whether"):
-        await_nodes(in_silence, needs_gpu=False, longest_wait=0.03)
+        await_nodes(in_silence, needs_gpu=False)

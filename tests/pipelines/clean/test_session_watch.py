@@ -26,13 +26,15 @@ ROOT = Path(__file__).parents[3]
 HANGS = """
 import os, signal, subprocess, sys, threading
 from pipelines.clean.own_ray import OwnRay
-from pipelines.clean.session_watch import SessionWatch
+from pipelines.clean import session_watch
 
 helper = subprocess.Popen([sys.argv[1], "600"])
 print(helper.pid, flush=True)
 ray = OwnRay()
 ray.note_start()
-with SessionWatch(ray, look_again=0.05, grace=0.2):
+session_watch._LOOK_AGAIN = 0.05
+session_watch._GRACE = 0.2
+with session_watch.SessionWatch(ray):
     os.kill(helper.pid, signal.{number})
     lock = threading.Lock()
     lock.acquire()
