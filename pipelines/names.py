@@ -32,12 +32,15 @@ def shown(name: str) -> str:
 
     It has no secret, no lone surrogate and no control character.
     """
+    text = redact(name)
+    if text.isprintable():  # as nearly all are, and every call of a place asks
+        return text
     characters = []
-    for character in redact(name):
+    for character in text:
         if not character.isprintable():
             character = character.encode("unicode_escape").decode("ascii")
         characters.append(character)
-    return as_text("".join(characters))
+    return "".join(characters)
 
 
 def as_text(name: str) -> str:
