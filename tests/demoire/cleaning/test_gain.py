@@ -18,15 +18,17 @@ def grey_picture() -> NDArray[np.uint8]:
 
 def share_of(taken: NDArray[np.float64]) -> float | None:
     """What the gate says where `taken`, (H, W) in 1/255, is taken off a grey picture."""
-    before = grey_picture()
+    before = np.full((*taken.shape, 3), 128, np.uint8)
     after = np.clip(np.rint(before - taken[:, :, None]), 0, 255).astype(np.uint8)
-    grid = Grid(SIDE, SIDE)
+    grid = Grid(*taken.shape)
     return pattern_share(before, after, grid, range(len(grid)))
 
 
-def stripes(period: float, angle: float, bend: float = 0.0) -> NDArray[np.float64]:
+def stripes(
+    period: float, angle: float, bend: float = 0.0, side: int = SIDE
+) -> NDArray[np.float64]:
     """A pattern of this period (px) and angle (radians), 10 in 255 strong, that may bend."""
-    down, across = np.mgrid[:SIDE, :SIDE]
+    down, across = np.mgrid[:side, :side]
     along = across * np.cos(angle) + down * np.sin(angle)
     return 10 * np.sin(2 * np.pi * (along + bend * np.sin(down / 90)) / period)
 
@@ -37,7 +39,7 @@ def white_noise() -> NDArray[np.float64]:
 
 @given(period=st.floats(3, 20), angle=st.floats(0, np.pi))
 def test_stripes_of_any_period_and_angle_are_a_pattern(period: float, angle: float) -> None:
-    share = share_of(stripes(period, angle))
+    share = share_of(stripes(period, angle, side=128))
     assert share is not None and share > 0.8
 
 
