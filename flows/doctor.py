@@ -2,8 +2,8 @@
 weights, storage.
 
 Every check answers for itself, so one that fails hides no other. Nothing is changed anywhere; only
-with `write` is a small object created in each place and deleted again, since one who may list need
-not be allowed to write.
+with `write` is a small object created in each place and deleted again, with the folders that it
+needed, since one who may list need not be allowed to write.
 """
 
 import os
@@ -11,17 +11,22 @@ import platform
 import shutil
 import tempfile
 import urllib.request
-import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demoire.errors import DemoireError
 from demoire.memory import memory_limit
 from pipelines.layout import probe_object
 from pipelines.names import shown
+
+if TYPE_CHECKING:
+    from pipelines.storage.place import Place
 
 _PACKAGES = (
     "demoire",
@@ -220,7 +225,7 @@ def _registry() -> str:
 
 
 def _storage(uri: str, *, write: bool) -> str:
-    from pipelines.storage.open import is_there, open_place
+    from pipelines.storage.open import is_there, open_place, try_to_write
 
     place = open_place(uri)
     first = next(iter(place.list()), None)
@@ -231,7 +236,17 @@ def _storage(uri: str, *, write: bool) -> str:
         finding = "can be listed, holds nothing"
     if not write:
         return finding
-    probe = probe_object(f"doctor-{uuid.uuid4().hex}")
-    place.write(probe, b"demoire doctor: this object may be deleted")
-    place.delete(probe)
+    missing = _missing_folders(place)
+    try_to_write(place)
+    for folder in missing:
+        with suppress(OSError):  # a run may have begun meanwhile
+            folder.rmdir()
     return finding + ", can be written"
+
+
+def _missing_folders(place: "Place") -> list[Path]:
+    """The folders of this machine that a first object would make, the innermost first."""
+    if not place.is_file_system:
+        return []
+    folders = Path(place.uri, probe_object("any")).parents
+    return [folder for folder in folders if not folder.exists()]

@@ -117,9 +117,19 @@ def check_places(src: str, dst: str) -> None:
         raise UsageError(f"{shown(src)} does not exist: check the path.")
     if isinstance(destination, LocalPlace) and Path(destination.uri).is_file():
         raise UsageError(f"DST {shown(dst)} is a file: give a folder, which need not exist.")
+    try_to_write(destination)
+
+
+def try_to_write(place: Place) -> None:
+    """Write one small object and delete it again; folders that it needs are made, and stay.
+
+    Raises:
+        UnusablePlaceError: The place cannot be written, or credentials are refused.
+        StorageError: The store fails for the moment.
+    """
     probe = probe_object(f"probe-{uuid4().hex}")
-    destination.write(probe, b"")
-    destination.delete(probe)
+    place.write(probe, b"a probe of demoire: it may be deleted")
+    place.delete(probe)
 
 
 def _holds_anything(place: Place) -> bool:

@@ -144,7 +144,8 @@ def test_doctor_finds_nothing_wrong_here_and_says_what_is_wrong_with_a_place(
     capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     place = tmp_path_factory.mktemp("place")
-    main(["doctor", str(place), "ftp://nowhere", "--write", "--json"])
+    new = place.with_name("new") / "inner"
+    main(["doctor", str(place), str(new), "ftp://nowhere", "--write", "--json"])
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
     for name in (
         "demoire",
@@ -157,7 +158,8 @@ def test_doctor_finds_nothing_wrong_here_and_says_what_is_wrong_with_a_place(
     ):
         assert checks[name]["ok"], checks[name]
     assert checks[f"storage {place}"]["finding"].endswith("can be written")
-    assert list(place.rglob("*doctor*")) == []
+    assert checks[f"storage {new}"]["finding"].endswith("can be written")
+    assert list(place.iterdir()) == [] and not new.parent.exists()
     assert not checks["storage ftp://nowhere"]["ok"] and checks["storage ftp://nowhere"]["way_out"]
 
 
