@@ -175,7 +175,9 @@ def read(opened: OpenedImage) -> Raster:
     Raises:
         ImageError: `truncated` or `decode_failed`.
     """
-    codec, data, facts = opened.codec, opened.data, opened.facts
+    codec = opened.codec
+    data = opened.data
+    facts = opened.facts
     try:
         if codec.is_cut_short(data):
             raise ImageError(

@@ -30,16 +30,16 @@ _Float = NDArray[np.floating]
 FINE = 6.0  # px, sigma: a pattern is what a blur by this takes away
 _FLAT_SHARE = 0.3  # of the picture, where the truth is flattest
 _EDGE_SHARE = 0.03  # of the picture, where the truth is steepest
-_EDGE_SOFTNESS = (
-    0.8  # px, sigma of the derivative; a misregistration below a pixel costs little then
-)
+# px, sigma of the derivative; a misregistration below a pixel costs little then
+_EDGE_SOFTNESS = 0.8
 _BLOCK = 32  # px, moved by itself
 _SHIFTS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # px
 _REGION = 64  # px, whose mean tone should stay
 _HIGHEST = 60.0  # dB
 LEAST_SIDE = 64  # px, of a picture that is measured
-# Of the picture's side, sigma of a blur under which only the scene is left; and px, at the least.
-_COARSE, _COARSEST_DOT = 0.02, 8.0
+# Sigma of a blur under which only the scene is left.
+_COARSE = 0.02  # of the picture's longer side
+_COARSEST_DOT = 8.0  # px, at the least
 # What the truth in the photograph's tone explains of it: 0.93 and more in real pairs, 0.5 where the
 # pictures have nothing to do with each other, 0.8 in one such pair of twenty.
 _LEAST_EXPLAINED = 0.85
@@ -151,10 +151,12 @@ def edges_kept(result: _Float, truth: _Float) -> float:
         result: (H, W, 3) 0..1.
         truth: the same, in the result's tone.
     """
-    wanted, there = _gradients(truth), _gradients(result)
+    wanted = _gradients(truth)
+    there = _gradients(result)
     steepness = np.square(wanted).sum(axis=2)
     steep = steepness >= np.quantile(steepness, 1 - _EDGE_SHARE)
-    return float((wanted[steep] * there[steep]).sum() / max(np.square(wanted[steep]).sum(), 1e-9))
+    common = float((wanted[steep] * there[steep]).sum())
+    return common / max(float(np.square(wanted[steep]).sum()), 1e-9)
 
 
 def tolerant_psnr(result: _Float, truth: _Float) -> float:
@@ -207,7 +209,8 @@ def _moved(picture: _Float, down: float, across: float) -> _Float:
 
 def _block_errors(one: _Float, other: _Float) -> _Float:
     """Mean squared difference of each whole block of 32 px."""
-    rows, columns = one.shape[0] // _BLOCK, one.shape[1] // _BLOCK
+    rows = one.shape[0] // _BLOCK
+    columns = one.shape[1] // _BLOCK
     cut = (slice(0, rows * _BLOCK), slice(0, columns * _BLOCK))
     squares = np.square(one[cut] - other[cut]).mean(axis=2)
     blocks: _Float = squares.reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3))

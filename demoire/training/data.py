@@ -110,6 +110,11 @@ def _tone_curves(spread: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     return to_bytes(255 * gain * levels**gamma)[None]
 
 
+def _is_drawn(share: float, rng: np.random.Generator) -> bool:
+    """True for a share of all calls; one of 0 draws nothing."""
+    return share > 0 and rng.random() < share
+
+
 def _shares(config: DataConfig) -> NDArray[np.float64]:
     shares = np.array([config.mix.get(kind, 0.0) for kind in KINDS], dtype=np.float64)
     return shares / float(shares.sum())
@@ -180,13 +185,11 @@ class PairSource:
 
         A share of 0 draws nothing, so that pairs of before stay what they were.
         """
-        share = 0.0
-        other: Style = "mixed"
-        if kind == "halftone":
-            share, other = self._config.press, "press"
-        elif kind == "screen":
-            share, other = self._config.grids, "grid"
-        return other if share > 0 and rng.random() < share else "mixed"
+        if kind == "halftone" and _is_drawn(self._config.press, rng):
+            return "press"
+        if kind == "screen" and _is_drawn(self._config.grids, rng):
+            return "grid"
+        return "mixed"
 
     def scene(self, kind: MoireKind, rng: np.random.Generator) -> Scene:
         """A clean scene (h, w, 3) uint8 sRGB, ready to simulate a pair of this kind."""

@@ -132,7 +132,8 @@ def read_pair(pair: FieldPair) -> tuple[Scene, Scene]:
     Raises:
         UsageError: they differ in size, or show different things.
     """
-    photograph, shown = read_scene(pair.moire), read_scene(pair.clean)
+    photograph = read_scene(pair.moire)
+    shown = read_scene(pair.clean)
     if photograph.shape != shown.shape:
         sizes = f"{_size(photograph)} and {_size(shown)} px"
         raise UsageError(f"{pair.moire} and {pair.clean} are of {sizes}; a pair has one size.")

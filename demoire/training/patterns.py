@@ -123,12 +123,14 @@ def _piece(change: NDArray[np.float16], side: int, rng: np.random.Generator) -> 
     """Of a few random squares the one with the most pattern, (side, side, 3) or as much as there
     is."""
     side = min(side, *change.shape[:2])
-    best, most = change[:side, :side], -1.0
+    best = change[:side, :side]
+    most = -1.0
     for _ in range(_TRIES):
         top = int(rng.integers(change.shape[0] - side + 1))
         left = int(rng.integers(change.shape[1] - side + 1))
         piece = change[top : top + side, left : left + side]
         amount = float(np.count_nonzero(piece[::8, ::8, 1]))
         if amount > most:
-            best, most = piece, amount
+            best = piece
+            most = amount
     return best.astype(np.float32)

@@ -139,7 +139,8 @@ class RestorerTask:
 
     def validate(self, network: nn.Module) -> Validation:
         """Measure PSNR before and after; the score is the mean gain of the kinds with moiré, dB."""
-        before, after = [], []
+        before: list[Tensor] = []
+        after: list[Tensor] = []
         with torch.inference_mode():
             for part in _slices(len(self._held_out.kind), self._config.data.batch):
                 moire = to_input(self._held_out.moire[part], self._config.device)

@@ -104,8 +104,10 @@ class Av1Coder:
     def bits_and_chroma(self, configuration: bytes) -> tuple[int, str]:
         """See `Coder`."""
         flags = configuration[2]
-        is_deep, is_twelve, is_grey = flags & 0x40, flags & 0x20, flags & 0x10
-        bits = (12 if is_twelve else 10) if is_deep else 8
+        bits = 8
+        if flags & 0x40:
+            bits = 12 if flags & 0x20 else 10
+        is_grey = flags & 0x10
         if is_grey:
             return bits, GREY
         return bits, {0: FULL_COLOUR, 2: "422", 3: "420"}.get(flags >> 2 & 3, "unknown")
