@@ -13,14 +13,22 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing import Pipe
 from pathlib import Path
 
+import psutil
+
 from demoire.errors import MachineError
 
 _START = "import sys; sys.path[:] = {path!r}; from {module} import {function}; {function}({ends})"
+
+# A child that neither works nor answers, as one whose disk is slow, is waited for so many times as
+# long as one that works.
+_PATIENCE = 5
+_LOOK_AGAIN = 1.0  # seconds
 
 
 class Child:
@@ -68,6 +76,29 @@ class Child:
                 pass_fds=descriptors,
                 start_new_session=True,  # a Ctrl-C is for the parent
             )
+            self._times = psutil.Process(self._process.pid)
+
+    def answers_within(self, seconds: float) -> bool:
+        """Whether an answer comes before the child has worked for so long.
+
+        On a machine that has more to do than it has cores, most of the time goes by while a child
+        waits for one, or while it starts: only what it had of a core counts.
+        """
+        before = self._core_seconds()
+        start = time.monotonic()
+        wait = seconds
+        while not self.pipe.poll(wait):
+            has_worked = self._core_seconds() - before >= seconds
+            if has_worked or time.monotonic() - start >= _PATIENCE * seconds:
+                return False
+            wait = _LOOK_AGAIN
+        return True
+
+    def _core_seconds(self) -> float:
+        """What the process has had of the cores since its start, on all threads together."""
+        times = self._times.cpu_times()
+        total: float = times.user + times.system
+        return total
 
     def end(self) -> None:
         """End the process and wait for it."""

@@ -25,7 +25,7 @@ import numpy as np
 from demoire.errors import ImageError
 from demoire.imaging import images
 from demoire.imaging.boxes import Box, in_stripes
-from demoire.imaging.child import Children
+from demoire.imaging.child import Child, Children
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.images import OpenedImage, Picture
@@ -139,7 +139,7 @@ def _read(opened: OpenedImage) -> Raster:
     if not images.is_risky(opened):
         return images.read(opened)
     with children.lend() as child:
-        answer = _ask(child.pipe, opened.data, opened.facts)
+        answer = _ask(child, opened.data, opened.facts)
     if isinstance(answer, ImageError):
         raise answer
     return answer
@@ -159,7 +159,7 @@ def _coding_loss(written: Pixels, pixels: Pixels) -> float:
     return total / (count * float(np.iinfo(pixels.dtype).max))
 
 
-def _ask(pipe: Connection, data: bytes, facts: ImageFacts) -> Raster | ImageError:
+def _ask(child: Child, data: bytes, facts: ImageFacts) -> Raster | ImageError:
     """What a child makes of a file: its pixels, or why there are none.
 
     Raises:
@@ -170,14 +170,14 @@ def _ask(pipe: Connection, data: bytes, facts: ImageFacts) -> Raster | ImageErro
     memory = _MEMORY + _COPIES * (len(data) + pixels)
     seconds = _SECONDS + _SECONDS_A_MEGAPIXEL * facts.megapixels
     try:
-        pipe.send(memory)
-        pipe.send_bytes(data)
-        if not pipe.poll(seconds):
+        child.pipe.send(memory)
+        child.pipe.send_bytes(data)
+        if not child.answers_within(seconds):
             raise ImageError(
                 Reason.DECODER_LIMIT,
                 f"The decoder was not done after {seconds:.0f} s; look at the file.",
             )
-        return _receive(pipe)
+        return _receive(child.pipe)
     except (EOFError, OSError) as error:
         raise ImageError(
             Reason.NATIVE_CRASH, "The decoder died of this file; look at it by hand."

@@ -181,7 +181,7 @@ def _coded_in_a_child(request: _Request) -> bytes:
         with tile_coders.lend() as coder:
             coder.pipe.send(_MEMORY + _BYTES_A_SAMPLE * count)
             coder.pipe.send(request)
-            if not coder.pipe.poll(seconds):
+            if not coder.answers_within(seconds):
                 raise ValueError(f"the encoder was not done after {seconds:.0f} s")
             answer = coder.pipe.recv()
     except (EOFError, OSError) as error:

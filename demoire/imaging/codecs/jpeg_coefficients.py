@@ -123,7 +123,7 @@ def _in_shared_memory(pixels: Pixels, coder: Child) -> Iterator[int]:
 
 
 def _wait(coder: Child, seconds: float) -> None:
-    if not coder.pipe.poll(seconds):
+    if not coder.answers_within(seconds):
         raise OSError("the coder did not answer")
 
 

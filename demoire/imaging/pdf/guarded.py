@@ -191,7 +191,7 @@ def _ask(request: Request) -> Any:
     with pdf_readers.lend() as child:
         try:
             child.pipe.send(Question(request, passwords_in_use()))
-            if not child.pipe.poll(seconds):
+            if not child.answers_within(seconds):
                 raise PdfRefusedError(
                     Reason.DECODER_LIMIT,
                     f"The PDF was not read after {seconds:.0f} s; look at the file.",

@@ -162,14 +162,26 @@ def test_a_child_that_dies_takes_its_file_along_and_nothing_else(
         assert decode(harmless).facts.width == 130
 
 
+@pytest.mark.parametrize("what_happens", ["while True: pass", "time.sleep(3600)"])
 def test_a_child_that_takes_for_ever_is_ended(
-    hook: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    hook: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, what_happens: str
 ) -> None:
-    hook("time.sleep(3600)")
+    hook(what_happens)
     monkeypatch.setattr(guard, "_SECONDS", 1.0)
     with pytest.raises(ImageError, match="not done after 1 s") as caught:
         decode(tiff(1))
     assert caught.value.reason == "decoder_limit" and children() == []
+
+
+def test_a_child_that_waits_for_a_core_is_waited_for(
+    hook: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps instead, which looks the same from outside."""
+    first, second = tiff(1), tiff(2)
+    hook(f"if data == {second!r}: time.sleep(2)")
+    decode(first)  # a child is there
+    monkeypatch.setattr(guard, "_SECONDS", 1.0)
+    assert decode(second).facts.width == 130
 
 
 def test_a_child_gets_no_more_memory_than_the_picture_needs(hook: Callable[[str], None]) -> None:
