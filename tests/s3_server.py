@@ -109,10 +109,13 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, patience: floa
     raise TimeoutError(f"the server did not open port {port} within {patience:.0f} s")
 
 
-Fault = Literal["slow_down", "reset", "short_body", "other_range", "slow_body"]
+Fault = Literal["slow_down", "conflict", "reset", "short_body", "other_range", "slow_body"]
 
 _SLOWNESS = 1.5  # seconds
-_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_REFUSALS: dict[str, tuple[int, bytes]] = {
+    "slow_down": (503, b"<Error><Code>SlowDown</Code><Message>Slower.</Message></Error>"),
+    "conflict": (409, b"<Error><Code>ConditionalRequestConflict</Code></Error>"),
+}
 _OWN_HEADERS = ("transfer-encoding", "connection", "content-length")  # the proxy sets these itself
 
 
@@ -131,6 +134,7 @@ def serve_faults(
         faults: What to do with one answer after the other; None passes it on well.
 
             - `slow_down`: a 503, without asking the server.
+            - `conflict`: likewise a 409, as where another write to the name is under way.
             - `reset`: the server is asked, and the connection closed instead of an answer.
             - `short_body`: the connection is closed in the middle of the body.
             - `other_range`: the right number of bytes, from elsewhere in the object.
@@ -211,9 +215,9 @@ class _FaultyHandler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         request = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.next_fault()
-        if fault == "slow_down":
+        if fault in _REFUSALS:
             self.server.injected[fault] += 1
-            self._send_slow_down()
+            self._refuse(*_REFUSALS[fault])
             return
         answer = self.server.late(self.path, self._ask(request))
         if fault == "reset":
@@ -264,13 +268,13 @@ class _FaultyHandler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(body)
 
-    def _send_slow_down(self) -> None:
-        self.send_response_only(503)
+    def _refuse(self, status: int, body: bytes) -> None:
+        self.send_response_only(status)
         self.send_header("Content-Type", "application/xml")
-        self.send_header("Content-Length", str(len(_SLOW_DOWN)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(_SLOW_DOWN)
+            self.wfile.write(body)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
 

@@ -26,6 +26,7 @@ from pipelines.names import redact, shown
 CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN)"
 
 _TRANSIENT_CODES = {
+    "ConditionalRequestConflict",  # somebody else writes under the name at this moment
     "InternalError",
     "OperationAborted",
     "RequestTimeout",
@@ -37,7 +38,7 @@ _TRANSIENT_CODES = {
 }
 _MISSING_CODES = {"404", "NoSuchKey", "NotFound"}
 _PAST_THE_END_CODES = {"InvalidRange", "416"}
-_TAKEN_CODES = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_TAKEN_CODES = {"PreconditionFailed", "412", "409"}
 _REFUSED_NAME_CODES = {
     "KeyTooLongError",
     "InvalidURI",

@@ -155,3 +155,19 @@ def test_a_creation_whose_answer_was_lost_is_still_ours(
         assert place.create("u.json", b"ours") is True
         assert place.create("u.json", b"theirs") is False
     assert place.read("u.json") == b"ours"
+
+
+def test_a_creation_that_meets_another_write_is_tried_again(
+    moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moto_bucket(moto, monkeypatch)
+    with serve_faults(moto, [None, "conflict"]) as endpoint:
+        point_at(endpoint, monkeypatch)
+        assert place.create("u.json", b"ours") is True
+    monkeypatch.setattr("pipelines.storage.s3_client.LONGEST_PAUSE", 0.01)
+    faults: list[Fault | None] = [None, *itertools.repeat("conflict", 99)]
+    with serve_faults(moto, faults) as endpoint:
+        point_at(endpoint, monkeypatch)
+        with pytest.raises(StorageError, match="ConditionalRequestConflict") as caught:
+            place.create("another.json", b"ours")
+    assert_one_sentence(caught.value)
