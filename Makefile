@@ -31,7 +31,7 @@ test: $(STAMP)  ## lint, format check, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=20 --durations-min=5 $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff alone
 	$(BIN)/ruff check .
