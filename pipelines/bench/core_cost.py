@@ -9,7 +9,8 @@ Measured is time on the cores, of this process and of the children that decode a
 time by the clock: other programs matter little, and threads count in full. The whole and its stages
 are measured in turn, because other machines on the same hardware slow a core down for seconds at a
 time, by up to half: what was measured together can be compared. The stages lack what lies between
-them, such as events and the plan of windows, some 1 ms. About a minute.
+them, such as events and the plan of windows, and find more in the caches: some 1 to 4 ms. About a
+minute.
 """
 
 import os
