@@ -50,6 +50,7 @@ from pipelines.rows import UnitAttempt, cleaner_outcome
 from pipelines.storage.open import open_place
 
 _TURNS = 3  # at least, after one that is not counted
+_WHOLE = "the whole path"
 
 
 def core_costs(
@@ -201,18 +202,18 @@ class _Collection:
 
         The medians of several turns, in each of which everything is done once.
         """
-        costs: dict[str, list[float]] = {name: [] for name in stages}
-        of_whole: list[float] = []
-        self._cost(whole)
-        for stage in stages.values():
-            self._cost(stage)
-        end = time.perf_counter() + self._seconds * (1 + len(stages))
-        while len(of_whole) < _TURNS or time.perf_counter() < end:
-            of_whole.append(self._cost(whole))
-            for name, stage in stages.items():
-                costs[name].append(self._cost(stage))
-        medians = {name: float(np.median(of_stage)) for name, of_stage in costs.items()}
-        return float(np.median(of_whole)), medians
+        parts = {_WHOLE: whole, **stages}
+        costs: dict[str, list[float]] = {name: [] for name in parts}
+        for part in parts.values():
+            self._cost(part)
+        turns = 0
+        end = time.perf_counter() + self._seconds * len(parts)
+        while turns < _TURNS or time.perf_counter() < end:
+            for name, part in parts.items():
+                costs[name].append(self._cost(part))
+            turns += 1
+        medians = {name: float(np.median(of_part)) for name, of_part in costs.items()}
+        return medians.pop(_WHOLE), medians
 
     def _cost(self, work: Callable[[], None]) -> float:
         """Milliseconds of core time a megapixel, but for that of the networks."""
