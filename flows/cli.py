@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from demoire.cleaning.freed_memory import share_one_heap
 from demoire.errors import INTERRUPTED_STATUS, STALLED_STATUS, StalledError
+from flows.leaving import leave_soon
 from flows.supervisor import supervise
 
 _USE_RAY = ("clean", "demo", "retry")
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     share_one_heap()  # before what is imported for the work starts threads
     words = sys.argv[1:]
     if _command(words) not in _USE_RAY:
-        return _run(words)
+        status = _run(words)
+        leave_soon(status)
+        return status
     try:
         return supervise(lambda: _run(words), keeps_stdin=_reads_stdin(words))
     except KeyboardInterrupt:  # while a list was typed

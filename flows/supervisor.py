@@ -24,6 +24,7 @@ from typing import NoReturn
 from uuid import uuid4
 
 from demoire.errors import INTERRUPTED_STATUS, STALLED_STATUS, DemoireError
+from flows.leaving import leave_soon
 
 GO = "DEMOIRE_GO"  # a name of its own for each child, in the environment of all that it starts
 
@@ -171,6 +172,7 @@ def _work(work: Callable[[], int], word_in: int) -> NoReturn:
     # All is done: one more Ctrl-C would only spoil an orderly end, with a traceback of Ray's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.write(word_in, str(status).encode())
+    leave_soon(status)
     raise SystemExit(status)
 
 

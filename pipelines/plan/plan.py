@@ -126,22 +126,27 @@ def _indexed(
     """Each source with its members, in order; a few ahead are being indexed."""
     waiting: deque[Future[_Indexed]] = deque()
     coming = iter(sources)
-    with ThreadPoolExecutor(_INDEXERS, thread_name_prefix="index") as pool:
-        try:
-            for source in coming:
-                waiting.append(pool.submit(_index_one, source, office=office))
-                if len(waiting) == _INDEXERS:
-                    break
-            for done in range(1, len(sources) + 1):
-                indexed = waiting.popleft().result()
-                following = next(coming, None)
-                if following is not None:
-                    waiting.append(pool.submit(_index_one, following, office=office))
-                yield _withheld(indexed, withholding)
-                progress("plan", done, len(sources))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            end_idle_readers()
+    pool = ThreadPoolExecutor(_INDEXERS, thread_name_prefix="index")
+    is_stopped = False
+    try:
+        for source in coming:
+            waiting.append(pool.submit(_index_one, source, office=office))
+            if len(waiting) == _INDEXERS:
+                break
+        for done in range(1, len(sources) + 1):
+            indexed = waiting.popleft().result()
+            following = next(coming, None)
+            if following is not None:
+                waiting.append(pool.submit(_index_one, following, office=office))
+            yield _withheld(indexed, withholding)
+            progress("plan", done, len(sources))
+    except (KeyboardInterrupt, GeneratorExit):
+        # To index a large compressed tar takes an hour, and the run is to stop.
+        is_stopped = True
+        raise
+    finally:
+        pool.shutdown(wait=not is_stopped, cancel_futures=True)
+        end_idle_readers()
 
 
 def _index_one(source: Source, *, office: bool) -> _Indexed:

@@ -114,6 +114,16 @@ def test_what_happens_to_python_after_the_work_does_not_count(tmp_path: Path) ->
     assert ended(tmp_path, "atexit.register(os._exit, 1)") == (0, 1, "")
 
 
+def test_a_thread_that_goes_on_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    body = """import threading
+from flows import leaving
+leaving._LONGEST_END = 0.5
+threading.Thread(target=time.sleep, args=(3600,)).start()
+print("all is told", file=sys.stderr, end="")
+return 3"""
+    assert ended(tmp_path, body) == (3, 1, "all is told")
+
+
 def test_ctrl_c_after_the_work_does_not_count(tmp_path: Path) -> None:
     body = "atexit.register(os.kill, os.getpid(), signal.SIGINT)\nreturn 3"
     assert ended(tmp_path, body) == (3, 1, "")

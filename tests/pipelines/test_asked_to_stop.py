@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 
 MOMENTS = {
     "planning": (RUN, "pipelines.run.make_plan"),
+    "indexing, in a thread": (RUN, "pipelines.plan.plan.index"),
     "Ray comes up": (RUN, "ray._private.worker.connect"),
     "before the first wave": (RUN, "pipelines.waves.keep_weights"),
     "publishing": (WORKER, "pipelines.publish.parallel.publish_shelf"),
@@ -24,7 +25,7 @@ MOMENTS = {
 }
 REQUESTS = [
     *((signal.SIGTERM, moment) for moment in MOMENTS),
-    *((signal.SIGINT, moment) for moment in ("planning", "publishing")),
+    *((signal.SIGINT, moment) for moment in ("indexing, in a thread", "publishing")),
 ]
 
 
