@@ -214,6 +214,7 @@ class _FolderWriter:
                 may_hold_them=self.is_there,
                 rewrite=self.rewrite,
             )
+            original.check()
             if not is_done:
                 self.refused.update(image.position for image in images)
                 return member.size if self.is_there else self._write_file(member)

@@ -32,10 +32,10 @@ from pipelines.storage.local_files import (
     scan_folder,
     status_of,
     temporary_beside,
-    version_of,
 )
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 from pipelines.storage.place import Entry, Place, source_changed
+from pipelines.storage.unchanged_file import unchanged_file
 
 _COPY_BLOCK = 1 << 20  # bytes
 
@@ -113,10 +113,7 @@ class LocalPlace(Place):
                 raise UnusablePlaceError(
                     f"{self.full(path)} is no plain file: it cannot be read as one."
                 )
-            if version is not None and version != version_of(status):
-                file.close()
-                raise source_changed(self.full(path))
-            return file
+            return file if version is None else unchanged_file(file, version, self.full(path))
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in one step, by way of a temporary one."""

@@ -140,7 +140,7 @@ class Place(ABC):
         reading on.
 
         Raises:
-            SourceChangedError: The object is no longer of this version, or gone.
+            SourceChangedError: The object is no longer of this version, or gone. So do later reads.
         """
 
     @abstractmethod

@@ -41,7 +41,7 @@ from pipelines.sources.inner_positions import (
 from pipelines.sources.members import suffix_of
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.local_files import path_in
-from pipelines.storage.place import Place
+from pipelines.storage.place import Place, source_changed
 
 _COPIED_AT_ONCE = 1 << 20  # bytes
 
@@ -130,12 +130,30 @@ class PagedObject:
 
             if not self.form.needs_path:
                 yield file
-            elif isinstance(self.place, LocalPlace) and _is_text(self.place.uri + self.path):
+            elif self._is_read_by_path:
                 with path_in(self.place, self.path).open("rb") as by_path:
                     yield by_path
             else:
                 with kept_copy.opened(self._copy_key, _size_of(file), copy_to) as copy:
                     yield copy
+
+    def check(self) -> None:
+        """Look again, once something was read: what opens a file by its path may have read another
+        version.
+
+        Raises:
+            SourceChangedError: It has.
+        """
+        if self.version is None or not (self.form.needs_path and self._is_read_by_path):
+            return
+        entry = self.place.stat(self.path)
+        if entry is None or entry.version != self.version:
+            raise source_changed(self.place.full(self.path))
+
+    @property
+    def _is_read_by_path(self) -> bool:
+        """Whether a format that needs a path gets the file's own, and no copy's."""
+        return isinstance(self.place, LocalPlace) and _is_text(self.place.uri + self.path)
 
     @property
     def _copy_key(self) -> CopyKey | None:
@@ -188,10 +206,13 @@ class PageReader:
             self.close()
             self._whole = PagedObject(self._folder, name, member.version)
             self._file = self._opened.enter_context(self._whole.opened())
+        image: bytes | ImageError
         try:
-            return self._whole.form.read(self._file, image_of(member))
+            image = self._whole.form.read(self._file, image_of(member))
         except ImageError as error:
-            return error
+            image = error
+        self._whole.check()
+        return image
 
     def close(self) -> None:
         """Close the file that is open, if any."""
