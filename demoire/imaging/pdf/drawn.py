@@ -29,6 +29,7 @@ import pikepdf
 from demoire.imaging.pdf.obstacles import (
     INKS,
     Colours,
+    WrongTypeError,
     colours_of,
     is_bilevel,
     is_cut_out,
@@ -41,7 +42,8 @@ from demoire.reasons import Reason
 Matrix = tuple[float, float, float, float, float, float]
 
 _WHOLE: Matrix = (1, 0, 0, 1, 0, 0)
-_OPERATORS = "q Q cm Do g rg k cs sc scn"
+_OPERATORS = "q Q cm Do"
+_COLOUR_OPERATORS = " g rg k cs sc scn"  # of what fills
 _MOST_FORMS = 10_000  # drawn on one page
 _MOST_DEPTH = 20  # of forms in forms
 _MOST_BENEATH = 100  # pictures on one page that a stencil mask is compared with
@@ -181,7 +183,10 @@ class _PageReader:
         """What is drawn by a content that begins in this state."""
         objects = _dictionary(_dictionary(resources).get("/XObject"))
         saved: list[_State] = []
-        for instruction in pikepdf.parse_content_stream(content, operators=_OPERATORS):
+        operators = _OPERATORS
+        if any(_takes_a_colour(drawn) for _, drawn in objects.items()):
+            operators += _COLOUR_OPERATORS  # of which a map has thousands
+        for instruction in pikepdf.parse_content_stream(content, operators=operators):
             operands: Any = instruction.operands
             operator = str(instruction.operator)
             match operator:
@@ -225,10 +230,18 @@ class _PageReader:
             yield from self.drawings(drawn, inner, begin, depth + 1)
 
 
+def _takes_a_colour(drawn: Any) -> bool:
+    """Whether what a content draws may be painted in the colour that it sets: masks, forms."""
+    return is_stream(drawn) and ("/ImageMask" in drawn or str(drawn.get("/Subtype")) == "/Form")
+
+
 def _is_additive(name: Any, resources: Any) -> bool:
     """Whether zeros are black in a colour space, and its colours begin with them."""
     spaces = _dictionary(_dictionary(resources).get("/ColorSpace"))
-    colours = colours_of(spaces.get(str(name), name))
+    try:
+        colours = colours_of(spaces.get(str(name), name))
+    except WrongTypeError:  # no picture is to suffer from it
+        return False
     return isinstance(colours, Colours) and colours.channels < INKS
 
 
