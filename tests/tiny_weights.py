@@ -18,6 +18,7 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.models.detector import Detector, DetectorConfig
 from demoire.models.networks import save_detector, save_restorer
 from demoire.models.unet import UNet, UNetConfig
+from tests.one_thread import one_thread
 from tests.pipelines.conftest import draw
 
 # As drawn, the scores differ in the second digit, and where a score is doubtful the second gate
@@ -29,6 +30,11 @@ _SPREAD = 50.0
 def make_tiny_config(folder: Path) -> CleanerConfig:
     """Draw the weights into a folder."""
     torch.manual_seed(2)
+    with one_thread():
+        return _drawn_and_taught(folder)
+
+
+def _drawn_and_taught(folder: Path) -> CleanerConfig:
     detector = Detector(
         DetectorConfig(widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0), hidden=8, spectrum=())
     )

@@ -1,5 +1,6 @@
-"""A small folder of field pictures."""
+"""A small folder of field pictures, and one thread for what the tests train."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from demoire.training.field import FieldFolder
+from tests.one_thread import one_thread
 
 _SPLIT = """
 [train]
@@ -44,3 +46,10 @@ def field(tmp_path: Path) -> FieldFolder:
         assert cv2.imwrite(str(path), picture)
     (folder / "split.toml").write_text(_SPLIT)
     return FieldFolder(folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_networks_on_one_thread() -> Iterator[None]:
+    """See `tests.one_thread`."""
+    with one_thread():
+        yield
