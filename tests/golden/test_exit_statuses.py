@@ -96,5 +96,5 @@ def test_130_where_the_keyboard_stops_it(tmp_path: Path) -> None:
     finally:
         process.kill()
 
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
