@@ -17,10 +17,10 @@ import psutil
 
 from pipelines.job import CleanJob
 
-ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[2]
 
 # As a command does it: what Ray makes of the process at its very end does not count.
-DRIVER = """
+_DRIVER = """
 import sys
 from flows.supervisor import supervise
 
@@ -38,7 +38,7 @@ def work():
 
 sys.exit(supervise(work))
 """
-HOOK = """
+_HOOK = """
 import sys
 if any("{process}" in argument for argument in sys.orig_argv):
     import os, time
@@ -52,6 +52,27 @@ if any("{process}" in argument for argument in sys.orig_argv):
 """
 WORKER = "default_worker"  # in the command line of Ray's workers
 RUN = "run_job"  # in that of the driver
+EACH_IMAGE = "demoire.imaging.guard.decode_guarded"
+
+
+def hooked_environment(
+    folder: Path, what_happens: str, at: str = EACH_IMAGE, process: str = WORKER
+) -> dict[str, str]:
+    """The environment of a process in which something happens at a function.
+
+    Args:
+        folder: Made, for the code that makes it happen.
+        what_happens: Statements.
+        at: The function's whole name.
+        process: What is in the command line of the processes in which it happens.
+    """
+    folder.mkdir()
+    module, _, function = at.rpartition(".")
+    hook = _HOOK.format(
+        process=process, module=module, function=function, what_happens=what_happens
+    )
+    (folder / "sitecustomize.py").write_text(hook)
+    return os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{_ROOT}"}
 
 
 @contextmanager
@@ -59,18 +80,14 @@ def driver(
     job: CleanJob,
     folder: Path,
     what_happens: str,
-    at: str = "demoire.imaging.guard.decode_guarded",
+    at: str = EACH_IMAGE,
     process: str = WORKER,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that does the job on a Ray of its own, and at each image what is given; killed at
     the block's end.
     """
-    folder.mkdir()
-    module, _, function = at.rpartition(".")
-    hook = HOOK.format(process=process, module=module, function=function, what_happens=what_happens)
-    (folder / "sitecustomize.py").write_text(hook)
-    command = [sys.executable, "-c", DRIVER, json.dumps(job.to_dict())]
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    environment = hooked_environment(folder, what_happens, at, process)
+    command = [sys.executable, "-c", _DRIVER, json.dumps(job.to_dict())]
     running = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE)
     try:
         yield running

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.hooked_driver import driver
 from tests.pipelines.job_box import Finished
-from tests.pipelines.test_deaths import driver
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,5 @@
 """A helper process of Ray that dies or stands still does not hold the night."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ import pytest
 
 from pipelines.job import CleanJob
 from tests.pipelines.conftest import tree
+from tests.pipelines.hooked_driver import hooked_environment, wait_for
 from tests.pipelines.job_box import Finished, assert_same_reports
-from tests.pipelines.test_deaths import HOOK, ROOT, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -31,11 +30,7 @@ def command(
     job: CleanJob, folder: Path, what_happens: str, patience: float
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`demoire clean` of a job, with what is given at each image; killed at the block's end."""
-    folder.mkdir()
-    hook = HOOK.format(
-        module="demoire.imaging.guard", function="decode_guarded", what_happens=what_happens
-    )
-    (folder / "sitecustomize.py").write_text(hook)
+    environment = hooked_environment(folder, what_happens)
     config = job.config
     words = ["clean", job.src, job.dst, "--workers", "1", "--stall-minutes", str(patience)]
     words += ["--detector", config.detector, "--restorer", config.restorer]
@@ -43,7 +38,7 @@ def command(
     words += ["--max-megapixels", str(config.max_megapixels)]
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *words],
-        env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        env=environment,
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
