@@ -68,7 +68,7 @@ def photograph_grid(
     along, across = draw_waves(rng)
     grid = _transmission(along, u) * _transmission(across, v)
     fading = _fading(side, rng)[..., None]
-    seen = light * np.maximum(1 + fading * (grid - 1), 0)
+    seen = light * (1 + fading * (grid - 1))
     return seen, light, development
 
 
@@ -122,7 +122,7 @@ def _transmission(waves: list[Wave], place: Plane) -> Light:
         if wave.period > 2 * PERIODS[0]:
             shown += np.float32(wave.second) * np.cos(2 * phase)
         left += wave.contrasts * shown
-    return left
+    return np.maximum(left, 0)
 
 
 def _fading(side: int, rng: np.random.Generator) -> Plane:
