@@ -11,12 +11,18 @@ from tests.pipelines.job_box import Finished
 
 pytestmark = pytest.mark.slow
 
-# Memory that processes share counts as a file, so the process that codes JPEG is started before.
+# Memory that processes share counts as a file, so the processes that code JPEG are started before:
+# one for each picture that is coded at once. Of the threads that decode, the first one does it.
 SMALL_FILES = """
         import resource
+        import threading
+        from contextlib import ExitStack
         from demoire.imaging.codecs.jpeg_coefficients import coders
-        with coders.lend():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        with vars(resource).setdefault("lock", threading.Lock()), ExitStack() as lent:
+            if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 2000:
+                for _ in range(os.cpu_count()):
+                    lent.enter_context(coders.lend())
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 """
 FEW_FILES = (
     "import resource; open_files = len(os.listdir('/proc/self/fd')); "
