@@ -80,15 +80,17 @@ def _check_segments(stream: Any) -> None:
 def _check_is_all(stream: Any, is_white: NDArray[np.bool_]) -> None:
     """Refuse a stream of which more, or less, should have come out than these bits."""
     filters = filters_of(stream)
-    parameters: Any = last_parameters(stream) or {}
-    data: bytes = stream.read_raw_bytes()
-    if filters == [JBIG2_FILTER] and is_white.all() and is_more_than_blank(data, *is_white.shape):
+    is_blank_jbig2 = filters == [JBIG2_FILTER] and bool(is_white.all())
+    if is_blank_jbig2 and is_more_than_blank(stream.read_raw_bytes(), *is_white.shape):
         raise spoilt("its stream of JBIG2 is damaged: nothing comes out of it")
+    if filters != [FAX_FILTER]:
+        return
+    parameters: Any = last_parameters(stream) or {}
     has_palette = isinstance(stream.get("/ColorSpace"), pikepdf.Array)
-    if filters == [FAX_FILTER] and parameters.get("/K", 0) < 0 and not has_palette:
+    if parameters.get("/K", 0) < 0 and not has_palette:
         samples = is_white ^ is_inverted(stream)
         is_black = samples if parameters.get("/BlackIs1") else ~samples
-        if is_cut_short(data, is_black):
+        if is_cut_short(stream.read_raw_bytes(), is_black):
             raise spoilt("its fax is cut short")
 
 
