@@ -134,7 +134,7 @@ def _forget_on_shelf(
     for record in records:
         marker = destination.markers.read(record.source_id)
         if marker is not None:
-            names.add(marker.path or as_text(record.src))
+            names.add(as_text(marker.path or record.src))
     renew_previews(destination.place, shelf_id, (), names)
     destination.shelves.put(shelf_id, (), off=source_ids)
 

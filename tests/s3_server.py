@@ -109,12 +109,16 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, patience: floa
     raise TimeoutError(f"the server did not open port {port} within {patience:.0f} s")
 
 
-Fault = Literal["slow_down", "conflict", "reset", "short_body", "other_range", "slow_body"]
+Fault = Literal[
+    "slow_down", "conflict", "taken", "missing", "reset", "short_body", "other_range", "slow_body"
+]
 
 _SLOWNESS = 1.5  # seconds
 _REFUSALS: dict[str, tuple[int, bytes]] = {
     "slow_down": (503, b"<Error><Code>SlowDown</Code><Message>Slower.</Message></Error>"),
     "conflict": (409, b"<Error><Code>ConditionalRequestConflict</Code></Error>"),
+    "taken": (412, b"<Error><Code>PreconditionFailed</Code></Error>"),
+    "missing": (404, b"<Error><Code>NoSuchKey</Code></Error>"),
 }
 _OWN_HEADERS = ("transfer-encoding", "connection", "content-length")  # the proxy sets these itself
 
@@ -135,6 +139,7 @@ def serve_faults(
 
             - `slow_down`: a 503, without asking the server.
             - `conflict`: likewise a 409, as where another write to the name is under way.
+            - `taken` and `missing`: a 412 and a 404, as where there is an object and where not.
             - `reset`: the server is asked, and the connection closed instead of an answer.
             - `short_body`: the connection is closed in the middle of the body.
             - `other_range`: the right number of bytes, from elsewhere in the object.

@@ -13,7 +13,7 @@ class Published:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     source_id: str
-    path: str  # under DST; '' for the top folder
+    path: str  # under DST, as it is stored; '' for the top folder
     version: str  # of the source
     fingerprint: str
     sample: int | None

@@ -19,7 +19,7 @@ from pipelines.destination.destination import Destination
 from pipelines.destination.mirror_record import MirrorRecord
 from pipelines.destination.plans import PlanScope, SourcePlan
 from pipelines.destination.published import Published
-from pipelines.names import as_text, shown
+from pipelines.names import shown
 from pipelines.plan.units import make_unit
 from pipelines.publish.committed import CommittedUnits
 from pipelines.publish.foreign_rows import without_foreign
@@ -86,7 +86,7 @@ class Publication:
         foreign = len(self.record.paths("foreign"))
         marker = Published(
             source_id=self.source.id,
-            path=as_text(self.source.path),
+            path=self.source.path,
             version=self.source.version,
             fingerprint=self.scope.fingerprint,
             sample=self.scope.sample,

@@ -26,6 +26,7 @@ from pipelines.storage.local_files import (
     files_named,
     flush,
     is_temporary,
+    make_in_folder,
     make_link_at,
     open_any,
     path_in,
@@ -178,13 +179,11 @@ class LocalPlace(Place):
     @contextmanager
     def _temporary(self, path: str) -> Iterator[Path]:
         """An empty file in the folder of `path`, gone at the end unless it was renamed."""
-        folder = path_in(self, path).parent
         temporary = temporary_beside(path_in(self, path))
         with explaining(self.full(path), "write"):
-            folder.mkdir(parents=True, exist_ok=True)
             # 0666 less the umask, like any file a user makes; tempfile's 0600 would lock others out
             # of the archive.
-            temporary.touch(0o666, exist_ok=False)
+            make_in_folder(temporary, lambda file: file.touch(0o666, exist_ok=False))
         try:
             yield temporary
         finally:

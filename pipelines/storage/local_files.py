@@ -6,7 +6,7 @@ See `pipelines.storage.local` for why each write has these steps.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,8 @@ _TEMPORARY_SUFFIX = ".tmp"
 
 # How a file system says that it has no symbolic links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+
+_ATTEMPTS = 10  # to make something in a folder that others remove
 
 
 def path_in(place: Place, path: str) -> Path:
@@ -154,6 +156,28 @@ def temporary_beside(path: Path) -> Path:
     return path.parent / f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}"
 
 
+def make_in_folder(path: Path, make: Callable[[Path], None]) -> None:
+    """Make a file or link, and its folder where there is none.
+
+    Args:
+        path: Of the file or link.
+        make: Makes it.
+
+    Raises:
+        FileNotFoundError: The folder was removed each time.
+    """
+    # Another launch may prune, and remove a folder at any time as long as nothing is in it.
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make(path)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
 def make_link_at(path: Path, target: str, name: str) -> None:
     """Make a symbolic link under a temporary name, and rename it.
 
@@ -166,9 +190,8 @@ def make_link_at(path: Path, target: str, name: str) -> None:
         RefusedNameError: The file system keeps no links.
     """
     temporary = temporary_beside(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        temporary.symlink_to(target)
+        make_in_folder(temporary, lambda link: link.symlink_to(target))
         temporary.replace(path)
     except OSError as error:
         if error.errno not in _NO_LINKS:

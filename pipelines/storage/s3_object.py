@@ -16,9 +16,9 @@ from uuid import uuid4
 
 import s3fs
 
-from demoire.errors import RefusedNameError, UnusablePlaceError
+from demoire.errors import RefusedNameError, StorageError, UnusablePlaceError
 from pipelines.storage.object_facts import ObjectFacts, Pairs, content_type_of
-from pipelines.storage.s3_client import s3_client
+from pipelines.storage.s3_client import MOST_ATTEMPTS, s3_client
 from pipelines.storage.s3_errors import MissingObjectError, NameTakenError, NotOfferedError
 
 _HEADERS = {
@@ -82,7 +82,21 @@ class S3Object:
         """Write the object under `If-None-Match: *`; False where there is one already.
 
         A store without such conditions writes it in any case.
+
+        Raises:
+            StorageError: The store failed, or cannot say whether there is one.
         """
+        for _ in range(MOST_ATTEMPTS):
+            is_ours = self._created(data)
+            if is_ours is not None:
+                return is_ours
+        raise StorageError(
+            f"Cannot write {self.name}: the store says by turns that it exists and that it does "
+            "not, run the same command again later."
+        )
+
+    def _created(self, data: bytes) -> bool | None:
+        """Whether the object was written; None where the name was taken and is free again."""
         # Where the answer to our request is lost, the client repeats it, and the store says that
         # the name is taken. This tells our own object from another writer's.
         writer = uuid4().hex
@@ -93,7 +107,7 @@ class S3Object:
             try:
                 head = self.head()
             except MissingObjectError:  # taken by a write that then failed
-                return self.create(data)
+                return None
             return bool(head.get("Metadata", {}).get("demoire-writer") == writer)
         except NotOfferedError:
             self.call("write", "put_object", Body=data, **request)

@@ -1,5 +1,6 @@
 """What has left SRC: it is removed from the mirror when somebody asks, and only what is ours."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,16 +82,17 @@ def test_folders_that_are_empty_then_go_as_well_but_not_those_of_src(
     src: Path, tmp_path: Path, cleaner: Cleaner
 ) -> None:
     dst = tmp_path / "dst"
-    for folder in ("gone/deep", "empty", "stays/deep", "theirs"):
+    odd = os.fsdecode(b"empty-\xe9t\xe9")  # no UTF-8
+    for folder in ("gone/deep", "empty", odd, "stays/deep", "theirs"):
         (src / folder).mkdir(parents=True)
     for name in ("gone/deep/a.txt", "stays/deep/b.txt", "stays/c.txt", "theirs/d.txt"):
         (src / name).write_bytes(b"text")
     published_job(src, dst, cleaner)
-    assert (dst / "empty").is_dir()
+    assert (dst / "empty").is_dir() and (dst / odd).is_dir()
     (dst / "theirs" / "note.txt").write_bytes(b"never ours")
     for name in ("gone/deep/a.txt", "stays/deep/b.txt", "stays/c.txt", "theirs/d.txt"):
         (src / name).unlink()
-    for folder in ("gone/deep", "gone", "empty", "stays/deep", "theirs"):
+    for folder in ("gone/deep", "gone", "empty", odd, "stays/deep", "theirs"):
         (src / folder).rmdir()
     job = published_job(src, dst, cleaner)
 

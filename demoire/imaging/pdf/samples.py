@@ -10,6 +10,7 @@ References:
 """
 
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,13 @@ from demoire.errors import ImageError
 from demoire.imaging.limits import PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
 from demoire.imaging.pdf.cleaned_file import PNG, png_file, read_png
 from demoire.imaging.pdf.inks import inks_of_tiff, tiff_of_inks
-from demoire.imaging.pdf.obstacles import INKS, is_inverted, last_parameters, whole_number
+from demoire.imaging.pdf.obstacles import (
+    INKS,
+    Colours,
+    is_inverted,
+    last_parameters,
+    whole_number,
+)
 from demoire.imaging.pdf.picture import not_of_this_picture
 from demoire.imaging.pdf.stream_parts import colours_in, profile_of, spoilt, unpacked
 from demoire.reasons import Reason
@@ -30,37 +37,70 @@ _PNG_OPTIMUM = 15  # each row says its own filter
 _PIECE = 1 << 20  # bytes that are unpacked at a time
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """How the samples of a picture lie in its stream, once it is unpacked."""
+
+    width: int  # px
+    height: int  # px
+    bits: int  # a sample
+    colours: Colours
+
+    @staticmethod
+    def of(stream: Any) -> "_Layout":
+        """The layout that a picture's dictionary tells."""
+        return _Layout(
+            width=whole_number(stream, "/Width"),
+            height=whole_number(stream, "/Height"),
+            bits=whole_number(stream, "/BitsPerComponent", 8),
+            colours=colours_in(stream),
+        )
+
+    @property
+    def row(self) -> int:
+        """Bytes of a row."""
+        return self.width * self.colours.channels * self.bits // 8
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return self.row * self.height
+
+
 def png_of_samples(stream: Any, filters: list[str]) -> bytes:
     """A PNG file of a stream of grey or RGB samples."""
-    colours = colours_in(stream)
-    width, height, bits = stream.Width, stream.Height, stream.get("/BitsPerComponent", 8)
-    row = width * colours.channels * bits // 8
+    layout = _Layout.of(stream)
     raw: bytes = stream.read_raw_bytes()
-    _check_is_no_trap(raw, row * height)
+    _check_is_no_trap(raw, layout.size)
     packed = None
     if filters == ["/FlateDecode"] and not is_inverted(stream):
-        packed = _image_data(stream, raw, row, height)
+        packed = _image_data(stream, raw, layout)
     if packed is None:
-        packed = zlib.compress(_filtered(_samples(stream, filters, row * height), row), _FAST)
+        samples = _samples(stream, filters, layout.size)
+        packed = zlib.compress(_filtered(samples, layout.row), _FAST)
     return png_file(
-        width,
-        height,
-        bits=bits,
-        channels=colours.channels,
+        layout.width,
+        layout.height,
+        bits=layout.bits,
+        channels=layout.colours.channels,
         packed=packed,
-        profile=profile_of(colours),
+        profile=profile_of(layout.colours),
     )
 
 
 def tiff_file(stream: Any, filters: list[str]) -> bytes:
     """A TIFF file of a stream of inks."""
-    width, height, bits = stream.Width, stream.Height, stream.get("/BitsPerComponent", 8)
-    samples = _samples(stream, filters, width * height * INKS * bits // 8)
-    profile = profile_of(colours_in(stream))
-    return tiff_of_inks(samples, width=width, height=height, bits=bits, profile=profile)
+    layout = _Layout.of(stream)
+    return tiff_of_inks(
+        _samples(stream, filters, layout.size),
+        width=layout.width,
+        height=layout.height,
+        bits=layout.bits,
+        profile=profile_of(layout.colours),
+    )
 
 
-def _image_data(stream: Any, raw: bytes, row: int, height: int) -> bytes | None:
+def _image_data(stream: Any, raw: bytes, layout: _Layout) -> bytes | None:
     """The stream as it stands, if it can be the image data of a PNG file."""
     parameters = last_parameters(stream)
     if parameters is None or parameters.get("/Predictor", 1) not in _PNG_PREDICTORS:
@@ -68,10 +108,10 @@ def _image_data(stream: Any, raw: bytes, row: int, height: int) -> bytes | None:
     channels = whole_number(parameters, "/Colors", 1)
     bits = whole_number(parameters, "/BitsPerComponent", 8)
     columns = whole_number(parameters, "/Columns", 1)
-    is_of_this_picture = columns == stream.Width and channels * bits * columns // 8 == row
-    if not is_of_this_picture or bits != stream.get("/BitsPerComponent", 8):
+    stated = (columns, channels, bits)
+    if stated != (layout.width, layout.colours.channels, layout.bits):
         return None
-    wanted = (row + 1) * height
+    wanted = (layout.row + 1) * layout.height
     inflater = zlib.decompressobj()
     unpacked = 0
     rest = raw
@@ -131,23 +171,24 @@ def stream_of_samples(stream: Any, cleaned: bytes, dictionary: Any) -> bytes:
     """The stream of a cleaned PNG or TIFF file; the dictionary is told how to read it."""
     if is_inverted(stream):
         del dictionary["/Decode"]
-    if colours_in(stream).channels != INKS:
-        return _png_stream(stream, cleaned, dictionary)
-    width, height, bits = stream.Width, stream.Height, stream.get("/BitsPerComponent", 8)
+    layout = _Layout.of(stream)
+    if layout.colours.channels != INKS:
+        return _png_stream(layout, cleaned, dictionary)
     dictionary["/Filter"] = pikepdf.Name.FlateDecode
     if "/DecodeParms" in dictionary:
         del dictionary["/DecodeParms"]
-    return zlib.compress(inks_of_tiff(cleaned, width=width, height=height, bits=bits))
+    inks = inks_of_tiff(cleaned, width=layout.width, height=layout.height, bits=layout.bits)
+    return zlib.compress(inks)
 
 
-def _png_stream(stream: Any, cleaned: bytes, dictionary: Any) -> bytes:
+def _png_stream(layout: _Layout, cleaned: bytes, dictionary: Any) -> bytes:
     """The image data of a PNG file; the dictionary is told how it is packed."""
     if not cleaned.startswith(PNG):
         raise not_of_this_picture()
     picture = read_png(cleaned)
-    has_size = (picture.width, picture.height) == (stream.Width, stream.Height)
-    has_depth = picture.bits == stream.get("/BitsPerComponent", 8)
-    has_colours = picture.channels == colours_in(stream).channels
+    has_size = (picture.width, picture.height) == (layout.width, layout.height)
+    has_depth = picture.bits == layout.bits
+    has_colours = picture.channels == layout.colours.channels
     if not has_size or not has_depth or not has_colours or picture.is_interlaced:
         raise not_of_this_picture()
     dictionary["/Filter"] = pikepdf.Name.FlateDecode

@@ -171,3 +171,19 @@ def test_a_creation_that_meets_another_write_is_tried_again(
         with pytest.raises(StorageError, match="ConditionalRequestConflict") as caught:
             place.create("another.json", b"ours")
     assert_one_sentence(caught.value)
+
+
+def test_a_creation_whose_name_is_taken_and_free_by_turns_ends(
+    moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = moto_bucket(moto, monkeypatch)
+    by_turns: list[Fault | None] = ["taken", "missing"]  # what the PUT meets, and the HEAD after it
+    with serve_faults(moto, [None, *by_turns, *by_turns]) as endpoint:
+        point_at(endpoint, monkeypatch)
+        assert place.create("u.json", b"ours") is True
+    with serve_faults(moto, [None, *by_turns * 99]) as endpoint:
+        point_at(endpoint, monkeypatch)
+        with pytest.raises(StorageError, match="by turns") as caught:
+            place.create("another.json", b"ours")
+    assert_one_sentence(caught.value)
+    assert caught.value.exit_code == 3

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,33 @@ def test_a_created_file_is_on_disk_before_it_gets_its_name(
     assert open_place(str(tmp_path)).create("x", b"content")
     file, folder = (tmp_path / "x").stat().st_ino, tmp_path.stat().st_ino
     assert disk_calls == [("fsync", file), ("link", file), ("fsync", folder)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda place: place.write("deep/folder/x", b"content"),
+        lambda place: place.create("deep/folder/x", b"content"),
+        lambda place: place.make_link("deep/folder/x", "../../content"),
+    ],
+)
+def test_a_folder_that_another_launch_prunes_before_anything_is_in_it_is_made_again(
+    make: Callable[[Place], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "content").write_bytes(b"content")
+    pruned = []
+    mkdir = Path.mkdir
+
+    def make_and_prune(folder: Path, *args: Any, **kwargs: Any) -> None:
+        mkdir(folder, *args, **kwargs)
+        if folder == tmp_path / "deep" / "folder" and len(pruned) < 2:
+            pruned.append(folder)
+            os.removedirs(folder)
+
+    monkeypatch.setattr(Path, "mkdir", make_and_prune)
+    make(open_place(str(tmp_path)))
+    assert (tmp_path / "deep" / "folder" / "x").read_bytes() == b"content"
+    assert len(pruned) == 2
 
 
 def test_a_file_system_without_hard_links_creates_exclusively_all_the_same(

@@ -67,6 +67,22 @@ def test_reading_another_version_than_planned_is_refused(place: Place) -> None:
         place.open("x", version=planned.version)
 
 
+def test_what_changes_between_two_ranges_is_never_given_as_one(place: Place) -> None:
+    first, other = b"1" * 300_000, b"2" * 300_000
+    place.write("x", first)
+    planned = place.stat("x")
+    assert planned is not None
+    with place.open("x", version=planned.version) as file:
+        assert file.read(1000) == first[:1000]
+        place.write("x", other)
+        # A disk keeps the file that is open; a store has only the new one.
+        if place.is_file_system:
+            assert file.read() == first[1000:]
+        else:
+            with pytest.raises(SourceChangedError, match="changed since it was planned"):
+                file.read()
+
+
 def test_what_was_planned_and_is_gone_has_changed(place: Place) -> None:
     place.write("a", b"one")
     entry = place.stat("a")
