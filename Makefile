@@ -7,6 +7,9 @@ VENV ?= .venv
 DEMO ?= demo
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The files of tests go to two processes: while one waits for Ray, the other computes. Each may have a Ray of its own,
+# which takes memory, so there are no more. The order is that of tests/conftest.py.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types bench gpu chaos mutation clean
@@ -27,11 +30,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## draw a sample collection, clean it, and show what came of it
 	@$(BIN)/demoire demo --out $(DEMO)
 
-test: $(STAMP)  ## lint, format check, types and all tests
+test: $(STAMP)  ## lint, format check, types and all tests; PYTEST_ARGS="-n 0" for one file after the other
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --durations=20 --durations-min=5 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=20 --durations-min=5 $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff alone
 	$(BIN)/ruff check .

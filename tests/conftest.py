@@ -27,7 +27,8 @@ os.environ |= {
     "PREFECT_LOGGING_LEVEL": "ERROR",
     "DO_NOT_TRACK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "OMP_NUM_THREADS": "2",
+    # Other tests run beside these: several threads on one core would mostly wait for one another.
+    "OMP_NUM_THREADS": "1",
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -54,13 +55,24 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_STATE, ignore_errors=True)
 
 
-# Ray takes some six seconds to come up and go down, so the modules that want one share it.
+# Ray takes some six seconds to come up and go down, and a whole run half a minute, so the modules
+# that want one share it.
+_RUNS = {"finished", "finished_demo"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the modules that share a Ray first, one after the other, so that it comes up once."""
-    with_ray = {item.path for item in items if "local_ray" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in with_ray)
+    """Run the modules that share a Ray first, one after the other, so that it comes up once; then
+    those that share a whole run.
+
+    They take longest, so that processes side by side end at about the same time, too.
+    """
+
+    def fixtures(item: pytest.Item) -> set[str]:
+        return set(getattr(item, "fixturenames", ()))
+
+    with_ray = {item.path for item in items if "local_ray" in fixtures(item)}
+    with_run = {item.path for item in items if _RUNS & fixtures(item)}
+    items.sort(key=lambda item: (item.path not in with_ray, item.path not in with_run))
 
 
 @pytest.fixture(scope="module")
