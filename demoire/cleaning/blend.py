@@ -247,9 +247,15 @@ def _add(
         return
     old = before[common.within(stripe)]
     new = restored[common.within(tile.reach)]
-    change = np.asarray(cv2.subtract(_flat(new), _flat(old), dtype=cv2.CV_32F)).reshape(old.shape)
-    change *= _for_channels(tile_shares(tile, common), old.shape[2])
+    change = part_of_change(old, new, tile_shares(tile, common))
     total[common.within(stripe)] += change
+
+
+def part_of_change(old: Pixels, new: Pixels, share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A share (h, w) of what the new pixels differ by, (h, w, C), both in the pixels' unit."""
+    change = np.asarray(cv2.subtract(_flat(new), _flat(old), dtype=cv2.CV_32F)).reshape(old.shape)
+    change *= _for_channels(share, old.shape[2])
+    return change
 
 
 def _for_channels(factors: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -98,7 +98,7 @@ def patterns_in(taken: Sequence[NDArray[np.float32]]) -> Iterator[WindowPattern 
 def _energies(taken: Sequence[NDArray[np.float32]]) -> Tensor:
     """Energy of each window by frequency, (windows, frequencies), of all its planes together."""
     energy = sum(energy_of(spectrum_of(plane)) for plane in planes_of(taken))
-    return torch.from_numpy(energy).flatten(1)[:, _numbers_of_patterns()]
+    return torch.from_numpy(energy).flatten(1).index_select(1, _numbers_of_patterns())
 
 
 @cache

@@ -19,17 +19,24 @@ Where the paper does carry a pattern, strokes keep their tone (`demoire.cleaning
 About 23 ms a megapixel, some 15 more on noisy paper, and less where nothing was changed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.cleaning.blend import part_of_change
 from demoire.cleaning.gain import patterns_in
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.strokes import kept_beside_strokes
-from demoire.cleaning.window_spectra import SPECTRAL_WINDOW
-from demoire.imaging.boxes import Box
+from demoire.cleaning.window_spectra import (
+    SPECTRAL_WINDOW,
+    a_few_at_a_time,
+    channels_of,
+    samples_in,
+)
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels, as_8_bit
 
 _BLOCK = 16  # px; the statistics are taken in these, and smoothed over three by three of them
@@ -43,6 +50,7 @@ _FADING = 1.3  # times the bound over the paper, from which all of a change is k
 # drawn tints with dots none has less, of those on three real prints with faint dots 3 of 47.
 _MOST_OF_NOISE = 0.03
 
+_STRIPE = 1 << 14  # px of which a share of the change is kept at a time
 _IN_WINDOW = SPECTRAL_WINDOW // _BLOCK  # blocks along a side of such a window
 _BAND = 512  # rows that are looked at together, a multiple of SPECTRAL_WINDOW
 _AROUND = 64  # rows above and below a band that its statistics reach to, likewise
@@ -198,50 +206,68 @@ def _is_noise(
         asked: By block. All blocks of a window of SPECTRAL_WINDOW px get the same answer.
     """
     is_noise = np.zeros_like(asked)
-    for top in range(0, len(asked), _IN_WINDOW):
-        for left in range(0, asked.shape[1], _IN_WINDOW):
-            blocks = slice(top, top + _IN_WINDOW), slice(left, left + _IN_WINDOW)
-            if not asked[blocks].any():
-                continue
-            y = top * _BLOCK
-            x = left * _BLOCK
-            window = slice(y, y + SPECTRAL_WINDOW), slice(x, x + SPECTRAL_WINDOW)
-            taken = _taken_from_paper(old[window], new[window], is_paper[window])
-            (pattern,) = patterns_in(taken)
-            is_noise[blocks] = pattern is not None and pattern.share < _MOST_OF_NOISE
+    windows = _windows_with(asked)
+    if not windows:
+        return is_noise
+    # What the last windows lack is continued by reflection.
+    below = -is_paper.shape[0] % SPECTRAL_WINDOW
+    beside = -is_paper.shape[1] % SPECTRAL_WINDOW
+    lacking = ((0, below), (0, beside), (0, 0))
+    whole_old = np.pad(old, lacking, mode="symmetric")
+    whole_new = np.pad(new, lacking, mode="symmetric")
+    whole_paper = np.pad(is_paper[..., None], lacking, mode="symmetric")
+    for some in a_few_at_a_time(windows):
+        taken = samples_in(whole_old, some) - samples_in(whole_new, some)
+        paper = samples_in(whole_paper, some)
+        taken_from_paper = _less_its_mean(channels_of(taken), channels_of(paper)[0])
+        for window, pattern in zip(some, patterns_in(taken_from_paper), strict=True):
+            of_window = window.scaled(down=_BLOCK).slices
+            is_noise[of_window] = pattern is not None and pattern.share < _MOST_OF_NOISE
     return is_noise
 
 
-def _taken_from_paper(
-    old: NDArray[np.uint8], new: NDArray[np.uint8], is_paper: NDArray[np.bool_]
+def _windows_with(asked: NDArray[np.bool_]) -> list[Box]:
+    """The windows of SPECTRAL_WINDOW px, side by side, in which any block is asked for."""
+    windows = []
+    for top in range(0, len(asked), _IN_WINDOW):
+        for left in range(0, asked.shape[1], _IN_WINDOW):
+            blocks = Box(top, left, top + _IN_WINDOW, left + _IN_WINDOW)
+            if asked[blocks.slices].any():
+                windows.append(blocks.scaled(up=_BLOCK))
+    return windows
+
+
+def _less_its_mean(
+    taken: Sequence[NDArray[np.float32]], paper: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """What was taken from the paper of a window, less its mean, and nothing elsewhere.
+    """What was taken from the paper of each window, less its mean, and nothing elsewhere.
+
+    Args:
+        taken: What was taken everywhere, (windows, SPECTRAL_WINDOW, SPECTRAL_WINDOW) for each
+            channel, of 255.
+        paper: 1 where there is paper, else 0; of the same shape.
 
     Returns:
-        (1, SPECTRAL_WINDOW, SPECTRAL_WINDOW) for each channel, full scale 1. What a window at the
-        edge of the picture lacks is continued by reflection.
+        The same for each channel, full scale 1.
     """
-    below = SPECTRAL_WINDOW - is_paper.shape[0]
-    beside = SPECTRAL_WINDOW - is_paper.shape[1]
-    paper = is_paper.astype(np.float32) / np.float32(255)
-    pixels = max(1, np.count_nonzero(is_paper))
-    taken = []
-    for channel in range(old.shape[2]):
-        change = old[..., channel].astype(np.float32) - new[..., channel]
-        change -= change.sum(where=is_paper) / pixels
-        change *= paper
-        whole = cv2.copyMakeBorder(change, 0, below, 0, beside, cv2.BORDER_REFLECT)
-        taken.append(np.asarray(whole, np.float32)[None])
-    return taken
+    pixels = np.maximum(1, paper.sum(axis=(1, 2), keepdims=True))
+    of_paper = []
+    for channel in taken:
+        change = channel * paper
+        change -= change.sum(axis=(1, 2), keepdims=True) / pixels * paper
+        change /= 255
+        of_paper.append(change)
+    return of_paper
 
 
 def _keep(share: NDArray[np.float32], before: Pixels, after: Pixels) -> None:
     """Leave a share of the change in `after`; share (h, w) 0..1."""
-    change = after.astype(np.float32)
-    change -= before
-    change *= share[..., None]
-    change += before
-    after[:] = np.rint(change)
+    for stripe in in_stripes(Box(0, 0, *share.shape), _STRIPE):
+        here = stripe.slices
+        if share[here].min() < 1:
+            kept = part_of_change(before[here], after[here], share[here])
+            kept += before[here]
+            after[here] = np.rint(kept)
 
 
 def _block_means(plane: NDArray[np.float32]) -> NDArray[np.float32]:

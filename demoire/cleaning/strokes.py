@@ -46,23 +46,26 @@ def kept_beside_strokes(
     # A median takes out noise and leaves the edges of pictures where they are.
     paper = cv2.morphologyEx(cv2.medianBlur(after, 3), cv2.MORPH_CLOSE, square)
     ink = cv2.erode(cv2.blur(before, (3, 3)), square)
-    faded_ink = cv2.erode(cv2.blur(after, (3, 3)), square)
     contrast = cv2.subtract(paper, ink)
     below_paper = cv2.subtract(paper, after)
-    is_paper = ((below_paper <= _SHADE) & (paper >= _LIGHT)).astype(np.uint8)
-    share_of_paper = cv2.blur(255 * is_paper, (_NEAR, _NEAR))
-    is_stroke = (before < after) & (below_paper >= contrast * np.float32(_DARKNESS[0]))
+    # OpenCV's truth is 255.
+    is_paper = cv2.inRange(below_paper, 0, _SHADE) & cv2.inRange(paper, _LIGHT, 255)
+    share_of_paper = cv2.blur(is_paper, (_NEAR, _NEAR))
+    dark = cv2.convertScaleAbs(below_paper, alpha=1 / _DARKNESS[0])  # stays within 255
+    is_stroke = (before < after) & (dark >= contrast)
     is_stroke &= (contrast >= _LEAST_CONTRAST) & (share_of_paper >= 255 * _LEAST_PAPER)
-    if not is_stroke.any():
+    strokes = np.flatnonzero(is_stroke)
+    if not len(strokes):
         return None
-    full = contrast[is_stroke].astype(np.float32)
-    put_back = _rising(below_paper[is_stroke] / full, *_DARKNESS)
-    put_back *= _rising(cv2.subtract(faded_ink, ink)[is_stroke] / full, *_LOSS)
+    faded_ink = cv2.erode(cv2.blur(after, (3, 3)), square)
+    full = contrast.ravel()[strokes].astype(np.float32)
+    put_back = _rising(below_paper.ravel()[strokes] / full, *_DARKNESS)
+    put_back *= _rising(cv2.subtract(faded_ink, ink).ravel()[strokes] / full, *_LOSS)
     if not put_back.any():
         return None
-    kept = np.ones(before.shape, np.float32)
-    kept[is_stroke] = 1 - put_back
-    return kept
+    kept = np.ones(before.size, np.float32)
+    kept[strokes] = 1 - put_back
+    return kept.reshape(before.shape)
 
 
 def _rising(values: NDArray[np.float32], first: float, last: float) -> NDArray[np.float32]:

@@ -33,11 +33,15 @@ _Floats = NDArray[np.float32]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-def windows_in(grid: Grid, cells: Sequence[int]) -> Iterator[list[Box]]:
+def windows_in(grid: Grid, cells: Sequence[int]) -> Iterator[Sequence[Box]]:
     """Windows inside the cells, spread evenly over them, a few at a time."""
-    boxes = list(_spread_over(grid, cells))
-    for first in range(0, len(boxes), _AT_A_TIME):
-        yield boxes[first : first + _AT_A_TIME]
+    yield from a_few_at_a_time(list(_spread_over(grid, cells)))
+
+
+def a_few_at_a_time(windows: Sequence[Box]) -> Iterator[Sequence[Box]]:
+    """As many windows together as have their spectra in the cache."""
+    for first in range(0, len(windows), _AT_A_TIME):
+        yield windows[first : first + _AT_A_TIME]
 
 
 def _spread_over(grid: Grid, cells: Sequence[int]) -> Iterator[Box]:
