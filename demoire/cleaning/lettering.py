@@ -16,7 +16,7 @@ the change beside them.
 
 Where the paper does carry a pattern, strokes keep their tone (`demoire.cleaning.strokes`).
 
-About 23 ms a megapixel, some 15 more on noisy paper, and less where nothing was changed.
+About 20 ms a megapixel, some 13 more on noisy paper, and less where nothing was changed.
 """
 
 from collections.abc import Sequence
