@@ -112,7 +112,8 @@ def test_a_page_is_settled_alike_in_one_band_and_in_several(
     cleaned = (page - shift).astype(np.uint8)
     in_one = _settled(page, cleaned)
     assert not np.array_equal(in_one, cleaned)
-    monkeypatch.setattr(lettering, "_BAND", 64)
+    monkeypatch.setattr(lettering, "_BAND", 0)
+    monkeypatch.setattr(lettering, "_LEAST_ROWS", 64)
     np.testing.assert_array_equal(_settled(page, cleaned), in_one)
 
 
