@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeAlias
 import numpy as np
 
 from demoire.cleaning.image_job import (
-    BeingJudged,
     BeingJudgedAgain,
     BeingRestored,
     ImageJob,
     K,
+    WithDetector,
 )
 from demoire.moire import CELL
 
@@ -23,6 +23,7 @@ class CellTask(Generic[K]):
 
     job: ImageJob[K]
     cell: int
+    turn: int  # quarter turns in which it is shown
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,14 @@ class ModelQueue(Generic[K]):
     def __bool__(self) -> bool:
         return bool(self._cells or self._windows)
 
-    def add_cells(self, job: ImageJob[K], state: BeingJudged | BeingJudgedAgain) -> None:
+    def add_cells(self, job: ImageJob[K], state: WithDetector) -> None:
         """Let an image's cells wait; those of a restored one in front, so that it can leave."""
-        tasks = [CellTask(job, cell) for cell in state.scores.cells]
-        match state:
-            case BeingJudged():
-                self._cells.extend(tasks)
-            case BeingJudgedAgain():
-                self._cells.extendleft(tasks)
+        scores = state.scores
+        tasks = [CellTask(job, cell, turn) for turn in scores.turns for cell in scores.cells]
+        if isinstance(state, BeingJudgedAgain):
+            self._cells.extendleft(tasks)
+        else:
+            self._cells.extend(tasks)
 
     def add_windows(self, job: ImageJob[K], state: BeingRestored) -> None:
         """Let all windows of an image wait."""

@@ -176,4 +176,5 @@ class Cleaner:
         picture = decode_guarded(
             open_image(data), max_megapixels=rules.max_megapixels, max_side=rules.max_side
         )
-        return detection_from(cell_probabilities(self._engine, picture.pixels), rules)
+        probabilities = cell_probabilities(self._engine, picture.pixels, rules)
+        return detection_from(probabilities, rules)

@@ -7,6 +7,7 @@ from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
     BeingRestored,
+    BeingTurned,
     Copied,
     Decision,
     grid_of,
@@ -27,7 +28,9 @@ from demoire.imaging.images import Picture
 from demoire.reasons import Reason
 
 
-def decide(state: BeingJudged, rules: Rules, engine: Engine) -> BeingRestored | Copied:
+def decide(
+    state: BeingJudged | BeingTurned, rules: Rules, engine: Engine
+) -> BeingRestored | Copied:
     """Copy the image, or plan the windows that the restorer gets of it."""
     picture = state.picture
     grid = grid_of(picture)

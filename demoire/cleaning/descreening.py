@@ -83,7 +83,7 @@ def descreened(picture: Pixels, engine: Engine, rules: Rules) -> Pixels | None:
     if not can_be_judged(*half.shape[:2]):
         return None
     grid = Grid(*half.shape[:2])
-    flagged = detection_from(cell_probabilities(engine, half), rules).flagged
+    flagged = detection_from(cell_probabilities(engine, half, rules), rules).flagged
     if rules.restore_all:
         flagged = tuple(range(len(grid)))
     if not flagged:

@@ -1,12 +1,13 @@
 """One image on its way through the cleaner, and the states it goes through.
 
     Waiting -> Opened -> Decoded         in a decoding thread
-    -> BeingJudged -> BeingRestored      the models
+    -> BeingJudged -> BeingTurned        the detector; the latter for images in doubt
+    -> BeingRestored                     the restorer
     -> Written                           in an encoding thread
     -> BeingJudgedAgain -> Done          the detector once more
 
-BeingJudged and BeingRestored may turn into Copied, where there is nothing to change or nothing to
-gain, and each of them into Failed; both lead to Done.
+An image becomes Copied where there is nothing to change or nothing to gain, and Failed where
+something is wrong with it; both lead to Done.
 
 A state holds what is known by then and no more, so pixels and changes are freed as soon as the
 image leaves the state that needs them. Decoding and encoding threads replace a job's state before
@@ -20,15 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.cleaning.blend import Blending
+from demoire.cleaning.cell_scores import CellScores, TurnedScores
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.result import Cleaned, Detection, ImageStatus, Stage
-from demoire.cleaning.verdict import can_be_judged
 from demoire.cleaning.windows import Window, tiles_of
 from demoire.errors import ImageError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.images import OpenedImage, Picture
-from demoire.moire import KINDS
 from demoire.reasons import Reason
 
 K = TypeVar("K")
@@ -39,33 +39,6 @@ _STAGES: tuple[Stage, ...] = ("decode", "detect", "restore", "encode")
 def grid_of(picture: Picture) -> Grid:
     """The detector cells of a picture."""
     return Grid(picture.facts.height, picture.facts.width)
-
-
-class CellScores:
-    """The probabilities of an image's cells, filled in as the detector gets to them."""
-
-    def __init__(self, probabilities: NDArray[np.float32], cells: tuple[int, ...]) -> None:
-        """Start with `probabilities` (all cells, 4), of which those of `cells` are to come."""
-        self.cells = cells
-        self.probabilities = probabilities
-        self._missing = len(cells)
-
-    @classmethod
-    def of(cls, picture: Picture) -> "CellScores":
-        """Those of a picture nobody has judged; without cells where it is too small for that."""
-        judged = can_be_judged(picture.facts.height, picture.facts.width)
-        count = len(grid_of(picture)) if judged else 0
-        return cls(np.zeros((count, len(KINDS)), np.float32), tuple(range(count)))
-
-    def put(self, cell: int, probabilities: NDArray[np.float32]) -> None:
-        """Note what the detector says about one cell, (4,)."""
-        self.probabilities[cell] = probabilities
-        self._missing -= 1
-
-    @property
-    def complete(self) -> bool:
-        """Whether the detector is done with all of them."""
-        return self._missing == 0
 
 
 @dataclass(frozen=True)
@@ -118,7 +91,25 @@ class BeingJudged:
     @classmethod
     def begin(cls, picture: Picture) -> "BeingJudged":
         """Nothing is judged yet."""
-        return cls(picture, CellScores.of(picture))
+        return cls(picture, CellScores.of(picture.facts.height, picture.facts.width))
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the detector looks at."""
+        return self.picture.pixels
+
+
+@dataclass(frozen=True)
+class BeingTurned:
+    """It is in doubt: the cells that decide are with the detector again, turned."""
+
+    picture: Picture
+    scores: TurnedScores
+
+    @classmethod
+    def begin(cls, state: BeingJudged, cells: tuple[int, ...]) -> "BeingTurned":
+        """Nothing but the first look has been taken at these cells."""
+        return cls(state.picture, TurnedScores(state.scores.probabilities, cells))
 
     @property
     def pixels(self) -> Pixels:
@@ -211,11 +202,14 @@ class Done:
     """Its result is ready. What the models still hold of it is thrown away."""
 
 
+WithDetector: TypeAlias = BeingJudged | BeingTurned | BeingJudgedAgain
+
 State: TypeAlias = (
     Waiting
     | Opened
     | Decoded
     | BeingJudged
+    | BeingTurned
     | BeingRestored
     | Copied
     | Written

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from demoire.cleaning.batches import Batch, CellBatch, CellTask, WindowBatch, WindowTask
 from demoire.cleaning.engine import Engine, RestoredTile
 from demoire.cleaning.image_job import (
-    BeingJudged,
-    BeingJudgedAgain,
     BeingRestored,
     ImageJob,
     K,
+    WithDetector,
     grid_of,
 )
+from demoire.cleaning.turns import quarter_turned
 from demoire.cleaning.verdict import ChangeKind, change_kind
 from demoire.errors import ImageError, MachineError
 from demoire.reasons import Reason
@@ -36,7 +36,7 @@ class JudgedCell(Generic[K]):
     """What the detector says about a cell."""
 
     task: CellTask[K]
-    state: BeingJudged | BeingJudgedAgain  # of the image, when its cell was judged
+    state: WithDetector  # of the image, when its cell was judged
     probabilities: NDArray[np.float32]  # (4,)
     seconds: float  # its share of what the batch took
 
@@ -92,7 +92,7 @@ def take_results(results: Iterable[ModelResult[K]]) -> list[ImageJob[K]]:
                 task.job.spend("detect", result.seconds)
                 if task.job.state is not state:
                     continue  # another of its cells has failed meanwhile
-                state.scores.put(task.cell, result.probabilities)
+                state.scores.put(task.cell, result.probabilities, task.turn)
                 if state.scores.complete:
                     moving.append(task.job)
             case RestoredWindow(task, state):
@@ -103,7 +103,7 @@ def take_results(results: Iterable[ModelResult[K]]) -> list[ImageJob[K]]:
                 if task.job.state is not state or state.complete:
                     moving.append(task.job)
             case ModelFailed(job):
-                if not isinstance(job.state, BeingJudged | BeingJudgedAgain | BeingRestored):
+                if not isinstance(job.state, WithDetector | BeingRestored):
                     continue  # it has failed before
                 _give_up(job, result.error)
                 moving.append(job)
@@ -111,15 +111,15 @@ def take_results(results: Iterable[ModelResult[K]]) -> list[ImageJob[K]]:
 
 
 def _judge(engine: Engine, tasks: Sequence[CellTask[K]]) -> list[ModelResult[K]]:
-    work: list[tuple[CellTask[K], BeingJudged | BeingJudgedAgain]] = []
+    work: list[tuple[CellTask[K], WithDetector]] = []
     for task in tasks:
         state = task.job.state
-        if isinstance(state, BeingJudged | BeingJudgedAgain):
+        if isinstance(state, WithDetector):
             work.append((task, state))
     if not work:
         return []
     start = time.perf_counter()
-    views = [grid_of(state.picture).view(state.pixels, task.cell) for task, state in work]
+    views = [_view(task, state) for task, state in work]
     results: list[ModelResult[K]] = []
     probabilities = None
     try:
@@ -138,6 +138,11 @@ def _judge(engine: Engine, tasks: Sequence[CellTask[K]]) -> list[ModelResult[K]]
     for (task, state), of_cell in zip(work, probabilities, strict=True):
         results.append(JudgedCell(task, state, of_cell, share))
     return results
+
+
+def _view(task: CellTask[K], state: WithDetector) -> NDArray[np.uint8]:
+    """What the detector gets of a cell, (256, 256, 3)."""
+    return quarter_turned(grid_of(state.picture).view(state.pixels, task.cell), task.turn)
 
 
 def _restore(engine: Engine, tasks: Sequence[WindowTask[K]]) -> list[ModelResult[K]]:

@@ -5,19 +5,21 @@ from numpy.typing import NDArray
 
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid
-from demoire.cleaning.verdict import can_be_judged
+from demoire.cleaning.turns import FURTHER_TURNS, cells_in_doubt, mean_of_looks, quarter_turned
+from demoire.cleaning.verdict import Rules, can_be_judged
 from demoire.imaging.codecs.raster import Pixels
 from demoire.moire import KINDS
 
 _CELLS_AT_ONCE = 64  # so that a large picture does not lie in memory a second time
 
 
-def cell_probabilities(engine: Engine, pixels: Pixels) -> NDArray[np.float32]:
+def cell_probabilities(engine: Engine, pixels: Pixels, rules: Rules) -> NDArray[np.float32]:
     """What the detector says of each cell of a picture.
 
     Args:
         engine: Has the detector.
         pixels: (H, W, 1 or 3) uint8 or uint16.
+        rules: When a picture is in doubt, so that it is looked at in further turns.
 
     Returns:
         (cells, 4) in the order of `KINDS`; no rows for a picture that is too small to be judged.
@@ -30,4 +32,12 @@ def cell_probabilities(engine: Engine, pixels: Pixels) -> NDArray[np.float32]:
     for start in range(0, len(grid), _CELLS_AT_ONCE):
         cells = range(start, min(start + _CELLS_AT_ONCE, len(grid)))
         judged.append(engine.judge([grid.view(pixels, cell) for cell in cells]))
-    return np.concatenate(judged)
+    probabilities = np.concatenate(judged)
+    doubtful = list(cells_in_doubt(probabilities, rules))
+    if doubtful:
+        views = [grid.view(pixels, cell) for cell in doubtful]
+        looks = [probabilities[doubtful]]
+        for turn in FURTHER_TURNS:
+            looks.append(engine.judge([quarter_turned(view, turn) for view in views]))
+        probabilities[doubtful] = mean_of_looks(np.stack(looks))
+    return probabilities

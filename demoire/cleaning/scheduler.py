@@ -36,6 +36,7 @@ from demoire.cleaning.image_job import (
     BeingJudged,
     BeingJudgedAgain,
     BeingRestored,
+    BeingTurned,
     Copied,
     Decoded,
     Done,
@@ -44,12 +45,14 @@ from demoire.cleaning.image_job import (
     K,
     Opened,
     Waiting,
+    WithDetector,
     Written,
 )
 from demoire.cleaning.lanes import Lanes
 from demoire.cleaning.model_turns import ModelTurns
 from demoire.cleaning.result import Cleaned
 from demoire.cleaning.threads import share_of_machine
+from demoire.cleaning.turns import cells_in_doubt
 from demoire.cleaning.verdict import Rules, detection_from
 from demoire.memory import memory_limit
 from demoire.reasons import Reason
@@ -151,7 +154,7 @@ class Scheduler(Generic[K]):
         match job.state:
             case Decoded(picture):
                 self._judge(job, BeingJudged.begin(picture))
-            case BeingJudged() as state:
+            case BeingJudged() | BeingTurned() as state:
                 self._decide(job, state)
             case BeingRestored():
                 self._encoding.add(job)
@@ -169,13 +172,18 @@ class Scheduler(Generic[K]):
             case _:
                 assert_never(job.state)
 
-    def _judge(self, job: ImageJob[K], state: BeingJudged | BeingJudgedAgain) -> None:
+    def _judge(self, job: ImageJob[K], state: WithDetector) -> None:
         job.state = state
         self._models.waiting.add_cells(job, state)
         if state.scores.complete:  # too small: there is nothing to judge
             self._move_on(job)
 
-    def _decide(self, job: ImageJob[K], state: BeingJudged) -> None:
+    def _decide(self, job: ImageJob[K], state: BeingJudged | BeingTurned) -> None:
+        if isinstance(state, BeingJudged):
+            doubtful = cells_in_doubt(state.scores.probabilities, self._rules)
+            if doubtful:
+                self._judge(job, BeingTurned.begin(state, doubtful))
+                return
         job.state = decide(state, self._rules, self._engine)
         match job.state:
             case BeingRestored() as restoring:

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ class Calibration:
     temperature: float = 1.0
     threshold: float = 0.5
     cell_threshold: float = 0.3
-    sure: float = 0.975
+    sure: float = 0.96
     free_of_doubt: float = 0.3
 
 
@@ -234,15 +234,33 @@ def image_score(cell_probabilities: ArrayLike, threshold: float = 0.5) -> tuple[
         ValueError: There is no cell.
     """
     probabilities = np.asarray(cell_probabilities, dtype=np.float64)
-    if probabilities.ndim != 2 or len(probabilities) == 0:
-        raise ValueError("an image has at least one cell")
-    clean = np.clip(probabilities[:, 0], 1e-6, 1 - 1e-6)
-    log_odds = np.log1p(-clean) - np.log(clean)
-    count = max(_LEAST_CELLS, math.ceil(_TOP_SHARE * len(log_odds)))
-    top = np.argsort(log_odds)[-count:]
-    odds = np.mean(np.exp(log_odds[top] * _EXPONENT)) ** (1 / _EXPONENT)
+    top = deciding_cells(probabilities)
+    odds = np.mean(np.exp(_log_odds(probabilities)[top] * _EXPONENT)) ** (1 / _EXPONENT)
     score = float(odds / (1 + odds))
     if score < threshold:
         return score, "none"
     likeliest = int(probabilities[top, 1:].mean(axis=0).argmax())
     return score, KINDS[1 + likeliest]
+
+
+def deciding_cells(cell_probabilities: ArrayLike) -> NDArray[np.intp]:
+    """The cells that an image's score is made of, the least likely moiré first.
+
+    Args:
+        cell_probabilities: (cells, 4) in the order of `KINDS`.
+
+    Raises:
+        ValueError: There is no cell.
+    """
+    probabilities = np.asarray(cell_probabilities, dtype=np.float64)
+    if probabilities.ndim != 2 or len(probabilities) == 0:
+        raise ValueError("an image has at least one cell")
+    count = max(_LEAST_CELLS, math.ceil(_TOP_SHARE * len(probabilities)))
+    return np.argsort(_log_odds(probabilities))[-count:]
+
+
+def _log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of moiré in each cell."""
+    clean = np.clip(probabilities[:, 0], 1e-6, 1 - 1e-6)
+    log_odds: NDArray[np.float64] = np.log1p(-clean) - np.log(clean)
+    return log_odds

@@ -199,8 +199,8 @@ def test_dots_in_colour_are_print_and_black_ones_may_be_drawn(
     assert are_dots_in_colour(dots) is are_print
 
 
-@pytest.mark.parametrize(("size", "judged"), [((32, 32), True), ((31, 900), False)])
-def test_a_picture_is_judged_from_32_pixels_on(size: tuple[int, int], judged: bool) -> None:
+@pytest.mark.parametrize(("size", "judged"), [((64, 64), True), ((63, 900), False)])
+def test_a_picture_is_judged_from_64_pixels_on(size: tuple[int, int], judged: bool) -> None:
     assert can_be_judged(*size) is judged
 
 
