@@ -29,16 +29,14 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import TiffImagePlugin
 
 from demoire.imaging.codecs import tiff_directory
-from demoire.imaging.codecs.pillow import PillowHeader
 from demoire.imaging.codecs.raster import (
     CutShortError,
     Pixels,
     Raster,
-    only_to_look_at,
 )
+from demoire.imaging.codecs.tiff_by_pillow import decode_by_pillow
 from demoire.imaging.codecs.tiff_header import (
     FORMAT,
     TiffHeader,
@@ -65,7 +63,6 @@ from demoire.imaging.codecs.tiff_levels import has_layers, levels, reduced_to
 from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
 from demoire.imaging.codecs.tiff_patch import PatchedFile
 from demoire.imaging.codecs.tiff_segments import put_segments
-from demoire.imaging.codecs.tiff_tags import ORIENTATION
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.room import let_go_behind, room_for
@@ -78,7 +75,6 @@ SUFFIXES = frozenset({".tif", ".tiff"})
 
 # Byte order, then 42 for TIFF and 43 for BigTIFF in that order.
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations with rows and columns exchanged
 
 
 def _inflate(data: bytes, size: int) -> bytes:
@@ -147,7 +143,7 @@ def decode(data: bytes, header: TiffHeader) -> Raster:
     layout = first_layout(structure)
     if layout is None:
         with foreign_coding_told(structure):
-            return _decode_by_pillow(header)
+            return decode_by_pillow(data, header, structure.pages.first)
     raster = _decode_page(data, layout)
     if has_layers(structure):
         return replace(raster, obstacle=Reason.STALE_DATA)
@@ -170,18 +166,6 @@ def _decode_page(data: bytes, layout: Layout) -> Raster:
     if layout.samples > layout.colours:
         return Raster(pixels, np.ascontiguousarray(samples[:, :, -1]))
     return Raster(pixels)
-
-
-def _decode_by_pillow(header: PillowHeader) -> Raster:
-    view = header.view
-    assert isinstance(view, TiffImagePlugin.TiffImageFile)
-    # Loading drops the tag, as it turns the picture upright.
-    is_on_its_side = view.tag_v2.get(ORIENTATION) in _ON_ITS_SIDE
-    view.load()
-    raster = only_to_look_at(view)
-    if is_on_its_side:
-        return replace(raster, pixels=raster.pixels.swapaxes(0, 1))
-    return raster
 
 
 def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:

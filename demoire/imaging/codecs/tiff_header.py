@@ -103,7 +103,7 @@ def foreign_coding_told(structure: tifffile.TiffFile | None) -> Iterator[None]:
 
     Raises:
         ImageError: `mode_not_cleaned`, where the block raises and the compression is not one that
-            is written.
+            is always decoded.
     """
     try:
         yield

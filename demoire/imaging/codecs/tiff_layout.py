@@ -19,7 +19,9 @@ from demoire.imaging.codecs.tiff_tags import (
 # Values of the tag Compression
 UNCOMPRESSED, LZW, JPEG, DEFLATE, PACKBITS = 1, 5, 7, 8, 32773
 OLD_DEFLATE, ZSTD = 32946, 50000
+HUFFMAN, GROUP_3, GROUP_4 = 2, 3, 4  # of faxes
 _LOSSLESS = (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, OLD_DEFLATE, ZSTD)
+_DECODED = (JPEG, *_LOSSLESS, HUFFMAN, GROUP_3, GROUP_4)  # always, here or by Pillow
 # Values of PhotometricInterpretation, and the colour samples that a pixel has with each.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _YCBCR = 0, 1, 2, 5, 6
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _SEPARATED: 4, _YCBCR: 3}
@@ -171,12 +173,12 @@ def has_inks_and_alpha(file: tifffile.TiffFile) -> bool:
 
 
 def has_foreign_coding(file: tifffile.TiffFile) -> bool:
-    """Whether the first page is in a compression that is known to TIFF and not written here."""
+    """Whether the first page is in a compression that is known to TIFF and maybe not here."""
     page = file.pages.first
     assert isinstance(page, tifffile.TiffPage)
     compression = int(page.compression)
     is_known = compression in tifffile.COMPRESSION._value2member_map_
-    return is_known and compression not in (JPEG, *_LOSSLESS)
+    return is_known and compression not in _DECODED
 
 
 def _is_cleaned(page: tifffile.TiffPage) -> bool:

@@ -6,7 +6,7 @@ palette of black and white, a stencil mask). To that end it gets a PDF with this
 
 Of a damaged stream PDFium gives as much as it can read, and white for the rest, without a word. So
 it is looked at here whether there is more of the stream than came out, or less of it than there
-should be (`jbig2`, `fax`).
+should be (`jbig2`, `demoire.imaging.codecs.fax`).
 
 Costs: 10 to 15 ms of core time a megapixel, 20 to 25 for a fax.
 """
@@ -19,7 +19,7 @@ import pikepdf
 from numpy.typing import NDArray
 
 from demoire.errors import ImageError
-from demoire.imaging.pdf.fax import is_cut_short
+from demoire.imaging.codecs.fax import group_3_is_cut_short, group_4_is_cut_short
 from demoire.imaging.pdf.jbig2 import damage_in, is_more_than_blank
 from demoire.imaging.pdf.obstacles import (
     FAX_FILTER,
@@ -85,13 +85,19 @@ def _check_is_all(stream: Any, is_white: NDArray[np.bool_]) -> None:
         raise spoilt("its stream of JBIG2 is damaged: nothing comes out of it")
     if filters != [FAX_FILTER]:
         return
+    if _fax_is_cut_short(stream, is_white):
+        raise spoilt("its fax is cut short")
+
+
+def _fax_is_cut_short(stream: Any, is_white: NDArray[np.bool_]) -> bool:
     parameters: Any = last_parameters(stream) or {}
+    data = stream.read_raw_bytes()
+    if parameters.get("/K", 0) >= 0:
+        return group_3_is_cut_short(data, len(is_white))
     has_palette = isinstance(stream.get("/ColorSpace"), pikepdf.Array)
-    if parameters.get("/K", 0) < 0 and not has_palette:
-        samples = is_white ^ is_inverted(stream)
-        is_black = samples if parameters.get("/BlackIs1") else ~samples
-        if is_cut_short(stream.read_raw_bytes(), is_black):
-            raise spoilt("its fax is cut short")
+    samples = is_white ^ is_inverted(stream)
+    is_black = samples if parameters.get("/BlackIs1") else ~samples
+    return not has_palette and group_4_is_cut_short(data, is_black)
 
 
 def _alone(stream: Any) -> bytes:

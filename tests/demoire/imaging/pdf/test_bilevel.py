@@ -18,6 +18,7 @@ from PIL import Image
 from demoire.errors import ImageError
 from demoire.imaging.images import decode
 from demoire.imaging.pdf import carve, pictures_of
+from tests.demoire.imaging.files import saved
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, numbers, picture
 
 HEIGHT, WIDTH = 72, 99  # px; rows do not end with a byte
@@ -219,3 +220,21 @@ def test_a_fax_that_is_cut_short_is_told_and_one_without_an_end_mark_is_whole(
     for whole in (data, data[:-3]):
         taken = decode(carve(bilevel_pdf(tmp_path / "whole.pdf", whole, **facts), 1))
         assert np.array_equal(taken.pixels[:, :, 0] == 255, page)
+
+
+@pytest.mark.parametrize("k", [0, 4], ids=["one dimension", "two dimensions"])
+def test_a_fax_of_group_3_that_is_cut_short_is_told(k: int, tmp_path: Path) -> None:
+    page = page_of_type()
+    height, width = page.shape
+    tags = {278: height, 292: int(k > 0)}
+    file = saved(Image.fromarray(~page), "TIFF", compression="group3", tiffinfo=tags)
+    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
+        data = file[tiff.pages.first.dataoffsets[0] :][: tiff.pages.first.databytecounts[0]]
+    parameters = Dictionary(K=k, Columns=width, Rows=height, EndOfLine=True)
+    facts = {**FAX, "DecodeParms": parameters, "Width": width, "Height": height}
+    taken = decode(carve(bilevel_pdf(tmp_path / "whole.pdf", data, **facts), 1))
+    assert np.array_equal(taken.pixels[:, :, 0] == 255, page)
+    for share in (0.1, 0.5, 0.9):
+        part = data[: int(share * len(data))]
+        with pytest.raises(ImageError, match="fax is cut short"):
+            carve(bilevel_pdf(tmp_path / "cut.pdf", part, **facts), 1)
