@@ -96,9 +96,9 @@ class ModelQueue(Generic[K]):
             self._windows.setdefault(form, deque()).append(WindowTask(job, index))
 
     @property
-    def has_cells(self) -> bool:
-        """Whether any cell waits."""
-        return bool(self._cells)
+    def windows(self) -> int:
+        """How many windows wait."""
+        return sum(len(waiting) for waiting in self._windows.values())
 
     def next_batch(self, pixels: int) -> Batch[K]:
         """Take a batch: of windows if one is full, else of cells, else of what windows there are.
@@ -115,13 +115,14 @@ class ModelQueue(Generic[K]):
         form = full or next(iter(self._windows))
         return self._take_windows(form, pixels)
 
-    def next_cells_or_window(self, pixels: int) -> Batch[K]:
-        """Take a batch of cells, with `pixels` as above, or a single window where no cell waits.
+    def next_cells(self, pixels: int, *, may_be_short: bool) -> CellBatch[K] | None:
+        """Take a batch of cells, with `pixels` as above; None where none waits, or too few do."""
+        if may_be_short or len(self._cells) >= _cells_in(pixels):
+            return self._take_cells(pixels) if self._cells else None
+        return None
 
-        The more windows are known, the more evenly they can be spread at the end.
-        """
-        if self._cells:
-            return self._take_cells(pixels)
+    def next_window(self) -> WindowBatch[K]:
+        """Take a single window; one must wait."""
         return self._take_windows(next(iter(self._windows)), 1)
 
     def _full_form(self, pixels: int) -> _WindowForm | None:
@@ -131,7 +132,7 @@ class ModelQueue(Generic[K]):
         return None
 
     def _take_cells(self, pixels: int) -> CellBatch[K]:
-        count = min(len(self._cells), max(1, pixels // CELL**2))
+        count = min(len(self._cells), _cells_in(pixels))
         return CellBatch([self._cells.popleft() for _ in range(count)])
 
     def _take_windows(self, form: _WindowForm, pixels: int) -> WindowBatch[K]:
@@ -141,3 +142,8 @@ class ModelQueue(Generic[K]):
         if not waiting:
             del self._windows[form]
         return batch
+
+
+def _cells_in(pixels: int) -> int:
+    """How many cells a full batch has."""
+    return max(1, pixels // CELL**2)

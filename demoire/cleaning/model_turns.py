@@ -88,8 +88,20 @@ class ModelTurns(Generic[K]):
         return take_results(event.results)
 
     def _next(self) -> Batch[K]:
-        if self._held is None or self.waiting.has_cells:
-            return self.waiting.next_cells_or_window(self._engine.batch_pixels)
+        """Cells before windows: the more windows are known, the more evenly they can be spread.
+
+        But a short batch of cells is filled up and takes as long as a full one. So it waits for
+        further cells while there are windows to go on with, except for the last one, which may
+        have all cores at the end.
+        """
+        windows = self.waiting.windows
+        if self._held is not None:
+            windows += 1
+        cells = self.waiting.next_cells(self._engine.batch_pixels, may_be_short=windows < 2)
+        if cells is not None:
+            return cells
+        if self._held is None:
+            return self.waiting.next_window()
         held = self._held
         self._held = None
         return held

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from demoire.cleaning import model_turns, scheduler
+from demoire.cleaning.batches import Batch
 from demoire.cleaning.cleaner import Cleaner
+from demoire.cleaning.engine import Engine
+from demoire.cleaning.image_job import BeingJudgedAgain
+from demoire.cleaning.model_run import ModelResult, run_batch
 from demoire.memory import MemoryLimit
 from tests.demoire.cleaning.pictures import area, png
 
@@ -101,6 +105,25 @@ def test_windows_of_a_large_picture_do_not_lie_in_memory_together(
     restorer = Watched()
     cleaned(make_cleaner(restorer), red, 3)
     assert (restorer.threads, restorer.at_once) == ([2, 2, 2], 1)
+
+
+def test_few_cells_wait_for_more_while_windows_are_restored(
+    make_cleaner: Callable[..., Cleaner], red: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen_again: list[int] = []
+
+    def run_noted(engine: Engine, batch: Batch[int]) -> list[ModelResult[int]]:
+        states = [task.job.state for task in batch.tasks]
+        again = [state for state in states if isinstance(state, BeingJudgedAgain)]
+        if again:
+            seen_again.append(len(again))
+        return run_batch(engine, batch)
+
+    monkeypatch.setattr(model_turns, "run_batch", run_noted)
+    torch.set_num_threads(1)  # a single lane: restored pictures come one by one
+    cleaned(make_cleaner(Watched(seconds=0.2)), red, 6)
+    cells = sum(seen_again) // 6  # of one picture
+    assert max(seen_again) > cells
 
 
 def test_threads_that_are_born_later_have_what_the_process_was_given(
