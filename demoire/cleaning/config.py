@@ -11,7 +11,7 @@ from typing import Literal
 
 from demoire.errors import UsageError
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
-from demoire.models.weights import find_weights
+from demoire.models.weights import find_model
 from demoire.moire import CELL
 
 Gate = Literal["auto", "off"]
@@ -86,12 +86,12 @@ class CleanerConfig:
         left out, since they do not decide about an image.
 
         Raises:
-            WeightsError: Weights are missing or damaged.
+            WeightsError: Weights are missing, damaged or of the other model.
         """
         decides = {
             "cleaning": CLEANING_VERSION,
-            "detector": find_weights(self.detector).digest,
-            "restorer": find_weights(self.restorer).digest,
+            "detector": find_model("detector", self.detector).digest,
+            "restorer": find_model("restorer", self.restorer).digest,
             "gate": self.gate,
             "threshold": self.threshold,
             "allow_signed": self.allow_signed,

@@ -6,7 +6,7 @@ same bytes, and therefore the same digest.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from demoire.models.weights import (
     EXTERNAL,
     FORMAT,
     Weights,
+    find_model,
     find_weights,
 )
 
@@ -63,8 +64,7 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
         WeightsError: The weights are missing, damaged or not a detector's.
         UsageError: There is no such device.
     """
-    weights = find_weights(name_or_path)
-    _check_architecture(weights, {DETECTOR}, "detector")
+    weights = find_model("detector", name_or_path)
     try:
         calibration = _read_calibration(weights.metadata)
         network = Detector(DetectorConfig(**weights.config), calibration)
@@ -88,8 +88,7 @@ def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restor
         WeightsError: The weights are missing, damaged or not a restorer's.
         UsageError: There is no such device.
     """
-    weights = find_weights(name_or_path)
-    _check_architecture(weights, {*_RESTORERS, EXTERNAL}, "restorer")
+    weights = find_model("restorer", name_or_path)
     network: Restorer | External
     if weights.architecture == EXTERNAL:
         network = load_external(weights.path, read_checkpoint(weights.path))
@@ -176,14 +175,6 @@ def save_restorer(network: Restorer, path: Path, metadata: Mapping[str, Any]) ->
     )
 
 
-def _check_architecture(weights: Weights, allowed: Collection[str], wanted: str) -> None:
-    if weights.architecture not in allowed:
-        raise WeightsError(
-            f"{weights.path} holds a {weights.architecture}, not a {wanted} of this version; "
-            "name other weights."
-        )
-
-
 def _read_calibration(metadata: Mapping[str, Any]) -> Calibration:
     """The calibration that a detector's header holds among other facts."""
     values = {}
@@ -197,7 +188,7 @@ def _load_own_restorer(weights: Weights) -> Restorer:
     try:
         config = restorer_config(_RESTORERS[weights.architecture], weights.config)
         network = build_restorer(config)
-    except (ValidationError, TypeError) as error:
+    except (KeyError, ValidationError, TypeError) as error:
         raise _unknown_structure(weights) from error
     fill_network(network, weights)
     return network

@@ -18,7 +18,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
@@ -30,6 +30,8 @@ DETECTOR = "detector-cnn"
 UNET = "restorer-unet"
 ESDNET = "restorer-esdnet"
 EXTERNAL = "restorer-external"  # a checkpoint of which only `demoire.models.external` knows more
+
+Model = Literal["detector", "restorer"]
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
 INDEX = "index.json"
@@ -46,6 +48,11 @@ class Weights:
     architecture: str
     config: dict[str, Any]  # structure of the network
     metadata: dict[str, Any]  # calibration, figures, how it was trained
+
+    @property
+    def model(self) -> Model:
+        """Which of the two models they are for."""
+        return "detector" if self.architecture == DETECTOR else "restorer"
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,20 @@ def find_weights(name_or_path: str) -> Weights:
     if path.suffix in CHECKPOINT_SUFFIXES:
         return _checkpoint(name, path, digest)
     return _weights_file(name, path, digest)
+
+
+def find_model(model: Model, name_or_path: str) -> Weights:
+    """Find weights as `find_weights` does, and check that they are those of this model.
+
+    Raises:
+        WeightsError: They cannot be used, or are another model's.
+    """
+    weights = find_weights(name_or_path)
+    if weights.model != model:
+        raise WeightsError(
+            f"{weights.path} holds a {weights.architecture}, not a {model}; name other weights."
+        )
+    return weights
 
 
 def _digest(path: Path) -> str:

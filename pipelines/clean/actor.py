@@ -216,10 +216,15 @@ class CleaningActor:
         self._order = order
         self._gate = gate
         self._ledger = order.destination.ledger
-        with local_weights(order.destination.place, order.config, order.weights) as config:
-            own_config = replace(config, device=device, threads=threads)
-            self._cleaner = order.make_cleaner(own_config, order.day)
-        self._cleaner.memory_share = memory_share
+        self._failure: bytes | None = None  # why there is no Cleaner, as a row tells it
+        try:
+            with local_weights(order.destination.place, order.config, order.weights) as config:
+                own_config = replace(config, device=device, threads=threads)
+                self._cleaner = order.make_cleaner(own_config, order.day)
+            self._cleaner.memory_share = memory_share
+        except Exception as error:
+            # Raised from here, it would be taken for the death of a worker, and tried again.
+            self._failure = _pickled_failure(error)
         step_back(order.niceness)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -227,7 +232,7 @@ class CleaningActor:
         work: Unit | Bundle = pickle.loads(batch.column("unit")[0].as_py())
         units = units_in(work)
         changed = batch.column("changed")[0].as_py()
-        failure = batch.column("failure")[0].as_py()
+        failure = self._failure or batch.column("failure")[0].as_py()
         source_id = units[0].source.id
         row: dict[str, Any] = {"source": source_id, "changed": changed, "failure": failure}
         if changed is None and failure is None:

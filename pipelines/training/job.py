@@ -22,7 +22,7 @@ from typing import Any
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.threads import use_threads
-from demoire.models.weights import find_weights
+from demoire.models.weights import Model, find_weights
 from demoire.moire import KINDS
 from demoire.simulate.pairs import LABELS, PairSet, clean_images, write_pairs
 from demoire.training.checkpoint import check_out
@@ -33,7 +33,7 @@ from pipelines.evaluation.evaluate import evaluate_pairs
 from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.page import evaluate_page
 from pipelines.steps import Step, plainly
-from pipelines.training.registry import SCORES, Model, Registered, Registry, score_text
+from pipelines.training.registry import SCORES, Registered, Registry, score_text
 
 SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]
 # What leaving the pictures alone reaches, and what guessing does.

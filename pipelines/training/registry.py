@@ -21,19 +21,17 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from demoire.errors import UsageError, WeightsError
-from demoire.models.weights import DETECTOR, Weights, find_weights, shipped_weights
+from demoire.models.weights import Model, Weights, find_weights, shipped_weights
 from pipelines.names import shown
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
 REGISTRY = "DEMOIRE_REGISTRY"  # environment: folder or URL of the registry
-
-Model = Literal["detector", "restorer"]
 
 # The figure by which versions of a model are compared.
 SCORES: dict[Model, str] = {"restorer": "gain", "detector": "auc"}
@@ -205,7 +203,7 @@ class Registry:
         Raises:
             UsageError: The name cannot be had.
         """
-        self.check_name(name, model_of(weights))
+        self.check_name(name, weights.model)
         number = 1 + (after.number if after else 0)
         version = _new_version(weights, name, number, training, figures)
         if not self._place.exists(version.file):
@@ -227,7 +225,7 @@ def _new_version(
         name=name,
         number=number,
         digest=weights.digest,
-        model=model_of(weights),
+        model=weights.model,
         architecture=weights.architecture,
         structure=dict(weights.config),
         training=dict(training),
@@ -266,11 +264,6 @@ def score_text(model: Model, score: float | None) -> str:
     return f"{score:+.2f} dB" if model == "restorer" else f"AUC {score:.4f}"
 
 
-def model_of(weights: Weights) -> Model:
-    """Which of the two models a weights file is."""
-    return "detector" if weights.architecture == DETECTOR else "restorer"
-
-
 def shipped() -> list[Registered]:
     """What is shipped, in the form of what is registered."""
     return [_as_registered(find_weights(name)) for name in shipped_weights()]
@@ -282,7 +275,7 @@ def _as_registered(weights: Weights) -> Registered:
         name=weights.name,
         number=0,
         digest=weights.digest,
-        model=model_of(weights),
+        model=weights.model,
         architecture=weights.architecture,
         structure=weights.config,
         training={},
@@ -323,7 +316,7 @@ def _find_model(reference: str, registry: str | None) -> tuple[Model, str]:
             raise WeightsError(
                 f"The shipped weights {name} are {weights.digest[:12]}, not {shown(prefix)}."
             )
-        return model_of(weights), name
+        return weights.model, name
     registry_of_weights = Registry(registry)
     version = registry_of_weights.find(reference)
     return version.model, str(registry_of_weights.fetch(version))

@@ -180,6 +180,10 @@ def _no_such_weights(box: Path, tmp_path: Path) -> list[str]:
     return ["clean", str(box), str(tmp_path / "dst"), "--restorer", "nosuch"]
 
 
+def _weights_of_the_other_model(box: Path, tmp_path: Path) -> list[str]:
+    return ["clean", str(box), str(tmp_path / "dst"), "--detector", "restorer-fast"]
+
+
 def _nothing_planned(box: Path, tmp_path: Path) -> list[str]:
     return ["status", str(tmp_path)]
 
@@ -213,6 +217,7 @@ def _key_in_url(box: Path, tmp_path: Path) -> list[str]:
         (_no_such_device, "cuda:99"),
         (_unknown_setting, "Unknown setting 'wrokers'"),
         (_no_such_weights, "nosuch"),
+        (_weights_of_the_other_model, "not a detector"),
         (_nothing_planned, "holds no plan"),
         (_no_such_dst, "nosuch does not exist"),
         (_no_report_to_build, "nosuch does not exist"),

@@ -131,9 +131,11 @@ def test_file_of_another_format_is_refused(tmp_path: Path) -> None:
         find_weights(str(path))
 
 
-def test_detector_weights_are_no_restorer(tmp_path: Path, restorer_file: Path) -> None:
+def test_weights_of_one_model_are_not_taken_for_the_other(restorer_file: Path) -> None:
     with pytest.raises(WeightsError, match="not a detector"):
         load_detector(str(restorer_file))
+    with pytest.raises(WeightsError, match="not a restorer"):
+        load_restorer("detector")
 
 
 def test_structure_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import WeightsError
 from demoire.imaging.formats import can_clean_heic
+from demoire.models.networks import load_restorer, save_weights
 from demoire.models.weights import find_weights
 from pipelines.clean.actor import WaveOrder
 from pipelines.clean.node_extras import nodes_that_deny, nodes_without_heic
@@ -21,7 +22,7 @@ from pipelines.clean.wave import clean_wave
 from pipelines.clean.worker_weights import keep_weights, local_weights
 from pipelines.job import CleanJob
 from pipelines.launch import Launch
-from pipelines.run import plan_units
+from pipelines.run import plan_units, run_job
 from pipelines.storage.open import open_place
 from tests.pipelines.conftest import half_moire, write_tar
 
@@ -105,7 +106,30 @@ def test_a_wave_needs_no_file_of_the_machine_that_started_it(
     units = list(destination.manifests.units(plan))
     weights = keep_weights(destination.place, config)
     order = WaveOrder(destination, config, plan.fingerprint, "run", "wave", weights=weights)
+    pool = plan_pool(PoolWishes("cpu", workers=1), living_nodes())
     forget(config)
-    wave = clean_wave(units, order, plan_pool(PoolWishes("cpu", workers=1), living_nodes()))
+    wave = clean_wave(units, order, pool)
     assert (wave.images, wave.death) == (4, "")
     assert sum(destination.ledger.read(unit.id).cleaned for unit in units) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_weights_that_no_worker_can_load_end_the_run_with_what_is_wrong_with_them(
+    config: CleanerConfig, tmp_path: Path
+) -> None:
+    """Only loading finds out; a worker that dies of it would be tried again and again."""
+    (tmp_path / "src").mkdir()
+    write_tar(tmp_path / "src/a.tar", half_moire(1))
+    other_structure = {"widths": [8, 8, 8, 16], "encoder_depths": [0, 0, 0]}
+    network = load_restorer(config.restorer)
+    save_weights(
+        network,
+        Path(config.restorer),
+        architecture="restorer-unet",
+        config=other_structure,
+        metadata={},
+    )
+    job = CleanJob(str(tmp_path / "src"), str(tmp_path / "dst"), config, workers=1)
+    with pytest.raises(WeightsError, match="structure"):
+        run_job(job)
