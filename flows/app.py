@@ -23,6 +23,7 @@ from typer.exceptions import TyperException
 from demoire import errors
 from flows.commands import archives, images, measuring, preview, service, simulation, training
 from flows.commands.idle import RemarkingCommand
+from flows.commands.switches import SwitchGroup
 from flows.process import prepare_process
 
 FAILED = errors.DemoireError.exit_code
@@ -51,6 +52,7 @@ def help_of(command: Callable[..., int]) -> str:
 
 app = typer.Typer(
     name="demoire",
+    cls=SwitchGroup,
     help=(
         "Takes moiré out of image archives: touches nothing that was fine, loses nothing, "
         "and proves it with figures."

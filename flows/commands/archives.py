@@ -89,7 +89,7 @@ def _places(src: str, dst: str | None, settings: CleanSettings) -> tuple[str, st
     if dst is not None:
         return src, dst
     if settings.from_file is None:
-        raise UsageError("Missing argument 'DST' (see 'demoire clean --help')")
+        raise UsageError("DST is missing: say where the cleaned mirror goes (see --help).")
     return "", src
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from flows import console
+from flows.commands.switches import SwitchCommand
 
 Values = Mapping[str, Any]  # of all parameters of a command, by their names
 
@@ -73,7 +73,7 @@ _IDLE = (
 )
 
 
-class RemarkingCommand(TyperCommand):
+class RemarkingCommand(SwitchCommand):
     """A command that says which of its options do nothing before it runs."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -149,18 +149,16 @@ def _judged_line(judged: "Judged") -> str:
 
 
 def _name_archives(paths: Sequence[Path]) -> None:
-    """Say how many archives there are in the named folders, into which these commands do not look.
+    """Say how many archives are named, or are in named folders: these commands open none.
 
     They may hold most of what is in a folder, and no line would tell of it.
     """
-    folders = [path for path in paths if path.is_dir()]
-    if not folders:
-        return
     from pipelines.sources.members import archive_kind
 
     count = 0
-    for folder in folders:
-        for path in folder.rglob("*"):
+    for named in paths:
+        files = named.rglob("*") if named.is_dir() else (named,)
+        for path in files:
             if archive_kind(path.name) is not None and path.is_file():
                 count += 1
     if count:

@@ -263,7 +263,7 @@ def test_a_list_needs_no_src_beside_it(
     assert main([*command, dst]) == 0
     assert json.loads(capsys.readouterr().out)["sources"] == 2
     assert main(["plan", "only-one"]) == 2
-    assert "Missing argument 'DST'" in capsys.readouterr().err
+    assert "DST is missing" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -39,10 +39,13 @@ PROMISED = [
 def test_every_promised_command_has_a_help_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out
+    assert "<bool>" not in listed
     for command in PROMISED:
         assert f" {command} " in listed
         assert main([command, "--help"]) == 0
-        assert "Usage: demoire" in capsys.readouterr().out
+        page = capsys.readouterr().out
+        assert "Usage: demoire" in page
+        assert "<bool>" not in page, "a switch takes no value"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

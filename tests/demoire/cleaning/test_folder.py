@@ -141,12 +141,15 @@ def test_archives_beside_the_pictures_are_counted_and_a_name_stays_on_its_line(
     (folder / "box.tar.zst").write_bytes(b"")
     (folder / "book.epub").write_bytes(b"")
 
-    assert main(["detect", str(folder), *chance_weights[:2]]) == 0
+    (tmp_path / "alone.zip").write_bytes(b"")
+    named = [str(folder), str(tmp_path / "alone.zip")]
+
+    assert main(["detect", *named, *chance_weights[:2]]) == 0
 
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{folder}/two\\nlines.png: ")
-    assert printed.out.count("\n") == 1
-    assert "2 archives were not opened; `demoire preview`" in printed.err
+    assert printed.out.count("\n") == 2
+    assert "3 archives were not opened; `demoire preview`" in printed.err
 
 
 def test_detect_with_strict_ends_with_status_1_where_an_image_cannot_be_read(
