@@ -92,7 +92,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         The exit status; STALLED_STATUS where the work stood still, so that it can be begun again.
     """
     words, debug = _without_debug(arguments)
-    prepare_process(debug=debug)
+    prepare_process(debug=debug, is_service=words[:1] == ["serve"])
     stopped = "stopped; the same command again goes on where this one ended"
     try:
         status = app(args=words, prog_name="demoire", standalone_mode=False) or 0

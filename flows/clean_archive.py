@@ -22,7 +22,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import (
     create_progress_artifact,
     create_table_artifact,
@@ -147,7 +147,17 @@ def clean_archive(src: str, dst: str, settings: CleanSettings | None = None) -> 
         key="demoire-sources",
         description=(f"The sources ({len(listed)} of {len(sources)}); all are in {summary.report}"),
     )
+    get_run_logger().info(_outcome(summary))
     return summary
+
+
+def _outcome(summary: RunSummary) -> str:
+    """What a run came to, as one line of a log."""
+    return (
+        f"count proved: {summary.images:,} images, {summary.cleaned:,} cleaned, "
+        f"{summary.copied:,} copied, {summary.quarantined:,} quarantined; "
+        f"{summary.withheld:,} files withheld; report: {shown(summary.report)}"
+    )
 
 
 def _source_row(source: SourceTotals) -> dict[str, Any]:

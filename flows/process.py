@@ -29,11 +29,18 @@ _ENVIRONMENT = {
 }
 
 
-def prepare_process(*, debug: bool) -> None:
-    """Set up environment, output and logs of this process, for one command."""
+def prepare_process(*, debug: bool, is_service: bool = False) -> None:
+    """Set up environment, output and logs of this process, for one command.
+
+    Args:
+        debug: Whether to log all that there is.
+        is_service: Whether runs begin and end in it of which nobody else would hear: Prefect logs
+            them.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if debug else "ERROR")
+    logs_runs = debug or is_service
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if logs_runs else "ERROR")
     for stream in (sys.stdout, sys.stderr):
         # The names of members need not be Unicode, and showing one must never end a run.
         if isinstance(stream, TextIOWrapper):

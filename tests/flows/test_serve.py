@@ -96,6 +96,10 @@ def test_a_scheduled_run_cleans_a_bucket(
         crashed = [run["id"] for run in runs if run["state_type"] == "CRASHED"]
         begun_again = [run["parameters"]["src"] for run in runs if "go-2" in run["tags"]]
         assert (len(crashed), begun_again) == (1, ["s3://incoming"])
+        outcome = "count proved: 7 images, 3 cleaned, 3 copied, 1 quarantined"
+        while outcome not in log.read_text():  # a moment after the page
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.5)
         before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/box.tar")
         assert [name for name in before if after[name] != before[name]] == [
             "img_000.jpg",
