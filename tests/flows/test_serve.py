@@ -73,6 +73,7 @@ def test_a_scheduled_run_cleans_a_bucket(
     places = {"DEMOIRE_SRC": "s3://incoming", "DEMOIRE_DST": "s3://clean"}
     prefect = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     environment = {**os.environ, **variables, **places, **prefect}
+    del environment["PREFECT_LOGGING_LEVEL"]  # the tests' own; what a user has is to be logged
     log = tmp_path / "serve.log"
     with log.open("wb") as out:
         serving = subprocess.Popen(
