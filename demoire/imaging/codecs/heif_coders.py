@@ -22,6 +22,7 @@ import imagecodecs
 import numpy as np
 from PIL import AvifImagePlugin
 
+from demoire.imaging.codecs import hevc_colours
 from demoire.imaging.codecs.heif_boxes import read_items
 from demoire.imaging.codecs.heif_splice import NewContent, without_properties
 from demoire.imaging.codecs.pillow import open_view
@@ -78,6 +79,13 @@ class Coder(Protocol):
         """
         ...
 
+    def colours_in(self, configuration: bytes) -> tuple[int, int, int] | None:
+        """Numbers of primaries, transfer and matrix that the coded picture itself states.
+
+        None where it is not of full range, or where that is not known.
+        """
+        ...
+
     def decode(self, data: bytes) -> Pixels:
         """(H, W) or (H, W, S) samples of a file's picture as it is stored, 0..2^bits - 1."""
         ...
@@ -111,6 +119,10 @@ class Av1Coder:
         if is_grey:
             return bits, GREY
         return bits, {0: FULL_COLOUR, 2: "422", 3: "420"}.get(flags >> 2 & 3, "unknown")
+
+    def colours_in(self, configuration: bytes) -> tuple[int, int, int] | None:
+        """See `Coder`. Not read: those who write AVIF state the colours in the file."""
+        return None
 
     def decode(self, data: bytes) -> Pixels:
         """See `Coder`."""
@@ -153,6 +165,10 @@ class HevcCoder:
         if chroma != GREY and chroma_bits != bits:
             return bits, "unknown"
         return bits, chroma
+
+    def colours_in(self, configuration: bytes) -> tuple[int, int, int] | None:
+        """See `Coder`."""
+        return hevc_colours.colours_in(configuration)
 
     def decode(self, data: bytes) -> Pixels:
         """See `Coder`."""

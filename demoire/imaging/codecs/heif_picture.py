@@ -13,6 +13,7 @@ from fractions import Fraction
 from demoire.imaging.codecs.heif_boxes import SEQUENCE, ItemFile
 from demoire.imaging.codecs.heif_coders import FULL_COLOUR, GREY, HEVC, IDENTITY, Coder, Coding
 from demoire.imaging.codecs.heif_splice import can_replace
+from demoire.imaging.codecs.iso_boxes import FileBox
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.reasons import Reason
@@ -124,10 +125,19 @@ def tiles_of(file: ItemFile) -> Iterator[Tile]:
 def colours_of(file: ItemFile, item_id: int) -> tuple[int, int, int]:
     """Numbers of primaries, transfer and matrix; of a limited range a matrix that none has."""
     for box in file.properties_of(item_id):
-        if box.type == b"colr" and box.payload[:4] == b"nclx":
+        if _is_numbered(box):
             primaries, transfer, matrix, flags = struct.unpack_from(">HHHB", box.payload, 4)
             return primaries, transfer, matrix if flags & 0x80 else -1
     return _UNSAID, _UNSAID, _BT601
+
+
+def _states_colours(file: ItemFile, item_id: int) -> bool:
+    """Whether the file states an item's colours by numbers."""
+    return any(_is_numbered(box) for box in file.properties_of(item_id))
+
+
+def _is_numbered(box: FileBox) -> bool:
+    return box.type == b"colr" and box.payload[:4] == b"nclx"
 
 
 def profile_of(file: ItemFile) -> bytes | None:
@@ -141,19 +151,27 @@ def profile_of(file: ItemFile) -> bytes | None:
 def coding_of(file: ItemFile, coder: Coder) -> Coding | None:
     """How the picture is stored; None where it is in another coding, or its tiles differ."""
     first = file.primary
-    tiles: tuple[int, ...] = (first,)
-    if file.items[first].type == _GRID:
-        tiles = file.targets(b"dimg", first)
+    is_grid = file.items[first].type == _GRID
+    tiles = file.targets(b"dimg", first) if is_grid else (first,)
     stored = set()
+    stated = set()
     for item_id in tiles:
         configuration = file.property_of(item_id, coder.configuration_type)
         if configuration is None or file.items[item_id].type != coder.item_type:
             return None
         stored.add(coder.bits_and_chroma(configuration))
+        stated.add(coder.colours_in(configuration))
     if len(stored) != 1:
         return None
     bits, chroma = stored.pop()
-    primaries, transfer, matrix = colours_of(file, first)
+    colours: tuple[int, int, int] | None = colours_of(file, first)
+    if is_grid and not _states_colours(file, first):
+        # New tiles have to be of the colours that those beside them state: a decoder may go by
+        # any of them.
+        colours = stated.pop() if len(stated) == 1 else None
+    if colours is None:
+        return None
+    primaries, transfer, matrix = colours
     return Coding(bits, chroma, primaries, transfer, matrix)
 
 
@@ -211,8 +229,9 @@ def _can_write(file: ItemFile, coding: Coding, profile: bytes | None, coder: Cod
         return False
     if coding.matrix == IDENTITY and coding.chroma not in (FULL_COLOUR, GREY):
         return False
-    has_nclx = coding.primaries != _UNSAID or coding.transfer != _UNSAID
-    if not has_nclx and profile is None and coder is HEVC:
+    primaries, transfer, _ = colours_of(file, file.primary)
+    is_unsaid = primaries == transfer == _UNSAID
+    if is_unsaid and profile is None and coder is HEVC:
         return False  # its colours are told in the coded picture alone
     premultiplied = [one for one in file.references if one.type == b"prem"]
     if premultiplied or len(auxiliaries(file)) > 1:

@@ -220,6 +220,49 @@ def test_of_a_heic_of_tiles_only_the_changed_ones_are_coded_anew(
     assert again.shape == rgb.shape  # as it is stored, whatever the orientation says
 
 
+@pytest.mark.parametrize("matrix", [1, 5, 6, 9])
+@pytest.mark.parametrize("tile", [(0, 0), (1, 2)])
+def test_new_tiles_of_a_heic_with_a_profile_have_the_colours_of_the_old_ones(
+    matrix: int, tile: tuple[int, int], rgb: NDArray[np.uint8]
+) -> None:
+    """Phones write a profile, and the matrix in the coded tiles alone."""
+    data = profiled_tiles(rgb, matrix, full_range=True)
+    picture = decode(data)
+    top, left = 64 * tile[0], 64 * tile[1]
+    pixels = picture.pixels.copy()
+    pixels[top : top + 64, left : left + 64] //= 2
+    again = decode(encode(picture, pixels)).pixels.astype(int)
+    changed_tile = np.zeros(pixels.shape[:2], bool)
+    changed_tile[top : top + 64, left : left + 64] = True
+    assert np.array_equal(again[~changed_tile], pixels[~changed_tile])
+    assert np.abs(again[changed_tile] - pixels[changed_tile]).mean() < 2
+
+
+def test_a_heic_with_a_profile_whose_tiles_are_of_limited_range_is_copied(
+    rgb: NDArray[np.uint8],
+) -> None:
+    data = profiled_tiles(rgb, 6, full_range=False)
+    assert decode(data).obstacle == Reason.MODE_NOT_CLEANED
+
+
+def profiled_tiles(rgb: NDArray[np.uint8], matrix: int, *, full_range: bool) -> bytes:
+    """A HEIC of tiles with an ICC profile, which keeps the writer from stating numbers beside."""
+    data = heic(
+        rgb,
+        quality=95,
+        chroma=444,
+        tile_size=64,
+        icc_profile=PROFILE,
+        icc_profile_type="prof",
+        color_primaries=1,
+        transfer_characteristics=13,
+        matrix_coefficients=matrix,
+        full_range_flag=int(full_range),
+    )
+    assert b"nclx" not in data
+    return data
+
+
 def test_the_thumbnail_of_a_heic_is_made_anew_and_all_else_told_stays(
     rgb: NDArray[np.uint8], tmp_path: Path
 ) -> None:
