@@ -52,7 +52,8 @@ def draw_page(path: Path, megapixels: float) -> None:
     Image.MAX_IMAGE_PIXELS = None
     width = int((megapixels * 1e6 * 2 / 3) ** 0.5) // 16 * 16
     height = int(megapixels * 1e6 / width)
-    drawing = with_wave(SCENES[sorted(SCENES)[0]](np.random.default_rng(0), _SIDE, _SIDE))
+    # Of many colours: what is in few is taken for dithered, and stays as it is.
+    drawing = with_wave(SCENES["photograph"](np.random.default_rng(0), _SIDE, _SIDE))
     # The wave's period is a third of 16 px, so that it goes on across the seams.
     rows = np.tile(drawing, (1, -(-width // _SIDE), 1))[:, :width]
     page: NDArray[np.uint8] = np.tile(rows, (-(-height // _SIDE), 1, 1))[:height]
