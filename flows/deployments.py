@@ -6,6 +6,7 @@ stopped; without PREFECT_API_URL it brings up a local server first, on 127.0.0.1
 the same deployment for a work pool and ends; a worker elsewhere runs it.
 """
 
+import logging
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +31,9 @@ def serve(deployment: DeploymentConfig, *, port: int) -> None:
     with local_server(port):
         from prefect import serve as serve_deployments
 
+        # Else a line every ten seconds from when the next run is due until this one ends. Prefect's
+        # import sets all levels anew.
+        logging.getLogger("prefect.runner").setLevel(logging.WARNING)
         serve_deployments(as_prefect(deployment), limit=1)
 
 

@@ -101,6 +101,7 @@ def test_a_scheduled_run_cleans_a_bucket(
         while outcome not in log.read_text():  # a moment after the page
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.5)
+        assert "at capacity" not in log.read_text()  # of the runs that were due meanwhile
         before, after = read_tar(box / "box.tar"), read_tar(folder / "clean/box.tar")
         assert [name for name in before if after[name] != before[name]] == [
             "img_000.jpg",
