@@ -8,11 +8,12 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.demoire.imaging.files import saved
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -73,9 +74,3 @@ def draw(striped: bool, seed: int, height: int = 96, width: int = 96) -> NDArray
     if striped:
         picture = picture + 60 * np.sign(np.sin(0.9 * np.arange(height)))[:, None, None]
     return picture.clip(0, 255).astype(np.uint8)
-
-
-def saved(image: Image.Image, form: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, form, **options)
-    return out.getvalue()

@@ -15,12 +15,12 @@ import imagecodecs
 import numpy as np
 import pikepdf
 import pillow_heif
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
 from demoire.imaging.formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
-from tests.chaos.bricks import draw, png_of, saved
+from tests.chaos.bricks import draw, png_of
+from tests.demoire.imaging.files import saved, tiff
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, jpeg_picture_of
 from tests.pipelines.conftest import SIDE
 
@@ -75,12 +75,6 @@ def read_parents(folder: Path) -> Iterator[Parent]:
         suffix = suffix if suffix in IMAGE_SUFFIXES | UNSUPPORTED_SUFFIXES else ".jpg"
         if len(data) >= _SMALLEST_PARENT:
             yield Parent(re.sub(r"[^A-Za-z0-9]+", "-", path.stem)[-48:], suffix, data)
-
-
-def _tiff_of(samples: NDArray, **options: Any) -> bytes:
-    out = io.BytesIO()
-    tifffile.imwrite(out, samples, metadata=None, **options)
-    return out.getvalue()
 
 
 @functools.cache
@@ -190,35 +184,35 @@ def _tiffs(rgb: NDArray[np.uint8]) -> dict[str, bytes]:
     colour = {"photometric": "rgb", "rowsperstrip": 20}
     coded = ("lzw", "deflate", "packbits", "zstd", "lzma", "webp")
     ways: dict[str, dict[str, object]] = {name: {"compression": name} for name in coded}
-    files = {name: _tiff_of(rgb, **colour, **options) for name, options in ways.items()}
+    files = {name: tiff(rgb, **colour, **options) for name, options in ways.items()}
     files |= {
         f"fax-{way}": saved(image.convert("1"), "TIFF", compression=way)
         for way in ("group3", "group4")
     }
     jpeg = {"compression": "jpeg", "compressionargs": {"level": 90}}
     return files | {
-        "plain": _tiff_of(rgb, **colour),
-        "grey": _tiff_of(grey, photometric="minisblack", rowsperstrip=30),
-        "predictor": _tiff_of(rgb, compression="lzw", predictor=True, **colour),
-        "predictor-16": _tiff_of(
+        "plain": tiff(rgb, **colour),
+        "grey": tiff(grey, photometric="minisblack", rowsperstrip=30),
+        "predictor": tiff(rgb, compression="lzw", predictor=True, **colour),
+        "predictor-16": tiff(
             deep, compression="deflate", predictor=True, tile=(32, 48), photometric="rgb"
         ),
-        "jpeg": _tiff_of(rgb, photometric="ycbcr", rowsperstrip=16, **jpeg),
-        "jpeg-tiles": _tiff_of(rgb, photometric="ycbcr", tile=(48, 64), **jpeg),
-        "tiles": _tiff_of(rgb, photometric="rgb", tile=(32, 48)),
-        "planar": _tiff_of(np.moveaxis(rgb, 2, 0), planarconfig="separate", **colour),
-        "planar-zstd-tiles": _tiff_of(
+        "jpeg": tiff(rgb, photometric="ycbcr", rowsperstrip=16, **jpeg),
+        "jpeg-tiles": tiff(rgb, photometric="ycbcr", tile=(48, 64), **jpeg),
+        "tiles": tiff(rgb, photometric="rgb", tile=(32, 48)),
+        "planar": tiff(np.moveaxis(rgb, 2, 0), planarconfig="separate", **colour),
+        "planar-zstd-tiles": tiff(
             np.moveaxis(deep, 2, 0),
             planarconfig="separate",
             photometric="rgb",
             compression="zstd",
             tile=(32, 32),
         ),
-        "grey-16": _tiff_of(deep[:, :, 1], photometric="minisblack", byteorder=">"),
-        "rgba": _tiff_of(np.dstack([rgb, grey]), extrasamples=["unassalpha"], **colour),
-        "big": _tiff_of(rgb, bigtiff=True, compression="deflate", **colour),
-        "big-endian": _tiff_of(rgb, bigtiff=True, byteorder=">", **colour),
-        "float": _tiff_of(grey.astype(np.float32) / 7, photometric="minisblack"),
+        "grey-16": tiff(deep[:, :, 1], photometric="minisblack", byteorder=">"),
+        "rgba": tiff(np.dstack([rgb, grey]), extrasamples=["unassalpha"], **colour),
+        "big": tiff(rgb, bigtiff=True, compression="deflate", **colour),
+        "big-endian": tiff(rgb, bigtiff=True, byteorder=">", **colour),
+        "float": tiff(grey.astype(np.float32) / 7, photometric="minisblack"),
         "one-bit": saved(image.convert("1"), "TIFF"),
         "palette": saved(image.quantize(40), "TIFF", compression="tiff_lzw"),
         "cmyk": saved(image.convert("CMYK"), "TIFF"),

@@ -30,6 +30,14 @@ def tiff(samples: NDArray, **options: object) -> bytes:
     return out.getvalue()
 
 
+def page_of_type() -> NDArray:
+    """400 rows of "letters" with a white margin; 1 is white."""
+    page = np.ones((400, 300), bool)
+    letters = np.random.default_rng(1).random((70, 55)) > 0.3
+    page[60:340, 40:260] = letters.repeat(4, 0).repeat(4, 1)
+    return page
+
+
 def deep(samples: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """The same picture in 16 bits, with something in the low ones."""
     low = np.random.default_rng(1).integers(0, 256, samples.shape, dtype=np.uint16)

@@ -1,6 +1,5 @@
 """Any picture file as 8-bit RGB, with the pixels that the cleaner sees."""
 
-import io
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ from PIL import Image
 
 from demoire.errors import ImageError
 from demoire.imaging.rgb import decode_rgb, read_rgb
+from tests.demoire.imaging.files import saved
 
 LYING = 6  # value of the orientation tag: turn by 90 degrees to look at
 
@@ -19,12 +19,6 @@ LYING = 6  # value of the orientation tag: turn by 90 degrees to look at
 @pytest.fixture
 def picture() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8)
-
-
-def saved(image: Image.Image, format: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format, **options)
-    return out.getvalue()
 
 
 def test_a_jpeg_has_the_pixels_that_opencv_sees(picture: NDArray[np.uint8]) -> None:

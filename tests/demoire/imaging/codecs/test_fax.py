@@ -5,11 +5,10 @@ import io
 import numpy as np
 import pytest
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image
 
 from demoire.imaging.images import decode
-from tests.demoire.imaging.files import reason_of, saved
+from tests.demoire.imaging.files import page_of_type, reason_of, saved
 
 CODINGS = {
     "one dimension": ("group3", {}),
@@ -21,17 +20,9 @@ CODINGS = {
 }
 
 
-@pytest.fixture
-def page() -> NDArray[np.bool_]:
-    """400 rows of "letters" with a white margin; 1 is white."""
-    page = np.ones((400, 300), bool)
-    letters = np.random.default_rng(1).random((70, 55)) > 0.3
-    page[60:340, 40:260] = letters.repeat(4, 0).repeat(4, 1)
-    return page
-
-
 @pytest.mark.parametrize("coding", CODINGS)
-def test_a_fax_of_which_a_strip_is_cut_short_is_told(coding: str, page: NDArray[np.bool_]) -> None:
+def test_a_fax_of_which_a_strip_is_cut_short_is_told(coding: str) -> None:
+    page = page_of_type()
     compression, tags = CODINGS[coding]
     strips_of_100_rows = {278: 100, **tags}
     whole = saved(
@@ -55,8 +46,7 @@ def with_half_a_strip(data: bytes, strip: int) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_that_is_only_looked_at_is_not_turned(
-    orientation: int, page: NDArray[np.bool_]
-) -> None:
+def test_a_picture_that_is_only_looked_at_is_not_turned(orientation: int) -> None:
+    page = page_of_type()
     file = saved(Image.fromarray(page), "TIFF", compression="group4", tiffinfo={274: orientation})
     assert np.array_equal(decode(file).pixels[:, :, 0] == 255, page)

@@ -18,7 +18,7 @@ from PIL import Image
 from demoire.errors import ImageError
 from demoire.imaging.images import decode
 from demoire.imaging.pdf import carve, pictures_of
-from tests.demoire.imaging.files import saved
+from tests.demoire.imaging.files import page_of_type, saved
 from tests.demoire.imaging.pdf.drawn_pdf import add_page, numbers, picture
 
 HEIGHT, WIDTH = 72, 99  # px; rows do not end with a byte
@@ -26,13 +26,16 @@ BITS = np.random.default_rng(3).random((HEIGHT // 8, WIDTH // 9)).repeat(8, 0).r
 PACKED = np.packbits(BITS, axis=1).tobytes()
 
 
-def fax_of(bits: NDArray) -> bytes:
-    """Bits as a stream of CCITT's group 4, in which 1 is white."""
-    out = io.BytesIO()
-    Image.fromarray(bits).save(out, "TIFF", compression="group4", tiffinfo={278: len(bits)})
-    with tifffile.TiffFile(io.BytesIO(out.getvalue())) as file:
+def fax_of(bits: NDArray, compression: str = "group4", options: int = 0) -> bytes:
+    """Bits as a stream of CCITT's group 3 or 4, in which 1 is white.
+
+    `options` is the tag of group 3 that says whether rows are coded in two dimensions.
+    """
+    tags = {278: len(bits), 292: options}
+    data = saved(Image.fromarray(bits), "TIFF", compression=compression, tiffinfo=tags)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
-        return out.getvalue()[page.dataoffsets[0] :][: page.databytecounts[0]]
+        return data[page.dataoffsets[0] :][: page.databytecounts[0]]
 
 
 def jbig2_of(bits: NDArray) -> bytes:
@@ -196,14 +199,6 @@ def test_jbig2_of_which_nothing_comes_out_is_told_and_a_blank_page_is_none(tmp_p
     assert decode(carve(path, 1)).obstacle == "bilevel"
 
 
-def page_of_type() -> NDArray:
-    """400 rows of "letters" with a white margin; 1 is white."""
-    page = np.ones((400, 300), bool)
-    letters = np.random.default_rng(1).random((70, 55)) > 0.3
-    page[60:340, 40:260] = letters.repeat(4, 0).repeat(4, 1)
-    return page
-
-
 @pytest.mark.parametrize("entries", [{}, {"BlackIs1": True}], ids=["usual", "other way"])
 def test_a_fax_that_is_cut_short_is_told_and_one_without_an_end_mark_is_whole(
     entries: dict[str, Any], tmp_path: Path
@@ -226,10 +221,7 @@ def test_a_fax_that_is_cut_short_is_told_and_one_without_an_end_mark_is_whole(
 def test_a_fax_of_group_3_that_is_cut_short_is_told(k: int, tmp_path: Path) -> None:
     page = page_of_type()
     height, width = page.shape
-    tags = {278: height, 292: int(k > 0)}
-    file = saved(Image.fromarray(~page), "TIFF", compression="group3", tiffinfo=tags)
-    with tifffile.TiffFile(io.BytesIO(file)) as tiff:
-        data = file[tiff.pages.first.dataoffsets[0] :][: tiff.pages.first.databytecounts[0]]
+    data = fax_of(~page, "group3", options=int(k > 0))
     parameters = Dictionary(K=k, Columns=width, Rows=height, EndOfLine=True)
     facts = {**FAX, "DecodeParms": parameters, "Width": width, "Height": height}
     taken = decode(carve(bilevel_pdf(tmp_path / "whole.pdf", data, **facts), 1))
