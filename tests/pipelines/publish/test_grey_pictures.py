@@ -23,7 +23,8 @@ from tests.demoire.imaging.pdf.test_bilevel import bilevel_pdf
 from tests.pipelines.conftest import draw, tree, write_tar
 from tests.pipelines.publish.job import Job, cleaned_job, commit, rows_of
 
-DOTS = Image.fromarray(np.indices((96, 128)).sum(axis=0) % 3 == 0)
+# Large enough that a grey picture of it, at whatever scale it is looked at, is judged (64 px).
+DOTS = Image.fromarray(np.indices((192, 256)).sum(axis=0) % 3 == 0)
 GREYS = {
     "book.pdf!/page-0001.png",
     "box.tar/b/1.tif.png",
@@ -48,7 +49,7 @@ def book(path: Path) -> None:
     bits = np.packbits(np.asarray(DOTS), axis=1).tobytes()
     grey = {"ColorSpace": Name.DeviceGray, "BitsPerComponent": 1}
     with pikepdf.new() as pdf:
-        add_page(pdf, picture(pdf, bits, Width=128, Height=96, **grey))
+        add_page(pdf, picture(pdf, bits, Width=256, Height=192, **grey))
         add_page(pdf, jpeg_picture(pdf))
         pdf.save(path)
 
@@ -109,7 +110,7 @@ def test_a_black_and_white_image_is_copied_and_has_a_grey_one_beside_the_mirror(
     greys = greys_of(job)
     assert greys.keys() == GREYS
     with Image.open(io.BytesIO(greys["fax.tif!/page-0002.png"])) as grey:
-        assert (grey.mode, grey.size) == ("L", (128, 96))
+        assert (grey.mode, grey.size) == ("L", DOTS.size)
     for unit in job.units:
         commit(unit, job, grey_maker)
     assert greys_of(job) == greys
