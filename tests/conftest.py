@@ -7,6 +7,7 @@ start.
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -45,6 +46,10 @@ _CREDENTIALS = (
 )
 for _name in (*_OUTSIDE, *_SETTINGS, *_CREDENTIALS):
     os.environ.pop(_name, None)
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program
+# that a test starts and then stops.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples on a busy machine may take as long as they like.
 settings.register_profile("demoire", deadline=None)
