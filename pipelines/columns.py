@@ -25,7 +25,10 @@ MEANINGS: dict[str, str] = {
         "Why it is in quarantine, withheld, or copied although it may hold moiré; of a cleaned "
         "image that its signature was removed; else null"
     ),
-    "moire_before": "Probability, 0 to 1, that the image holds moiré, as it came",
+    "moire_before": (
+        "Probability, 0 to 1, that the image holds moiré, as it came; null where nothing was "
+        "judged, as of an image with a side below 64 px"
+    ),
     "moire_after": "The same of the pixels in the cleaned file; null unless cleaned",
     "moire_kind": "Most probable kind: none, screen, halftone or texture",
     "tiles": "Cells of 256 px that the detector judged",
