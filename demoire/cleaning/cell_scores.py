@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.cleaning.grid import Grid
-from demoire.cleaning.turns import FURTHER_TURNS, mean_of_looks
+from demoire.cleaning.turns import FURTHER_TURNS, with_further_looks
 from demoire.cleaning.verdict import can_be_judged
 from demoire.moire import KINDS
 
@@ -65,10 +65,7 @@ class TurnedScores:
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """Of all cells, (cells, 4), once it is."""
-        doubtful = list(self.cells)
-        looks = [self._first[doubtful]]
+        further = []
         for turn in self.turns:
-            looks.append(np.stack([self._further[turn, cell] for cell in doubtful]))
-        means = self._first.copy()
-        means[doubtful] = mean_of_looks(np.stack(looks))
-        return means
+            further.append(np.stack([self._further[turn, cell] for cell in self.cells]))
+        return with_further_looks(self._first, self.cells, further)

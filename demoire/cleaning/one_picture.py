@@ -5,7 +5,12 @@ from numpy.typing import NDArray
 
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid
-from demoire.cleaning.turns import FURTHER_TURNS, cells_in_doubt, mean_of_looks, quarter_turned
+from demoire.cleaning.turns import (
+    FURTHER_TURNS,
+    cells_in_doubt,
+    quarter_turned,
+    with_further_looks,
+)
 from demoire.cleaning.verdict import Rules, can_be_judged
 from demoire.imaging.codecs.raster import Pixels
 from demoire.moire import KINDS
@@ -33,11 +38,11 @@ def cell_probabilities(engine: Engine, pixels: Pixels, rules: Rules) -> NDArray[
         cells = range(start, min(start + _CELLS_AT_ONCE, len(grid)))
         judged.append(engine.judge([grid.view(pixels, cell) for cell in cells]))
     probabilities = np.concatenate(judged)
-    doubtful = list(cells_in_doubt(probabilities, rules))
-    if doubtful:
-        views = [grid.view(pixels, cell) for cell in doubtful]
-        looks = [probabilities[doubtful]]
-        for turn in FURTHER_TURNS:
-            looks.append(engine.judge([quarter_turned(view, turn) for view in views]))
-        probabilities[doubtful] = mean_of_looks(np.stack(looks))
-    return probabilities
+    doubtful = cells_in_doubt(probabilities, rules)
+    if not doubtful:
+        return probabilities
+    views = [grid.view(pixels, cell) for cell in doubtful]
+    further = []
+    for turn in FURTHER_TURNS:
+        further.append(engine.judge([quarter_turned(view, turn) for view in views]))
+    return with_further_looks(probabilities, doubtful, further)

@@ -5,6 +5,8 @@ way: by chance a weave or a row of tiles may score as high as moiré. The mean o
 more often, and most of all where the first look was chosen for being high.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,22 @@ def cells_in_doubt(probabilities: NDArray[np.float32], rules: Rules) -> tuple[in
 def quarter_turned(view: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
     """A cell's view, (256, 256, 3), after so many quarter turns."""
     return np.rot90(view, turn)
+
+
+def with_further_looks(
+    first: NDArray[np.float32], cells: Sequence[int], further: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The probabilities of all cells, where some have been looked at again.
+
+    Args:
+        first: What the first look said of all of them, (cells, 4).
+        cells: Those in doubt.
+        further: What each further look said of these, (cells in doubt, 4).
+    """
+    doubtful = list(cells)
+    means = first.copy()
+    means[doubtful] = mean_of_looks(np.stack([first[doubtful], *further]))
+    return means
 
 
 def mean_of_looks(looks: NDArray[np.float32]) -> NDArray[np.float32]:
