@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker as ray_worker
 from ray.data import DataContext
 from ray.exceptions import OutOfDiskError, RayError, RayTaskError
 from ray.util.annotations import RayDeprecationWarning
@@ -69,6 +70,7 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
     # Its warnings would land in the user's terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
+        _silence_reports()
         # And so would its remark that the level was set.
         with StartWatch(own_ray, patience), own_sigterm(), _silent_stderr(), prompt_workers():
             started: Any = ray.init(
@@ -79,9 +81,11 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
             )
     except Exception as error:
         # Ray raises nothing more special when its own processes do not come up.
-        if ray_address is not None:
-            raise _no_cluster(ray_address) from error
-        raise _no_ray_here() from error
+        if ray_address is None:
+            raise _no_ray_here() from error
+        if _tells_of_a_token(error):
+            raise _wrong_token(ray_address) from error
+        raise _no_cluster(ray_address) from error
     own_folder: Path | None = None
     if ray_address is None:
         own_ray.note_start()
@@ -137,6 +141,16 @@ def _remove_notes(own_folder: Path) -> None:
             latest.unlink()
 
 
+def _silence_reports() -> None:
+    """Keep Ray from printing to standard output, in paragraphs, what its helpers report: workers
+    and nodes that died, calls that are tried again. The run tells of what matters.
+
+    Ray has no setting for this: `log_to_driver` is only about what workers print.
+    """
+    if not _LOG.isEnabledFor(logging.DEBUG):
+        ray_worker._worker_logs_enabled = False
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """For the block nothing is written to the process's standard error, by native code either.
@@ -172,6 +186,26 @@ def _check_reachable(ray_address: str) -> None:
 
 def _no_cluster(ray_address: str) -> UsageError:
     return UsageError(f"There is no Ray cluster at {ray_address}: check --ray-address.")
+
+
+def _tells_of_a_token(error: BaseException) -> bool:
+    """Whether the cluster is there, but refused the connection for want of its token.
+
+    Ray hands on the text of such an error, not the error.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if "authentication token" in str(seen).lower():
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _wrong_token(ray_address: str) -> UsageError:
+    return UsageError(
+        f"The Ray cluster at {ray_address} is protected by a token: set RAY_AUTH_MODE=token, and "
+        "have its token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
+    )
 
 
 @contextmanager

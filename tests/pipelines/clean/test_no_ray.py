@@ -1,15 +1,19 @@
-"""A Ray that does not come up on this machine, and what is left of one that did."""
+"""A Ray that does not come up or cannot be reached, and what is left of one that did."""
 
 import logging
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import ray
 
-from demoire.errors import DemoireError
+from demoire.errors import DemoireError, UsageError
 from pipelines.clean.cluster import ray_session
+
+ROOT = Path(__file__).parents[3]
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -66,3 +70,48 @@ def test_the_folder_of_an_own_ray_goes_with_it_unless_somebody_debugs(
 
     left = {path.name for path in tmp_path.iterdir()}
     assert left == ({"session_1", "session_latest"} if kept else set())
+
+
+def test_a_cluster_that_refuses_the_token_is_told_from_one_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray hands on the text of the refusal inside of another error."""
+
+    def refuse(**_: object) -> None:
+        refused = "InvalidAuthToken: Authentication token is missing or incorrect."
+        try:
+            raise RuntimeError(f"Failed to connect to GCS. Last connection error: {refused}")
+        except RuntimeError as error:
+            raise ConnectionError("Failed to connect to Ray cluster at auto") from error
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+
+    with pytest.raises(UsageError, match="token: set RAY_AUTH_MODE"), ray_session("auto", 60.0):
+        pass
+
+
+_WORKERS_DIE = """
+import os
+import ray
+from pipelines.clean.cluster import ray_session
+
+@ray.remote(max_retries=1)
+def die():
+    os._exit(1)
+
+with ray_session():
+    try:
+        ray.get(die.remote())
+    except ray.exceptions.WorkerCrashedError:
+        print("it died twice")
+"""
+
+
+@pytest.mark.slow
+def test_ray_prints_nothing_of_workers_that_died() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _WORKERS_DIE], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert ended.stdout == "it died twice\n"
+    assert ended.stderr == ""
