@@ -3,9 +3,9 @@
     python -m tests.benchmarks.gpu (--images CLEAN | --pack PACK) --out OUT [--device cuda]
         [--minutes 13] [--config restorer-gpu] [--shards DIR] [--stages tests,bench,train] [--quick]
 
-Before any of them it is seen whether torch finds the GPU, why it does not, and whether the packages
-are there that the stages need: a rented minute is worth more than a traceback. How to bring all of
-it to a machine without network: docs/rented-gpu.md.
+Before any of them it is seen whether torch finds the GPU, why it does not, and whether packages,
+images and configuration are there: a rented minute is worth more than a traceback. How to bring
+all of it to a machine without network: docs/rented-gpu.md.
 
 1. tests: `tests/demoire/test_gpu.py`, which a machine without a GPU skips.
 2. bench: `tests.benchmarks.gpu_bench`, the whole job over a drawn collection, and how busy the card
@@ -35,6 +35,8 @@ from typing import IO
 
 import torch
 
+from demoire.errors import DemoireError
+from demoire.simulate.pairs import clean_images
 from demoire.training.config_files import load_config, to_toml, with_values
 from tests.benchmarks.packing import unpack
 
@@ -144,7 +146,7 @@ def run(options: argparse.Namespace) -> list[Ended]:
         stage = stage_of(name, options, max(1.0, end - time.monotonic()))
         print(f"{stage.name}: {stage.seconds:.0f} s at most", flush=True)
         ended.append(run_stage(stage, options.out))
-        print(f"{stage.name}: {_told(ended[-1])}", flush=True)
+        print(f"{stage.name}: {_told(ended[-1], options.out)}", flush=True)
     facts = {"device": options.device, "stages": [asdict(one) for one in ended]}
     (options.out / "gpu.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return ended
@@ -182,9 +184,13 @@ def why_no_gpu() -> str | None:
     )
 
 
-def _told(ended: Ended) -> str:
+def _told(ended: Ended, out: Path) -> str:
     how = "its time was up" if ended.status is None else f"status {ended.status}"
-    return f"{how} after {ended.seconds:.0f} s"
+    told = f"{how} after {ended.seconds:.0f} s"
+    if not ended.status:
+        return told
+    log = (out / f"{ended.name}.log").read_text(encoding="utf-8", errors="replace")
+    return f"{told}; {ended.name}.log ends with: {log.rstrip().rpartition(chr(10))[2]}"
 
 
 def _stages(text: str) -> tuple[str, ...]:
@@ -223,9 +229,15 @@ def main(words: Sequence[str] | None = None) -> int:
             f"Packages are missing here: {', '.join(missing)}. Install them, or leave out stages."
         )
         return 2
-    if options.pack is not None:
-        options.images, shards = unpack(options.pack, options.out)
-        options.shards = options.shards or shards
+    try:
+        if options.pack is not None:
+            options.images, shards = unpack(options.pack, options.out)
+            options.shards = options.shards or shards
+        clean_images(options.images)
+        load_config(options.config)
+    except DemoireError as error:
+        print(error)
+        return 2
     ended = run(options)
     return 0 if all(one.status == 0 for one in ended) else 1
 

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from demoire.errors import UsageError
 from demoire.simulate.pairs import clean_images, read_scene
 
 _WINDOW = 1024  # px
@@ -92,6 +93,9 @@ def unpack(pack_file: Path, out: Path) -> tuple[Path, Path]:
 
     Returns:
         The folder of images and that of shards.
+
+    Raises:
+        UsageError: There is no such pack.
     """
     images = out / _IMAGES
     shards = out / _SHARDS
@@ -99,8 +103,13 @@ def unpack(pack_file: Path, out: Path) -> tuple[Path, Path]:
         return images, shards
     unfinished = out / "unpacking"
     shutil.rmtree(unfinished, ignore_errors=True)
-    with zipfile.ZipFile(pack_file) as archive:
-        archive.extractall(unfinished)
+    try:
+        with zipfile.ZipFile(pack_file) as archive:
+            archive.extractall(unfinished)
+    except (FileNotFoundError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"{pack_file} is no pack: make one with tests.benchmarks.packing."
+        ) from error
     shards.mkdir(parents=True, exist_ok=True)
     for rows in sorted((unfinished / _SHARDS).glob("rows-*.csv")):
         _unpack_shard(rows, shards)

@@ -79,6 +79,40 @@ def test_a_package_that_is_missing_is_told_before_anything_is_done(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--images", "nowhere"], "There is no folder"),
+        (["--pack", "nowhere.zip"], "is no pack"),
+        (["--images", "images", "--config", "no-such"], "no-such"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_told_before_anything_is_done(
+    words: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_pairs(None, tmp_path / "images", PairSet("none", 1, 0, size=64))
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--out", "out", "--device", "cpu"]) == 2
+    out = capsys.readouterr().out
+    assert says in out and out.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_that_fails_is_told_with_the_end_of_its_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pairs(None, tmp_path / "images", PairSet("none", 1, 0, size=64))
+    fails = (sys.executable, "-c", "print('one'); import sys; sys.exit('the card has gone')")
+    monkeypatch.setattr(gpu, "stage_of", lambda *_: Stage("tests", fails, 30.0))
+    words = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--device", "cpu", "--stages", "tests"]) == 1
+    assert "status 1" in (out := capsys.readouterr().out) and "the card has gone" in out
+
+
 def test_how_busy_the_card_is_is_read_from_nvidia_smi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
