@@ -9,7 +9,6 @@ needed, since one who may list need not be allowed to write.
 import os
 import platform
 import shutil
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from demoire.errors import DemoireError
 from demoire.memory import memory_limit
+from demoire.temporary_files import is_in_memory, temporary_folder
 from pipelines.layout import probe_object
 from pipelines.names import shown
 
@@ -160,9 +160,12 @@ def _memory() -> Check:
 
 
 def _disk() -> Check:
-    folder = tempfile.gettempdir()
+    folder = temporary_folder()
     free = shutil.disk_usage(folder).free / _GB
     finding = f"{free:.1f} GB free in {folder}"
+    if is_in_memory(folder):
+        way_out = "Set TMPDIR to a folder on disk: large pages would take memory there."
+        return Check("disk", f"{finding}, which is in memory", way_out)
     if free < _DISK_GB:
         way_out = "Free some, or set TMPDIR to a larger disk: archives are built there."
         return Check("disk", finding, way_out)

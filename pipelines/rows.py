@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from demoire.file_bytes import FileBytes
 from demoire.reasons import Reason
 from pipelines.layout import image_id
 from pipelines.names import as_text
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 class CleanedFile:
     """The bytes of a cleaned image, with the digest that report and ledger both name them by."""
 
-    data: bytes
+    data: FileBytes
     sha256: str
 
     @staticmethod
-    def of(data: bytes) -> "CleanedFile":
+    def of(data: FileBytes) -> "CleanedFile":
         """The file of these bytes; hashes them."""
         return CleanedFile(data, sha256(data).hexdigest())
 
@@ -75,7 +76,7 @@ def withheld_row(member: Member, attempt: UnitAttempt) -> ReportRow:
 
 
 def cleaner_outcome(
-    member: Member, original: bytes, cleaned: "Cleaned", attempt: UnitAttempt
+    member: Member, original: FileBytes, cleaned: "Cleaned", attempt: UnitAttempt
 ) -> Outcome:
     """The outcome of an image that went through the Cleaner.
 

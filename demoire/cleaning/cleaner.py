@@ -24,6 +24,7 @@ from demoire.cleaning.one_picture import cell_probabilities
 from demoire.cleaning.result import Cleaned, Detection
 from demoire.cleaning.scheduler import Scheduler
 from demoire.cleaning.verdict import Rules, detection_from
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.libjpeg import check_interface
 from demoire.imaging.guard import decode_guarded
 from demoire.imaging.images import open_image
@@ -138,7 +139,7 @@ class Cleaner:
         """The image score from which an image is cleaned (were the gate not off)."""
         return self._rules.threshold
 
-    def clean(self, data: bytes, name: str = "") -> Cleaned:
+    def clean(self, data: FileBytes, name: str = "") -> Cleaned:
         """Clean one image file.
 
         Args:
@@ -148,7 +149,7 @@ class Cleaner:
         _, result = next(self.clean_many([(name, data)]))
         return result
 
-    def clean_many(self, items: Iterable[tuple[K, bytes]]) -> Iterator[tuple[K, Cleaned]]:
+    def clean_many(self, items: Iterable[tuple[K, FileBytes]]) -> Iterator[tuple[K, Cleaned]]:
         """Clean many image files, which is faster than one after the other.
 
         Args:
@@ -166,7 +167,7 @@ class Cleaner:
         check_interface()  # or each JPEG file would fail by itself
         return Scheduler(self._engine, self._rules, items, self.memory_share).results()
 
-    def detect(self, data: bytes) -> Detection:
+    def detect(self, data: FileBytes) -> Detection:
         """Judge one image file without cleaning it.
 
         Raises:

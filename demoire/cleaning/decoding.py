@@ -18,6 +18,7 @@ from demoire.cleaning.events import DecoderEnded, Event, FromDecoder, MachineFai
 from demoire.cleaning.image_job import Decoded, ImageJob, K, Opened
 from demoire.cleaning.verdict import Rules
 from demoire.errors import ImageError, MachineError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.guard import decode_guarded
 from demoire.imaging.images import open_image
 from demoire.reasons import Reason
@@ -38,7 +39,7 @@ class Decoding(Generic[K]):
 
     def __init__(
         self,
-        items: Iterable[tuple[K, bytes]],
+        items: Iterable[tuple[K, FileBytes]],
         rules: Rules,
         budget: Budget,
         events: "queue.SimpleQueue[Event[K]]",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from demoire.cleaning.paged_files import PagedFile, PagesInWork, paged_file, untouched
 from demoire.errors import ImageError, UsageError
+from demoire.file_bytes import FileBytes, read_file, write_file
 from demoire.files import whole_file, writing_to
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.paged import PAGED_SUFFIXES
@@ -272,22 +273,22 @@ def _paged_file(path: Path) -> PagedFile | None:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def read_image(path: Path) -> bytes:
+def read_image(path: Path) -> FileBytes:
     """The file's bytes.
 
     Raises:
         UsageError: The system does not give them.
     """
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _write(target: Path, data: bytes, source: Path) -> None:
+def _write(target: Path, data: FileBytes, source: Path) -> None:
     """Write whole or not at all, with the source's own permissions and times."""
     with _output(target, source) as unfinished:
-        unfinished.write_bytes(data)
+        write_file(unfinished, data)
 
 
 @contextmanager

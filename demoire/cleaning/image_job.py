@@ -26,6 +26,7 @@ from demoire.cleaning.grid import Grid
 from demoire.cleaning.result import Cleaned, Detection, ImageStatus, Stage
 from demoire.cleaning.windows import Window, tiles_of
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.images import OpenedImage, Picture
@@ -56,7 +57,7 @@ class Restoration:
     """A restored picture, measured and written."""
 
     pixels: Pixels  # as they are in the file: coarse JPEG may bring back what was taken away
-    data: bytes  # the whole file
+    data: FileBytes  # the whole file
     psnr: float  # dB; these three of what is in the file, against the pixels as they were
     ssim: float
     colour_shift: float  # CIEDE2000
@@ -231,7 +232,7 @@ class ImageJob(Generic[K]):
     """
 
     key: K
-    data: bytes
+    data: FileBytes
     facts: ImageFacts | None = None
     state: State = field(default_factory=Waiting)
     _milliseconds: dict[Stage, float] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from demoire.cleaning.result import Cleaned, ImageStatus
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, write_file
 from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.reasons import Reason
@@ -66,7 +67,7 @@ def paged_file(path: Path) -> PagedFile | None:
     return None if images is None else PagedFile(path, format, tuple(images))
 
 
-def untouched(data: bytes, reason: Reason) -> Cleaned:
+def untouched(data: FileBytes, reason: Reason) -> Cleaned:
     """The result for an image that is left as it is without a look at its pixels."""
     status = cast(ImageStatus, reason.status)
     return Cleaned(data, status, reason, None, None, None, None, 0, 0, None, None, None, {})
@@ -112,7 +113,7 @@ class PagesInWork:
                 continue
             if cleaned.status == "cleaned":
                 kept = Path(self._folder.name) / image.name
-                kept.write_bytes(cleaned.data)
+                write_file(kept, cleaned.data)
                 self._cleaned[image] = kept
             yield image, cleaned
         yield from self._left

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.facts import ImageFacts
 from demoire.moire import MoireKind
 
@@ -56,7 +57,7 @@ class Cleaned:
             configuration asks for one; the error where none could be made; None for all others.
     """
 
-    data: bytes
+    data: FileBytes
     status: ImageStatus
     reason: str | None
     facts: ImageFacts | None

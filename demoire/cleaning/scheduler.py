@@ -54,6 +54,7 @@ from demoire.cleaning.result import Cleaned
 from demoire.cleaning.threads import share_of_machine
 from demoire.cleaning.turns import cells_in_doubt
 from demoire.cleaning.verdict import Rules, detection_from
+from demoire.file_bytes import FileBytes
 from demoire.memory import memory_limit
 from demoire.reasons import Reason
 
@@ -65,7 +66,7 @@ class Scheduler(Generic[K]):
         self,
         engine: Engine,
         rules: Rules,
-        items: Iterable[tuple[K, bytes]],
+        items: Iterable[tuple[K, FileBytes]],
         memory_share: float = 1.0,
     ) -> None:
         """Take the images, and begin nothing.

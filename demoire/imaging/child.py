@@ -78,6 +78,11 @@ class Child:
             )
             self._times = psutil.Process(self._process.pid)
 
+    @property
+    def process_id(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def answers_within(self, seconds: float) -> bool:
         """Whether an answer comes before the child has worked for so long.
 

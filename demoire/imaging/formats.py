@@ -6,6 +6,7 @@ A file's format is what its first bytes say. Its name only decides whether it co
 from typing import Any
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, count_in
 from demoire.imaging.codecs import bmp, jp2, jpeg, jxl, png, tiff, webp
 from demoire.imaging.codecs.base import Codec
 from demoire.imaging.codecs.heif import AVIF, HEIC
@@ -85,7 +86,7 @@ def can_clean_heic() -> bool:
     return HEVC.is_there()
 
 
-def recognise(data: bytes) -> Codec[Any]:
+def recognise(data: FileBytes) -> Codec[Any]:
     """The codec for a file, by its first bytes.
 
     Raises:
@@ -108,9 +109,9 @@ def recognise(data: bytes) -> Codec[Any]:
     )
 
 
-def _not_cleaned(data: bytes, name: str) -> ImageError:
+def _not_cleaned(data: FileBytes, name: str) -> ImageError:
     """Why a file of a format without a codec is copied."""
-    if name == "GIF" and data.count(_GIF_FRAME) > 1:
+    if name == "GIF" and count_in(data, _GIF_FRAME) > 1:
         return ImageError(Reason.ANIMATED, "The GIF is a moving picture; it is copied as it is.")
     if name == "PDF":
         return ImageError(

@@ -8,7 +8,8 @@ from PIL import Image
 from demoire.imaging.codecs import png
 from demoire.imaging.codecs.base import Header
 from demoire.imaging.codecs.pillow import PillowHeader
-from demoire.imaging.codecs.raster import Pixels, to_image
+from demoire.imaging.codecs.pillow_pixels import to_image
+from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.provenance import Provenance
 
 _ORIENTATION = 274
@@ -35,7 +36,7 @@ def grey_png(pixels: Pixels, origin: Header, note: Provenance | None = None) -> 
     out = io.BytesIO()
     to_image(pixels).save(out, "PNG", exif=exif, **options)
     data = out.getvalue()
-    return data if note is None else png.with_xmp(data, note.written_into)
+    return data if note is None else bytes(png.with_xmp(data, note.written_into))
 
 
 def _resolution(origin: PillowHeader) -> tuple[float, float] | None:

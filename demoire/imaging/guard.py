@@ -6,8 +6,8 @@ process, which may crash, take too much memory or too much time; the file then g
 and the next one a new child. Everything else is decoded here.
 
 Passing file and pixels through a pipe costs up to 12 ms a megapixel, most of it for fresh memory at
-both ends; shared memory was no faster. The pixels of large pictures lie in a file anyway
-(`demoire.imaging.room`), and only its descriptor is passed.
+both ends; shared memory was no faster. Large files and the pixels of large pictures are mapped
+anyway (`demoire.file_bytes`, `demoire.imaging.room`), and only descriptors are passed.
 """
 
 import gc
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from demoire.errors import ImageError
+from demoire.file_bytes import LARGE_BYTES, FileBytes, MappedFile, mapped_file
 from demoire.imaging import images
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.child import Child, Children
@@ -32,7 +33,7 @@ from demoire.imaging.images import OpenedImage, Picture
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE
 from demoire.imaging.provenance import Provenance
 from demoire.imaging.quiet import quiet_decoders
-from demoire.imaging.room import LARGE_BYTES, MappedFile, file_of, let_go_behind, mapped
+from demoire.imaging.room import file_of, let_go, let_go_behind, mapped
 from demoire.reasons import Reason
 
 # How long a child may take: the slowest decoder here does some 3 MP/s.
@@ -81,7 +82,7 @@ class WrittenImage:
             was made of.
     """
 
-    data: bytes
+    data: FileBytes
     pixels: Pixels
 
 
@@ -100,7 +101,7 @@ def encode_verified(
     return WrittenImage(data, verify(picture, pixels, data))
 
 
-def verify(picture: Picture, pixels: Pixels, data: bytes) -> Pixels:
+def verify(picture: Picture, pixels: Pixels, data: FileBytes) -> Pixels:
     """Read again what was written.
 
     Args:
@@ -127,6 +128,7 @@ def verify(picture: Picture, pixels: Pixels, data: bytes) -> Pixels:
         raise ImageError(
             Reason.ENCODE_FAILED, "The cleaned image is read again as one of another kind."
         )
+    let_go(data)
     if _coding_loss(written, pixels) > _CODING_LOSS:
         raise ImageError(
             Reason.ENCODE_FAILED, "The cleaned image is read again as another picture."
@@ -159,7 +161,7 @@ def _coding_loss(written: Pixels, pixels: Pixels) -> float:
     return total / (count * float(np.iinfo(pixels.dtype).max))
 
 
-def _ask(child: Child, data: bytes, facts: ImageFacts) -> Raster | ImageError:
+def _ask(child: Child, data: FileBytes, facts: ImageFacts) -> Raster | ImageError:
     """What a child makes of a file: its pixels, or why there are none.
 
     Raises:
@@ -170,8 +172,7 @@ def _ask(child: Child, data: bytes, facts: ImageFacts) -> Raster | ImageError:
     memory = _MEMORY + _COPIES * (len(data) + pixels)
     seconds = _SECONDS + _SECONDS_A_MEGAPIXEL * facts.megapixels
     try:
-        child.pipe.send(memory)
-        child.pipe.send_bytes(data)
+        _send_file(child, memory, data)
         if not child.answers_within(seconds):
             raise ImageError(
                 Reason.DECODER_LIMIT,
@@ -184,7 +185,25 @@ def _ask(child: Child, data: bytes, facts: ImageFacts) -> Raster | ImageError:
         ) from error
 
 
+def _send_file(child: Child, memory: int, data: FileBytes) -> None:
+    """Ask a child for the pixels of a file."""
+    if isinstance(data, bytes):
+        child.pipe.send(_Request(memory, None))
+        child.pipe.send_bytes(data)
+    else:
+        child.pipe.send(_Request(memory, len(data)))
+        send_handle(child.pipe, data.descriptor, child.process_id)
+
+
 children = Children("demoire.imaging.guard", "serve_decoding")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What goes before a file."""
+
+    memory: int  # bytes that decoding may take
+    size: int | None  # of a file whose descriptor follows; None where its bytes do
 
 
 @dataclass(frozen=True)
@@ -228,16 +247,22 @@ def serve_decoding(descriptor: int) -> None:
     pipe = Connection(descriptor)
     while True:
         try:
-            memory = pipe.recv()
+            request = pipe.recv()
             # The file is in no variable: while the child waits it would take its room.
-            size = _decode_for(pipe, pipe.recv_bytes(), memory)
+            size = _decode_for(pipe, _receive_file(pipe, request), request.memory)
         except EOFError:
             return
         if size >= LARGE_BYTES:
             gc.collect()  # what decoders leave behind in circles has its bytes, too
 
 
-def _decode_for(pipe: Connection, data: bytes, memory: int) -> int:
+def _receive_file(pipe: Connection, request: _Request) -> FileBytes:
+    if request.size is None:
+        return pipe.recv_bytes()
+    return mapped_file(recv_handle(pipe), request.size)
+
+
+def _decode_for(pipe: Connection, data: FileBytes, memory: int) -> int:
     """Answer with the pixels of a file, or with what is wrong with it; its size in bytes."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
     try:
@@ -251,9 +276,9 @@ def _decode_for(pipe: Connection, data: bytes, memory: int) -> int:
 
 
 def _send(pipe: Connection, raster: Raster) -> None:
-    planes = [np.ascontiguousarray(raster.pixels)]
+    planes = [raster.pixels]
     if raster.alpha is not None:
-        planes.append(np.ascontiguousarray(raster.alpha))
+        planes.append(raster.alpha)
     files = [_whole_file(plane) for plane in planes]
     sent = []
     for plane, file in zip(planes, files, strict=True):

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from demoire.errors import ImageError, MachineError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.base import Codec, Header
 from demoire.imaging.codecs.pillow import whole_files_only
 from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
@@ -33,8 +34,9 @@ from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
 from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE, PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
 from demoire.imaging.provenance import Provenance
-from demoire.imaging.room import let_go
+from demoire.imaging.room import in_room, let_go
 from demoire.reasons import Reason
+from demoire.temporary_files import room_for_files
 
 # Bytes a pixel at 8 bits, by mode. All other modes are judged as RGB.
 _BYTES_A_PIXEL = {"1": 1 / 8, "L": 1.0, "LA": 2.0}
@@ -48,7 +50,7 @@ class OpenedImage:
     Drop it after decoding: the decoder's own copy of the pixels lives as long as it does.
     """
 
-    data: bytes
+    data: FileBytes
     codec: Codec[Any]
     header: Header
 
@@ -64,7 +66,7 @@ class Picture:
 
     facts: ImageFacts
     raster: Raster
-    source: bytes  # the file as it came
+    source: FileBytes  # the file as it came
     view: View | None = None  # None where the raster's samples are what the networks see
     gives_up_signature: bool = False  # a signed manifest is left out when it is written
 
@@ -97,7 +99,7 @@ class Picture:
         return replace(self, raster=raster, gives_up_signature=True)
 
 
-def open_image(data: bytes) -> OpenedImage:
+def open_image(data: FileBytes) -> OpenedImage:
     """Recognise a file and read its header; nothing is decoded.
 
     Raises:
@@ -114,7 +116,7 @@ def open_image(data: bytes) -> OpenedImage:
     return OpenedImage(data, codec, header)
 
 
-def probe(data: bytes) -> ImageFacts:
+def probe(data: FileBytes) -> ImageFacts:
     """The facts in the header; the first 64 KB of a file are usually enough.
 
     Raises:
@@ -185,7 +187,7 @@ def read(opened: OpenedImage) -> Raster:
                 f"The {codec.FORMAT} file ends before its picture does; fetch it again.",
             )
         with whole_files_only():
-            raster = codec.decode(data, opened.header)
+            raster = _in_room(codec.decode(data, opened.header))
     except (ImageError, MemoryError):
         raise
     except Exception as error:
@@ -201,6 +203,12 @@ def read(opened: OpenedImage) -> Raster:
     return raster
 
 
+def _in_room(raster: Raster) -> Raster:
+    """The raster with large planes in files, wherever the decoder has put them."""
+    alpha = None if raster.alpha is None else in_room(raster.alpha)
+    return replace(raster, pixels=in_room(raster.pixels), alpha=alpha)
+
+
 def picture_of(opened: OpenedImage, raster: Raster) -> Picture:
     """The picture of a file, with its colours as the networks are to see them."""
     view = view_of(raster.pixels, opened.header.profile)
@@ -208,7 +216,7 @@ def picture_of(opened: OpenedImage, raster: Raster) -> Picture:
 
 
 def decode(
-    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
+    data: FileBytes, *, max_megapixels: float = MAX_MEGAPIXELS, max_side: int = MAX_SIDE
 ) -> Picture:
     """The whole picture, decoded in this process.
 
@@ -227,7 +235,7 @@ def decode(
     return picture_of(opened, read(opened))
 
 
-def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> bytes:
+def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> FileBytes:
     """The picture's own file with other pixels.
 
     Args:
@@ -254,7 +262,10 @@ def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> 
             samples = np.ascontiguousarray(pixels)
         else:
             samples = picture.view.carried_back(picture.raster.pixels, pixels)
-        data = codec.encode(picture.source, picture.raster, samples)
+        with room_for_files():
+            data = codec.encode(picture.source, picture.raster, samples)
+            if note is not None:
+                data = _with_note(codec, data, note)
     except MachineError:
         raise
     except StaleDataError as error:
@@ -266,20 +277,22 @@ def encode(picture: Picture, pixels: Pixels, note: Provenance | None = None) -> 
             Reason.ENCODE_FAILED,
             f"The cleaned image could not be written as {codec.FORMAT} again: {error}",
         ) from error
-    let_go(old)
-    let_go(pixels)
-    return data if note is None else _with_note(codec, data, note)
+    for held in (old, pixels, picture.source, data):
+        let_go(held)
+    return data
 
 
-def _with_note(codec: Codec[Any], data: bytes, note: Provenance) -> bytes:
+def _with_note(codec: Codec[Any], data: FileBytes, note: Provenance) -> FileBytes:
     """The file with a note; without one where its metadata are too odd to add anything."""
     try:
         return codec.with_xmp(data, note.written_into)
+    except OSError:  # of a full disk
+        raise
     except Exception:  # whatever a reader of odd metadata stumbles over, the picture is sound
         return data
 
 
-def _image_error(codec: Codec[Any], data: bytes, error: Exception) -> ImageError:
+def _image_error(codec: Codec[Any], data: FileBytes, error: Exception) -> ImageError:
     """What an exception from a decoder means for the user: a file cut short, or a bad one."""
     is_cut_short = isinstance(error, CutShortError)
     if not is_cut_short:

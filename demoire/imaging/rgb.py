@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.file_bytes import FileBytes, read_file
 from demoire.imaging.codecs.raster import as_rgb8
 from demoire.imaging.images import decode
 
@@ -30,10 +31,10 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         ImageError: The file is no picture, or a damaged or too large one.
         OSError: The file cannot be read.
     """
-    return decode_rgb(path.read_bytes())
+    return decode_rgb(read_file(path))
 
 
-def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+def decode_rgb(data: FileBytes) -> NDArray[np.uint8]:
     """As `read_rgb`, of a file's bytes.
 
     Raises:

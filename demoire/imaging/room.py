@@ -6,41 +6,24 @@ name and disappears with the last array in it. Its space is claimed at once, bec
 fills up later would kill the process. Where there is no space, the pixels stay in memory.
 
 Code that walks through such pixels lets go of those it has passed. They stay in the system's cache
-while there is memory to spare, but no longer count as this process's.
+while there is memory to spare, but no longer count as this process's. How files lie there is told
+in `demoire.file_bytes`.
 """
 
-import mmap
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from demoire.file_bytes import LARGE_BYTES, FileBytes, MappedFile, mapped_file
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
-
-LARGE_BYTES = 96 << 20
-"""Pixels of so many bytes and more go into a file: some 33 MP of RGB in 8 bits."""
+from demoire.temporary_files import new_temporary_file
 
 _COPIED = 1 << 18  # px at a time
 _LET_GO = 1 << 23  # px after which they are let go
-
-
-class MappedFile(mmap.mmap):
-    """A temporary file in memory.
-
-    Attributes:
-        descriptor: Of the file, open as long as this is there.
-    """
-
-    descriptor: int
-
-    def __del__(self) -> None:
-        with suppress(OSError, AttributeError):
-            os.close(self.descriptor)
 
 
 def is_large(pixels: Pixels) -> bool:
@@ -54,7 +37,7 @@ def room_for(shape: tuple[int, ...], dtype: DTypeLike) -> Pixels:
     if size < LARGE_BYTES:
         return np.empty(shape, dtype)
     try:
-        with tempfile.TemporaryFile(prefix="demoire-") as file:
+        with new_temporary_file() as file:
             os.posix_fallocate(file.fileno(), 0, size)
             return mapped(os.dup(file.fileno()), shape, dtype)
     except OSError:
@@ -68,12 +51,7 @@ def mapped(descriptor: int, shape: tuple[int, ...], dtype: DTypeLike) -> Pixels:
         OSError: It cannot be mapped.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    try:
-        memory = MappedFile(descriptor, size)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    memory.descriptor = descriptor
+    memory = mapped_file(descriptor, size, writable=True)
     pixels: Pixels = np.frombuffer(memory, dtype).reshape(shape)
     return pixels
 
@@ -88,9 +66,20 @@ def copy_of(pixels: Pixels) -> Pixels:
     return copy
 
 
-def file_of(pixels: Pixels) -> MappedFile | None:
-    """The file that an array lies in; None where it lies in memory alone."""
-    base: Any = pixels
+def contiguous(pixels: Pixels) -> Pixels:
+    """The same pixels one behind the other; the same array if they are."""
+    return pixels if pixels.flags.c_contiguous else copy_of(pixels)
+
+
+def in_room(pixels: Pixels) -> Pixels:
+    """The same pixels, one behind the other, in a file if they are large."""
+    is_there = not is_large(pixels) or file_of(pixels) is not None
+    return contiguous(pixels) if is_there else copy_of(pixels)
+
+
+def file_of(held: Pixels | FileBytes) -> MappedFile | None:
+    """The file that an array or a file's bytes lie in; None where they lie in memory alone."""
+    base: Any = held
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, memoryview):
@@ -98,24 +87,26 @@ def file_of(pixels: Pixels) -> MappedFile | None:
     return base if isinstance(base, MappedFile) else None
 
 
-def let_go(pixels: Pixels) -> None:
-    """Give back the memory of pixels that lie in a file and are not needed for a while.
+def let_go(held: Pixels | FileBytes) -> None:
+    """Give back the memory of what lies in a file and is not needed for a while.
 
-    Their values stay; the next access reads them from the file.
+    Its values stay; the next access reads them from the file.
     """
-    file = file_of(pixels)
+    file = file_of(held)
     if file is not None:
-        file.madvise(mmap.MADV_DONTNEED)
+        file.let_go()
 
 
-def let_go_behind(boxes: Iterable[Box], *pictures: Pixels) -> Iterator[Box]:
-    """Yield the same boxes in order, letting go of the pictures behind them from time to time.
+def let_go_behind(boxes: Iterable[Box], *held: Pixels | FileBytes) -> Iterator[Box]:
+    """Yield the same boxes in order, letting go of what lies behind them from time to time.
 
     Args:
-        boxes: Where the caller reads or writes the pictures.
-        pictures: Of any size; those that lie in memory alone stay there.
+        boxes: Where the caller reads or writes pictures.
+        held: These pictures, and the bytes of files that are read on the way; of any size. What
+            lies in memory alone stays there.
     """
-    if not any(is_large(picture) for picture in pictures):
+    files = [file for file in map(file_of, held) if file is not None]
+    if not files:
         yield from boxes
         return
     seen = 0
@@ -124,5 +115,5 @@ def let_go_behind(boxes: Iterable[Box], *pictures: Pixels) -> Iterator[Box]:
         seen += box.height * box.width
         if seen >= _LET_GO:
             seen = 0
-            for picture in pictures:
-                let_go(picture)
+            for file in files:
+                file.let_go()

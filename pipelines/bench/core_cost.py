@@ -31,6 +31,7 @@ from demoire.cleaning.gain import pattern_share
 from demoire.cleaning.result import Cleaned
 from demoire.cleaning.threads import use_threads
 from demoire.cleaning.verdict import change_kind
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import decode_guarded, verify
 from demoire.imaging.images import decode, encode, open_image
@@ -284,7 +285,7 @@ class _Result:
     work: PictureWork
     tiles: list[RestoredTile]
     pixels: Pixels  # restored
-    data: bytes  # the file
+    data: FileBytes  # the file
 
     @staticmethod
     def of(work: PictureWork, engine: Engine) -> "_Result":

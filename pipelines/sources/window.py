@@ -3,7 +3,7 @@
 import io
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pipelines.storage.seekable_reader import SizedReader
+from demoire.seekable_reader import SizedReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from demoire.errors import UnusablePlaceError
+from demoire.temporary_files import is_of_a_full_disk, temporary_folder, told_of_no_room
 from pipelines.storage.file_names import has_odd_parts, holds_odd_parts, is_too_long
 from pipelines.storage.local_errors import explaining
 from pipelines.storage.local_files import (
@@ -198,19 +199,15 @@ def local_temporary() -> Iterator[Path]:
     Raises:
         UnusablePlaceError: There is no room for it, or for what the block writes.
     """
-    folder = tempfile.gettempdir()
     name = ""
     try:
-        descriptor, name = tempfile.mkstemp(prefix="demoire-", dir=folder)
+        descriptor, name = tempfile.mkstemp(prefix="demoire-", dir=temporary_folder())
         os.close(descriptor)
         yield Path(name)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_of_a_full_disk(error):
             raise
-        raise UnusablePlaceError(
-            f"There is no room left for temporary files in {folder}: free some space or set TMPDIR "
-            "to a larger disk, then run the same command again."
-        ) from error
+        raise UnusablePlaceError(told_of_no_room()) from error
     finally:
         if name:
             with suppress(OSError):

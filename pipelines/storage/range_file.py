@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from demoire.errors import StorageError
+from demoire.seekable_reader import SizedReader
 from pipelines.storage.place import Place
-from pipelines.storage.seekable_reader import SizedReader
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How much memory `demoire fix` takes for one large page, and how fast it is.
 
-    python -m tests.benchmarks.large_page [--megapixels 50 100 200] [--formats jpeg tiff]
+    python -m tests.benchmarks.large_page [--megapixels 50 100 200] [--formats jpeg tiff png bmp]
                                           [--networks]
 
 Without --networks both networks are stand-ins that cost nothing (`pipelines.bench.stand_ins`), so
@@ -61,6 +61,10 @@ def draw_page(path: Path, megapixels: float) -> None:
         out = io.BytesIO()
         Image.fromarray(page).save(out, "JPEG", quality=90)
         path.write_bytes(out.getvalue())
+    elif path.suffix == ".png":
+        Image.fromarray(page).save(path, "PNG", compress_level=1)
+    elif path.suffix == ".bmp":
+        Image.fromarray(page).save(path, "BMP")
     else:
         tifffile.imwrite(path, page, photometric="rgb", rowsperstrip=64, metadata=None)
 

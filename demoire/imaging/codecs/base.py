@@ -7,6 +7,7 @@ A codec is a module. Reading a file takes two steps: `read_header` looks at its 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import Format, ImageFacts
 
@@ -40,30 +41,30 @@ class Codec(Protocol[HeaderT]):
     FORMAT: Format
     SUFFIXES: frozenset[str]  # of file names, in lower case and with the dot
 
-    def recognises(self, data: bytes) -> bool:
+    def recognises(self, data: FileBytes) -> bool:
         """Whether the first bytes are those of a file in this format."""
         ...
 
-    def read_header(self, data: bytes) -> HeaderT:
+    def read_header(self, data: FileBytes) -> HeaderT:
         """The header of a file; its first 64 KB are usually enough. Decodes no pixels."""
         ...
 
-    def is_cut_short(self, data: bytes) -> bool:
+    def is_cut_short(self, data: FileBytes) -> bool:
         """Whether a whole file ends before its picture does."""
         ...
 
-    def is_risky(self, data: bytes) -> bool:
+    def is_risky(self, data: FileBytes) -> bool:
         """Whether to decode this file in a process that may crash or hang on it."""
         ...
 
-    def decode(self, data: bytes, header: HeaderT) -> Raster:
+    def decode(self, data: FileBytes, header: HeaderT) -> Raster:
         """The pixels of a whole file.
 
         A header can be decoded once: Pillow's view in it keeps the pixels that it has loaded.
         """
         ...
 
-    def encode(self, data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+    def encode(self, data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
         """The file `data` with `pixels` in place of those of `raster`, which were decoded from it.
 
         Args:
@@ -77,7 +78,7 @@ class Codec(Protocol[HeaderT]):
         """
         ...
 
-    def with_xmp(self, data: bytes, edit: EditXmp) -> bytes:
+    def with_xmp(self, data: FileBytes, edit: EditXmp) -> FileBytes:
         """A whole file that `encode` has written, with another XMP packet and no other change.
 
         It stays as it is where the format has no place for one, or none that fits.

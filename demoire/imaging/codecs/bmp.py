@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import BmpImagePlugin
 
+from demoire.file_bytes import FileBytes, copy_to_change, finished
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.pillow import (
     PillowHeader,
@@ -22,8 +24,10 @@ from demoire.imaging.codecs.pillow import (
     facts_of,
     open_view,
 )
-from demoire.imaging.codecs.raster import Pixels, Raster, grey_or_rgb, only_to_look_at
+from demoire.imaging.codecs.pillow_pixels import grey_or_rgb, only_to_look_at
+from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import Format
+from demoire.imaging.room import let_go_behind
 
 FORMAT: Format = "BMP"
 SUFFIXES = frozenset({".bmp", ".dib"})
@@ -39,6 +43,7 @@ _CORE_HEADER_SIZE = 12
 # biCompression: BI_RGB and BI_BITFIELDS
 _UNCOMPRESSED = 0
 _BITFIELDS = 3
+_WRITTEN_AT_ONCE = 1 << 20  # px
 _RED_GREEN_BLUE_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # bytes lie as blue, green, red
 
 
@@ -62,19 +67,19 @@ class _Layout:
         return (self.width * self.bits + 31) // 32 * 4
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file begins with "BM"."""
     return data.startswith(_SIGNATURE)
 
 
-def read_header(data: bytes) -> PillowHeader:
+def read_header(data: FileBytes) -> PillowHeader:
     """The header as Pillow reads it."""
     view = open_view(BmpImagePlugin.BmpImageFile, data)
     facts = facts_of(view, FORMAT, size=view.size, bits=bits_of_mode(view), pages=count_pages(view))
     return PillowHeader(facts, view)
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether the pixel array reaches beyond the end of the file."""
     try:
         layout = _read_layout(data)
@@ -85,12 +90,12 @@ def is_cut_short(data: bytes) -> bool:
     return len(data) < layout.start + layout.stride * layout.rows
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Never: nothing is coded."""
     return False
 
 
-def decode(data: bytes, header: PillowHeader) -> Raster:
+def decode(data: FileBytes, header: PillowHeader) -> Raster:
     """Grey or RGB pixels; files of other modes only to look at."""
     view = header.view
     view.load()
@@ -99,29 +104,34 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
     return only_to_look_at(view)
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """The file with the colour bytes of its pixel array replaced."""
     layout = _read_layout(data)
-    out = bytearray(data)
-    count = layout.rows * layout.stride
-    array = np.frombuffer(out, dtype=np.uint8, count=count, offset=layout.start)
-    rows = array.reshape(layout.rows, layout.stride)
     samples = layout.bits // 8
-    # Without the padding at the end of each row.
-    stored = rows[:, : layout.width * samples].reshape(layout.rows, layout.width, samples)
     is_top_down = layout.height < 0
     ordered = pixels if is_top_down else pixels[::-1]
-    # Of a 32-bit pixel the fourth byte stays.
-    stored[:, :, : ordered.shape[2]] = ordered[:, :, ::-1]
-    return bytes(out)
+    whole = Box(0, 0, layout.rows, layout.width)
+    stripes = in_stripes(whole, _WRITTEN_AT_ONCE, columns=layout.width)
+    with copy_to_change(data) as out:
+        for stripe in let_go_behind(stripes, data, pixels):
+            start = layout.start + stripe.top * layout.stride
+            packed = bytearray(data[start : start + stripe.height * layout.stride])
+            rows = np.frombuffer(packed, np.uint8).reshape(stripe.height, layout.stride)
+            # Without the padding at the end of each row.
+            stored = rows[:, : layout.width * samples].reshape(stripe.height, layout.width, samples)
+            # Of a 32-bit pixel the fourth byte stays.
+            stored[:, :, : ordered.shape[2]] = ordered[stripe.top : stripe.bottom, :, ::-1]
+            out.seek(start)
+            out.write(packed)
+        return finished(out)
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file as it is: the format has no place for XMP."""
     return data
 
 
-def _read_layout(data: bytes) -> _Layout:
+def _read_layout(data: FileBytes) -> _Layout:
     """Raises struct.error where the header is not there in full."""
     (start,) = struct.unpack_from("<I", data, _PIXELS_START_AT)
     (header_size,) = struct.unpack_from("<I", data, _HEADER_AT)
@@ -132,7 +142,7 @@ def _read_layout(data: bytes) -> _Layout:
     return _Layout(start, width, height, bits, compression)
 
 
-def _is_plain(layout: _Layout, mode: str, data: bytes) -> bool:
+def _is_plain(layout: _Layout, mode: str, data: FileBytes) -> bool:
     """Whether the samples lie in the file as bytes: blue, green, red, or grey."""
     if layout.compression == _BITFIELDS:
         if layout.bits != 32 or mode != "RGB":

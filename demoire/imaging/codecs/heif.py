@@ -12,6 +12,7 @@ References:
 import numpy as np
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.heif_boxes import META, SEQUENCE, ItemFile, brands_of, read_items
 from demoire.imaging.codecs.heif_coders import AV1, GREY, HEVC, Coder, Coding, coded_like
@@ -76,14 +77,14 @@ class HeifCodec:
         self._brands = brands
         self._coder = coder
 
-    def recognises(self, data: bytes) -> bool:
+    def recognises(self, data: FileBytes) -> bool:
         """See `Codec`."""
         brands = brands_of(data)
         if brands and brands[0] in _ANY_HEIF:  # says no more than that there are items
             brands = [_AVIF_BRAND if _AVIF_BRAND in brands else _HEIC_BRAND]
         return bool(brands) and brands[0] in self._brands
 
-    def read_header(self, data: bytes) -> HeifHeader:
+    def read_header(self, data: FileBytes) -> HeifHeader:
         """The header, from the boxes alone.
 
         Raises:
@@ -123,7 +124,7 @@ class HeifCodec:
             profile = stated_profile(primaries, transfer)
         return HeifHeader(facts, profile, file, coding)
 
-    def is_cut_short(self, data: bytes) -> bool:
+    def is_cut_short(self, data: FileBytes) -> bool:
         """Whether the bytes of an item, or a box, lie beyond the end of the file."""
         try:
             file = read_items(data)
@@ -133,11 +134,11 @@ class HeifCodec:
             return True
         return any(placed.box.missing for placed in file.boxes)
 
-    def is_risky(self, data: bytes) -> bool:
+    def is_risky(self, data: FileBytes) -> bool:
         """Always: crafted files have broken the decoders before."""
         return True
 
-    def decode(self, data: bytes, header: HeifHeader) -> Raster:
+    def decode(self, data: FileBytes, header: HeifHeader) -> Raster:
         """Grey or RGB pixels with their alpha; 10 and 12 bits over the full range of 16.
 
         Raises:
@@ -160,7 +161,7 @@ class HeifCodec:
             alpha = to_full_range(alpha, bits)
         return Raster(to_full_range(pixels, bits), alpha, obstacle)
 
-    def encode(self, data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+    def encode(self, data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
         """The file with the changed tiles and all thumbnails replaced.
 
         Raises:
@@ -178,7 +179,7 @@ class HeifCodec:
         manifests = [placed for placed in file.boxes if placed.box.is_manifest]
         return spliced(file, changes, manifests)
 
-    def with_xmp(self, data: bytes, edit: EditXmp) -> bytes:
+    def with_xmp(self, data: FileBytes, edit: EditXmp) -> FileBytes:
         """The file with another XMP packet, an item behind the picture if it is a new one."""
         file = read_items(data)
         described = frozenset(file.sources(b"cdsc", file.primary))
@@ -196,7 +197,7 @@ AVIF = HeifCodec("AVIF", frozenset({".avif"}), _AVIF_BRANDS, AV1)
 HEIC = HeifCodec("HEIC", frozenset({".heic", ".heif", ".hif"}), _HEIC_BRANDS, HEVC)
 
 
-def _to_look_at(data: bytes, coder: Coder, obstacle: Reason) -> Raster:
+def _to_look_at(data: FileBytes, coder: Coder, obstacle: Reason) -> Raster:
     try:
         samples = np.atleast_3d(coder.look_at(data))
     except MemoryError:

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.iso_boxes import FileBox, read_boxes
 from demoire.imaging.codecs.raster import CutShortError
 
@@ -98,7 +99,7 @@ class ItemFile:
         properties: The boxes in `ipco`; a property's number is its place here, from 1.
     """
 
-    data: bytes
+    data: FileBytes
     boxes: tuple[PlacedBox, ...]
     primary: int
     items: dict[int, Item]
@@ -155,7 +156,7 @@ class ItemFile:
         return b"".join(parts)
 
 
-def brands_of(data: bytes) -> list[bytes]:
+def brands_of(data: FileBytes) -> list[bytes]:
     """What a file of boxes says that it is, the main one first; empty of any other file."""
     if data[4:8] != FILE_TYPE:
         return []
@@ -164,7 +165,7 @@ def brands_of(data: bytes) -> list[bytes]:
     return [data[8:12], *compatible]
 
 
-def read_items(data: bytes) -> ItemFile:
+def read_items(data: FileBytes) -> ItemFile:
     """What a file says of its items; its beginning is enough where `meta` lies there.
 
     Raises:
@@ -208,7 +209,7 @@ def _child(meta: FileBox, type: bytes) -> FileBox:
     raise ValueError(f"no box of the type {type!r}")
 
 
-def _placed(data: bytes) -> Iterator[PlacedBox]:
+def _placed(data: FileBytes) -> Iterator[PlacedBox]:
     start = 0
     for box in read_boxes(data):
         yield PlacedBox(start, box)

@@ -22,6 +22,7 @@ import imagecodecs
 import numpy as np
 from PIL import AvifImagePlugin
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs import hevc_colours
 from demoire.imaging.codecs.heif_boxes import read_items
 from demoire.imaging.codecs.heif_splice import NewContent, without_properties
@@ -86,11 +87,11 @@ class Coder(Protocol):
         """
         ...
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: FileBytes) -> Pixels:
         """(H, W) or (H, W, S) samples of a file's picture as it is stored, 0..2^bits - 1."""
         ...
 
-    def look_at(self, data: bytes) -> Pixels:
+    def look_at(self, data: FileBytes) -> Pixels:
         """The same in 8 bits or more, of any file that can be shown at all."""
         ...
 
@@ -124,12 +125,12 @@ class Av1Coder:
         """See `Coder`. Not read: those who write AVIF state the colours in the file."""
         return None
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: FileBytes) -> Pixels:
         """See `Coder`."""
         samples: Pixels = imagecodecs.avif_decode(data, numthreads=1)
         return samples
 
-    def look_at(self, data: bytes) -> Pixels:
+    def look_at(self, data: FileBytes) -> Pixels:
         """See `Coder`. imagecodecs 2026.3.6 corrupts its memory over sequences, Pillow does not."""
         view = open_view(AvifImagePlugin.AvifImageFile, data)
         view.load()
@@ -170,7 +171,7 @@ class HevcCoder:
         """See `Coder`."""
         return hevc_colours.colours_in(configuration)
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: FileBytes) -> Pixels:
         """See `Coder`."""
         stored = without_properties(read_items(data), _TRANSFORMS)
         file = _needed().open_heif(stored, convert_hdr_to_8bit=False)
@@ -179,7 +180,7 @@ class HevcCoder:
             samples = samples >> (16 - file.info["bit_depth"])
         return samples
 
-    def look_at(self, data: bytes) -> Pixels:
+    def look_at(self, data: FileBytes) -> Pixels:
         """See `Coder`."""
         return np.asarray(_needed().open_heif(without_properties(read_items(data), _TRANSFORMS)))
 
@@ -243,7 +244,7 @@ def coded_like(coder: Coder, samples: Pixels, coding: Coding, old_bytes: int) ->
     return best
 
 
-def _taken_out(coder: Coder, data: bytes) -> NewContent:
+def _taken_out(coder: Coder, data: FileBytes) -> NewContent:
     """The picture of a file that was just written."""
     file = read_items(data)
     for box in file.properties_of(file.primary):

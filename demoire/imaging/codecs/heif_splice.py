@@ -133,7 +133,7 @@ def without_properties(file: ItemFile, types: Iterable[bytes]) -> bytes:
         if file.properties[association.index - 1].type not in dropped:
             kept.append(association)
     if len(kept) == len(item.properties):
-        return file.data
+        return bytes(file.data)
     model.items[item.id] = replace(item, properties=tuple(kept))
     model.has_new_associations = True
     return _written(file, model, [])

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from demoire.file_bytes import FileBytes
+
 _UUID = b"uuid"
 _UUID_BYTES = 16
 _C2PA_UUID = UUID("d8fec3d6-1b0e-483c-9297-5828877ec481").bytes
@@ -85,7 +87,7 @@ def new_box(type: bytes, payload: bytes, *, is_long: bool = False) -> FileBox:
     return FileBox(type, struct.pack(">I4s", length, type), payload)
 
 
-def read_boxes(data: bytes) -> Iterator[FileBox]:
+def read_boxes(data: FileBytes) -> Iterator[FileBox]:
     """The boxes of a file or of a superbox; the last one may be cut short.
 
     Raises:

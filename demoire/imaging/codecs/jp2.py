@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Jpeg2KImagePlugin
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, file_of_parts
 from demoire.imaging.codecs import jp2_boxes
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.iso_boxes import FileBox, read_boxes, uuid_box, uuid_content
@@ -43,7 +44,8 @@ from demoire.imaging.codecs.jp2_codestream import (
 )
 from demoire.imaging.codecs.jp2_tiles import can_write, coded_tile
 from demoire.imaging.codecs.pillow import open_view, profile_name
-from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster, only_to_look_at
+from demoire.imaging.codecs.pillow_pixels import only_to_look_at
+from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format, ImageFacts
@@ -79,12 +81,12 @@ class Jpeg2000Header:
     jp2: Jp2Header | None  # None for a bare codestream
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file begins as JP2 or JPX, or as a bare codestream."""
     return data.startswith((jp2_boxes.SIGNATURE, START))
 
 
-def read_header(data: bytes) -> Jpeg2000Header:
+def read_header(data: FileBytes) -> Jpeg2000Header:
     """The header, from the boxes and the codestream's main header, without OpenJPEG.
 
     Raises:
@@ -92,7 +94,7 @@ def read_header(data: bytes) -> Jpeg2000Header:
             `mode_not_cleaned`, as it has more than four components.
     """
     if data.startswith(START):
-        return _header(read_main_header(data), None, pages=1)
+        return _header(read_main_header(_codestream(data)), None, pages=1)
     boxes = list(read_boxes(data))
     streams = _codestreams(boxes)
     if not streams:
@@ -141,7 +143,7 @@ def _codestreams(boxes: list[FileBox]) -> list[FileBox]:
     return [box for box in boxes if box.type == jp2_boxes.CODESTREAM]
 
 
-def _may_go_on(data: bytes, boxes: list[FileBox]) -> bool:
+def _may_go_on(data: FileBytes, boxes: list[FileBox]) -> bool:
     """Whether a file without a codestream is the beginning of one that has one, as far as it says.
 
     Plain JP2 always has a codestream; other members of the family may have none.
@@ -153,14 +155,14 @@ def _may_go_on(data: bytes, boxes: list[FileBox]) -> bool:
     return ends_in_a_header or file_types[0].payload[:4] == b"jp2 "
 
 
-def _codestream(data: bytes) -> bytes:
+def _codestream(data: FileBytes) -> bytes:
     """The first codestream of a file."""
     if data.startswith(START):
-        return data
+        return bytes(data)
     return _codestreams(list(read_boxes(data)))[0].payload
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether a box or a tile-part lies beyond the end of the file, or a tile is missing."""
     if not data.startswith(START):
         boxes = list(read_boxes(data))
@@ -174,12 +176,12 @@ def is_cut_short(data: bytes) -> bool:
     return False
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Always: crafted files have broken OpenJPEG's decoder before."""
     return True
 
 
-def decode(data: bytes, header: Jpeg2000Header) -> Raster:
+def decode(data: FileBytes, header: Jpeg2000Header) -> Raster:
     """Grey or RGB pixels with their alpha; what cannot be written only to look at.
 
     Raises:
@@ -197,7 +199,7 @@ def decode(data: bytes, header: Jpeg2000Header) -> Raster:
     return Raster(pixels, np.ascontiguousarray(samples[:, :, -1]), obstacle)
 
 
-def _to_look_at(data: bytes, obstacle: Reason) -> Raster:
+def _to_look_at(data: FileBytes, obstacle: Reason) -> Raster:
     try:
         view = open_view(Jpeg2KImagePlugin.Jpeg2KImageFile, data)
         view.load()
@@ -210,7 +212,7 @@ def _to_look_at(data: bytes, obstacle: Reason) -> Raster:
         ) from error
 
 
-def _obstacle(data: bytes, header: Jpeg2000Header) -> Reason | None:
+def _obstacle(data: FileBytes, header: Jpeg2000Header) -> Reason | None:
     """Why a file is not cleaned."""
     main = header.main
     if header.jp2 is not None and header.jp2.has_palette:
@@ -227,7 +229,7 @@ def _obstacle(data: bytes, header: Jpeg2000Header) -> Reason | None:
     return None if header.jp2 is None else _obstacle_in_boxes(data)
 
 
-def _obstacle_in_boxes(data: bytes) -> Reason | None:
+def _obstacle_in_boxes(data: FileBytes) -> Reason | None:
     boxes = list(read_boxes(data))
     types = {box.type for box in boxes}
     if types & _COMPOSITIONS:
@@ -269,7 +271,7 @@ def _has_known_colours(header: Jpeg2000Header) -> bool:
     return header.jp2.channels == expected and header.main.style.is_reversible
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """The file with the changed tiles replaced, and the thumbnail in its Exif made anew.
 
     Raises:
@@ -288,7 +290,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         elif box.is_uuid(jp2_boxes.EXIF_UUID):
             box = _with_new_thumbnails(box, Thumbnailer(pixels))
         written.append(box.whole)
-    return b"".join(written)
+    return file_of_parts(written, like=data)
 
 
 def _coded_changes(stream: bytes, raster: Raster, pixels: Pixels) -> dict[int, CodedTile]:
@@ -320,7 +322,7 @@ def _with_new_thumbnails(box: FileBox, thumbnailer: Thumbnailer) -> FileBox:
     return box.with_payload(jp2_boxes.EXIF_UUID + exif)
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet, before the codestream if it is a new one."""
     if data.startswith(START):
         return data
@@ -335,4 +337,4 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
         types = [box.type for box in boxes]
         at = types.index(jp2_boxes.CODESTREAM)
         boxes.insert(at, uuid_box(jp2_boxes.XMP_UUID, packet))
-    return b"".join(box.whole for box in boxes)
+    return file_of_parts((box.whole for box in boxes), like=data)

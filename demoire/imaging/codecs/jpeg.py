@@ -33,6 +33,7 @@ import simplejpeg
 from PIL import Image, JpegImagePlugin
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, file_of_parts
 from demoire.imaging.codecs.jpeg_blocks import can_be_recoded, colours_of, recoded
 from demoire.imaging.codecs.jpeg_parts import (
     APP14,
@@ -58,13 +59,8 @@ from demoire.imaging.codecs.pillow import (
     facts_of,
     open_view,
 )
-from demoire.imaging.codecs.raster import (
-    CutShortError,
-    Pixels,
-    Raster,
-    only_to_look_at,
-    to_image,
-)
+from demoire.imaging.codecs.pillow_pixels import only_to_look_at, to_image
+from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
 from demoire.imaging.colour import view_of
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.derived.multi_picture import PictureIndex, moved, read_index
@@ -96,12 +92,12 @@ _CHANNELS = {"GRAY": 1, "RGB": 3, "CMYK": 4}
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file begins with the start-of-image marker and another marker."""
     return data.startswith(b"\xff\xd8\xff")
 
 
-def read_header(data: bytes) -> PillowHeader:
+def read_header(data: FileBytes) -> PillowHeader:
     """The header as Pillow reads it, of the first picture in a multi-picture file too."""
     try:
         view = open_view(JpegImagePlugin.JpegImageFile, data)
@@ -130,7 +126,7 @@ def _frames(view: Image.Image) -> int:
     return 1 + sum(image.is_frame for image in index.images[1:])
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether the end-of-image marker is missing, or too little comes before it for this size.
 
     libjpeg makes up what is missing, in grey, and says nothing.
@@ -142,7 +138,7 @@ def is_cut_short(data: bytes) -> bool:
         return True
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Whether there are so many scans that decoding may never end.
 
     Each scan of a progressive file costs as much as a whole picture.
@@ -150,7 +146,7 @@ def is_risky(data: bytes) -> bool:
     return count_of(SOS, data) > _MOST_SCANS
 
 
-def decode(data: bytes, header: PillowHeader) -> Raster:
+def decode(data: FileBytes, header: PillowHeader) -> Raster:
     """Grey or RGB pixels, or inks; lossless and arithmetically coded files only to look at.
 
     So are signed ones.
@@ -206,7 +202,7 @@ class _UnknownSamplingError(ValueError):
     """Sampling factors that libjpeg-turbo's own interface has no name for."""
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """The file with other coded data: its own APPn and COM segments first, then the new rest.
 
     Raises:
@@ -223,7 +219,7 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     return _with_coded(data, old, coded, pixels)
 
 
-def _with_coded(data: bytes, old: JpegParts, whole: bytes, pixels: Pixels) -> bytes:
+def _with_coded(data: FileBytes, old: JpegParts, whole: bytes, pixels: Pixels) -> FileBytes:
     """The file with the coded data of another JPEG file of these pixels."""
     new = take_apart(whole)
     thumbnailer = Thumbnailer(pixels)
@@ -232,17 +228,18 @@ def _with_coded(data: bytes, old: JpegParts, whole: bytes, pixels: Pixels) -> by
         if marker in APP_OR_COM:
             kept.append(whole_segment(marker, renewed(marker, segment[4:], thumbnailer)))
     coded = b"".join(segment for marker, segment in new.segments if marker not in APP_OR_COM)
-    picture = b"".join((SOI, *kept, coded, new.scans, EOI))
+    picture = (SOI, *kept, coded, new.scans, EOI)
     index = old.index
     if index is None:
-        return picture + old.trailer
-    return _with_pictures_behind(data, picture, index, thumbnailer)
+        return file_of_parts((*picture, old.trailer), like=data)
+    behind = _with_pictures_behind(data, b"".join(picture), index, thumbnailer)
+    return file_of_parts(behind, like=data)
 
 
 def _with_pictures_behind(
-    old_file: bytes, picture: bytes, index: PictureIndex, thumbnailer: Thumbnailer
-) -> bytes:
-    """A multi-picture file whose first picture was coded anew.
+    old_file: FileBytes, picture: bytes, index: PictureIndex, thumbnailer: Thumbnailer
+) -> tuple[bytes, ...]:
+    """The parts of a multi-picture file whose first picture was coded anew.
 
     Offsets in the index count from its own byte order mark, four bytes into the segment.
     """
@@ -255,7 +252,7 @@ def _with_pictures_behind(
         small = thumbnailer.image(header.facts.width, header.facts.height)
         pixels = np.atleast_3d(np.asarray(small.convert(header.view.mode)))
         parts = take_apart(preview)
-        return _with_coded(preview, parts, _code(parts, pixels), pixels)
+        return bytes(_with_coded(preview, parts, _code(parts, pixels), pixels))
 
     payload, trailer = moved(
         index,
@@ -265,7 +262,7 @@ def _with_pictures_behind(
         new_length=len(picture),
         renew_preview=renew_preview,
     )
-    return picture[:new_at] + payload + picture[new_at + len(payload) :] + trailer
+    return picture[:new_at], payload, picture[new_at + len(payload) :], trailer
 
 
 def _decode(data: bytes, colours: str, pixels: Pixels, *, strict: bool) -> None:

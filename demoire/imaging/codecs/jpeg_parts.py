@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import CutShortError
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.derived.multi_picture import APP2, PictureIndex, read_index
@@ -185,7 +186,7 @@ def _with_usual_scan_parameters(scans: bytes) -> bytes:
     return scans[: end - 3] + b"\x00\x3f\x00" + scans[end:]
 
 
-def count_of(marker: int, data: bytes) -> int:
+def count_of(marker: int, data: FileBytes) -> int:
     """How often FF and this byte follow each other, whatever they are part of.
 
     bytes.count takes twice as long.
@@ -199,7 +200,7 @@ def count_of(marker: int, data: bytes) -> int:
     return count
 
 
-def take_apart(data: bytes) -> JpegParts:
+def take_apart(data: FileBytes) -> JpegParts:
     """Find segments, scans and trailer, from marker to marker.
 
     Segments are skipped by their length: the thumbnail in an Exif segment has markers of its own,

@@ -6,6 +6,7 @@ References:
 
 from dataclasses import replace
 
+from demoire.file_bytes import FileBytes, file_of_parts
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.jpeg_parts import APP0, SOI, JpegParts, take_apart, whole_segment
 from demoire.imaging.derived.segments import APP1, MOST_PAYLOAD
@@ -13,7 +14,7 @@ from demoire.imaging.derived.segments import APP1, MOST_PAYLOAD
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet; as it was where that does not fit into a segment."""
     parts = take_apart(data)
     old = parts.find(APP1, _XMP)
@@ -27,7 +28,8 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
         old_segment = whole_segment(APP1, old)
         at = data.index(old_segment)
         length = len(old_segment)
-    cleaned = data[:at] + segment + data[at + length :]
+    whole = memoryview(data)  # whose parts are no copies
+    cleaned = file_of_parts((whole[:at], segment, whole[at + length :]), like=data)
     grown_by = len(cleaned) - len(data)
     return _with_index(data, cleaned, at, grown_by, parts)
 
@@ -42,7 +44,9 @@ def _after_leading_segments(parts: JpegParts) -> int:
     return at
 
 
-def _with_index(data: bytes, cleaned: bytes, at: int, grown_by: int, parts: JpegParts) -> bytes:
+def _with_index(
+    data: FileBytes, cleaned: FileBytes, at: int, grown_by: int, parts: JpegParts
+) -> FileBytes:
     """Correct the index of a multi-picture file, whose first picture has grown."""
     index = parts.index
     if index is None or not grown_by:
@@ -55,4 +59,5 @@ def _with_index(data: bytes, cleaned: bytes, at: int, grown_by: int, parts: Jpeg
     for image in others:
         images.append(replace(image, offset=image.offset + moved_by if image.offset else 0))
     payload = index.with_images(images)
-    return cleaned[:new_at] + payload + cleaned[new_at + len(payload) :]
+    whole = memoryview(cleaned)
+    return file_of_parts((whole[:new_at], payload, whole[new_at + len(payload) :]), like=data)

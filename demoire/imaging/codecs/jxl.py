@@ -18,6 +18,7 @@ import imagecodecs
 import numpy as np
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.iso_boxes import FileBox, new_box, read_boxes
 from demoire.imaging.codecs.jxl_header import (
@@ -74,12 +75,12 @@ class JxlHeader:
     profile: bytes | None
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file begins as a file of boxes, or as a bare codestream."""
     return data.startswith((_SIGNATURE, START))
 
 
-def read_header(data: bytes) -> JxlHeader:
+def read_header(data: FileBytes) -> JxlHeader:
     """The header, without libjxl."""
     metadata = read_metadata(_codestream(data, may_be_cut=True))
     mode = "L" if metadata.colours.space == "grey" else "RGB"
@@ -98,7 +99,7 @@ def read_header(data: bytes) -> JxlHeader:
     return JxlHeader(facts, metadata, profile_stated_by(metadata.colours))
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether a box lies beyond the end of the file; of the codestream only decoding tells."""
     if data.startswith(START):
         return False
@@ -106,12 +107,12 @@ def is_cut_short(data: bytes) -> bool:
     return any(box.missing for box in boxes) or not _parts(boxes)
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Always: it is a large decoder in native code."""
     return True
 
 
-def decode(data: bytes, header: JxlHeader) -> Raster:
+def decode(data: FileBytes, header: JxlHeader) -> Raster:
     """Grey or RGB pixels with their alpha; more than 8 bits over the full range of 16.
 
     Raises:
@@ -146,13 +147,13 @@ def decode(data: bytes, header: JxlHeader) -> Raster:
     return Raster(pixels, alpha, obstacle)
 
 
-def _decoded(data: bytes) -> Pixels:
+def _decoded(data: FileBytes) -> Pixels:
     """(H, W, S) samples as they are stored, 0..2^bits - 1."""
     samples = imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1)
     return np.atleast_3d(samples)
 
 
-def _obstacle(data: bytes, metadata: JxlMetadata) -> Reason | None:
+def _obstacle(data: FileBytes, metadata: JxlMetadata) -> Reason | None:
     """Why a file is not cleaned."""
     if metadata.is_animated:
         return Reason.ANIMATED
@@ -175,7 +176,7 @@ def _packed_type(box: FileBox) -> bytes:
     return box.payload[:4] if box.type == _PACKED else b""
 
 
-def _can_write(data: bytes, metadata: JxlMetadata) -> bool:
+def _can_write(data: FileBytes, metadata: JxlMetadata) -> bool:
     """Whether new frames can stand behind the old header, and mean what they should."""
     samples = metadata.samples
     if metadata.frames_start is None or samples.is_float or samples.bits not in _DEPTHS:
@@ -195,7 +196,7 @@ def _can_write(data: bytes, metadata: JxlMetadata) -> bool:
     return is_modular(_codestream(data)[metadata.frames_start :])
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """The file with new frames, and the thumbnail in its Exif made anew.
 
     Raises:
@@ -279,7 +280,7 @@ def _new_frames(samples: Pixels, metadata: JxlMetadata, distance: float | None) 
     return stream[new.frames_start :]
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet, before the codestream if it is a new one.
 
     A bare codestream, and a file with a packed one, stay as they are.
@@ -327,14 +328,14 @@ def _parts(boxes: list[FileBox]) -> list[bytes]:
     return parts
 
 
-def _codestream(data: bytes, *, may_be_cut: bool = False) -> bytes:
+def _codestream(data: FileBytes, *, may_be_cut: bool = False) -> bytes:
     """The codestream of a file.
 
     Raises:
         CutShortError: It is not there.
     """
     if data.startswith(START):
-        return data
+        return bytes(data)
     boxes = list(read_boxes(data))
     parts = _parts(boxes)
     if not parts or (boxes[-1].missing and not may_be_cut):

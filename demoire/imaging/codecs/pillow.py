@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from PIL import Image, ImageCms, ImageFile
 
+from demoire.file_bytes import FileBytes, stream_of
 from demoire.imaging.facts import Format, ImageFacts
 
 _LARGEST_SIDE = (1 << 31) - 1  # px; beyond it sizes overflow in native code
@@ -32,14 +34,14 @@ class PillowHeader:
         return profile if isinstance(profile, bytes) and profile else None
 
 
-def open_view(plugin: Callable[[io.BytesIO], Image.Image], data: bytes) -> Image.Image:
+def open_view(plugin: Callable[[BinaryIO], Image.Image], data: FileBytes) -> Image.Image:
     """Let one Pillow plugin read the header of a file.
 
     Raises:
         ValueError: The header names a size that no picture has.
         Exception: Whatever the plugin raises for bad bytes.
     """
-    view = plugin(io.BytesIO(data))
+    view = plugin(stream_of(data))
     if min(view.size) < 1 or max(view.size) > _LARGEST_SIDE:
         raise ValueError(f"a size that cannot be, {view.size}")
     return view

@@ -13,7 +13,6 @@ References:
     in 5.2 and 5.3, the safe-to-copy bit in 5.4, IHDR in 11.2.1, IDAT in 11.2.3, tRNS in 11.3.1.1.
 """
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,15 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from demoire.file_bytes import FileBytes, file_of_parts, finished, new_file
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.pillow import PillowHeader, count_pages, facts_of, open_view
-from demoire.imaging.codecs.raster import (
-    Pixels,
-    Raster,
-    grey_or_rgb,
-    only_to_look_at,
-    to_image,
-)
+from demoire.imaging.codecs.pillow_pixels import grey_or_rgb, only_to_look_at, to_image
+from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format
@@ -72,11 +67,11 @@ class _Chunk:
     """One chunk of a file."""
 
     type: bytes
-    whole: bytes  # with length, type and CRC
+    whole: memoryview  # of the file, with length, type and CRC
 
     @property
     def data(self) -> bytes:
-        return self.whole[8:-4]
+        return bytes(self.whole[8:-4])
 
     @property
     def is_sound(self) -> bool:
@@ -84,19 +79,19 @@ class _Chunk:
         return zlib.crc32(self.whole[4:-4]) == expected
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file begins with PNG's eight bytes."""
     return data.startswith(_SIGNATURE)
 
 
-def read_header(data: bytes) -> PillowHeader:
+def read_header(data: FileBytes) -> PillowHeader:
     """The header as Pillow reads it, with the bit depth that IHDR names."""
     view = open_view(PngImagePlugin.PngImageFile, data)
     facts = facts_of(view, FORMAT, size=view.size, bits=data[_DEPTH_AT], pages=count_pages(view))
     return PillowHeader(facts, view)
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether the chunks do not lead to IEND, or hold too little for a picture of this size."""
     packed = 0
     is_ended = False
@@ -108,12 +103,12 @@ def is_cut_short(data: bytes) -> bool:
     return not is_ended or packed * _MOST_DEFLATED < _unpacked_size(data)
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Whether libpng decodes it, as it does 16-bit files; up to 8 bits it is Pillow and zlib."""
     return data[_DEPTH_AT] == 16
 
 
-def decode(data: bytes, header: PillowHeader) -> Raster:
+def decode(data: FileBytes, header: PillowHeader) -> Raster:
     """Grey or RGB pixels with their alpha; palettes and fewer than 8 bits only to look at.
 
     Raises:
@@ -130,7 +125,7 @@ def decode(data: bytes, header: PillowHeader) -> Raster:
     return raster
 
 
-def _decode_pixels(data: bytes, header: PillowHeader, depth: int, colour_type: int) -> Raster:
+def _decode_pixels(data: FileBytes, header: PillowHeader, depth: int, colour_type: int) -> Raster:
     if depth == 16:
         return _decode_deep(data, colour_type)
     header.view.load()
@@ -139,7 +134,7 @@ def _decode_pixels(data: bytes, header: PillowHeader, depth: int, colour_type: i
     return grey_or_rgb(header.view)
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """The file with other IHDR and IDAT chunks; what follows IEND is dropped.
 
     Raises:
@@ -147,9 +142,9 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
     """
     thumbnailer = Thumbnailer(pixels)
     pixels = _keep_transparent_colour(data, raster.pixels, pixels)
-    coded = list(_chunks(_code(pixels, raster.alpha)))
+    coded = list(_chunks(_code(pixels, raster.alpha, like=data)))
     # IHDR is taken from the new file because the old one may say "interlaced".
-    out = [_SIGNATURE, coded[0].whole]
+    out: list[bytes | memoryview] = [_SIGNATURE, coded[0].whole]
     image_data = [chunk.whole for chunk in coded if chunk.type == b"IDAT"]
     for chunk in _chunks(data):
         if chunk.type == b"IDAT":
@@ -163,12 +158,12 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
             out.append(chunk.whole)
         if chunk.type == b"IEND":
             break
-    return b"".join(out)
+    return file_of_parts(out, like=data)
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet, in an iTXt chunk before the image data."""
-    old = next((chunk for chunk in _chunks(data) if chunk.data.startswith(_XMP)), None)
+    old = next((chunk for chunk in _chunks(data) if chunk.whole[8 : 8 + len(_XMP)] == _XMP), None)
     if old is not None and old.data[len(_XMP)] != 0:
         return data  # compressed, which nobody does
     # Behind the keyword: compression flag and method, then language and translated keyword, which
@@ -182,7 +177,7 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
     if packet is None:
         return data
     new = _whole_chunk(b"iTXt", head + packet)
-    out = [_SIGNATURE]
+    out: list[bytes | memoryview] = [_SIGNATURE]
     is_written = False
     for chunk in _chunks(data):
         if old is not None and chunk.whole == old.whole:
@@ -192,7 +187,7 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
             out.append(new)
             is_written = True
         out.append(chunk.whole)
-    return b"".join(out)
+    return file_of_parts(out, like=data)
 
 
 def _may_be_kept(chunk: _Chunk) -> bool:
@@ -212,19 +207,20 @@ def _whole_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def _chunks(data: FileBytes) -> Iterator[_Chunk]:
     """Each chunk that is there in full."""
+    whole = memoryview(data)  # whose parts are no copies
     offset = len(_SIGNATURE)
     while offset + _CHUNK_FRAME <= len(data):
         (length,) = struct.unpack_from(">I", data, offset)
         end = offset + _CHUNK_FRAME + length
         if end > len(data):
             return
-        yield _Chunk(data[offset + 4 : offset + 8], data[offset:end])
+        yield _Chunk(data[offset + 4 : offset + 8], whole[offset:end])
         offset = end
 
 
-def _unpacked_size(data: bytes) -> int:
+def _unpacked_size(data: FileBytes) -> int:
     """Bytes of image data that the header announces.
 
     Filter types and the padding of rows are left out, so this is a lower bound.
@@ -234,7 +230,7 @@ def _unpacked_size(data: bytes) -> int:
     return int(bits) // 8
 
 
-def _decode_deep(data: bytes, colour_type: int) -> Raster:
+def _decode_deep(data: FileBytes, colour_type: int) -> Raster:
     """The raster of a 16-bit file."""
     samples: NDArray[np.uint16] = np.atleast_3d(imagecodecs.png_decode(data))
     if samples.dtype != np.uint16:
@@ -245,19 +241,19 @@ def _decode_deep(data: bytes, colour_type: int) -> Raster:
     return Raster(pixels)
 
 
-def _code(pixels: Pixels, alpha: Pixels | None) -> bytes:
-    """A PNG file of these samples, without any other chunk."""
+def _code(pixels: Pixels, alpha: Pixels | None, like: FileBytes) -> FileBytes:
+    """A PNG file of these samples, without any other chunk, in memory or not, as another one."""
     if pixels.dtype == np.uint16:
         samples = pixels if alpha is None else np.dstack([pixels, alpha])
         if samples.shape[2] == 1:
             samples = samples[:, :, 0]
         return bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_LEVEL))
-    out = io.BytesIO()
-    to_image(pixels, alpha).save(out, "PNG", compress_level=_LEVEL)
-    return out.getvalue()
+    with new_file(like) as out:
+        to_image(pixels, alpha).save(out, "PNG", compress_level=_LEVEL)
+        return finished(out)
 
 
-def _keep_transparent_colour(data: bytes, old: Pixels, new: Pixels) -> Pixels:
+def _keep_transparent_colour(data: FileBytes, old: Pixels, new: Pixels) -> Pixels:
     """The new pixels, but the old ones wherever old or new have the transparent colour.
 
     In grey and RGB files tRNS names one colour, 16 bits a sample, that is to be shown as

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from demoire.reasons import Reason
 
@@ -46,53 +45,6 @@ def from_full_range(pixels: Pixels, bits: int) -> Pixels:
     return samples
 
 
-def grey_or_rgb(image: Image.Image) -> Raster:
-    """The raster of a loaded 8-bit Pillow image in mode L, LA, RGB or RGBA."""
-    samples = np.asarray(image)
-    if samples.ndim == 2:
-        return Raster(samples[:, :, None])
-    if image.mode in ("LA", "RGBA"):
-        pixels = np.ascontiguousarray(samples[:, :, :-1])
-        alpha = np.ascontiguousarray(samples[:, :, -1])
-        return Raster(pixels, alpha)
-    return Raster(samples)
-
-
-# Why a picture is not cleaned, by Pillow's name of its mode, where there is more to say than that.
-_OBSTACLES = {
-    "1": Reason.BILEVEL,
-    "P": Reason.PALETTE,
-    "PA": Reason.PALETTE,
-    "F": Reason.FLOAT_SAMPLES,
-    "I": Reason.FLOAT_SAMPLES,
-}
-
-
-def only_to_look_at(image: Image.Image) -> Raster:
-    """The first page of any Pillow image in 8 bits: enough to judge it, not to write it back.
-
-    Returns:
-        A raster with an obstacle, grey for modes of one channel and RGB for all others. Floats
-        and 32-bit integers are stretched from their least to their greatest value.
-    """
-    obstacle = _OBSTACLES.get(image.mode, Reason.MODE_NOT_CLEANED)
-    if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        stretched = _stretch(np.asarray(image, dtype=np.float32))
-        return Raster(stretched[:, :, None], None, obstacle)
-    # Scanned sheets in black and white are huge: three equal channels would only cost memory.
-    if image.mode in ("1", "L", "LA"):
-        return Raster(np.asarray(image.convert("L"))[:, :, None], None, obstacle)
-    return Raster(np.asarray(image.convert("RGB")), None, obstacle)
-
-
-def _stretch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    low = float(values.min())
-    high = float(values.max())
-    scale = 255 / (high - low) if high > low else 0
-    stretched: NDArray[np.uint8] = np.nan_to_num((values - low) * scale).astype(np.uint8)
-    return stretched
-
-
 def as_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Pixels uint8 or uint16 in 8 bits, the upper ones of 16; the same array if they are."""
     if pixels.dtype == np.uint8:
@@ -106,12 +58,3 @@ def as_rgb8(pixels: Pixels) -> NDArray[np.uint8]:
     if levels.shape[2] == 1:
         return np.repeat(levels, 3, axis=2)
     return levels
-
-
-def to_image(pixels: Pixels, alpha: Pixels | None = None) -> Image.Image:
-    """An 8-bit raster as a Pillow image in mode L, LA, RGB or RGBA."""
-    if alpha is not None:
-        pixels = np.dstack([pixels, alpha])
-    if pixels.shape[2] == 1:
-        return Image.fromarray(pixels[:, :, 0])
-    return Image.fromarray(pixels)

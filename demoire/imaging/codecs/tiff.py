@@ -18,7 +18,6 @@ References:
     15. JPEG as in `tiff_jpeg`, not as in section 22.
 """
 
-import io
 import math
 import struct
 import zlib
@@ -30,6 +29,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
+from demoire.file_bytes import FileBytes, copy_to_change, finished
 from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.raster import (
     CutShortError,
@@ -65,7 +65,7 @@ from demoire.imaging.codecs.tiff_patch import PatchedFile
 from demoire.imaging.codecs.tiff_segments import put_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
-from demoire.imaging.room import let_go_behind, room_for
+from demoire.imaging.room import contiguous, let_go_behind, room_for
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
@@ -104,12 +104,12 @@ _PACK: dict[int, Callable[[bytes], bytes | bytearray]] = {
 }
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file begins like a TIFF or BigTIFF of either byte order."""
     return data.startswith(_SIGNATURES)
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether the first directory, a value of it, or a strip lies beyond the end of the file."""
     try:
         ends = _segment_ends(data)
@@ -122,19 +122,19 @@ def is_cut_short(data: bytes) -> bool:
         return True
 
 
-def _segment_ends(data: bytes) -> list[int]:
+def _segment_ends(data: FileBytes) -> list[int]:
     with structure_in(data) as file:
         page = file.pages.first
         pairs = zip(page.dataoffsets, page.databytecounts, strict=False)
         return [offset + size for offset, size in pairs]
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Always: a dozen native decoders stand behind the format."""
     return True
 
 
-def decode(data: bytes, header: TiffHeader) -> Raster:
+def decode(data: FileBytes, header: TiffHeader) -> Raster:
     """Grey or RGB pixels with their alpha, as they lie; other modes only to look at.
 
     So are files with Photoshop's layers, and signed ones.
@@ -152,23 +152,23 @@ def decode(data: bytes, header: TiffHeader) -> Raster:
     return raster
 
 
-def _decode_page(data: bytes, layout: Layout) -> Raster:
+def _decode_page(data: FileBytes, layout: Layout) -> Raster:
     native = layout.stored.newbyteorder("=")
     samples = room_for((layout.height, layout.width, layout.samples), native)
     boxes = [segment.box for segment in layout.segments]
-    for segment, _ in zip(layout.segments, let_go_behind(boxes, samples), strict=True):
+    for segment, _ in zip(layout.segments, let_go_behind(boxes, samples, data), strict=True):
         part = segment.part_of(samples)
         unpacked = _unpack(data, layout, segment)
         part[:] = unpacked[: part.shape[0], : part.shape[1]]  # without the padding of tiles
-    pixels = np.ascontiguousarray(samples[:, :, : layout.colours])
+    pixels = contiguous(samples[:, :, : layout.colours])
     if layout.inverted:
         np.invert(pixels, out=pixels)
     if layout.samples > layout.colours:
-        return Raster(pixels, np.ascontiguousarray(samples[:, :, -1]))
+        return Raster(pixels, contiguous(samples[:, :, -1]))
     return Raster(pixels)
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """The file with the changed strips or tiles replaced, and all its levels made anew.
 
     Raises:
@@ -185,12 +185,12 @@ def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
         # was not multiplied, whatever its tag says.
         most = np.maximum(raster.alpha[:, :, None], raster.pixels)
         pixels = np.minimum(pixels, most)
-    with io.BytesIO(data) as out:
+    with copy_to_change(data) as out:
         file = PatchedFile(out)
         put_segments(file, layout, _packed_changes(data, layout, raster, pixels))
         for level in smaller:
             put_segments(file, level, _all_packed(data, level, pixels))
-        cleaned = out.getvalue()
+        cleaned = finished(out)
     return without_manifest(cleaned)
 
 
@@ -205,7 +205,7 @@ def _layouts_of_levels(structure: tifffile.TiffFile, samples: int) -> list[Layou
     return layouts
 
 
-def _all_packed(data: bytes, layout: Layout, pixels: Pixels) -> Iterator[tuple[int, bytes]]:
+def _all_packed(data: FileBytes, layout: Layout, pixels: Pixels) -> Iterator[tuple[int, bytes]]:
     """Every strip or tile of a level, by index, made from the pixels of its picture."""
     small = reduced_to(pixels, layout).astype(layout.stored.newbyteorder("="))
     samples = ~small if layout.inverted else small
@@ -215,11 +215,11 @@ def _all_packed(data: bytes, layout: Layout, pixels: Pixels) -> Iterator[tuple[i
 
 
 def _packed_changes(
-    data: bytes, layout: Layout, raster: Raster, pixels: Pixels
+    data: FileBytes, layout: Layout, raster: Raster, pixels: Pixels
 ) -> Iterator[tuple[int, bytes]]:
     """The strips or tiles that changed, by index, as they are to be stored."""
     boxes = [segment.box for segment in layout.segments]
-    walk = let_go_behind(boxes, raster.pixels, pixels)
+    walk = let_go_behind(boxes, raster.pixels, pixels, data)
     for segment, _ in zip(layout.segments, walk, strict=True):
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
         here = segment.rows_and_columns
@@ -244,11 +244,11 @@ def _stored(layout: Layout, pixels: Pixels, alpha: Pixels | None, segment: Segme
     return _padded(samples, segment)
 
 
-def _packed(data: bytes, segment: Segment) -> bytes:
+def _packed(data: FileBytes, segment: Segment) -> bytes:
     return data[segment.offset : segment.offset + segment.size]
 
 
-def _unpack(data: bytes, layout: Layout, segment: Segment) -> Pixels:
+def _unpack(data: FileBytes, layout: Layout, segment: Segment) -> Pixels:
     """The samples (rows, columns, S) of a strip or tile.
 
     Raises:
@@ -286,7 +286,7 @@ def _padded(part: Pixels, segment: Segment) -> Pixels:
     return np.pad(part, ((0, missing_rows), (0, missing_columns), (0, 0)), mode="edge")
 
 
-def _pack(data: bytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes:
+def _pack(data: FileBytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes:
     if layout.compression == JPEG:
         return pack_jpeg(_packed(data, segment), layout, samples)
     if layout.differenced:

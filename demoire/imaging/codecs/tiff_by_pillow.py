@@ -9,9 +9,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.fax import group_3_is_cut_short, group_4_is_cut_short
 from demoire.imaging.codecs.pillow import PillowHeader
-from demoire.imaging.codecs.raster import CutShortError, Raster, only_to_look_at
+from demoire.imaging.codecs.pillow_pixels import only_to_look_at
+from demoire.imaging.codecs.raster import CutShortError, Raster
 from demoire.imaging.codecs.tiff_layout import GROUP_3, GROUP_4
 from demoire.imaging.codecs.tiff_tags import ORIENTATION
 
@@ -30,7 +32,7 @@ _WHITE_IS_ZERO = 0  # PhotometricInterpretation
 _LEAST_BIT_FIRST = 2  # FillOrder
 
 
-def decode_by_pillow(data: bytes, header: PillowHeader, page: tifffile.TiffPage) -> Raster:
+def decode_by_pillow(data: FileBytes, header: PillowHeader, page: tifffile.TiffPage) -> Raster:
     """The pixels of the first page in 8 bits, as they are stored.
 
     Args:
@@ -55,7 +57,7 @@ def decode_by_pillow(data: bytes, header: PillowHeader, page: tifffile.TiffPage)
     return raster
 
 
-def _check_strips(data: bytes, page: tifffile.TiffPage, is_black: NDArray[np.bool_]) -> None:
+def _check_strips(data: FileBytes, page: tifffile.TiffPage, is_black: NDArray[np.bool_]) -> None:
     """Raise CutShortError where a strip has fewer rows than it should.
 
     Args:

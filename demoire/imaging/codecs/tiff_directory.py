@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.tiff_tags import LONG, LONG8, NEW_SUBFILE_TYPE, REDUCED, VALUE_SIZES
 
 _MOST_PAGES = 1000
@@ -46,7 +47,7 @@ class Shapes:
         return head + value.ljust(self.inline, b"\0")
 
 
-def shapes_of(data: bytes) -> Shapes:
+def shapes_of(data: FileBytes) -> Shapes:
     """How the directories of a file are laid out, by its first bytes.
 
     Raises:
@@ -87,7 +88,7 @@ class Directory:
         return int(self.shapes.entry.unpack(entry)[0])
 
 
-def _first_directory(data: bytes) -> tuple[Shapes, int]:
+def _first_directory(data: FileBytes) -> tuple[Shapes, int]:
     """How directories are laid out, and where the first one lies.
 
     Raises:
@@ -98,7 +99,7 @@ def _first_directory(data: bytes) -> tuple[Shapes, int]:
     return shapes, at
 
 
-def _entries_of(data: bytes, shapes: Shapes, at: int) -> range:
+def _entries_of(data: FileBytes, shapes: Shapes, at: int) -> range:
     """Where the entries of the directory at an offset begin; the range stops where they end.
 
     They need not be there in full.
@@ -111,7 +112,7 @@ def _entries_of(data: bytes, shapes: Shapes, at: int) -> range:
     return range(first, first + count * shapes.entry.size, shapes.entry.size)
 
 
-def read_directory(data: bytes) -> Directory:
+def read_directory(data: FileBytes) -> Directory:
     """The first directory.
 
     Raises:
@@ -126,7 +127,7 @@ def read_directory(data: bytes) -> Directory:
     return Directory(shapes, at, tuple(entries), next_at)
 
 
-def count_pages(data: bytes) -> int:
+def count_pages(data: FileBytes) -> int:
     """Directories in the chain that are pages in their own right, a thousand at most.
 
     Smaller versions of the first page (NewSubfileType, bit 0) are none. One more is counted if the
@@ -150,7 +151,7 @@ def count_pages(data: bytes) -> int:
     return max(1, pages)
 
 
-def _is_reduced(data: bytes, shapes: Shapes, entries: range) -> bool:
+def _is_reduced(data: FileBytes, shapes: Shapes, entries: range) -> bool:
     """Whether a directory with these entries says that it shows another page in small.
 
     NewSubfileType is the lowest tag there is, so it can only be the first entry.
@@ -161,7 +162,7 @@ def _is_reduced(data: bytes, shapes: Shapes, entries: range) -> bool:
     return bool(tag == NEW_SUBFILE_TYPE and value & REDUCED)
 
 
-def ends_of_first(data: bytes) -> Iterator[int]:
+def ends_of_first(data: FileBytes) -> Iterator[int]:
     """Where the first directory ends, and where each of its values does; 0 for those in an entry.
 
     Raises:

@@ -4,7 +4,6 @@ tifffile reads the whole first directory whenever it opens a file. So it opens a
 header carries its view on to whoever decodes the pixels.
 """
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import tifffile
 from PIL import TiffImagePlugin
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, stream_of
 from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
 from demoire.imaging.codecs.tiff_layout import (
@@ -41,7 +41,7 @@ class TiffHeader(PillowHeader):
     structure: tifffile.TiffFile | None
 
 
-def read_header(data: bytes) -> TiffHeader:
+def read_header(data: FileBytes) -> TiffHeader:
     """The header as Pillow reads it, with the size that the tags name."""
     if data.startswith(_BIG_ENDIAN_BIGTIFF):
         raise ImageError(
@@ -74,17 +74,17 @@ def read_header(data: bytes) -> TiffHeader:
     return TiffHeader(facts_of(view, FORMAT, size=size, bits=bits, pages=pages), view, structure)
 
 
-def open_structure(data: bytes) -> tifffile.TiffFile:
+def open_structure(data: FileBytes) -> tifffile.TiffFile:
     """tifffile's view of a file.
 
     Raises:
         Exception: Whatever tifffile raises for bad bytes.
     """
-    return tifffile.TiffFile(io.BytesIO(data))
+    return tifffile.TiffFile(stream_of(data))
 
 
 @contextmanager
-def structure_in(data: bytes) -> Iterator[tifffile.TiffFile]:
+def structure_in(data: FileBytes) -> Iterator[tifffile.TiffFile]:
     """tifffile's view of a file, for the block.
 
     The parts of such a view refer to each other, so it would keep the file's bytes in memory until
@@ -93,7 +93,7 @@ def structure_in(data: bytes) -> Iterator[tifffile.TiffFile]:
     Raises:
         Exception: Whatever tifffile raises for bad bytes.
     """
-    with io.BytesIO(data) as stream, tifffile.TiffFile(stream) as file:
+    with stream_of(data) as stream, tifffile.TiffFile(stream) as file:
         yield file
 
 
@@ -118,7 +118,7 @@ def foreign_coding_told(structure: tifffile.TiffFile | None) -> Iterator[None]:
         ) from error
 
 
-def _structure_of(data: bytes) -> tifffile.TiffFile | None:
+def _structure_of(data: FileBytes) -> tifffile.TiffFile | None:
     try:
         return open_structure(data)
     except Exception:  # damaged, or only its beginning: whoever decodes it will say what is wrong

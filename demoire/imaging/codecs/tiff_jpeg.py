@@ -19,7 +19,8 @@ from demoire.imaging.codecs import jpeg
 from demoire.imaging.codecs.jpeg_blocks import recoded
 from demoire.imaging.codecs.jpeg_parts import APP_OR_COM, EOI, SOI, JpegParts, take_apart
 from demoire.imaging.codecs.libjpeg_target import Colours
-from demoire.imaging.codecs.raster import CutShortError, Pixels, to_image
+from demoire.imaging.codecs.pillow_pixels import to_image
+from demoire.imaging.codecs.raster import CutShortError, Pixels
 from demoire.imaging.codecs.tiff_layout import Layout
 
 # Pillow's names of the sampling that libjpeg writes.

@@ -8,12 +8,15 @@ to the end of the file. Bytes that were in no thing of the file are never writte
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
 from typing import BinaryIO
 
+from demoire.file_bytes import LARGE_BYTES
 from demoire.imaging.codecs.tiff_free_space import FreeSpace
 from demoire.imaging.codecs.tiff_reader import Entry, FileDirectory, TiffReader, packed_numbers
 from demoire.imaging.codecs.tiff_spans import OwnedSpans
 from demoire.imaging.codecs.tiff_tags import NUMBERS
+from demoire.temporary_files import temporary_folder
 
 _MOST_OFFSET = (1 << 32) - 1  # of a TIFF file; BigTIFF has no such limit
 
@@ -119,8 +122,8 @@ class PatchedFile:
         Args:
             directory: Theirs.
             tags: Those of their offsets and of their sizes.
-            changed: One at a time. Those that do not fit wait in memory until all others are
-                written, so that there is as much free room as can be.
+            changed: One at a time. Those that do not fit wait until all others are written, so
+                that there is as much free room as can be; where they are many, in a file.
 
         Returns:
             The entries of offsets and sizes that differ now, by tag.
@@ -131,17 +134,20 @@ class PatchedFile:
         """
         offsets: dict[int, int] = {}
         sizes: dict[int, int] = {}
-        waiting: list[NewSegment] = []
-        for segment in changed:
-            if len(segment.data) != segment.room:
-                sizes[segment.index] = len(segment.data)
-            if self._room.fits(segment):
-                self._room.write_over(segment)
-            else:
-                self._room.release(segment.at, segment.room)
-                waiting.append(segment)
-        for segment in waiting:
-            offsets[segment.index] = self._room.place(segment.data)
+        waiting: list[tuple[int, int]] = []  # index and size, in the order of their bytes
+        with SpooledTemporaryFile(LARGE_BYTES, dir=temporary_folder()) as kept:
+            for segment in changed:
+                if len(segment.data) != segment.room:
+                    sizes[segment.index] = len(segment.data)
+                if self._room.fits(segment):
+                    self._room.write_over(segment)
+                else:
+                    self._room.release(segment.at, segment.room)
+                    waiting.append((segment.index, len(segment.data)))
+                    kept.write(segment.data)
+            kept.seek(0)
+            for index, size in waiting:
+                offsets[index] = self._room.place(kept.read(size))
         packed = {}
         for tag, values in zip(tags, (offsets, sizes), strict=True):
             if not values:

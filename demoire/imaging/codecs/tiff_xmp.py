@@ -8,10 +8,9 @@ References:
     Adobe, "XMP Specification, Part 3", 1.1.7 "TIFF"; "TIFF Revision 6.0", section 2.
 """
 
-import io
-
 import tifffile
 
+from demoire.file_bytes import FileBytes, copy_to_change, file_of_parts, finished
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.tiff_directory import read_directory
 from demoire.imaging.codecs.tiff_header import structure_in
@@ -20,7 +19,7 @@ from demoire.imaging.codecs.tiff_tags import BYTE, XMP
 _MOST_BYTES = (1 << 32) - 1  # that offsets of a TIFF file reach; a BigTIFF file has no such limit
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet."""
     with structure_in(data) as file:
         tag = file.pages.first.tags.get(XMP)
@@ -31,13 +30,13 @@ def with_xmp(data: bytes, edit: EditXmp) -> bytes:
         return data
     if old is None:
         return _with_new_tag(data, packet)
-    with io.BytesIO(data) as out:
+    with copy_to_change(data) as out:
         with tifffile.TiffFile(out, mode="r+") as file:
             file.pages.first.tags[XMP].overwrite(packet)
-        return out.getvalue()
+        return finished(out)
 
 
-def _with_new_tag(data: bytes, packet: bytes) -> bytes:
+def _with_new_tag(data: FileBytes, packet: bytes) -> FileBytes:
     directory = read_directory(data)
     shapes = directory.shapes
     packet_at = len(data) + len(data) % 2
@@ -57,4 +56,4 @@ def _with_new_tag(data: bytes, packet: bytes) -> bytes:
         *entries,
         shapes.offset.pack(directory.next_at),
     ]
-    return b"".join(parts)
+    return file_of_parts(parts, like=data)

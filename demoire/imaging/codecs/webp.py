@@ -15,15 +15,11 @@ from dataclasses import dataclass, replace
 
 from PIL import WebPImagePlugin
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.pillow import open_view, profile_name
-from demoire.imaging.codecs.raster import (
-    Pixels,
-    Raster,
-    grey_or_rgb,
-    only_to_look_at,
-    to_image,
-)
+from demoire.imaging.codecs.pillow_pixels import grey_or_rgb, only_to_look_at, to_image
+from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format, ImageFacts
@@ -65,12 +61,12 @@ class _Chunk:
     payload: bytes
 
 
-def recognises(data: bytes) -> bool:
+def recognises(data: FileBytes) -> bool:
     """Whether the file is a RIFF container of type WEBP."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
-def read_header(data: bytes) -> WebpHeader:
+def read_header(data: FileBytes) -> WebpHeader:
     """The header, read from the first chunk without libwebp.
 
     Raises:
@@ -96,7 +92,7 @@ def read_header(data: bytes) -> WebpHeader:
     raise ValueError("no size in the first chunk")
 
 
-def is_cut_short(data: bytes) -> bool:
+def is_cut_short(data: FileBytes) -> bool:
     """Whether the file is shorter than its header says."""
     if len(data) < _RIFF_HEADER:
         return True
@@ -104,12 +100,12 @@ def is_cut_short(data: bytes) -> bool:
     return len(data) < 8 + size
 
 
-def is_risky(data: bytes) -> bool:
+def is_risky(data: FileBytes) -> bool:
     """Always: libwebp has been broken into by pictures before."""
     return True
 
 
-def decode(data: bytes, header: WebpHeader) -> Raster:
+def decode(data: FileBytes, header: WebpHeader) -> Raster:
     """RGB pixels with their alpha; signed files only to look at."""
     view = open_view(WebPImagePlugin.WebPImageFile, data)
     view.load()
@@ -121,7 +117,7 @@ def decode(data: bytes, header: WebpHeader) -> Raster:
     return raster
 
 
-def encode(data: bytes, raster: Raster, pixels: Pixels) -> bytes:
+def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """A new file, lossless if the old one was, with its profile, Exif and XMP.
 
     Raises:
@@ -150,7 +146,7 @@ def _with_new_thumbnails(exif: bytes, thumbnailer: Thumbnailer) -> bytes:
     return head + with_new_thumbnail(exif.removeprefix(_EXIF), thumbnailer)
 
 
-def with_xmp(data: bytes, edit: EditXmp) -> bytes:
+def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet, its last chunk if it is a new one."""
     chunks = list(_chunks(data))
     old = next((chunk.payload for chunk in chunks if chunk.type == _XMP), None)
@@ -184,7 +180,7 @@ def _whole_chunk(kind: bytes, payload: bytes) -> bytes:
     return kind + struct.pack("<I", len(payload)) + payload + bytes(len(payload) % 2)
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def _chunks(data: FileBytes) -> Iterator[_Chunk]:
     """Each chunk; the last may be cut short."""
     offset = _RIFF_HEADER
     while offset + _CHUNK_HEADER <= len(data):
@@ -196,7 +192,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         offset = start + size + padding
 
 
-def _read_extended_header(data: bytes, payload: bytes) -> WebpHeader:
+def _read_extended_header(data: FileBytes, payload: bytes) -> WebpHeader:
     """The header in a VP8X chunk: flags, three reserved bytes, width and height."""
     flags = payload[0]
     frames = 1

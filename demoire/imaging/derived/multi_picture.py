@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.tiff_reader import DamagedPagesError, TiffReader
 from demoire.imaging.derived import StaleDataError
 
@@ -97,7 +98,7 @@ def moved(
     index: PictureIndex,
     *,
     old_base: int,
-    old_file: bytes,
+    old_file: FileBytes,
     new_base: int,
     new_length: int,
     renew_preview: Callable[[bytes], bytes],

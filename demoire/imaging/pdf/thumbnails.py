@@ -148,4 +148,4 @@ def _small_file(thumbnail: Any, before: NDArray[Any], after: NDArray[Any]) -> by
     difference = np.abs(made_from(before).astype(np.int16) - old.pixels)
     if old.pixels.dtype != np.uint8 or difference.mean() > _SAME:
         return None
-    return encode(old, made_from(after))
+    return bytes(encode(old, made_from(after)))

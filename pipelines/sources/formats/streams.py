@@ -8,8 +8,8 @@ anything else is damage, because a mirror that left it out would lose it.
 import io
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from demoire.seekable_reader import SeekableReader
 from pipelines.sources.members import BOMB_RATIO
-from pipelines.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

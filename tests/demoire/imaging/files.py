@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from demoire.errors import ImageError
+from demoire.file_bytes import MappedFile, finished
 from demoire.imaging.images import Picture, decode
+from demoire.temporary_files import new_temporary_file
 
 SIZE = (90, 130)  # rows, columns: no multiple of a JPEG block, of a TIFF tile, or of four
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>\xc3\xa9</a></x:xmpmeta>'
@@ -22,6 +24,15 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
     out = io.BytesIO()
     image.save(out, format, **options)
     return out.getvalue()
+
+
+def mapped(data: bytes) -> MappedFile:
+    """The same file as a large one is read."""
+    with new_temporary_file() as out:
+        out.write(data)
+        file = finished(out)
+    assert isinstance(file, MappedFile)
+    return file
 
 
 def tiff(samples: NDArray, **options: object) -> bytes:

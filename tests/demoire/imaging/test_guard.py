@@ -81,7 +81,7 @@ def no_children() -> Iterator[None]:
 def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def install(what_happens: str) -> None:
         (tmp_path / "sitecustomize.py").write_text(HOOK.format(what_happens=what_happens))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     return install
 

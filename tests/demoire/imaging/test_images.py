@@ -1,22 +1,31 @@
 """What goes into a file and comes out again, and the facts in its header."""
 
 import io
+from datetime import date
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
-from demoire.imaging.guard import decode_guarded
+from demoire.errors import MachineError
+from demoire.file_bytes import MappedFile
+from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import decode, encode, open_image, probe
+from demoire.imaging.provenance import Provenance
 from tests.demoire.imaging.files import (
     SIZE,
     changed,
+    mapped,
     reason_of,
     saved,
     tiff,
 )
+
+NOTE = Provenance("demoire", 64 * "0", date(2026, 11, 30))
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
@@ -167,3 +176,47 @@ def test_a_header_is_parsed_once_on_the_way_to_the_pixels(
     decode_guarded(opened)
     assert opened.facts.width == rgb.shape[1]
     assert len(parsed) == 1
+
+
+def test_large_files_come_out_as_small_ones_do(
+    lossless_files: dict[str, bytes], jpeg_files: dict[str, bytes], rgb: NDArray[np.uint8]
+) -> None:
+    others = {
+        "avif": imagecodecs.avif_encode(rgb),
+        "jxl": imagecodecs.jpegxl_encode(rgb, lossless=True, usecontainer=True),
+        "bare jxl": imagecodecs.jpegxl_encode(rgb, lossless=True, usecontainer=False),
+    }
+    for name, data in (lossless_files | jpeg_files | others).items():
+        small = decode_guarded(open_image(data))
+        large = decode_guarded(open_image(mapped(data)))
+        assert large.facts == small.facts, name
+        assert np.array_equal(large.pixels, small.pixels), name
+        expected = encode_verified(small, changed(small), NOTE)
+        written = encode_verified(large, changed(large), NOTE)
+        assert bytes(written.data) == expected.data, name
+        assert np.array_equal(written.pixels, expected.pixels), name
+
+
+@pytest.mark.parametrize("suffix", ["tiff", "png", "bmp", "jpeg"])
+def test_a_large_file_is_written_into_a_file(suffix: str, rgb: NDArray[np.uint8]) -> None:
+    large = decode(mapped(saved(Image.fromarray(rgb), suffix)))
+    assert isinstance(encode(large, changed(large), NOTE), MappedFile)
+
+
+def test_a_signed_file_is_given_up_alike(rgb: NDArray[np.uint8]) -> None:
+    data = tiff(rgb, photometric="rgb", extratags=[(52545, 7, 40, bytes(range(40)), True)])
+    small, large = (decode(each).without_signature() for each in (data, mapped(data)))
+    assert bytes(encode(large, changed(large))) == encode(small, changed(small))
+
+
+def test_a_full_disk_is_the_machines_fault_and_not_the_images(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (400, 600, 3), dtype=np.uint8)
+    files = {form: mapped(saved(Image.fromarray(noise), form)) for form in ("TIFF", "PNG", "BMP")}
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    for data in files.values():
+        picture = decode(data)
+        with pytest.raises(MachineError, match="no room left for temporary files .* set TMPDIR"):
+            encode(picture, changed(picture), NOTE)

@@ -1,6 +1,5 @@
 """Places of every kind for the tests: a disk, two S3 servers, and memory."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,17 +43,3 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "memory":
         return open_place(f"memory://box/{time.monotonic_ns()}")
     return moto_bucket(request.getfixturevalue("moto"), monkeypatch)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of half a megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -192,7 +192,8 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(small_disk: Path) -
 def test_a_full_temporary_folder_is_told(
     small_disk: Path, s3_bucket: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     with (
         pytest.raises(StorageError, match="set TMPDIR to a larger disk"),
         s3_bucket.new_file("a") as local,

@@ -1,0 +1,196 @@
+"""The bytes of a whole file: in memory, or of a large one in a temporary file that is mapped.
+
+Anonymous memory is scarce, because the system cannot take it back. It can take back the pages of a
+file once they are on disk. So a file of 96 MB and more is copied into a temporary file when it is
+read, and what is made of it is written into another: it goes from hand to hand, and to child
+processes, without being copied into memory. What came as `bytes` stays so, and so does all that is
+made of it.
+
+A temporary file has no name and disappears with the last who holds it. It is never the user's own
+file, since whoever made that shorter meanwhile would kill this process.
+"""
+
+import io
+import mmap
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+
+from demoire.seekable_reader import SizedReader
+from demoire.temporary_files import is_of_a_full_disk, new_temporary_file
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LARGE_BYTES = 96 << 20
+"""What has so many bytes and more lies in a file: some 33 MP of RGB in 8 bits."""
+
+_COPIED = 1 << 20  # bytes at a time
+
+
+class MappedFile(mmap.mmap):
+    """A temporary file in memory. Parts of it are bytes, as parts of bytes are.
+
+    Attributes:
+        descriptor: Of the file, open as long as this is there.
+    """
+
+    descriptor: int
+
+    def __del__(self) -> None:
+        with suppress(OSError, AttributeError):
+            os.close(self.descriptor)
+
+    def startswith(self, prefix: bytes | tuple[bytes, ...], start: int = 0) -> bool:
+        """As that of bytes."""
+        prefixes = prefix if isinstance(prefix, tuple) else (prefix,)
+        return any(self[start : start + len(each)] == each for each in prefixes)
+
+    def endswith(self, suffix: bytes) -> bool:
+        """As that of bytes."""
+        return self[max(0, len(self) - len(suffix)) :] == suffix
+
+    def index(self, part: bytes) -> int:
+        """As that of bytes.
+
+        Raises:
+            ValueError: It is not there.
+        """
+        at = self.find(part, 0)
+        if at < 0:
+            raise ValueError("no such part")
+        return at
+
+    def let_go(self) -> None:
+        """Give back the memory of what is not needed for a while; the next access reads it."""
+        self.madvise(mmap.MADV_DONTNEED)
+
+
+FileBytes: TypeAlias = bytes | MappedFile
+"""The bytes of a whole file. Where memory counts, take a part of them as a memoryview."""
+
+
+def mapped_file(descriptor: int, size: int, *, writable: bool = False) -> MappedFile:
+    """A file that is mapped, whose descriptor is closed with it.
+
+    Raises:
+        OSError: It cannot be mapped.
+    """
+    access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+    try:
+        memory = MappedFile(descriptor, size, access=access)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    memory.descriptor = descriptor
+    return memory
+
+
+def read_file(path: Path) -> FileBytes:
+    """The bytes of a file of this machine, in memory where there is no room for a copy.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if path.stat().st_size < LARGE_BYTES:
+        return path.read_bytes()
+    with path.open("rb") as original:
+        try:
+            with new_temporary_file() as copy:
+                shutil.copyfileobj(original, copy, _COPIED)
+                return finished(copy)
+        except OSError as error:
+            if not is_of_a_full_disk(error):
+                raise
+            original.seek(0)
+            return original.read()
+
+
+def write_file(path: Path, data: FileBytes) -> None:
+    """Write the bytes of a file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with path.open("wb") as out, stream_of(data) as stream:
+        shutil.copyfileobj(stream, out, _COPIED)
+
+
+def stream_of(data: FileBytes) -> BinaryIO:
+    """The same as a file to read, with a position of its own."""
+    if isinstance(data, bytes):
+        return io.BytesIO(data)
+    return cast(BinaryIO, io.BufferedReader(_Reader(data), _COPIED))
+
+
+class _Reader(SizedReader):
+    """Reads past the map, so that what was read takes no memory."""
+
+    def __init__(self, file: MappedFile) -> None:
+        super().__init__(len(file))
+        self._file = file
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        count = os.preadv(self._file.descriptor, [buffer], self._position)
+        self._position += count
+        return count
+
+
+def new_file(like: FileBytes) -> BinaryIO:
+    """An empty file to write and read, in memory or not, as another one; to be `finished`.
+
+    Raises:
+        OSError: There can be none.
+    """
+    return io.BytesIO() if isinstance(like, bytes) else new_temporary_file()
+
+
+def copy_to_change(data: FileBytes) -> BinaryIO:
+    """A copy of a file, to be changed and `finished`.
+
+    Raises:
+        OSError: There is no room for it.
+    """
+    if isinstance(data, bytes):
+        return io.BytesIO(data)
+    copy = new_temporary_file()
+    shutil.copyfileobj(stream_of(data), copy, _COPIED)
+    return copy
+
+
+def finished(file: BinaryIO) -> FileBytes:
+    """The bytes of a file that was written, which may be closed then.
+
+    Raises:
+        OSError: There is no room for them.
+    """
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()
+    size = file.seek(0, os.SEEK_END)
+    file.flush()
+    if not size:  # of which there is no map
+        return b""
+    return mapped_file(os.dup(file.fileno()), size)
+
+
+def file_of_parts(parts: Iterable[bytes | memoryview], like: FileBytes) -> FileBytes:
+    """A file of these parts, in memory or not, as another one.
+
+    Raises:
+        OSError: There is no room for it.
+    """
+    if isinstance(like, bytes):
+        return b"".join(parts)
+    with new_temporary_file() as file:
+        for part in parts:
+            file.write(part)
+        return finished(file)
+
+
+def count_in(data: FileBytes, part: bytes) -> int:
+    """How often these bytes are in a file."""
+    return sum(1 for _ in re.finditer(re.escape(part), data))
