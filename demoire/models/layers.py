@@ -55,18 +55,18 @@ def fan_out(width: int, activation: Activation) -> int:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(act(conv(x))) at one width, (N, width, H, W) -> the same.
+    """x + conv(act(conv(x))), (N, width, H, W) -> the same; there are `hidden` channels between.
 
     The second convolution starts at a tenth of its usual size, so that a deep stack starts near the
     identity and needs no normalisation.
     """
 
-    def __init__(self, width: int, kernel_size: int, activation: Activation) -> None:
+    def __init__(self, width: int, hidden: int, kernel_size: int, activation: Activation) -> None:
         super().__init__()
         padding = kernel_size // 2
-        self.first = nn.Conv2d(width, fan_out(width, activation), kernel_size, padding=padding)
+        self.first = nn.Conv2d(width, fan_out(hidden, activation), kernel_size, padding=padding)
         self.activation = activation_layer(activation)
-        self.second = nn.Conv2d(width, width, kernel_size, padding=padding)
+        self.second = nn.Conv2d(hidden, width, kernel_size, padding=padding)
         start_small(self.second)
 
     def forward(self, x: Tensor) -> Tensor:

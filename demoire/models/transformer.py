@@ -177,7 +177,7 @@ class _FeedForward(nn.Module):
 
 
 def _residual_blocks(count: int, width: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width, 3, "relu") for _ in range(count)))
+    return nn.Sequential(*(ResidualBlock(width, width, 3, "relu") for _ in range(count)))
 
 
 def _attention_blocks(count: int, level: int, config: TransformerConfig) -> nn.Sequential:

@@ -12,12 +12,13 @@ The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 k
 """
 
 from collections.abc import Sequence
+from dataclasses import field
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,6 +56,9 @@ class UNetConfig:
     activation: Activation = "relu"
     # Into how many bands the picture is split; see `demoire.models.bands`.
     bands: int = 3
+    # Channels between the two convolutions of a residual block, by its name ("encoders.1.0"), where
+    # they are not as many as around it; see `demoire.training.pruning`.
+    hidden: dict[str, PositiveInt] = field(default_factory=dict)
     architecture: Literal["unet"] = "unet"
 
     @model_validator(mode="after")
@@ -66,7 +70,23 @@ class UNetConfig:
         depths = (*self.encoder_depths, self.middle_depth, *self.decoder_depths)
         if min(self.widths) < 1 or min(depths) < 0:
             raise ValueError("widths have to be positive and depths not negative")
+        strangers = self.hidden.keys() - self.hidden_channels().keys()
+        if strangers:
+            raise ValueError(f"hidden names blocks that are not there: {', '.join(strangers)}")
         return self
+
+    def hidden_channels(self) -> dict[str, int]:
+        """Channels between the two convolutions of each residual block, by the block's name."""
+        groups = {"middle": (self.middle_depth, self.widths[-1])}
+        for way, depths in (("encoders", self.encoder_depths), ("decoders", self.decoder_depths)):
+            for level, (depth, width) in enumerate(zip(depths, self.widths[:-1], strict=True)):
+                groups[f"{way}.{level}"] = (depth, width)
+        channels = {}
+        for group, (depth, width) in groups.items():
+            for number in range(depth):
+                name = f"{group}.{number}"
+                channels[name] = self.hidden.get(name, width)
+        return channels
 
 
 FAST = UNetConfig(widths=(32, 48, 64, 96), encoder_depths=(0, 1, 1), decoder_depths=(1, 1, 1))
@@ -89,15 +109,15 @@ class UNet(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(3, widths[0], SQUARE, stride=SQUARE)
         self.encoders = nn.ModuleList(
-            _blocks(depth, width, config)
-            for depth, width in zip(config.encoder_depths, widths[:-1], strict=True)
+            _blocks(f"encoders.{level}", depth, widths[level], config)
+            for level, depth in enumerate(config.encoder_depths)
         )
         self.downs = down_layers(widths)
-        self.middle = _blocks(config.middle_depth, widths[-1], config)
+        self.middle = _blocks("middle", config.middle_depth, widths[-1], config)
         self.ups = up_layers(widths)
         self.decoders = nn.ModuleList(
-            _blocks(depth, width, config)
-            for depth, width in zip(config.decoder_depths, widths[:-1], strict=True)
+            _blocks(f"decoders.{level}", depth, widths[level], config)
+            for level, depth in enumerate(config.decoder_depths)
         )
         last = nn.Conv2d(widths[0], CHANNELS, config.kernel_size, padding=config.kernel_size // 2)
         self.head = nn.Sequential(starting_at_zero(last), nn.PixelShuffle(SQUARE))
@@ -232,8 +252,11 @@ def _as_squares(channels: Tensor) -> Tensor:
     return channels[0].permute(1, 2, 0).reshape(height, width, SQUARE, -1)
 
 
-def _blocks(count: int, width: int, config: UNetConfig) -> nn.Sequential:
+def _blocks(group: str, count: int, width: int, config: UNetConfig) -> nn.Sequential:
+    """The residual blocks of one level; the group and a block's number make its name."""
+    channels = config.hidden_channels()
     blocks = nn.Sequential()
-    for _ in range(count):
-        blocks.append(ResidualBlock(width, config.kernel_size, config.activation))
+    for number in range(count):
+        hidden = channels[f"{group}.{number}"]
+        blocks.append(ResidualBlock(width, hidden, config.kernel_size, config.activation))
     return blocks

@@ -23,7 +23,10 @@ def can_grow(smaller: UNetConfig, larger: UNetConfig) -> bool:
     if larger.activation == "simple_gate":
         return False
     sizes = zip(_sizes(smaller), _sizes(larger), strict=True)
-    return all(few <= many for few, many in sizes)
+    if any(few > many for few, many in sizes):
+        return False
+    room = larger.hidden_channels()
+    return all(needed <= room[name] for name, needed in smaller.hidden_channels().items())
 
 
 def _sizes(config: UNetConfig) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ def test_a_fresh_residual_block_adds_little() -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 16, 32, 32)
     with torch.inference_mode():
-        change = ResidualBlock(16, 3, "simple_gate")(x) - x
+        change = ResidualBlock(16, 24, 3, "simple_gate")(x) - x
     assert 0 < change.std() < 0.1 * x.std()
 
 

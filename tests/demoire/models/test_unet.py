@@ -61,7 +61,14 @@ def test_without_gradients_a_cpu_gives_the_same_picture_by_another_way() -> None
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kernel_size": 4}, {"widths": (8, 8, 0, 8)}, {"wdiths": (8, 8, 8, 8)}]
+    "wrong",
+    [
+        {"kernel_size": 4},
+        {"widths": (8, 8, 0, 8)},
+        {"wdiths": (8, 8, 8, 8)},
+        {"hidden": {"middle.0": 0}},
+        {"hidden": {"middle.2": 8}},
+    ],
 )
 def test_impossible_structure_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
