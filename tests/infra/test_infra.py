@@ -4,11 +4,14 @@ pinned, no secrets.
 
 import re
 import shlex
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 from typer.main import get_command
 
@@ -25,9 +28,12 @@ def load(path: str) -> Any:
 
 
 def pinned(package: str) -> str:
-    found = re.search(rf"^{package}==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.M)
-    assert found, f"{package} is not in constraints.txt"
-    return found.group(1)
+    """Its version in constraints.txt."""
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        name, _, version = line.partition("==")
+        if canonicalize_name(name) == canonicalize_name(package):
+            return version
+    raise AssertionError(f"{package} is not in constraints.txt")
 
 
 def check_command_line(words: list[str]) -> None:
@@ -80,6 +86,23 @@ def test_dockerfile_copies_what_exists_and_ends_as_a_plain_user() -> None:
         assert sources and all((ROOT / source).exists() for source in sources), rest
     assert [rest for step, rest in steps if step == "USER"][-1] != "root"
     assert [rest for step, rest in steps if step == "ENTRYPOINT"] == ['["demoire"]']
+
+
+def test_the_image_has_what_kuberay_calls() -> None:
+    """The job server comes with an extra; a login shell, which sets PATH anew, finds `ray`."""
+    text = (INFRA / "docker/Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^RUN pip install .*'\.\[cluster\]'", text, flags=re.M)
+    links = re.search(r"^RUN ln -s (.*) /usr/local/bin/$", text, flags=re.M)
+    assert links is not None
+    assert {Path(link).name for link in links.group(1).split()} == {"demoire", "ray"}
+
+
+def test_what_the_job_server_needs_is_pinned() -> None:
+    extra = [Requirement(text) for text in requires("ray") or [] if 'extra == "default"' in text]
+    assert extra
+    for requirement in extra:
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "default"}):
+            assert requirement.specifier.contains(pinned(requirement.name), prereleases=True)
 
 
 def test_rayjob_has_the_form_that_kuberay_takes() -> None:
