@@ -280,6 +280,7 @@ def _bench_without_networks(settings: CleanSettings, *, as_json: bool) -> int:
         rows.append((stage, milliseconds, copied.get(stage, "")))
     rows.append(("the whole path", result.cleaned.milliseconds, result.copied.milliseconds))
     rows.append(("MP/s a core", result.cleaned.mps_a_core, result.copied.mps_a_core))
+    rows.append(("type beside a print, if it is one", result.lettering, ""))
     title = "milliseconds of core time a megapixel, without the networks"
     console.show_table(title, ("stage", "cleaned", "copied"), rows)
     console.show_table("this machine", ("what", "value"), list(asdict(result.machine).items()))

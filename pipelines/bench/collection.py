@@ -54,6 +54,11 @@ def draw_pictures(extent: Extent) -> list[bytes]:
     return files
 
 
+def draw_print(extent: Extent) -> NDArray[np.uint8]:
+    """A page as it is scanned from print; always the same one."""
+    return _with_moire("page", "halftone", extent, np.random.default_rng(3))
+
+
 def _with_moire(
     scene_name: str, kind: MoireKind, extent: Extent, rng: np.random.Generator
 ) -> NDArray[np.uint8]:

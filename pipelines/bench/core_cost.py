@@ -42,6 +42,7 @@ from pipelines.bench.ceilings import PictureWork, fetched, image_files, units_of
 from pipelines.bench.collection import Extent, to_jpeg, write_archive
 from pipelines.bench.figures import CleanedStages, CopiedStages, CoreCost, CoreCosts
 from pipelines.bench.machine import describe_machine
+from pipelines.bench.print_cost import PrintedPage
 from pipelines.bench.stand_ins import StandIns, with_wave
 from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.destination.commits import Commit
@@ -76,14 +77,28 @@ def core_costs(
     scenes = draw_scenes(extent)
     with tempfile.TemporaryDirectory(prefix="demoire-bench-") as name:
         folder = Path(name)
-        progress("copied pictures", 0, 2)
+        progress("copied pictures", 0, 3)
         plain = _Collection(folder / "plain", scenes, config, extent.seconds)
         copied = plain.copied()
-        progress("cleaned pictures", 1, 2)
+        progress("cleaned pictures", 1, 3)
         waved = [with_wave(scene) for scene in scenes]
         spoilt = _Collection(folder / "waved", waved, config, extent.seconds)
         cleaned = spoilt.cleaned()
-        return CoreCosts(cleaned, copied, describe_machine("cpu", load))
+        progress("a printed page", 2, 3)
+        lettering = _cost_of_lettering(extent)
+        return CoreCosts(cleaned, copied, lettering, describe_machine("cpu", load))
+
+
+def _cost_of_lettering(extent: Extent) -> float:
+    """Milliseconds of core time a megapixel of a printed page: the median of several turns."""
+    page = PrintedPage.drawn(extent)
+    page.keep_type()
+    costs = []
+    for _ in range(_TURNS):
+        clock = CoreClock()
+        page.keep_type()
+        costs.append(1000 * clock.seconds() / page.megapixels)
+    return float(np.median(costs))
 
 
 def draw_scenes(extent: Extent) -> list[Pixels]:

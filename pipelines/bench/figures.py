@@ -119,4 +119,6 @@ class CoreCosts:
 
     cleaned: CoreCost
     copied: CoreCost
+    # Keeping type as it was, a megapixel of a printed page; the pictures above are no print.
+    lettering: float
     machine: Machine

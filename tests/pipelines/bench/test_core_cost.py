@@ -11,6 +11,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from pipelines.bench.collection import Extent, to_jpeg
 from pipelines.bench.core_cost import core_costs
+from pipelines.bench.print_cost import PrintedPage
 from pipelines.bench.stand_ins import StandIns, with_wave
 
 SMALL = Extent(pictures=2, width=450, seconds=0.0)
@@ -31,7 +32,16 @@ def test_every_stage_of_both_sorts_of_pictures_has_its_price(tiny_config: Cleane
     assert set(copied) < set(cleaned)
     assert min(*cleaned.values(), *copied.values()) >= 0
     assert costs.cleaned.milliseconds > costs.copied.milliseconds > 0
+    assert costs.lettering > 0
     assert costs.cleaned.mps_a_core * costs.cleaned.milliseconds == pytest.approx(1000)
+
+
+def test_the_printed_page_has_type_that_is_kept_beside_dots_that_are_not() -> None:
+    page = PrintedPage.drawn(Extent())
+    kept = page.keep_type()
+    is_as_scanned = (kept == page.scanned).all(axis=2)
+    is_as_restored = (kept == page.restored).all(axis=2)
+    assert (is_as_scanned & ~is_as_restored).any() and (is_as_restored & ~is_as_scanned).any()
 
 
 def test_the_stand_ins_take_their_own_moire_away_and_leave_other_pictures_alone(
