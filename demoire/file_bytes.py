@@ -10,18 +10,19 @@ A temporary file has no name and disappears with the last who holds it. It is ne
 file, since whoever made that shorter meanwhile would kill this process.
 """
 
+import hashlib
 import io
 import mmap
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from demoire.seekable_reader import SizedReader
-from demoire.temporary_files import is_of_a_full_disk, new_temporary_file
+from demoire.temporary_files import new_temporary_file, room_for_files
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -96,18 +97,63 @@ def read_file(path: Path) -> FileBytes:
     Raises:
         OSError: It cannot be read.
     """
-    if path.stat().st_size < LARGE_BYTES:
-        return path.read_bytes()
-    with path.open("rb") as original:
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        # Pipes say that they have none.
+        return read_part(file, 0, size) if size >= LARGE_BYTES else file.read()
+
+
+def read_part(file: BinaryIO, start: int, length: int) -> FileBytes:
+    """So many bytes of a file, fewer where it ends; in memory where there is no room for a copy.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    file.seek(start)
+    if length >= LARGE_BYTES:
         try:
             with new_temporary_file() as copy:
-                shutil.copyfileobj(original, copy, _COPIED)
+                while block := file.read(min(_COPIED, length - copy.tell())):
+                    copy.write(block)
                 return finished(copy)
-        except OSError as error:
-            if not is_of_a_full_disk(error):
-                raise
-            original.seek(0)
-            return original.read()
+        except OSError:  # mostly of the copy; one of reading is met again
+            pass
+        file.seek(start)
+    return file.read(length)
+
+
+def one_behind_the_other(files: Sequence[FileBytes]) -> FileBytes:
+    """The contents of some files: in memory, or mapped if one of them is.
+
+    Raises:
+        MachineError: There is no room for them.
+    """
+    if len(files) == 1:
+        return files[0]
+    with room_for_files():
+        return file_of_parts(map(memoryview, files), like=max(files, key=len, default=b""))
+
+
+def part_of(data: FileBytes, start: int, length: int) -> FileBytes:
+    """A file in a file: in memory if it is small, mapped if it is large and the whole one is."""
+    is_whole = start == 0 and length == len(data)
+    if is_whole or isinstance(data, bytes):
+        return data if is_whole else data[start : start + length]
+    return read_part(stream_of(data), start, length)
+
+
+def kept(data: bytes) -> FileBytes:
+    """The same bytes, in a file if they are many."""
+    return read_part(io.BytesIO(data), 0, len(data))
+
+
+def digest_of(data: FileBytes) -> str:
+    """The sha256 of a file, 64 hex digits."""
+    digest = hashlib.sha256()
+    with stream_of(data) as stream:
+        while block := stream.read(_COPIED):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_file(path: Path, data: FileBytes) -> None:

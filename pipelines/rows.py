@@ -5,13 +5,12 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demoire.file_bytes import FileBytes
+from demoire.file_bytes import FileBytes, digest_of
 from demoire.reasons import Reason
 from pipelines.layout import image_id
 from pipelines.names import as_text
@@ -32,7 +31,7 @@ class CleanedFile:
     @staticmethod
     def of(data: FileBytes) -> "CleanedFile":
         """The file of these bytes; hashes them."""
-        return CleanedFile(data, sha256(data).hexdigest())
+        return CleanedFile(data, digest_of(data))
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def cleaner_outcome(
         cleaned: What the Cleaner said of it.
         attempt: The attempt at its unit.
     """
-    digest_in = sha256(original).hexdigest()
+    digest_in = digest_of(original)
     digest_out = digest_in
     file = None
     if cleaned.status == "cleaned":

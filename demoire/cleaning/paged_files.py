@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from demoire.cleaning.result import Cleaned, ImageStatus
 from demoire.errors import ImageError
-from demoire.file_bytes import FileBytes, write_file
+from demoire.file_bytes import FileBytes, kept, write_file
 from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.reasons import Reason
@@ -40,7 +40,7 @@ class PagedFile:
         """What an image is called, such as 'scan.tif!/page-0003'."""
         return Path(f"{self.path}!/{image.name}")
 
-    def read(self, image: PageImage) -> bytes:
+    def read(self, image: PageImage) -> FileBytes:
         """One of the images as a file of its own.
 
         Raises:
@@ -49,7 +49,7 @@ class PagedFile:
         if image.reason is not None:
             raise ImageError(image.reason, f"It is left as it is: {image.reason.meaning}.")
         with self.path.open("rb") as file:
-            return self.format.read(file, image)
+            return kept(self.format.read(file, image))
 
 
 def paged_file(path: Path) -> PagedFile | None:
@@ -112,9 +112,9 @@ class PagesInWork:
                 yield image, replace(untouched(b"", image.reason), grey=cleaned.grey)
                 continue
             if cleaned.status == "cleaned":
-                kept = Path(self._folder.name) / image.name
-                write_file(kept, cleaned.data)
-                self._cleaned[image] = kept
+                waiting = Path(self._folder.name) / image.name
+                write_file(waiting, cleaned.data)
+                self._cleaned[image] = waiting
             yield image, cleaned
         yield from self._left
 
@@ -135,7 +135,7 @@ class PagesInWork:
             shutil.copyfile(self._file.path, target)
             raise
 
-    def _readable(self, *, wants_grey: bool) -> Iterator[tuple[PageImage, bytes]]:
+    def _readable(self, *, wants_grey: bool) -> Iterator[tuple[PageImage, FileBytes]]:
         for image in self._file.images:
             if image.reason is not None and not (wants_grey and image.reason is Reason.BILEVEL):
                 self._left.append((image, untouched(b"", image.reason)))

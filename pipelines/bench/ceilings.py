@@ -22,6 +22,8 @@ from demoire.cleaning.blend import blend
 from demoire.cleaning.engine import Engine, RestoredTile
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.windows import Tile, Window, plan_windows, tiles_of
+from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.images import Picture, decode, encode
 from demoire.measure import likeness
@@ -248,12 +250,12 @@ def units_of(collection: Path) -> list[Unit]:
     return units
 
 
-def image_files(units: Sequence[Unit]) -> list[bytes]:
+def image_files(units: Sequence[Unit]) -> list[FileBytes]:
     """The images of units, each as its file."""
-    files: list[bytes] = []
+    files: list[FileBytes] = []
     for unit in units:
         contents = [data for _, data in read_members(unit.source, unit.members)]
-        files += [data for data in contents if isinstance(data, bytes)]
+        files += [data for data in contents if not isinstance(data, ImageError)]
     return files
 
 
@@ -279,8 +281,8 @@ def _commits(units: Sequence[Unit], ledger: Ledger) -> Callable[[], float]:
     return commit
 
 
-def _outcome(member: Member, data: object, attempt: UnitAttempt) -> Outcome:
+def _outcome(member: Member, data: FileBytes | ImageError, attempt: UnitAttempt) -> Outcome:
     """The member as if its own bytes had come out of cleaning."""
     row = quarantined(member, "", attempt).row
-    cleaned = CleanedFile.of(data) if isinstance(data, bytes) else None
+    cleaned = None if isinstance(data, ImageError) else CleanedFile.of(data)
     return Outcome(member, row, cleaned)

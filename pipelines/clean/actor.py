@@ -13,11 +13,13 @@ from ray.actor import ActorHandle
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError, SourceChangedError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.clean.gate import count_image, unit_in_work
 from pipelines.clean.grey import keep_grey_picture, read_for_cleaning
+from pipelines.clean.payload_column import PAYLOADS, payload_column
 from pipelines.clean.priority import step_back
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
@@ -65,7 +67,7 @@ class WaveOrder:
 _FETCHED = pa.schema(
     [
         ("unit", pa.binary()),  # or bundle, pickled
-        ("payloads", pa.list_(pa.large_binary())),  # null where there is only a reason
+        ("payloads", PAYLOADS),  # null where there is only a reason
         ("reasons", pa.list_(pa.string())),
         ("milliseconds", pa.float64()),  # that the unit's bytes took, together
         # What to say of a source that is not what was planned; null if it is.
@@ -135,23 +137,26 @@ def _fetch_chain(chain: tuple[Unit, ...], order: WaveOrder) -> Iterator[pa.Table
         start = time.perf_counter()
         if order.careful:
             ledger.start(unit, f"{order.wave}/fetch")
-        row: dict[str, Any] = {"unit": pickle.dumps(unit)}
         try:
             read = [next(payloads)[1] for _ in unit.members]
         except SourceChangedError as error:
-            yield pa.Table.from_pylist([row | {"changed": str(error)}], _FETCHED)
+            row = {"unit": pickle.dumps(unit), "changed": str(error)}
+            yield pa.Table.from_pylist([row], _FETCHED)
             break
-        contents = _contents(unit.members, read, start)
-        yield pa.Table.from_pylist([row | contents], _FETCHED)
+        yield _fetched(unit, unit.members, read, start)
 
 
-def _contents(
-    members: Sequence[Member], read: Sequence[bytes | ImageError], start: float
-) -> dict[str, Any]:
-    """The columns of `_FETCHED` about what was read.
+def _fetched(
+    work: Unit | Bundle,
+    members: Sequence[Member],
+    read: Sequence[FileBytes | ImageError],
+    start: float,
+) -> pa.Table:
+    """The row of a unit or bundle that was read.
 
     Args:
-        members: The images, as they were planned.
+        work: The unit or bundle.
+        members: Its images, as they were planned.
         read: Each image, or why there is none.
         start: When reading began, as `time.perf_counter` has it.
     """
@@ -159,11 +164,14 @@ def _contents(
     for member, data in zip(members, read, strict=True):
         unread = data.reason.value if isinstance(data, ImageError) else None
         reasons.append(member.reason or unread)
-    return {
-        "payloads": [None if isinstance(data, ImageError) else data for data in read],
+    row = {
+        "unit": pickle.dumps(work),
         "reasons": reasons,
         "milliseconds": 1e3 * (time.perf_counter() - start),
     }
+    payloads = payload_column([None if isinstance(data, ImageError) else data for data in read])
+    table = pa.Table.from_pylist([row], _FETCHED)
+    return table.set_column(_FETCHED.get_field_index("payloads"), "payloads", payloads)
 
 
 def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
@@ -175,7 +183,7 @@ def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
         order.destination.ledger.start(bundle, f"{order.wave}/fetch")
     units: list[Unit] = []
     images: list[Member] = []
-    contents: list[bytes | ImageError] = []
+    contents: list[FileBytes | ImageError] = []
     for unit in bundle.units:
         try:
             read = [data for _, data in read_for_cleaning(unit.source, unit.members, order.config)]
@@ -187,8 +195,7 @@ def _fetch_bundle(bundle: Bundle, order: WaveOrder) -> Iterator[pa.Table]:
         images += unit.members
         contents += read
     if units:
-        row = {"unit": pickle.dumps(replace(bundle, units=tuple(units)))}
-        yield pa.Table.from_pylist([row | _contents(images, contents, start)], _FETCHED)
+        yield _fetched(replace(bundle, units=tuple(units)), images, contents, start)
 
 
 class CleaningActor:

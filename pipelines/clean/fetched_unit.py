@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from demoire.file_bytes import FileBytes
 from demoire.reasons import Reason
+from pipelines.clean.payload_column import payloads_in
 from pipelines.records import Member, Unit
 from pipelines.rows import Outcome, UnitAttempt, cleaner_outcome, unread
 
@@ -23,7 +25,7 @@ class Fetched:
     """
 
     unit: Unit
-    payloads: tuple[bytes | None, ...]
+    payloads: tuple[FileBytes | None, ...]
     reasons: tuple[str | None, ...]
     milliseconds: float  # that all of it took
 
@@ -35,7 +37,7 @@ class Fetched:
             units: The unit, or those of the bundle.
             table: The row, with the images of all of them one behind the other.
         """
-        payloads = tuple(table.column("payloads")[0].as_py())
+        payloads = payloads_in(table.column("payloads")[0])
         reasons = tuple(table.column("reasons")[0].as_py())
         milliseconds = table.column("milliseconds")[0].as_py()
         fetched = []
@@ -64,7 +66,7 @@ def clean_unit(
     """
     members = fetched.unit.members
     outcomes: dict[int, Outcome] = {}
-    payloads: dict[int, bytes] = {}
+    payloads: dict[int, FileBytes] = {}
     for number, member in enumerate(members):
         reason = fetched.reasons[number]
         payload = fetched.payloads[number]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.reasons import Reason
 from pipelines.destination.grey_pictures import GreyPictures
 from pipelines.names import shown
@@ -26,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 def read_for_cleaning(
     source: Source, members: Sequence[Member], config: CleanerConfig
-) -> Iterator[tuple[Member, bytes | ImageError]]:
+) -> Iterator[tuple[Member, FileBytes | ImageError]]:
     """Read images as `read_members` does; black and white ones too, where their pixels are needed.
 
     One of these that cannot be read is told in the log: it has no grey picture, and is copied all

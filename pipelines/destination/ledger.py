@@ -36,13 +36,14 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, TypeAdapter
 
 from demoire.errors import DemoireError
+from demoire.file_bytes import FileBytes, one_behind_the_other
 from pipelines import layout
 from pipelines.destination.bundles import BundleMarkers
 from pipelines.destination.commits import COMMIT_FORM, Commit, Payload
 from pipelines.destination.stored_json import read_json
 from pipelines.records import REPORT_SCHEMA, Bundle, Unit
 from pipelines.rows import Outcome, rows_to_parquet
-from pipelines.storage.place import Place, write_side_by_side
+from pipelines.storage.place import Place, read_object, write_side_by_side
 
 # Ray starts a unit a second time in one wave only if the process died of the first, or with it; the
 # driver's own death leaves one attempt a wave. That may be the unit's fault as well (it took all
@@ -179,11 +180,11 @@ class Ledger:
         table = self._bundled_rows[commit.rows]
         return table.filter(pc.equal(table["unit_id"], commit.unit_id))
 
-    def segment(self, commit: Commit) -> bytes:
+    def segment(self, commit: Commit) -> FileBytes:
         """The cleaned payloads of a committed unit, one behind the other."""
         start = commit.segment_start
         length = sum(payload.length for payload in commit.payloads)
-        return self.place.read(f"{layout.SEGMENTS}/{commit.segment}", start, length)
+        return read_object(self.place, f"{layout.SEGMENTS}/{commit.segment}", start, length)
 
     def damaged(self, commit: Commit) -> DemoireError:
         """The error for a segment whose bytes are not the ones that were committed."""
@@ -238,26 +239,27 @@ def _write(
     """Write segment and rows of these units under one name; what is to be committed of each."""
     name = layout.attempt_name(name, attempt, uuid4().hex[:8])
     rows_name = f"{name}.parquet"
-    parts: list[bytes] = []
+    files: list[FileBytes] = []
     size = 0
     rows = []
     commits = []
     for unit, outcomes in units:
-        payloads, data = _join(outcomes, size)
-        parts.append(data)
-        size += len(data)
+        files += [outcome.cleaned.data for outcome in outcomes if outcome.cleaned is not None]
+        payloads = _placed(outcomes, size)
+        length = sum(payload.length for payload in payloads)
+        size += length
         rows += [outcome.row for outcome in outcomes]
         commit = replace(
             _counted(unit, attempt, outcomes),
-            segment=f"{name}.bin" if data else "",
+            segment=f"{name}.bin" if length else "",
             rows=rows_name,
             payloads=payloads,
             committed_at=_now(),
         )
         commits.append(commit)
-    objects = {}
+    objects: dict[str, FileBytes] = {}
     if size:
-        objects[f"{layout.SEGMENTS}/{name}.bin"] = b"".join(parts)
+        objects[f"{layout.SEGMENTS}/{name}.bin"] = one_behind_the_other(files)
     objects[f"{layout.ROWS}/{rows_name}"] = rows_to_parquet(rows)
     write_side_by_side(place, objects)
     return tuple(commits)
@@ -273,19 +275,17 @@ def _is_bundled(commit: Commit) -> bool:
     return layout.unit_id_of(commit.rows) != commit.unit_id
 
 
-def _join(outcomes: Sequence[Outcome], offset: int) -> tuple[tuple[Payload, ...], bytes]:
-    """The cleaned files one behind the other, and where each lies in a segment from `offset` on."""
+def _placed(outcomes: Sequence[Outcome], offset: int) -> tuple[Payload, ...]:
+    """Where each of the cleaned files lies in a segment that has them from `offset` on."""
     payloads = []
-    parts = []
     for outcome in outcomes:
         cleaned = outcome.cleaned
         if cleaned is None:
             continue
         size = len(cleaned.data)
         payloads.append(Payload(outcome.member.position, offset, size, cleaned.sha256))
-        parts.append(cleaned.data)
         offset += size
-    return tuple(payloads), b"".join(parts)
+    return tuple(payloads)
 
 
 def _counted(unit: Unit, attempt: int, outcomes: Sequence[Outcome]) -> Commit:

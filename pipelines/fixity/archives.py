@@ -169,9 +169,9 @@ def _lists_in(
             continue
         name = as_text(member.name)
         if is_list_name(name):
-            yield from _stale_list(source, name, content, changed, originals)
+            yield from _stale_list(source, name, bytes(content), changed, originals)
         else:
-            yield from _stale_field(source, name, content, by_key[_key_of(name)])
+            yield from _stale_field(source, name, bytes(content), by_key[_key_of(name)])
 
 
 def _may_list(member: Member, by_key: Mapping[str, ChangedFile]) -> bool:

@@ -18,6 +18,7 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import find_device
 from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from demoire.imaging.rgb import decode_rgb
 from demoire.progress import Progress, in_silence
 from pipelines.names import as_text
@@ -95,7 +96,7 @@ class _Pending:
 
     number: int
     sampled: SampledImage
-    data: bytes
+    data: FileBytes
 
 
 def look_at(

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from demoire.errors import RefusedNameError
+from demoire.file_bytes import write_file
 from demoire.reasons import Reason
 from pipelines.destination.claims import MirrorClaims
 from pipelines.paths import path_below
@@ -185,7 +186,7 @@ class _FolderWriter:
             facts = facts.with_digests(original, self.cleaned(member.position))
         with self.claims.new_file(path, facts) as local:
             if is_cleaned:
-                local.write_bytes(self.cleaned(member.position))
+                write_file(local, self.cleaned(member.position))
             else:
                 with origin.open(name, version=member.version) as reader:
                     copy_whole(reader, local)

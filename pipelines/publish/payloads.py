@@ -1,10 +1,10 @@
 """The cleaned images of one source, read back from the ledger and checked."""
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from demoire.file_bytes import FileBytes, digest_of, part_of
 from pipelines.destination.commits import Commit
 from pipelines.destination.ledger import Ledger
 
@@ -18,7 +18,7 @@ class CleanedPayloads:
             payload.position: (commit, payload) for commit in commits for payload in commit.payloads
         }
         self._unit_id = ""  # of the segment in memory
-        self._segment = b""
+        self._segment: FileBytes = b""
         self._reading = threading.Lock()
 
     @property
@@ -36,7 +36,7 @@ class CleanedPayloads:
         """Bytes of a cleaned image; reads nothing."""
         return self._whereabouts[position][1].length
 
-    def __call__(self, position: int) -> bytes:
+    def __call__(self, position: int) -> FileBytes:
         """A cleaned image.
 
         It is hashed here: what storage gives back is not trusted to be what was written.
@@ -50,7 +50,7 @@ class CleanedPayloads:
                 self._segment = self._ledger.segment(commit)
                 self._unit_id = commit.unit_id
             start = payload.offset - commit.segment_start
-            data = self._segment[start : start + payload.length]
-        if hashlib.sha256(data).hexdigest() != payload.sha256:
+            data = part_of(self._segment, start, payload.length)
+        if digest_of(data) != payload.sha256:
             raise self._ledger.damaged(commit)
         return data

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from demoire.file_bytes import FileBytes
 from demoire.imaging.rgb import decode_rgb
 
 SIDE = 288  # px, of a crop
@@ -16,7 +17,7 @@ _QUALITY = 88
 _GRAIN = 8  # px; the grid on which the part that changed most is sought
 
 
-def preview_pair(before: bytes, after: bytes) -> tuple[bytes, bytes]:
+def preview_pair(before: FileBytes, after: FileBytes) -> tuple[bytes, bytes]:
     """Cut the same crop out of an image before and after cleaning.
 
     Costs about 30 ms a megapixel, most of it for decoding.

@@ -7,9 +7,10 @@ are read in one request, gap and all, as long as that stays a bounded piece of m
 from collections.abc import Callable, Iterator, Sequence
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, part_of
 from pipelines.records import Member
 from pipelines.sources.members import obstacle
-from pipelines.storage.place import Place
+from pipelines.storage.place import Place, read_object
 
 COALESCE_GAP = 1 << 20  # bytes
 COALESCE_LIMIT = 32 << 20  # bytes
@@ -51,7 +52,7 @@ def read_ranges(
     members: Sequence[Member],
     version: str,
     span_length: Callable[[Member], int],
-) -> Iterator[tuple[Member, bytes | ImageError]]:
+) -> Iterator[tuple[Member, FileBytes | ImageError]]:
     """Read the range of each member out of one object, by few requests.
 
     Args:
@@ -77,12 +78,12 @@ def read_ranges(
             yield member, error
 
 
-def _read_spans(place: Place, spans: Sequence[Span], version: str) -> Iterator[bytes]:
+def _read_spans(place: Place, spans: Sequence[Span], version: str) -> Iterator[FileBytes]:
     for group in coalesce(spans, COALESCE_GAP, COALESCE_LIMIT):
         wanted = [spans[number] for number in group]
         start = wanted[0][0]
         end = max(offset + length for offset, length in wanted)
-        data = place.read("", start, end - start, version=version)
+        data = read_object(place, "", start, end - start, version=version)
         for offset, length in wanted:
             begin = offset - start
-            yield data[begin : begin + length]
+            yield part_of(data, begin, length)

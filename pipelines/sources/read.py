@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from pipelines.records import Member, Source
 from pipelines.sources.formats import source_format
 
 
 def read_members(
     source: Source, members: Sequence[Member]
-) -> Iterator[tuple[Member, bytes | ImageError]]:
+) -> Iterator[tuple[Member, FileBytes | ImageError]]:
     """Read the unpacked payload of each member.
 
     At most 32 MB are read ahead, or one member if it is larger.

@@ -24,10 +24,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal, Self
 
 from demoire.errors import RefusedNameError, SourceChangedError
+from demoire.file_bytes import LARGE_BYTES, FileBytes, read_part, write_file
 from pipelines.names import shown
 from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 
@@ -210,13 +212,36 @@ class Place(ABC):
         return iter(())
 
 
-def write_side_by_side(place: Place, objects: Mapping[str, bytes]) -> None:
-    """Put several objects, by their paths, each as `Place.write` does.
+def read_object(
+    place: Place, path: str, offset: int, length: int | None, *, version: str | None = None
+) -> FileBytes:
+    """Read so many bytes, or all, as `Place.read` does; many of them are mapped.
+
+    Raises:
+        SourceChangedError: The object is no longer of this version, or gone.
+    """
+    if length is None or length < LARGE_BYTES:
+        return place.read(path, offset, length, version=version)
+    with place.open(path, version=version) as file:
+        return read_part(file, offset, length)
+
+
+def write_object(place: Place, path: str, data: FileBytes) -> None:
+    """Put the whole object in one step, over whatever is there; a mapped one stays on disk."""
+    if isinstance(data, bytes):
+        place.write(path, data)
+        return
+    with place.new_file(path) as local:
+        write_file(local, data)
+
+
+def write_side_by_side(place: Place, objects: Mapping[str, FileBytes]) -> None:
+    """Put several objects, by their paths, each in one step.
 
     The disk or the store takes the time, so together they take hardly longer than one.
     """
     with ThreadPoolExecutor(len(objects), thread_name_prefix="write") as pool:
-        list(pool.map(place.write, objects.keys(), objects.values()))
+        list(pool.map(partial(write_object, place), objects.keys(), objects.values()))
 
 
 def source_changed(name: str) -> SourceChangedError:

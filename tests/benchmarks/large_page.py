@@ -1,12 +1,16 @@
 """How much memory `demoire fix` takes for one large page, and how fast it is.
 
     python -m tests.benchmarks.large_page [--megapixels 50 100 200] [--formats jpeg tiff png bmp]
-                                          [--networks]
+                                          [--networks | --unit]
 
 Without --networks both networks are stand-ins that cost nothing (`pipelines.bench.stand_ins`), so
 a page of 200 MP takes a minute; memory is nearly the same, since the restorer sees one window at
-a time. Each page is cleaned all over in a process of its own, whose memory and that of its children
-is looked at twenty times a second: resident pages, the anonymous ones among them, and those that
+a time. With --unit the page goes the way of a job without Ray: it is read, handed over as Ray does,
+cleaned and committed by a worker, and read again for the mirror. A job cleans files of up to 1 GB,
+which an uncompressed page of 400 MP is larger than.
+
+Each page is cleaned all over in a process of its own, whose memory and that of its children is
+looked at twenty times a second: resident pages, the anonymous ones among them, and those that
 belong to files. Pages that processes share are counted once (`Pss` in smaps_rollup).
 """
 
@@ -31,8 +35,18 @@ from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.folder import find_images, fix_images
 from demoire.cleaning.freed_memory import keep_freed_memory
 from demoire.cleaning.threads import use_threads
+from demoire.errors import ImageError
+from demoire.file_bytes import write_file
 from demoire.simulate.scenes.drawings import SCENES
+from pipelines.bench.ceilings import units_of
 from pipelines.bench.stand_ins import StandIns, with_wave
+from pipelines.clean.fetched_unit import Fetched, clean_unit
+from pipelines.clean.payload_column import payload_column, payloads_in
+from pipelines.destination.ledger import Ledger
+from pipelines.publish.payloads import CleanedPayloads
+from pipelines.rows import UnitAttempt
+from pipelines.sources.read import read_members
+from pipelines.storage.open import open_place
 
 _SIDE = 1536  # px of the drawing that a page repeats
 _GLANCE = 0.05  # seconds
@@ -84,6 +98,31 @@ def fix(path: Path, out: Path, *, with_networks: bool) -> None:
     print(f"{cleaned.status}, {cleaned.facts.megapixels / seconds:.1f} MP/s, seconds {stages}")
 
 
+def clean_as_unit(path: Path, out: Path) -> None:
+    """What a job does with the page, apart from Ray."""
+    use_threads()
+    keep_freed_memory()
+    cleaner = Cleaner(CleanerConfig(device="cpu"), StandIns().models)
+    start = time.perf_counter()
+    (unit,) = units_of(path.parent)
+    ((member, page),) = read_members(unit.source, unit.members)
+    assert not isinstance(page, ImageError)
+    column = payload_column([page])
+    del page
+    ledger = Ledger(open_place(str(out)))
+    attempt = UnitAttempt(unit, ledger.start(unit), "large-page", run_id="large-page")
+    fetched = Fetched(unit, payloads_in(column[0]), (None,), milliseconds=0.0)
+    del column
+    outcomes = clean_unit(cleaner, fetched, attempt, on_image=lambda member, cleaned: None)
+    del fetched
+    commit = ledger.commit(unit, attempt.number, outcomes)
+    status = outcomes[0].row.status
+    del outcomes
+    write_file(out / "mirrored", CleanedPayloads(ledger, [commit])(member.position))
+    rate = unit.megapixels / (time.perf_counter() - start)
+    print(f"as a unit: {status}, {rate:.1f} MP/s")
+
+
 def watch(process: psutil.Process, ended: threading.Event, peak: Peak) -> None:
     """Look at the process and its children until they have ended."""
     while not ended.wait(_GLANCE):
@@ -112,11 +151,10 @@ def _held(pid: int) -> dict[str, float]:
     return held
 
 
-def measure(path: Path, *, with_networks: bool) -> None:
+def measure(path: Path, *options: str) -> None:
     """Clean the page in a process of its own and print a line about it."""
-    command = [sys.executable, "-m", "tests.benchmarks.large_page", "--page", str(path)]
-    if with_networks:
-        command.append("--networks")
+    program = [sys.executable, "-m", "tests.benchmarks.large_page"]
+    command = [*program, "--page", str(path), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = Peak()
     ended = threading.Event()
@@ -142,18 +180,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--megapixels", type=float, nargs="+", default=[50, 100, 200])
     parser.add_argument("--formats", nargs="+", default=["jpeg", "tiff"])
-    parser.add_argument("--networks", action="store_true")
+    parser.add_argument("--networks", action="store_const", const="--networks")
+    parser.add_argument("--unit", action="store_const", const="--unit")
     parser.add_argument("--page", type=Path)
     wanted = parser.parse_args()
     if wanted.page is not None:
-        fix(wanted.page, wanted.page.parent / "out", with_networks=wanted.networks)
+        with tempfile.TemporaryDirectory() as out:
+            if wanted.unit:
+                clean_as_unit(wanted.page, Path(out))
+            else:
+                fix(wanted.page, Path(out), with_networks=bool(wanted.networks))
         return
+    options = [option for option in (wanted.networks, wanted.unit) if option]
     for megapixels in wanted.megapixels:
         for form in wanted.formats:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, f"page.{form}")
                 draw_page(path, megapixels)
-                measure(path, with_networks=wanted.networks)
+                measure(path, *options)
 
 
 if __name__ == "__main__":

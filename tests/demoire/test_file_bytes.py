@@ -1,7 +1,9 @@
 """The bytes of files: large ones are mapped, and used like those in memory."""
 
+import hashlib
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from demoire.file_bytes import (
     MappedFile,
     copy_to_change,
     count_in,
+    digest_of,
     file_of_parts,
     finished,
     read_file,
@@ -49,6 +52,19 @@ def test_a_mapped_file_does_not_change_with_the_one_that_it_was_read_from(
 ) -> None:
     file.write_bytes(b"shorter")
     assert bytes(data) == CONTENT
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(pipe.write_bytes, CONTENT)
+        assert read_file(pipe) == CONTENT
+        assert writing.result() == len(CONTENT)
+
+
+def test_the_digest_is_that_of_the_bytes(data: FileBytes) -> None:
+    assert digest_of(data) == hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_parts_are_those_of_bytes(data: FileBytes) -> None:

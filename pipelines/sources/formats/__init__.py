@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from pipelines.records import Member, Source, SourceKind
 from pipelines.sources.formats import (
     bzip2_stream,
@@ -43,7 +44,7 @@ class SourceFormat(Protocol):
 
     def read(
         self, source: Source, members: Sequence[Member]
-    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+    ) -> Iterator[tuple[Member, FileBytes | ImageError]]:
         """The unpacked payload of each member, in the order given."""
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from demoire.errors import ImageError
+from demoire.file_bytes import LARGE_BYTES, FileBytes
 from demoire.reasons import Reason
 from pipelines.names import shown, stored_name
 from pipelines.records import Member, Source
@@ -33,7 +34,7 @@ from pipelines.sources.members import (
 )
 from pipelines.sources.not_looked_into import peeked
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Entry, Place, source_changed
+from pipelines.storage.place import Entry, Place, read_object, source_changed
 
 DOTTED_FOLDERS = ("", ".", "..")  # folders that only a bucket can have
 
@@ -117,7 +118,9 @@ def folder_members(source: Source) -> list[Member]:
     return members
 
 
-def read(source: Source, members: Sequence[Member]) -> Iterator[tuple[Member, bytes | ImageError]]:
+def read(
+    source: Source, members: Sequence[Member]
+) -> Iterator[tuple[Member, FileBytes | ImageError]]:
     """The content of each file or page, in the order given; see `pipelines.sources.read`."""
     folder, _ = folder_of(source)
     page_reader = PageReader(folder)
@@ -149,8 +152,10 @@ def _member(folder: Place, position: int, name: str, entry: Entry) -> Member:
     return replace(member, kind=member_kind(name, plain=True))
 
 
-def _content(folder: Place, member: Member) -> bytes:
-    data = folder.read(member.name, version=member.version)
+def _content(folder: Place, member: Member) -> FileBytes:
+    # Of a large file one byte more than there should be, by which one that has grown is told.
+    length = member.length + 1 if member.length >= LARGE_BYTES else None
+    data = read_object(folder, member.name, 0, length, version=member.version)
     if len(data) != member.length:
         raise source_changed(folder.full(member.name))
     return data

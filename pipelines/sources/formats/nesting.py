@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats import zip as zip_archive
@@ -122,7 +123,7 @@ class Nesting:
 
     def read(
         self, source: Source, members: Sequence[Member]
-    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+    ) -> Iterator[tuple[Member, FileBytes | ImageError]]:
         """The payload of each member, in the order given; see `pipelines.sources.read`."""
 
         def way_of(member: Member) -> tuple[RangedFormat, bool]:

@@ -27,6 +27,7 @@ from pipelines.records import Member
 from pipelines.sources.formats.office import OfficePictures
 from pipelines.sources.inner_positions import SEPARATOR, page_at
 from pipelines.sources.members import is_fork, is_unsafe_name, suffix_of
+from pipelines.sources.splice import NewPayload
 
 LOOKED_AT_ONCE = 8  # files; each mostly waits for storage
 
@@ -150,7 +151,7 @@ def write_with_images(
     original: Opened,
     whole: Path,
     images: Sequence[Member],
-    cleaned: Callable[[int], bytes],
+    cleaned: Callable[[int], NewPayload],
     *,
     may_hold_them: bool,
     rewrite: bool = False,
@@ -175,7 +176,7 @@ def write_with_images(
         positions[image_of(member)] = member.position
 
     def cleaned_image(image: PageImage) -> bytes:
-        return cleaned(positions[image])
+        return bytes(cleaned(positions[image]))
 
     with original as file, whole.open("w+b") as out:
         try:

@@ -57,7 +57,7 @@ from pipelines.sources.members import (
     obstacle,
     unreadable,
 )
-from pipelines.sources.splice import PayloadOf, Writer
+from pipelines.sources.splice import NewPayload, PayloadOf, Writer
 from pipelines.sources.window import window
 from pipelines.storage.open import open_place
 
@@ -245,9 +245,9 @@ def rewrite_with_images(
     if not images:
         return archive.rewrite(source, out, own, payload_of)
 
-    def cleaned(position: int) -> bytes:
+    def cleaned(position: int) -> NewPayload:
         payload = payload_of(position)
-        assert isinstance(payload, bytes)  # an image on a page is never a mapped file
+        assert payload is not None  # an image on a page is no container
         return payload
 
     def write_file(file: Member, inside: Sequence[Member], whole: Path) -> Collection[int]:

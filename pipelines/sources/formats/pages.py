@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, kept
 from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.imaging.pdf.guarded import pdf_readers
@@ -195,7 +196,7 @@ class PageReader:
         self._file: BinaryIO | None = None
         self._opened = ExitStack()
 
-    def read(self, member: Member) -> bytes | ImageError:
+    def read(self, member: Member) -> FileBytes | ImageError:
         """An image as a file of its own.
 
         Raises:
@@ -206,9 +207,9 @@ class PageReader:
             self.close()
             self._whole = PagedObject(self._folder, name, member.version)
             self._file = self._opened.enter_context(self._whole.opened())
-        image: bytes | ImageError
+        image: FileBytes | ImageError
         try:
-            image = self._whole.form.read(self._file, image_of(member))
+            image = kept(self._whole.form.read(self._file, image_of(member)))
         except ImageError as error:
             image = error
         self._whole.check()

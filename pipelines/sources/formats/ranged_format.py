@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from pipelines.records import Member, Source
 from pipelines.sources.splice import PayloadOf, Writer
 from pipelines.storage.place import Place
@@ -14,7 +15,7 @@ class RangedFormat(Protocol):
 
     def read(
         self, source: Source, members: Sequence[Member]
-    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+    ) -> Iterator[tuple[Member, FileBytes | ImageError]]:
         """The unpacked payload of each member, in the order given."""
 
     def list_members(self, file: BinaryIO) -> Iterator[Member]:

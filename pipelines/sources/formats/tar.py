@@ -33,6 +33,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import IO, BinaryIO, cast
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes
 from pipelines.records import Member, Source
 from pipelines.sources.coalesce import read_ranges
 from pipelines.sources.megapixels import PROBE_BYTES
@@ -119,12 +120,14 @@ def list_members(file: BinaryIO) -> Iterator[Member]:
         raise DamagedArchiveError(str(error)) from error
 
 
-def read(source: Source, members: Sequence[Member]) -> Iterator[tuple[Member, bytes | ImageError]]:
+def read(
+    source: Source, members: Sequence[Member]
+) -> Iterator[tuple[Member, FileBytes | ImageError]]:
     """The payload of each member, in the order given; see `pipelines.sources.read`."""
     place = open_place(source.uri)
     spans = read_ranges(place, members, source.version, lambda member: member.length)
     for member, payload in spans:
-        if isinstance(payload, bytes) and len(payload) != member.length:
+        if not isinstance(payload, ImageError) and len(payload) != member.length:
             raise source_changed(place.full())
         yield member, payload
 

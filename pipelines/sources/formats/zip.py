@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, BinaryIO, cast
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, part_of
 from demoire.reasons import Reason
 from pipelines.records import Member, Source
 from pipelines.sources.coalesce import read_ranges
@@ -47,7 +48,7 @@ from pipelines.sources.members import (
 )
 from pipelines.sources.splice import Writer
 from pipelines.storage.open import open_place
-from pipelines.storage.place import Place
+from pipelines.storage.place import Place, read_object
 
 __all__ = ["head", "list_members", "payload_start", "read", "rewrite", "unpack"]
 
@@ -148,14 +149,16 @@ def list_members(file: BinaryIO) -> Iterator[Member]:
         yield _member(position, info, size)
 
 
-def read(source: Source, members: Sequence[Member]) -> Iterator[tuple[Member, bytes | ImageError]]:
+def read(
+    source: Source, members: Sequence[Member]
+) -> Iterator[tuple[Member, FileBytes | ImageError]]:
     """The payload of each member, in the order given; see `pipelines.sources.read`."""
     place = open_place(source.uri)
     for member, span in read_ranges(place, members, source.version, _span_length):
-        if isinstance(span, bytes):
-            yield member, _payload(place, source.version, member, span)
-        else:
+        if isinstance(span, ImageError):
             yield member, span
+        else:
+            yield member, _payload(place, source.version, member, span)
 
 
 def _member(position: int, info: zipfile.ZipInfo, archive_size: int) -> Member:
@@ -198,29 +201,29 @@ def _unpacked_head(span: bytes, member: Member) -> bytes:
         return b""
     packed = span[header.length : header.length + member.length]
     try:
-        return unpacked(packed, member.compression, min(member.size, PROBE_BYTES))
+        return bytes(unpacked(packed, member.compression, min(member.size, PROBE_BYTES)))
     except BrokenStreamError:
         return b""
 
 
-def _payload(place: Place, version: str, member: Member, span: bytes) -> bytes | ImageError:
+def _payload(place: Place, version: str, member: Member, span: FileBytes) -> FileBytes | ImageError:
     header = LocalHeader.parse(span)
     if header is None:
         return unreadable(member, "its local header is not there")
     if header.length > _span_length(member) - member.length:
         # The extra field is longer than there was room for.
         needed = header.length + _span_length(member)
-        span = place.read("", member.offset, needed, version=version)
+        span = read_object(place, "", member.offset, needed, version=version)
     return _unpacked(span, header, member)
 
 
-def _unpacked(span: bytes, header: LocalHeader, member: Member) -> bytes | ImageError:
+def _unpacked(span: FileBytes, header: LocalHeader, member: Member) -> FileBytes | ImageError:
     """The unpacked payload out of local header, payload and descriptor.
 
     It is never of more bytes than the directory declares; size and checksum have to fit.
     """
     end = header.length + member.length
-    packed = span[header.length : end]
+    packed = part_of(span, header.length, member.length)
     if len(packed) != member.length:
         return unreadable(member, "the archive ends before it does")
     try:

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from demoire.file_bytes import FileBytes
+
 ENCRYPTED = 0x1  # flag bit 0
 HAS_DESCRIPTOR = 0x8  # flag bit 3
 _HAS_END_MARKER = 0x2  # flag bit 1, where the method is LZMA
@@ -72,7 +74,7 @@ class LocalHeader:
     extra_length: int
 
     @staticmethod
-    def parse(data: bytes) -> "LocalHeader | None":
+    def parse(data: FileBytes) -> "LocalHeader | None":
         """The header at the beginning of `data`; None where there is none."""
         if len(data) < _LOCAL.size or data[:4] != b"PK\3\4":
             return None

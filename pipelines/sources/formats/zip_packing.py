@@ -32,6 +32,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+from demoire.file_bytes import FileBytes, file_of_parts
+from demoire.temporary_files import room_for_files
 from pipelines.records import Compression
 from pipelines.sources.formats import bzip2_stream, zstd_stream
 from pipelines.sources.formats.inflater import Inflater
@@ -63,7 +65,7 @@ class PackedOtherwiseError(ValueError):
     """A packed payload that does not begin as its method says."""
 
 
-def unpacked(packed: bytes, compression: Compression, most: int) -> bytes:
+def unpacked(packed: FileBytes, compression: Compression, most: int) -> FileBytes:
     """A member's payload, of at most one byte more than `most`.
 
     Raises:
@@ -71,10 +73,10 @@ def unpacked(packed: bytes, compression: Compression, most: int) -> bytes:
     """
     if compression == "stored":
         return packed
-    pieces = []
-    for start in range(0, len(packed), _PUT_IN_AT_ONCE):
-        pieces.append(packed[start : start + _PUT_IN_AT_ONCE])
-    return b"".join(unpacked_pieces(pieces, compression, most))
+    starts = range(0, len(packed), _PUT_IN_AT_ONCE)
+    pieces = (packed[start : start + _PUT_IN_AT_ONCE] for start in starts)
+    with room_for_files():
+        return file_of_parts(unpacked_pieces(pieces, compression, most), like=packed)
 
 
 def unpacked_pieces(

@@ -3,6 +3,7 @@ found and halved.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demoire import file_bytes
 from demoire.errors import DemoireError, StorageError
+from demoire.file_bytes import FileBytes, MappedFile, kept
 from pipelines.destination.commits import COMMIT_FORM, Commit, Payload
 from pipelines.destination.ledger import ATTEMPTS_IN_ALL, Ledger
 from pipelines.destination.stored_json import check_json
@@ -20,6 +23,7 @@ from pipelines.plan.units import halves, lineage, make_unit, parts_of
 from pipelines.publish.payloads import CleanedPayloads
 from pipelines.records import REPORT_SCHEMA, Member, Source, Unit
 from pipelines.rows import CleanedFile, Outcome, UnitAttempt, quarantined
+from pipelines.storage import place
 from pipelines.storage.open import open_place
 
 SOURCE = Source("/box/a.tar", "a.tar", "tar", "1-2", 3)
@@ -32,7 +36,9 @@ def unit_of(count: int) -> Unit:
     return make_unit(SOURCE, members, "config")
 
 
-def outcomes_of(unit: Unit, payloads: Sequence[bytes | None], run_id: str = "run") -> list[Outcome]:
+def outcomes_of(
+    unit: Unit, payloads: Sequence[FileBytes | None], run_id: str = "run"
+) -> list[Outcome]:
     """What became of each image: cleaned to these bytes, or in quarantine where there are none."""
     found = []
     for member, payload in zip(unit.members, payloads, strict=True):
@@ -147,6 +153,22 @@ commits = st.builds(
 def test_a_marker_comes_back_from_json_as_it_was(commit: Commit) -> None:
     assert check_json(commit.to_json(), "marker", COMMIT_FORM) == commit
     assert json.loads(commit.to_json())["unit_id"] == commit.unit_id
+
+
+def test_large_files_are_committed_and_given_back_without_being_read_into_memory(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (file_bytes, place):
+        monkeypatch.setattr(module, "LARGE_BYTES", 1000)
+    large, larger = os.urandom(2000), os.urandom(300_000)
+    for payloads in ([kept(large)], [b"small", kept(larger), None, kept(large)]):
+        unit = unit_of(len(payloads))
+        commit = ledger.commit(unit, ledger.start(unit), outcomes_of(unit, payloads))
+        cleaned = CleanedPayloads(ledger, [commit])
+        for position, payload in enumerate(payloads):
+            if payload is not None:
+                assert bytes(cleaned(position)) == bytes(payload)
+                assert isinstance(cleaned(position), MappedFile) == (len(payload) >= 1000)
 
 
 def test_a_damaged_segment_is_told_with_the_way_out(ledger: Ledger, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demoire import file_bytes
 from demoire.errors import SourceChangedError
+from demoire.file_bytes import MappedFile
 from pipelines.sources.coalesce import coalesce
 from pipelines.sources.discover import discover
+from pipelines.sources.formats import folder
 from pipelines.sources.index import index
 from pipelines.sources.members import DamagedArchiveError
 from pipelines.sources.read import read_members
+from pipelines.storage import place
 from pipelines.storage.range_file import RangeFile
 from tests.pipelines.sources.archives import (
     BOX,
@@ -45,6 +50,45 @@ def test_a_source_that_changed_is_refused(tmp_path: Path, name: str) -> None:
         list(read_members(source, members))
     with pytest.raises(SourceChangedError):
         index(source)
+
+
+@pytest.mark.parametrize("name", ["t.tar", "stored.zip", "packed.zip", "a.tif", "inner.zip"])
+def test_large_members_are_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module in (file_bytes, place, folder):
+        monkeypatch.setattr(module, "LARGE_BYTES", 100_000)
+    large = os.urandom(300_000)
+    content = [("a.tif", large), ("b.jpg", JPEG), ("c.tif", large[:100_000])]
+    if name == "a.tif":
+        for member, data in content:
+            (tmp_path / member).write_bytes(data)
+        source = the_only_source(tmp_path)
+    else:
+        make = {
+            "t.tar": tar_of(content),
+            "stored.zip": zip_of(content, zipfile.ZIP_STORED),
+            "packed.zip": zip_of(content),
+            "inner.zip": zip_of([("in.tar", tar_of(content))], zipfile.ZIP_STORED),
+        }
+        (tmp_path / name).write_bytes(make[name])
+        source = the_only_source(tmp_path / name)
+    payloads = [payload for _, payload in all_payloads(source)]
+    assert [bytes(payload) for payload in payloads] == [data for _, data in content]
+    mapped = [isinstance(payload, MappedFile) for payload in payloads]
+    assert mapped == [True, False, True]
+
+
+def test_a_large_file_that_grew_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (file_bytes, place, folder):
+        monkeypatch.setattr(module, "LARGE_BYTES", 1000)
+    path = tmp_path / "a.tif"
+    path.write_bytes(os.urandom(3000))
+    source = the_only_source(tmp_path)
+    members = index(source).members
+    path.write_bytes(os.urandom(4000))
+    with pytest.raises(SourceChangedError):
+        list(read_members(source, members))
 
 
 def test_a_file_added_to_a_folder_changes_the_folder_but_not_its_members(tmp_path: Path) -> None:
