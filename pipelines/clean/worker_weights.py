@@ -7,7 +7,8 @@ reaches. What is kept there also says, long after, what an archive was cleaned w
 megabytes, written once; read once by each worker.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,12 +17,15 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from demoire.cleaning.config import CleanerConfig
-from demoire.errors import WeightsError
+from demoire.errors import StorageError, UnusablePlaceError, WeightsError
 from pipelines import layout
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.place import Place
 
 ModelRole = Literal["detector", "restorer"]
+
+# Seconds before another try. What fails here ends the run, so it has more patience than a read.
+_PAUSES = (5.0, 15.0, 45.0)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class KeptWeights:
     """Weights that lie under DST."""
 
     model: ModelRole
+    given: str  # the file as the user named it
     digest: str  # SHA-256 of the file
     suffix: str
 
@@ -53,7 +58,7 @@ def keep_weights(place: Place, config: CleanerConfig) -> tuple[KeptWeights, ...]
         if name in shipped_weights():
             continue
         weights = find_weights(name)
-        own = KeptWeights(model, weights.digest, weights.path.suffix)
+        own = KeptWeights(model, name, weights.digest, weights.path.suffix)
         if not place.exists(own.path):
             place.put_file(weights.path, own.path)
         kept.append(own)
@@ -68,11 +73,14 @@ def local_weights(
     to load them.
 
     Raises:
-        WeightsError: What lies under DST is not what was kept there.
+        WeightsError: What lies under DST is not what was kept there; or from the block, with the
+            file that the user named in place of its copy.
+        StorageError: DST cannot be read.
     """
     with TemporaryDirectory(prefix="demoire-") as folder:
+        copies: dict[str, str] = {}  # of this machine: the file that the user named
         for weights in kept:
-            data = place.read(weights.path)
+            data = _read_patiently(place, weights.path)
             if sha256(data).hexdigest() != weights.digest:
                 raise WeightsError(
                     f"{place.full(weights.path)} was altered: "
@@ -80,8 +88,34 @@ def local_weights(
                 )
             local = Path(folder, Path(weights.path).name)
             LocalPlace(folder).write(local.name, data)
+            copies[str(local)] = weights.given
             if weights.model == "detector":
                 config = replace(config, detector=str(local))
             else:
                 config = replace(config, restorer=str(local))
-        yield config
+        try:
+            yield config
+        except WeightsError as error:
+            raise WeightsError(_with_given_names(str(error), copies)) from error
+
+
+def _read_patiently(place: Place, path: str) -> bytes:
+    """What lies there; a store that fails for the moment is asked again.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    for pause in _PAUSES:
+        try:
+            return place.read(path)
+        except UnusablePlaceError:
+            raise
+        except StorageError:
+            time.sleep(pause)
+    return place.read(path)
+
+
+def _with_given_names(sentence: str, copies: Mapping[str, str]) -> str:
+    for copy, given in copies.items():
+        sentence = sentence.replace(copy, given)
+    return sentence

@@ -3,14 +3,16 @@ an extra they are asked whether they have it.
 """
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
-from demoire.errors import WeightsError
+from demoire.errors import StorageError, UnusablePlaceError, WeightsError
 from demoire.imaging.formats import can_clean_heic
 from demoire.models.networks import load_restorer, save_weights
 from demoire.models.weights import find_weights
@@ -24,6 +26,7 @@ from pipelines.job import CleanJob
 from pipelines.launch import Launch
 from pipelines.run import plan_units, run_job
 from pipelines.storage.open import open_place
+from pipelines.storage.place import Place
 from tests.pipelines.conftest import half_moire, write_tar
 
 
@@ -80,6 +83,39 @@ def test_weights_that_were_altered_under_dst_are_refused(
         pass
 
 
+class Stumbling:
+    """A place that fails as often as it has failures left."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.failures: list[StorageError] = []
+
+    def read(self, path: str) -> bytes:
+        if self.failures:
+            raise self.failures.pop()
+        return self._place.read(path)
+
+
+def test_a_store_that_is_away_for_a_moment_is_asked_again(
+    config: CleanerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = open_place(str(tmp_path / "dst"))
+    kept = keep_weights(place, config)
+    stumbling = Stumbling(place)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    stumbling.failures.append(StorageError("the store is busy"))
+    with local_weights(cast(Place, stumbling), config, kept) as there:
+        assert find_weights(there.restorer).digest == find_weights(config.restorer).digest
+    assert len(pauses) == 1
+
+    stumbling.failures.append(UnusablePlaceError("the key is refused"))
+    with pytest.raises(UnusablePlaceError), local_weights(cast(Place, stumbling), config, kept):
+        pass
+    assert len(pauses) == 1, "that does not pass by itself"
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_nodes_that_lack_something_are_counted() -> None:
@@ -131,5 +167,5 @@ def test_weights_that_no_worker_can_load_end_the_run_with_what_is_wrong_with_the
         metadata={},
     )
     job = CleanJob(str(tmp_path / "src"), str(tmp_path / "dst"), config, workers=1)
-    with pytest.raises(WeightsError, match="structure"):
+    with pytest.raises(WeightsError, match=f"{config.restorer} do not fit the structure"):
         run_job(job)
