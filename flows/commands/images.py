@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from demoire.errors import UsageError
 from demoire.wording import plain_figure
 from flows import console
 from flows.commands import options
@@ -39,7 +40,7 @@ def fix(
     keep_pdf_passwords(pdf_password_file)
     from demoire.cleaning.folder import find_images, fix_images, plan_outputs
 
-    local_images = find_images(images)
+    local_images = find_images(_without_archives(images))
     plan_outputs(local_images, out)
     # Only now, since this import takes seconds and the check above may already end the command.
     from demoire.cleaning.cleaner import Cleaner
@@ -107,7 +108,7 @@ def detect(
     keep_pdf_passwords(pdf_password_file)
     from demoire.cleaning.folder import find_images, judge_images
 
-    local_images = find_images(paths)
+    local_images = find_images(_without_archives(paths))
     # Only now, as in `fix`.
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
@@ -148,22 +149,40 @@ def _judged_line(judged: "Judged") -> str:
     return f"{path}: {judged.detection.moire:.3f} {judged.detection.kind}"
 
 
+def _without_archives(paths: Sequence[Path]) -> list[Path]:
+    """The named files and folders but for archives, which these commands do not open.
+
+    Raises:
+        UsageError: Nothing else is named.
+    """
+    others = [path for path in paths if not _is_archive(path)]
+    if not others:
+        names = ", ".join(str(path) for path in paths)
+        verb = "is an archive" if len(paths) == 1 else "are archives"
+        raise UsageError(
+            f"{names} {verb}; `demoire preview` and `demoire clean` open archives, this does not."
+        )
+    return others
+
+
 def _name_archives(paths: Sequence[Path]) -> None:
     """Say how many archives are named, or are in named folders: these commands open none.
 
     They may hold most of what is in a folder, and no line would tell of it.
     """
-    from pipelines.sources.members import archive_kind
-
     count = 0
     for named in paths:
         files = named.rglob("*") if named.is_dir() else (named,)
-        for path in files:
-            if archive_kind(path.name) is not None and path.is_file():
-                count += 1
+        count += sum(_is_archive(path) for path in files)
     if count:
         archives = "1 archive was" if count == 1 else f"{count:,} archives were"
         console.remark(f"{archives} not opened; `demoire preview` and `demoire clean` do that")
+
+
+def _is_archive(path: Path) -> bool:
+    from pipelines.sources.members import archive_kind
+
+    return archive_kind(path.name) is not None and path.is_file()
 
 
 COMMANDS = (fix, detect)

@@ -148,8 +148,17 @@ def test_archives_beside_the_pictures_are_counted_and_a_name_stays_on_its_line(
 
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{folder}/two\\nlines.png: ")
-    assert printed.out.count("\n") == 2
+    assert printed.out.count("\n") == 1
     assert "3 archives were not opened; `demoire preview`" in printed.err
+
+
+@pytest.mark.parametrize("command", [["fix", "-o", "out"], ["detect"]])
+def test_an_archive_alone_is_no_image(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "box.tar").write_bytes(b"")
+    assert main([*command, str(tmp_path / "box.tar")]) == 2
+    assert "box.tar is an archive; `demoire preview`" in capsys.readouterr().err
 
 
 def test_detect_with_strict_ends_with_status_1_where_an_image_cannot_be_read(
