@@ -8,6 +8,9 @@ the same deployment for a work pool and ends; a worker elsewhere runs it.
 
 import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +28,10 @@ def serve(deployment: DeploymentConfig, *, port: int) -> None:
     """Register the deployment and run what its schedule starts, until interrupted.
 
     Uses the server of PREFECT_API_URL, else starts one on 127.0.0.1:port and stops it at the end.
+
+    Raises:
+        UsageError: The port is taken, or the server does not answer.
+        DemoireError: The server of its own does not come up.
     """
     from flows.server import local_server
 
@@ -34,7 +41,10 @@ def serve(deployment: DeploymentConfig, *, port: int) -> None:
         # Else a line every ten seconds from when the next run is due until this one ends. Prefect's
         # import sets all levels anew.
         logging.getLogger("prefect.runner").setLevel(logging.WARNING)
-        serve_deployments(as_prefect(deployment), limit=1)
+        # On SIGTERM its runner forgets to await that, and ends all the same.
+        warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never", RuntimeWarning)
+        with _refusals_told():
+            serve_deployments(as_prefect(deployment), limit=1)
 
 
 def deploy(deployment: DeploymentConfig, *, pool: str | None) -> str:
@@ -61,13 +71,24 @@ def deploy(deployment: DeploymentConfig, *, pool: str | None) -> str:
         raise UsageError(
             f"The deployment '{deployment.name}' names no work pool; say which with --pool."
         )
+    with _refusals_told():
+        _make_pool(pool)
+        prepared = as_prefect(deployment, pool=pool)
+        return str(prepared.apply(work_pool_name=pool))
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """For the block: one sentence where the server does not answer, or answers with an error.
+
+    Raises:
+        UsageError: That sentence.
+    """
     import httpx
     from prefect.exceptions import PrefectException
 
     try:
-        _make_pool(pool)
-        prepared = as_prefect(deployment, pool=pool)
-        return str(prepared.apply(work_pool_name=pool))
+        yield
     except (httpx.HTTPError, PrefectException) as error:
         address = shown(os.environ["PREFECT_API_URL"])
         raise UsageError(

@@ -108,6 +108,9 @@ def test_a_scheduled_run_cleans_a_bucket(
             "img_002.jpg",
             "img_004.jpg",
         ]
+        serving.terminate()
+        assert serving.wait(60) == 0, log.read_text()
+        assert "Warning" not in log.read_text()
     finally:
         serving.send_signal(signal.SIGINT)
         try:
@@ -252,3 +255,18 @@ def test_a_deployment_that_is_not_there_is_named_with_those_that_are(tmp_path: P
 def test_deploy_without_a_server_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PREFECT_API_URL"):
         deploy(read_deployment(_deployment(tmp_path, parameters={})), pool=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["serve"], ["deploy", "--pool", "archive"]])
+def test_a_server_that_does_not_answer_is_one_sentence(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = _deployment(tmp_path, parameters={"src": "s3://in", "dst": "s3://out"})
+    address = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    assert main([*command, "--file", str(file)]) == 2
+    assert f"demoire: The Prefect server at {address} did not" in capsys.readouterr().err
