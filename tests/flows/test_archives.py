@@ -14,8 +14,6 @@ import pytest
 from flows.cli import main
 from tests.pipelines.conftest import draw, read_tar, tree
 
-pytestmark = pytest.mark.usefixtures("local_ray")
-
 
 @pytest.fixture(scope="module")
 def cleaned(box: Path, tiny_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -26,6 +24,7 @@ def cleaned(box: Path, tiny_toml: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_clean_mirrors_the_archive_with_its_striped_pictures_changed(
     box: Path, cleaned: Path
 ) -> None:
@@ -35,6 +34,8 @@ def test_clean_mirrors_the_archive_with_its_striped_pictures_changed(
     assert changed == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_clean_again_says_the_same_and_changes_nothing(
     box: Path, cleaned: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +57,8 @@ def _times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_strict_ends_with_status_1_and_says_why_something_is_in_quarantine(
     box: Path, cleaned: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +66,8 @@ def test_strict_ends_with_status_1_and_says_why_something_is_in_quarantine(
     assert "in quarantine: 1 truncated; the report says what to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_status_says_done_of_planned_and_why_what_is_in_quarantine(
     cleaned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +79,8 @@ def test_status_says_done_of_planned_and_why_what_is_in_quarantine(
     assert "truncated" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_report_builds_the_page_again(cleaned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = cleaned / "_demoire/page/index.html"
     page.unlink()
@@ -100,6 +107,7 @@ def test_a_plan_says_what_would_be_done_and_cleans_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_retry_takes_only_the_reason_that_is_named(
     box: Path, tiny_toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +133,8 @@ def test_retry_takes_only_the_reason_that_is_named(
     assert changed == ["img_000.jpg", "img_002.jpg", "img_004.jpg"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_gc_frees_what_is_published_and_a_run_afterwards_has_nothing_to_do(
     box: Path, cleaned: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,6 +277,7 @@ def test_a_list_needs_no_src_beside_it(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_several_sources_are_cleaned_beside_each_other_and_pruned_when_asked(
     tmp_path: Path, tiny_toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

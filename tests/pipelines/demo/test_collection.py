@@ -30,6 +30,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return draw_collection(tmp_path_factory.mktemp("small"), seed=3, pictures_each=PICTURES_EACH)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    return draw_collection(tmp_path_factory.mktemp("whole"), seed=1)
+
+
 def members(collection: Collection) -> dict[str, dict[str, bytes]]:
     """Every file of the collection: container -> name -> content."""
     root = collection.folder
@@ -40,11 +45,9 @@ def members(collection: Collection) -> dict[str, dict[str, bytes]]:
 
 
 @pytest.mark.slow
-def test_the_collection_is_what_a_cellar_holds(finished_demo: Path) -> None:
-    collection = draw_collection(finished_demo, seed=1)
-
-    found = members(collection)
-    assert sorted(path.name for path in collection.folder.iterdir()) == sorted(found)
+def test_the_collection_is_what_a_cellar_holds(whole: Collection) -> None:
+    found = members(whole)
+    assert sorted(path.name for path in whole.folder.iterdir()) == sorted(found)
     broken = {
         ("box-1.tar", "1900s/torn.jpg"): "truncated",
         ("box-2.tar", "1900s/letter.jpg"): "not_an_image",
@@ -54,7 +57,7 @@ def test_the_collection_is_what_a_cellar_holds(finished_demo: Path) -> None:
         for name, data in files.items():
             if name.endswith(PICTURES):
                 pictures[box, name] = data
-    assert (len(pictures), collection.images, collection.with_moire) == (66, 66, 32)
+    assert (len(pictures), whole.images, whole.with_moire) == (66, 66, 32)
     for (box, name), data in pictures.items():
         if (box, name) in broken:
             with pytest.raises(ImageError) as caught:
@@ -67,18 +70,17 @@ def test_the_collection_is_what_a_cellar_holds(finished_demo: Path) -> None:
     assert {Path(name).suffix for _, name in pictures} == set(PICTURES)
     for files in found.values():
         assert {"README.txt", "catalogue.xml"} <= set(files)
-    comparisons = compare_with_truth(collection, collection.folder)
+    comparisons = compare_with_truth(whole, whole.folder)
     assert {one.kind for one in comparisons} == {"screen", "halftone", "texture"}
 
 
 @pytest.mark.slow
-def test_the_type_of_a_printed_page_is_solid(finished_demo: Path) -> None:
-    collection = draw_collection(finished_demo, seed=1)
-    twins = [twin for twin in collection.twins() if twin.kind == "halftone"]
+def test_the_type_of_a_printed_page_is_solid(whole: Collection) -> None:
+    twins = [twin for twin in whole.twins() if twin.kind == "halftone"]
     pages = [twin for twin in twins if "page" in twin.member]
     assert 0 < len(pages) < len(twins)
     for page in pages:
-        pictures = read_pictures(collection, collection.folder, page)
+        pictures = read_pictures(whole, whole.folder, page)
         lightness = pictures.clean.mean(axis=2)
         change = np.abs(pictures.before.astype(float) - pictures.clean).mean(axis=2)
         is_type = lightness < np.quantile(lightness, 0.01)
