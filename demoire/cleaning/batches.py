@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeAlias
 
 import numpy as np
 
+from demoire.cleaning.cell_scores import Look
 from demoire.cleaning.image_job import (
     BeingJudgedAgain,
     BeingRestored,
@@ -22,8 +23,7 @@ class CellTask(Generic[K]):
     """One cell of an image, for the detector."""
 
     job: ImageJob[K]
-    cell: int
-    turn: int  # quarter turns in which it is shown
+    look: Look
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ class ModelQueue(Generic[K]):
 
     def add_cells(self, job: ImageJob[K], state: WithDetector) -> None:
         """Let an image's cells wait; those of a restored one in front, so that it can leave."""
-        scores = state.scores
-        tasks = [CellTask(job, cell, turn) for turn in scores.turns for cell in scores.cells]
+        tasks = [CellTask(job, look) for look in state.scores.looks]
         if isinstance(state, BeingJudgedAgain):
             self._cells.extendleft(tasks)
         else:

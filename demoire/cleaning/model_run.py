@@ -92,7 +92,7 @@ def take_results(results: Iterable[ModelResult[K]]) -> list[ImageJob[K]]:
                 task.job.spend("detect", result.seconds)
                 if task.job.state is not state:
                     continue  # another of its cells has failed meanwhile
-                state.scores.put(task.cell, result.probabilities, task.turn)
+                state.scores.put(task.look, result.probabilities)
                 if state.scores.complete:
                     moving.append(task.job)
             case RestoredWindow(task, state):
@@ -142,7 +142,8 @@ def _judge(engine: Engine, tasks: Sequence[CellTask[K]]) -> list[ModelResult[K]]
 
 def _view(task: CellTask[K], state: WithDetector) -> NDArray[np.uint8]:
     """What the detector gets of a cell, (256, 256, 3)."""
-    return quarter_turned(grid_of(state.picture).view(state.pixels, task.cell), task.turn)
+    view = grid_of(state.picture).view(state.pixels, task.look.cell)
+    return quarter_turned(view, task.look.turn)
 
 
 def _restore(engine: Engine, tasks: Sequence[WindowTask[K]]) -> list[ModelResult[K]]:

@@ -1,7 +1,7 @@
 """Clean pictures that a careless detector takes for moiré: blinds, cloth, engravings, small type.
 
 They have to come out of a cleaning byte for byte as they went in, so they train the detector and
-test it. All are sampled properly: periods stay at 4 px or more, and stripes are integrated over
+test it. All are sampled properly: periods stay at 3.5 px or more, and stripes are integrated over
 each pixel (`canvas.stripes`), since a look-alike that aliases would be moiré. Every drawing takes
 (rng, height, width) and gives (height, width, 3) uint8 sRGB; 10 to 60 ms at 512 px.
 """
@@ -285,7 +285,7 @@ def rings(rng: np.random.Generator, height: int, width: int) -> Scene:
     far = np.hypot(x - centre_x, y - centre_y)
     longer = max(height, width)
     far = far + np.float32(rng.uniform(0, 0.15) * longer / 8) * noise(rng, height, width, 3)
-    if rng.random() < 0.4:  # rings grow to three quarters of their first period at the far end
+    if rng.random() < 0.4:  # they narrow to three quarters of their period at the far end
         far = far + far**2 / np.float32(6 * max(float(far.max()), 1.0))
     period = rng.uniform(6, 30)
     share = stripes(far, period, period * rng.uniform(0.2, 0.7))

@@ -52,10 +52,10 @@ def picture() -> Picture:
 def judged(picture: Picture, *found: int, kind: MoireKind = "screen") -> BeingJudged:
     """A picture whose detector is sure of these cells and of no other."""
     state = BeingJudged.begin(picture)
-    for cell in state.scores.cells:
+    for look in state.scores.looks:
         probabilities = np.zeros(len(KINDS), np.float32)
-        probabilities[KINDS.index(kind) if cell in found else 0] = 1
-        state.scores.put(cell, probabilities)
+        probabilities[KINDS.index(kind) if look.cell in found else 0] = 1
+        state.scores.put(look, probabilities)
     return state
 
 
@@ -126,16 +126,16 @@ def gains(
     """Whether a grey picture is kept that scored this before it was restored, and `left` after."""
     data = cv2.imencode(".png", before.astype(np.uint8))[1].tobytes()
     state = BeingJudged.begin(decode(data))
-    for cell in state.scores.cells:
-        state.scores.put(cell, np.array([1 - score, score, 0, 0], np.float32))
+    for look in state.scores.looks:
+        state.scores.put(look, np.array([1 - score, score, 0, 0], np.float32))
     restoring = decide(state, rules, RestorerNeeds())  # type: ignore[arg-type]
     assert isinstance(restoring, BeingRestored)
     restoration = Restoration(
         pixels=after.astype(np.uint8), data=b"", psnr=30.0, ssim=0.9, colour_shift=1.0
     )
     again = BeingJudgedAgain.begin(Written(restoring.decision, restoration))
-    for cell in again.scores.cells:
-        again.scores.put(cell, np.array([1 - left, left, 0, 0], np.float32))
+    for look in again.scores.looks:
+        again.scores.put(look, np.array([1 - left, left, 0, 0], np.float32))
     return is_gain(again, detection_from(again.scores.probabilities, rules), rules)
 
 
