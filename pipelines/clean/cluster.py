@@ -110,7 +110,7 @@ def _no_ray_here() -> DemoireError:
     if shutil.disk_usage(folder).free < _LEAST_ROOM:
         return UnusablePlaceError(
             f"Ray does not come up, since the temporary folder {folder} is full: free some space "
-            "or name another folder by TMPDIR, then run the same command again."
+            "or name another folder by RAY_TMPDIR, then run the same command again."
         )
     return DemoireError(
         "Ray does not come up on this machine: see whether it is overloaded or short of "
