@@ -110,7 +110,8 @@ def test_a_stage_that_fails_is_told_with_the_end_of_its_log(
     monkeypatch.setattr(gpu, "stage_of", lambda *_: Stage("tests", fails, 30.0))
     words = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
     assert main([*words, "--device", "cpu", "--stages", "tests"]) == 1
-    assert "status 1" in (out := capsys.readouterr().out) and "the card has gone" in out
+    out = capsys.readouterr().out
+    assert "status 1" in out and out.endswith("tests.log ends with: the card has gone\n")
 
 
 def test_how_busy_the_card_is_is_read_from_nvidia_smi(
