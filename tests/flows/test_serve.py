@@ -28,6 +28,7 @@ from flows.cli import main
 from flows.deployment_file import NIGHTLY, read_deployment
 from flows.deployments import deploy
 from flows.server import local_server
+from tests.golden.command import demoire
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3
 
@@ -260,13 +261,11 @@ def test_deploy_without_a_server_says_what_to_set(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["serve"], ["deploy", "--pool", "archive"]])
 def test_a_server_that_does_not_answer_is_one_sentence(
-    command: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = _deployment(tmp_path, parameters={"src": "s3://in", "dst": "s3://out"})
     address = f"http://127.0.0.1:{free_port()}/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
-    assert main([*command, "--file", str(file)]) == 2
-    assert f"demoire: The Prefect server at {address} did not" in capsys.readouterr().err
+    ended = demoire(*command, "--file", file)  # Prefect reads the variable once a process
+    assert ended.status == 2
+    assert ended.err.startswith(f"demoire: The Prefect server at {address} did not")
