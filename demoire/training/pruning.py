@@ -54,7 +54,10 @@ def pruned(network: UNet, pictures: Iterable[NDArray[np.uint8]]) -> UNet:
         raise ValueError(f"no channel of {network.config.activation} is ever silent")
     highest = _highest_values(network, pictures)
     kept = {name: _speaking(values) for name, values in highest.items()}
-    hidden = {name: len(channels) for name, channels in kept.items()}
+    hidden = dict(network.config.hidden)
+    for name, channels in kept.items():
+        if len(channels) < len(highest[name]):
+            hidden[name] = len(channels)
     smaller = UNet(replace(network.config, hidden=hidden))
     state = network.state_dict()
     for name, channels in kept.items():
