@@ -1,5 +1,6 @@
 """Training configurations: the shipped ones are sound, and a wrong one says where it is wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from demoire.models.transformer import TransformerConfig
 from demoire.models.unet import UNetConfig
 from demoire.training.config import TrainConfig
 from demoire.training.config_files import load_config, shipped_configs, to_toml
+from demoire.training.growth import can_grow
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -38,8 +40,12 @@ def test_names_that_are_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", ["restorer", "restorer-fast"])
-def test_shipped_weights_have_the_structure_of_their_configuration(name: str) -> None:
-    assert load_restorer(name).config == load_config(name).restorer
+def test_shipped_weights_have_the_structure_of_their_configuration_or_are_pruned(name: str) -> None:
+    shipped = load_restorer(name).config
+    structure = load_config(name).restorer
+    assert isinstance(shipped, UNetConfig) and isinstance(structure, UNetConfig)
+    assert replace(shipped, hidden={}) == structure
+    assert can_grow(shipped, structure)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,9 @@ def test_shipped_restorers_are_what_their_names_say_within_their_cost(
 def test_adversarial_configuration_fits_the_weights_that_it_starts_from() -> None:
     config = load_config("restorer-gan")
     assert config.start_from == "restorer" and config.restorer_loss.adversarial > 0
-    assert load_restorer(config.start_from).config == config.restorer
+    start = load_restorer(config.start_from).config
+    assert isinstance(start, UNetConfig) and isinstance(config.restorer, UNetConfig)
+    assert can_grow(start, config.restorer)
 
 
 def _write(folder: Path, text: str) -> Path:
