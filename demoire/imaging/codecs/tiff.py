@@ -65,7 +65,7 @@ from demoire.imaging.codecs.tiff_patch import PatchedFile
 from demoire.imaging.codecs.tiff_segments import put_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
-from demoire.imaging.room import contiguous, let_go_behind, room_for
+from demoire.imaging.room import are_same_pixels, contiguous, copy_into, let_go_behind, room_for
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
@@ -88,7 +88,6 @@ def _inflate(data: bytes, size: int) -> bytes:
 
 
 _UNPACK: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
-    UNCOMPRESSED: lambda data, size: data,
     LZW: lambda data, size: imagecodecs.lzw_decode(data, out=size),
     DEFLATE: _inflate,
     OLD_DEFLATE: _inflate,
@@ -96,7 +95,6 @@ _UNPACK: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
     ZSTD: lambda data, size: imagecodecs.zstd_decode(data, out=size),
 }
 _PACK: dict[int, Callable[[bytes], bytes | bytearray]] = {
-    UNCOMPRESSED: bytes,
     LZW: imagecodecs.lzw_encode,
     DEFLATE: imagecodecs.deflate_encode,  # libdeflate: twice as fast as zlib, and smaller
     OLD_DEFLATE: imagecodecs.deflate_encode,
@@ -159,7 +157,7 @@ def _decode_page(data: FileBytes, layout: Layout) -> Raster:
     for segment, _ in zip(layout.segments, let_go_behind(boxes, samples, data), strict=True):
         part = segment.part_of(samples)
         unpacked = _unpack(data, layout, segment)
-        part[:] = unpacked[: part.shape[0], : part.shape[1]]  # without the padding of tiles
+        copy_into(part, unpacked[: part.shape[0], : part.shape[1]])  # without the padding of tiles
     pixels = contiguous(samples[:, :, : layout.colours])
     if layout.inverted:
         np.invert(pixels, out=pixels)
@@ -205,7 +203,9 @@ def _layouts_of_levels(structure: tifffile.TiffFile, samples: int) -> list[Layou
     return layouts
 
 
-def _all_packed(data: FileBytes, layout: Layout, pixels: Pixels) -> Iterator[tuple[int, bytes]]:
+def _all_packed(
+    data: FileBytes, layout: Layout, pixels: Pixels
+) -> Iterator[tuple[int, bytes | memoryview]]:
     """Every strip or tile of a level, by index, made from the pixels of its picture."""
     small = reduced_to(pixels, layout).astype(layout.stored.newbyteorder("="))
     samples = ~small if layout.inverted else small
@@ -216,14 +216,14 @@ def _all_packed(data: FileBytes, layout: Layout, pixels: Pixels) -> Iterator[tup
 
 def _packed_changes(
     data: FileBytes, layout: Layout, raster: Raster, pixels: Pixels
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[tuple[int, bytes | memoryview]]:
     """The strips or tiles that changed, by index, as they are to be stored."""
     boxes = [segment.box for segment in layout.segments]
     walk = let_go_behind(boxes, raster.pixels, pixels, data)
     for segment, _ in zip(layout.segments, walk, strict=True):
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
         here = segment.rows_and_columns
-        if is_alpha or np.array_equal(raster.pixels[here], pixels[here]):
+        if is_alpha or are_same_pixels(raster.pixels[here], pixels[here]):
             continue
         new = _stored(layout, pixels, raster.alpha, segment)
         if layout.compression == JPEG:
@@ -254,16 +254,19 @@ def _unpack(data: FileBytes, layout: Layout, segment: Segment) -> Pixels:
     Raises:
         CutShortError: Some of them are missing.
     """
-    packed = _packed(data, segment)
     samples = layout.samples if segment.plane is None else 1
     shape = (segment.rows, segment.columns, samples)
-    if len(packed) < segment.size or not packed:
+    if not 0 < segment.size <= len(data) - segment.offset:
         raise CutShortError("a strip lies beyond the end of the file")
     if layout.compression == JPEG:
-        return unpack_jpeg(packed, layout, shape)
+        return unpack_jpeg(_packed(data, segment), layout, shape)
     count = math.prod(shape)
     size = count * layout.stored.itemsize
-    raw = bytes(_UNPACK[layout.compression](packed, size))
+    raw: bytes | bytearray | memoryview
+    if layout.compression == UNCOMPRESSED:  # no copy: all of a page may be in one strip
+        raw = memoryview(data)[segment.offset : segment.offset + segment.size]
+    else:
+        raw = bytes(_UNPACK[layout.compression](_packed(data, segment), size))
     if len(raw) < size:
         raise CutShortError("a strip holds too few samples")
     stored = np.frombuffer(raw, dtype=layout.stored, count=count).reshape(shape)
@@ -286,12 +289,14 @@ def _padded(part: Pixels, segment: Segment) -> Pixels:
     return np.pad(part, ((0, missing_rows), (0, missing_columns), (0, 0)), mode="edge")
 
 
-def _pack(data: FileBytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes:
+def _pack(data: FileBytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes | memoryview:
     if layout.compression == JPEG:
         return pack_jpeg(_packed(data, segment), layout, samples)
     if layout.differenced:
         samples = np.concatenate([samples[:, :1], np.diff(samples, axis=1)], axis=1)
-    stored = samples.astype(layout.stored)
+    stored = samples.astype(layout.stored, copy=False)
+    if layout.compression == UNCOMPRESSED:
+        return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
     if layout.compression == PACKBITS:  # each row by itself, as section 9 asks
         return b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in stored)
     return bytes(_PACK[layout.compression](stored.tobytes()))

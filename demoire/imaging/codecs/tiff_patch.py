@@ -39,7 +39,7 @@ class NewSegment:
     index: int
     at: int
     room: int
-    data: bytes
+    data: bytes | memoryview
 
 
 class _Room:
@@ -61,7 +61,7 @@ class _Room:
             return False
         return self.is_own(segment.at, segment.room)
 
-    def write(self, at: int, data: bytes) -> None:
+    def write(self, at: int, data: bytes | memoryview) -> None:
         """Write over the bytes at an offset."""
         self._file.seek(at)
         self._file.write(data)

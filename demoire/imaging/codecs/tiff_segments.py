@@ -7,7 +7,9 @@ from demoire.imaging.codecs.tiff_patch import NewSegment, PageRefusedError, Patc
 from demoire.imaging.codecs.tiff_reader import SEGMENT_TAGS
 
 
-def put_segments(file: PatchedFile, layout: Layout, packed: Iterable[tuple[int, bytes]]) -> None:
+def put_segments(
+    file: PatchedFile, layout: Layout, packed: Iterable[tuple[int, bytes | memoryview]]
+) -> None:
     """Exchange strips or tiles of a page, by index; its directory stays where it is.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.demoire.imaging.files import (
     SIZE,
     changed,
     deep,
+    mapped,
     reason_of,
     saved,
     tiff,
@@ -32,6 +34,40 @@ def test_an_uncompressed_tiff_differs_in_the_changed_samples_alone(rgb: NDArray[
     assert len(written) == len(data)
     differing = np.frombuffer(written, np.uint8) != np.frombuffer(data, np.uint8)
     assert differing.sum() == (pixels != picture.pixels).sum()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_page_in_one_uncompressed_strip_comes_out_as_one_in_many(
+    byteorder: str, depth: int, planes: str, rgb: NDArray[np.uint8]
+) -> None:
+    samples = rgb if depth == 8 else deep(rgb)
+    if planes == "separate":
+        samples = samples.transpose(2, 0, 1)
+    options = {"photometric": "rgb", "byteorder": byteorder, "planarconfig": planes}
+    one, many = (tiff(samples, rowsperstrip=rows, **options) for rows in (SIZE[0], 7))
+    in_one, in_many = decode(one), decode(many)
+    assert np.array_equal(in_one.pixels, in_many.pixels)
+    written = encode(in_one, changed(in_one))
+    assert len(written) == len(one)
+    assert np.array_equal(decode(written).pixels, changed(in_many))
+
+
+def test_a_large_strip_is_never_copied_into_memory() -> None:
+    page = np.zeros((5900, 5900, 3), np.uint8)
+    file = mapped(tiff(page, photometric="rgb", rowsperstrip=len(page)))
+    cleaned = page.copy()
+    cleaned[3000:] = 1
+    tracemalloc.start()
+    try:
+        picture = decode(file)
+        written = encode(picture, cleaned)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < page.nbytes / 4
+    assert np.array_equal(decode(written).pixels, cleaned)
 
 
 def test_tiff_keeps_tags_directories_and_untouched_strips(rgb: NDArray[np.uint8]) -> None:
