@@ -37,6 +37,7 @@ from demoire.cleaning.verdict import (
 from demoire.errors import ImageError, MachineError
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import encode_verified
+from demoire.imaging.room import are_equal
 from demoire.measure import likeness
 from demoire.reasons import Reason
 
@@ -99,7 +100,7 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
     picture = decision.picture
     old = picture.pixels
     new = state.blending.finished()
-    if likeness.are_equal(old, new):
+    if are_equal(old, new):
         return Copied(reason=None, detection=decision.detection)
     if not rules.restore_all:
         share = pattern_share(old, new, grid_of(picture), decision.flagged)
@@ -113,10 +114,10 @@ def put_together(state: BeingRestored, rules: Rules) -> Written | Copied:
             grid = grid_of(picture)
             certain = are_certain(decision.probabilities, rules)
             leave_lettering_alone(old, new, grid, certain.reshape(grid.shape))
-            if likeness.are_equal(old, new):
+            if are_equal(old, new):
                 return Copied(Reason.NO_GAIN, decision.detection)
     written = encode_verified(picture, new, rules.note)
-    if likeness.are_equal(old, written.pixels):  # coding has undone what little was changed
+    if are_equal(old, written.pixels):  # coding has undone what little was changed
         return Copied(Reason.NO_GAIN, decision.detection)
     figures = _Figures.of(old, written.pixels)
     restoration = Restoration(

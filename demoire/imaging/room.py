@@ -23,6 +23,7 @@ from demoire.imaging.codecs.raster import Pixels
 from demoire.temporary_files import new_temporary_file
 
 _COPIED = 1 << 18  # px at a time
+_COMPARED = 1 << 14  # px at a time: a stripe that differs ends the look
 _LET_GO = 1 << 23  # px after which they are let go
 
 
@@ -71,12 +72,16 @@ def copy_into(copy: Pixels, pixels: Pixels) -> None:
         copy[stripe.slices] = pixels[stripe.slices]
 
 
-def are_same_pixels(one: Pixels, other: Pixels) -> bool:
-    """Whether two pictures of one shape are the same, without an array of answers for all of it."""
+def are_equal(one: Pixels, other: Pixels) -> bool:
+    """Whether two pictures of one shape are the same; one of the first pixels that differs ends
+    the look.
+    """
     height, width = one.shape[:2]
-    rows = in_stripes(Box(0, 0, height, width), _COPIED, columns=width)
-    stripes = let_go_behind(rows, one, other)
-    return all(np.array_equal(one[stripe.slices], other[stripe.slices]) for stripe in stripes)
+    rows = in_stripes(Box(0, 0, height, width), _COMPARED, columns=width)
+    for stripe in let_go_behind(rows, one, other):
+        if not np.array_equal(one[stripe.slices], other[stripe.slices]):
+            return False
+    return True
 
 
 def contiguous(pixels: Pixels) -> Pixels:

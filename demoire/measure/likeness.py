@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
-from demoire.imaging.room import let_go_behind
+from demoire.imaging.room import are_equal, let_go_behind
 from demoire.measure.ciede2000 import ciede2000
 
 _Plane = NDArray[np.float32]  # (H, W)
-_COMPARED = 1 << 14  # px at a time: a stripe that differs ends the look
 _STRIPE = 200_000  # px that are measured at a time
 # Weights of red, green and blue in luma, as in JPEG: Rec. ITU-R BT.601, section 2.5.1.
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
@@ -37,17 +36,6 @@ _STEP = 4  # px
 _BLOCK = 8  # px, of which colour_difference compares the averages
 _SUMMED = 1 << 18  # px at a time; with fewer calls take longer than the cache saves
 _COLOURS = 1 << 13  # that are compared at a time
-
-
-def are_equal(a: Pixels, b: Pixels) -> bool:
-    """Whether two pictures have the same pixels; one of the first that differs ends the look."""
-    _check(a, b)
-    height, width = a.shape[:2]
-    rows = in_stripes(Box(0, 0, height, width), _COMPARED, columns=width)
-    for stripe in let_go_behind(rows, a, b):
-        if not np.array_equal(a[stripe.slices], b[stripe.slices]):
-            return False
-    return True
 
 
 def psnr(a: Pixels, b: Pixels) -> float:

@@ -35,6 +35,7 @@ from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import Pixels
 from demoire.imaging.guard import decode_guarded, verify
 from demoire.imaging.images import decode, encode, open_image
+from demoire.imaging.room import are_equal
 from demoire.measure import likeness
 from demoire.progress import Progress, in_silence
 from demoire.simulate.scenes.drawings import SCENES
@@ -316,7 +317,7 @@ class _Result:
 
     def blend(self) -> None:
         pixels = self.work.blended(self.tiles)
-        likeness.are_equal(self.work.picture.pixels, pixels)
+        are_equal(self.work.picture.pixels, pixels)
 
     def look_for_pattern(self) -> None:
         grid = self.work.grid

@@ -65,7 +65,7 @@ from demoire.imaging.codecs.tiff_patch import PatchedFile
 from demoire.imaging.codecs.tiff_segments import put_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
-from demoire.imaging.room import are_same_pixels, contiguous, copy_into, let_go_behind, room_for
+from demoire.imaging.room import are_equal, contiguous, copy_into, let_go_behind, room_for
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
@@ -223,7 +223,7 @@ def _packed_changes(
     for segment, _ in zip(layout.segments, walk, strict=True):
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
         here = segment.rows_and_columns
-        if is_alpha or are_same_pixels(raster.pixels[here], pixels[here]):
+        if is_alpha or are_equal(raster.pixels[here], pixels[here]):
             continue
         new = _stored(layout, pixels, raster.alpha, segment)
         if layout.compression == JPEG:
