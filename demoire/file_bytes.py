@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from demoire.seekable_reader import SizedReader
 from demoire.temporary_files import new_temporary_file, room_for_files
@@ -149,11 +149,8 @@ def kept(data: bytes) -> FileBytes:
 
 def digest_of(data: FileBytes) -> str:
     """The sha256 of a file, 64 hex digits."""
-    digest = hashlib.sha256()
     with stream_of(data) as stream:
-        while block := stream.read(_COPIED):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_file(path: Path, data: FileBytes) -> None:
@@ -166,11 +163,11 @@ def write_file(path: Path, data: FileBytes) -> None:
         shutil.copyfileobj(stream, out, _COPIED)
 
 
-def stream_of(data: FileBytes) -> BinaryIO:
+def stream_of(data: FileBytes) -> io.BytesIO | io.BufferedReader:
     """The same as a file to read, with a position of its own."""
     if isinstance(data, bytes):
         return io.BytesIO(data)
-    return cast(BinaryIO, io.BufferedReader(_Reader(data), _COPIED))
+    return io.BufferedReader(_Reader(data), _COPIED)
 
 
 class _Reader(SizedReader):
