@@ -16,13 +16,15 @@ import mmap
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
+from demoire.errors import MachineError
+from demoire.memory import free_memory
 from demoire.seekable_reader import SizedReader
-from demoire.temporary_files import new_temporary_file, room_for_files
+from demoire.temporary_files import new_temporary_file, room_for_files, told_of_no_room
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -92,10 +94,11 @@ def mapped_file(descriptor: int, size: int, *, writable: bool = False) -> Mapped
 
 
 def read_file(path: Path) -> FileBytes:
-    """The bytes of a file of this machine, in memory where there is no room for a copy.
+    """The bytes of a file of this machine.
 
     Raises:
         OSError: It cannot be read.
+        MachineError: It is large, and there is no room for a copy.
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -104,22 +107,65 @@ def read_file(path: Path) -> FileBytes:
 
 
 def read_part(file: BinaryIO, start: int, length: int) -> FileBytes:
-    """So many bytes of a file, fewer where it ends; in memory where there is no room for a copy.
+    """So many bytes of a file, fewer where it ends; of many a copy.
 
     Raises:
         OSError: It cannot be read.
+        MachineError: There is no room for a copy.
     """
     file.seek(start)
-    if length >= LARGE_BYTES:
+    if length < LARGE_BYTES:
+        return file.read(length)
+    return collected(blocks_of(file, length), length)
+
+
+def blocks_of(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """So many bytes from where a file stands, a block at a time; fewer where it ends."""
+    missing = length
+    while block := file.read(min(_COPIED, missing)):
+        missing -= len(block)
+        yield block
+
+
+def collected(parts: Iterable[bytes], most: int) -> FileBytes:
+    """What comes in parts, as one: in a file if it is large and there is room, else in memory.
+
+    Args:
+        parts: One behind the other.
+        most: Bytes that they have together at most.
+
+    Raises:
+        MachineError: It is large, and there is room for it neither in a file nor in memory.
+    """
+    file = _room_for(most) if most >= LARGE_BYTES else None
+    if file is None:
+        return b"".join(parts)
+    with file:
+        for part in parts:
+            file.write(part)
+        file.truncate()
+        return finished(file)
+
+
+def _room_for(size: int) -> BinaryIO | None:
+    """A new file that has so many bytes of the disk; None where memory has to do, and can.
+
+    Raises:
+        MachineError: Neither has room.
+    """
+    try:
+        file = new_temporary_file()
         try:
-            with new_temporary_file() as copy:
-                while block := file.read(min(_COPIED, length - copy.tell())):
-                    copy.write(block)
-                return finished(copy)
-        except OSError:  # mostly of the copy; one of reading is met again
-            pass
-        file.seek(start)
-    return file.read(length)
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            file.close()
+            raise
+    except OSError as error:
+        # What is made of it comes on top: the pixels, the cleaned ones, and their file.
+        if size > free_memory() / 4:
+            raise MachineError(told_of_no_room()) from error
+        return None
+    return file
 
 
 def one_behind_the_other(files: Sequence[FileBytes]) -> FileBytes:

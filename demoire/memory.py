@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 _CURRENT = {"memory.max": "memory.current", "memory.limit_in_bytes": "memory.usage_in_bytes"}
 
 
@@ -41,6 +43,13 @@ def memory_limit(root: Path = Path("/")) -> MemoryLimit:
                 used = _number_in(group / used_name)
                 tightest = MemoryLimit(limit, used, "container")
     return tightest
+
+
+def free_memory() -> float:
+    """Bytes of memory that are not in use, in this process's limits."""
+    limit = memory_limit()
+    free: float = psutil.virtual_memory().available
+    return free if limit.used is None else min(free, limit.total - limit.used)
 
 
 def _groups(root: Path) -> list[Path]:

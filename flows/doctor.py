@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demoire.errors import DemoireError
-from demoire.memory import memory_limit
+from demoire.imaging.limits import MAX_MEGAPIXELS, largest_file
+from demoire.memory import free_memory, memory_limit
 from demoire.temporary_files import is_in_memory, temporary_folder
 from pipelines.layout import probe_object
 from pipelines.names import shown
@@ -42,6 +43,7 @@ _PACKAGES = (
 )
 _MEMORY_GB = 4  # a driver and one cleaning process
 _DISK_GB = 5  # archives are built in the temporary folder before they are put in place
+_COPIES_OF_A_FILE = 5  # as it came, its pixels, the restored ones, as it is written, with a note
 _GB = 2**30
 
 
@@ -138,14 +140,10 @@ def _satisfies(installed: str, wanted: str) -> bool:
 
 
 def _memory() -> Check:
-    import psutil
-
     from demoire.cleaning.budget import largest_page, megapixels_in_flight
 
     limit = memory_limit()
-    free: float = psutil.virtual_memory().available
-    if limit.used is not None:
-        free = min(free, limit.total - limit.used)
+    free = free_memory()
     in_flight = megapixels_in_flight("cpu", limit.total)
     page = largest_page(limit.total)
     finding = (
@@ -162,10 +160,12 @@ def _memory() -> Check:
 def _disk() -> Check:
     folder = temporary_folder()
     free = shutil.disk_usage(folder).free / _GB
-    finding = f"{free:.1f} GB free in {folder}"
+    where = f"{folder}, which is in memory" if is_in_memory(folder) else folder
+    file = min(free / _COPIES_OF_A_FILE, largest_file(MAX_MEGAPIXELS) / _GB)
+    finding = f"{free:.1f} GB free in {where}; one file of up to {file:.1f} GB"
     if is_in_memory(folder):
         way_out = "Set TMPDIR to a folder on disk: large pages would take memory there."
-        return Check("disk", f"{finding}, which is in memory", way_out)
+        return Check("disk", finding, way_out)
     if free < _DISK_GB:
         way_out = "Free some, or set TMPDIR to a larger disk: archives are built there."
         return Check("disk", finding, way_out)

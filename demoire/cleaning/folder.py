@@ -14,6 +14,7 @@ scan.grey.png beside scan.tif, scan.page-0003.grey.png of a page.
 
 import logging
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from demoire.errors import ImageError, UsageError
 from demoire.file_bytes import FileBytes, read_file, write_file
 from demoire.files import whole_file, writing_to
 from demoire.imaging.formats import IMAGE_SUFFIXES
+from demoire.imaging.images import check_size
 from demoire.imaging.paged import PAGED_SUFFIXES
 from demoire.reasons import Reason
 
@@ -140,11 +142,10 @@ def fix_images(images: Sequence[LocalImage], out: Path, cleaner: "Cleaner") -> I
     loose: list[int] = []
     for index, image in enumerate(images):
         try:
-            file = _paged_file(image.path)
+            file = _paged_file(image.path, cleaner)
         except ImageError as error:
-            data = read_image(image.path)
-            _write(targets[index], data, image.path)
-            yield Fixed(image, untouched(data, error.reason))
+            _copy(targets[index], image.path)
+            yield Fixed(image, untouched(b"", error.reason))
             continue
         if file is None:
             loose.append(index)
@@ -235,7 +236,7 @@ def judge_images(images: Sequence[LocalImage], cleaner: "Cleaner") -> Iterator[J
     """
     for image in images:
         try:
-            file = _paged_file(image.path)
+            file = _paged_file(image.path, cleaner)
             if file is None:
                 detection = cleaner.detect(read_image(image.path))
                 yield Judged(image.path, detection, None)
@@ -260,15 +261,18 @@ def _judge_pages(file: PagedFile, cleaner: "Cleaner") -> Iterator[Judged]:
             yield Judged(path, detection, None)
 
 
-def _paged_file(path: Path) -> PagedFile | None:
+def _paged_file(path: Path, cleaner: "Cleaner") -> PagedFile | None:
     """The images in a file of several pages; None where the file is one image.
 
     Raises:
-        ImageError: The file as a whole is left as it is.
+        ImageError: The file as a whole is left as it is; an image may be too large to be read.
         UsageError: The system does not give it.
     """
     try:
-        return paged_file(path)
+        file = paged_file(path)
+        if file is None:
+            check_size(path.stat().st_size, cleaner.config.max_megapixels)
+        return file
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -283,6 +287,12 @@ def read_image(path: Path) -> FileBytes:
         return read_file(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _copy(target: Path, source: Path) -> None:
+    """Copy a file that is left as it is."""
+    with _output(target, source) as unfinished:
+        shutil.copyfile(source, unfinished)
 
 
 def _write(target: Path, data: FileBytes, source: Path) -> None:

@@ -17,6 +17,7 @@ from demoire.file_bytes import FileBytes, kept, write_file
 from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.reasons import Reason
+from demoire.temporary_files import temporary_folder
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
@@ -88,7 +89,7 @@ class PagesInWork:
         """
         self._file = file
         self._rewrite = rewrite
-        self._folder = TemporaryDirectory(prefix="demoire-")
+        self._folder = TemporaryDirectory(prefix="demoire-", dir=temporary_folder())
         self._cleaned: dict[PageImage, Path] = {}
         self._left: list[tuple[PageImage, Cleaned]] = []
 

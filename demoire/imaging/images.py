@@ -32,7 +32,13 @@ from demoire.imaging.colour import View, view_of
 from demoire.imaging.derived import StaleDataError
 from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import codec_of, recognise
-from demoire.imaging.limits import MAX_MEGAPIXELS, MAX_SIDE, PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
+from demoire.imaging.limits import (
+    MAX_MEGAPIXELS,
+    MAX_SIDE,
+    PICTURE_BOMB_BYTES,
+    PICTURE_BOMB_RATIO,
+    largest_file,
+)
 from demoire.imaging.provenance import Provenance
 from demoire.imaging.room import in_room, let_go
 from demoire.reasons import Reason
@@ -125,6 +131,25 @@ def probe(data: FileBytes) -> ImageFacts:
     return open_image(data).facts
 
 
+def check_size(size: int, max_megapixels: float) -> None:
+    """Refuse a file that no picture needs to be so large, before it is read.
+
+    Args:
+        size: Of the whole file, bytes.
+        max_megapixels: The most that is decoded, MP.
+
+    Raises:
+        ImageError: `too_large`.
+    """
+    largest = largest_file(max_megapixels)
+    if size > largest:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"The file is of {size / 1e9:.1f} GB, more than the {largest / 1e9:.1f} GB of a "
+            f"picture of {max_megapixels:g} MP; raise --max-megapixels.",
+        )
+
+
 def check(opened: OpenedImage, *, max_megapixels: float, max_side: int) -> None:
     """Refuse a whole file that is too large to decode.
 
@@ -136,6 +161,7 @@ def check(opened: OpenedImage, *, max_megapixels: float, max_side: int) -> None:
     Raises:
         ImageError: `too_large` or `compression_bomb`.
     """
+    check_size(len(opened.data), max_megapixels)
     facts = opened.facts
     if facts.megapixels > max_megapixels:
         raise ImageError(

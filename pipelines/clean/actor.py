@@ -18,9 +18,10 @@ from demoire.imaging.quiet import quiet_decoders
 from pipelines.clean.cluster import StorageEnvironment, own_error, storage_environment
 from pipelines.clean.fetched_unit import Fetched, clean_unit
 from pipelines.clean.gate import count_image, unit_in_work
-from pipelines.clean.grey import keep_grey_picture, read_for_cleaning
+from pipelines.clean.grey import keep_grey_picture
 from pipelines.clean.payload_column import PAYLOADS, payload_column
 from pipelines.clean.priority import step_back
+from pipelines.clean.reading import read_for_cleaning
 from pipelines.clean.worker_weights import KeptWeights, local_weights
 from pipelines.destination.commits import Commit
 from pipelines.destination.destination import Destination

@@ -5,47 +5,19 @@ they are; for their grey pictures they are, and their rows in the report stay th
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from demoire.cleaning.config import CleanerConfig
 from demoire.errors import ImageError
-from demoire.file_bytes import FileBytes
 from demoire.reasons import Reason
 from pipelines.destination.grey_pictures import GreyPictures
 from pipelines.names import shown
 from pipelines.records import Member, Source
 from pipelines.rows import source_name
-from pipelines.sources.read import read_members
 
 if TYPE_CHECKING:
     from demoire.cleaning.result import Cleaned
 
 _LOG = logging.getLogger(__name__)
-
-
-def read_for_cleaning(
-    source: Source, members: Sequence[Member], config: CleanerConfig
-) -> Iterator[tuple[Member, FileBytes | ImageError]]:
-    """Read images as `read_members` does; black and white ones too, where their pixels are needed.
-
-    One of these that cannot be read is told in the log: it has no grey picture, and is copied all
-    the same.
-    """
-    wanted = [_member_to_read(member, config) for member in members]
-    read = read_members(source, wanted)
-    for member, asked, (_, data) in zip(members, wanted, read, strict=True):
-        if isinstance(data, ImageError) and asked.reason != member.reason:
-            _tell_of_no_grey(source, member, data)
-        yield member, data
-
-
-def _member_to_read(member: Member, config: CleanerConfig) -> Member:
-    """An image as it is asked for: without its reason where its pixels are needed all the same."""
-    if config.bilevel == "grey" and member.reason == Reason.BILEVEL:
-        return replace(member, reason="")
-    return member
 
 
 def keep_grey_picture(
@@ -65,11 +37,12 @@ def keep_grey_picture(
         return
     grey = cleaned.grey
     if isinstance(grey, ImageError):
-        _tell_of_no_grey(source, member, grey)
+        tell_of_no_grey(source, member, grey)
         grey = None
     pictures.put(source, member, grey)
 
 
-def _tell_of_no_grey(source: Source, member: Member, error: ImageError) -> None:
+def tell_of_no_grey(source: Source, member: Member, error: ImageError) -> None:
+    """Tell in the log that an image has no grey picture, and why."""
     name = shown(member.name)
     _LOG.warning("No grey picture of %s in %s: %s", name, shown(source_name(source)), error)

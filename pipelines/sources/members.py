@@ -19,8 +19,6 @@ from pipelines.records import Member, MemberKind, Source
 # A source of more is taken for damaged; two million cost about 1 GB while they are indexed.
 MOST_MEMBERS = 2_000_000
 
-LARGEST_MEMBER = 1 << 30  # bytes of one image, unpacked; a larger one is quarantined as too_large
-
 # What unpacks to more than so many times its size, and to more than so many bytes, is a trap: it is
 # quarantined as compression_bomb.
 BOMB_RATIO = 200
@@ -159,17 +157,10 @@ def withheld_member(member: Member, reason: Reason) -> Member:
 
 
 def obstacle(member: Member) -> ImageError | None:
-    """Why a member is not read at all: left alone by the index, too large, a trap, or in no
-    readable form.
-    """
+    """Why a member is not read at all: left alone by the index, a trap, or in no readable form."""
     if member.reason:
         reason = Reason.of(member.reason)
         return ImageError(reason, f"Member {member.position} is left alone: {reason.meaning}.")
-    if member.size > LARGEST_MEMBER:
-        return ImageError(
-            Reason.TOO_LARGE,
-            f"Member {member.position} is of {member.size} bytes: too many to be cleaned.",
-        )
     if member.size > max(BOMB_MEMBER, BOMB_RATIO * member.length):
         return ImageError(
             Reason.COMPRESSION_BOMB,

@@ -6,8 +6,7 @@
 Without --networks both networks are stand-ins that cost nothing (`pipelines.bench.stand_ins`), so
 a page of 200 MP takes a minute; memory is nearly the same, since the restorer sees one window at
 a time. With --unit the page goes the way of a job without Ray: it is read, handed over as Ray does,
-cleaned and committed by a worker, and read again for the mirror. A job cleans files of up to 1 GB,
-which an uncompressed page of 400 MP is larger than.
+cleaned and committed by a worker, and read again for the mirror.
 
 Each page is cleaned all over in a process of its own, whose memory and that of its children is
 looked at twenty times a second: resident pages, the anonymous ones among them, and those that

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demoire import file_bytes
+from demoire.errors import MachineError
 from demoire.file_bytes import (
     FileBytes,
     MappedFile,
@@ -61,6 +62,18 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
         writing = pool.submit(pipe.write_bytes, CONTENT)
         assert read_file(pipe) == CONTENT
         assert writing.result() == len(CONTENT)
+
+
+def test_where_the_disk_is_full_a_large_file_is_read_into_memory_if_that_has_room(
+    file: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_bytes, "LARGE_BYTES", len(CONTENT))
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert read_file(file) == CONTENT and isinstance(read_file(file), bytes)
+    monkeypatch.setattr(file_bytes, "free_memory", lambda: 2 * len(CONTENT))
+    with pytest.raises(MachineError, match="no room left for temporary files .* set TMPDIR"):
+        read_file(file)
 
 
 def test_the_digest_is_that_of_the_bytes(data: FileBytes) -> None:

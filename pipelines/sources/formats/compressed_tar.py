@@ -22,9 +22,11 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import BinaryIO, cast
 
 from demoire.errors import ImageError
+from demoire.file_bytes import FileBytes, blocks_of, collected
 from demoire.imaging.images import probe
 from demoire.reasons import Reason
 from pipelines.names import shown
@@ -55,7 +57,6 @@ from pipelines.sources.megapixels import (
 from pipelines.sources.members import (
     BOMB_MEMBER,
     BOMB_RATIO,
-    LARGEST_MEMBER,
     DamagedArchiveError,
     obstacle,
     unreadable,
@@ -117,7 +118,7 @@ class CompressedTar:
 
     def read(
         self, source: Source, members: Sequence[Member]
-    ) -> Iterator[tuple[Member, bytes | ImageError]]:
+    ) -> Iterator[tuple[Member, FileBytes | ImageError]]:
         """The payload of each member; see `pipelines.sources.read`.
 
         Args:
@@ -135,7 +136,7 @@ class CompressedTar:
                     while wanted is not None and wanted.position == member.position:
                         if (wanted.name, wanted.size) != (member.name, member.size):
                             raise source_changed(place.full())
-                        yield wanted, _payload(stream, member)
+                        yield wanted, _payload(stream, replace(wanted, offset=member.offset))
                         wanted = next(waiting, None)
                     inside = []
                     while wanted is not None and _is_inside(wanted, member):
@@ -270,14 +271,15 @@ def _head(stream: BinaryIO, member: Member) -> bytes:
         raise DamagedArchiveError(str(error)) from error
 
 
-def _payload(stream: BinaryIO, member: Member) -> bytes | ImageError:
+def _payload(stream: BinaryIO, member: Member) -> FileBytes | ImageError:
     """A member's payload, read from where it begins.
 
     A trap of zeros is small while packed. So what is very large is read on only if it begins like
     an image.
     """
-    if member.size > LARGEST_MEMBER:
-        return obstacle(member) or b""
+    refused = obstacle(member)
+    if refused is not None:
+        return refused
     stream.seek(member.offset)
     head = stream.read(min(member.size, PROBE_BYTES))
     if member.size > BOMB_MEMBER:
@@ -286,4 +288,5 @@ def _payload(stream: BinaryIO, member: Member) -> bytes | ImageError:
         except ImageError as error:
             if error.reason == Reason.NOT_AN_IMAGE:
                 return error
-    return head + stream.read(member.size - len(head))
+    rest = blocks_of(stream, member.size - len(head))
+    return collected(chain([head], rest), member.size)

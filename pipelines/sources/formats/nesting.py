@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 from demoire.errors import ImageError
 from demoire.file_bytes import FileBytes
+from demoire.reasons import Reason
 from pipelines.records import Member, Source
 from pipelines.sources.formats import tar
 from pipelines.sources.formats import zip as zip_archive
@@ -47,7 +48,6 @@ from pipelines.sources.inner_positions import (
 )
 from pipelines.sources.megapixels import probe_members
 from pipelines.sources.members import (
-    LARGEST_MEMBER,
     MOST_MEMBERS,
     DamagedArchiveError,
     archive_kind,
@@ -198,8 +198,7 @@ class Nesting:
             for member in _INNER_FORMATS[archive_kind(container.name)].list_members(content):
                 members.append(_as_inner(member, container, start))
         except DamagedArchiveError:
-            size = min(container.length, LARGEST_MEMBER)
-            whole = replace(container, kind="image", offset=-1, length=size, size=size)
+            whole = replace(container, kind="image", offset=-1, reason=Reason.UNREADABLE.value)
             return [replace(whole, position=position_inside(container.position, WHOLE_ARCHIVE))]
         return members
 

@@ -32,8 +32,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-from demoire.file_bytes import FileBytes, file_of_parts
-from demoire.temporary_files import room_for_files
+from demoire.file_bytes import FileBytes, collected
 from pipelines.records import Compression
 from pipelines.sources.formats import bzip2_stream, zstd_stream
 from pipelines.sources.formats.inflater import Inflater
@@ -70,13 +69,13 @@ def unpacked(packed: FileBytes, compression: Compression, most: int) -> FileByte
 
     Raises:
         BrokenStreamError: It does not unpack.
+        MachineError: There is no room for it.
     """
     if compression == "stored":
         return packed
     starts = range(0, len(packed), _PUT_IN_AT_ONCE)
     pieces = (packed[start : start + _PUT_IN_AT_ONCE] for start in starts)
-    with room_for_files():
-        return file_of_parts(unpacked_pieces(pieces, compression, most), like=packed)
+    return collected(unpacked_pieces(pieces, compression, most), most + 1)
 
 
 def unpacked_pieces(

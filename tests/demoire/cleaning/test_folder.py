@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from demoire.imaging import limits
 from demoire.models.detector import Detector
 from demoire.models.external import import_spandrel
 from demoire.models.networks import save_detector, save_restorer
@@ -48,6 +49,29 @@ def shoebox(tmp_path: Path) -> Path:
     (folder / "torn.jpg").write_bytes((folder / "1999" / "beach.jpg").read_bytes()[:600])
     (folder / "notes.txt").write_text("not a picture")
     return folder
+
+
+def test_a_file_that_is_larger_than_its_picture_can_be_is_left_alone(
+    shoebox: Path,
+    tmp_path: Path,
+    chance_weights: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Such as a sparse one, of which the disk holds nothing."""
+    monkeypatch.setattr(limits, "_BYTES_BESIDE_PIXELS", 0)
+    hole = shoebox / "hole.tif"
+    with hole.open("wb") as file:
+        file.truncate(900_000)
+    images = [str(hole), str(shoebox / "beach.png")]
+    out = tmp_path / "out"
+    limit = ["--max-megapixels", "0.1"]
+    assert main(["fix", *images, "-o", str(out), *limit, *chance_weights]) == 0
+    told = capsys.readouterr().out
+    assert f"{hole}: quarantined, too_large" in told and f"{images[1]}: quarantined" not in told
+    assert (out / "hole.tif").read_bytes() == bytes(900_000)
+    assert main(["detect", *images, *limit, *chance_weights[:2]]) == 0
+    assert f"{hole}: too_large" in capsys.readouterr().out
 
 
 def test_fix_of_a_folder_keeps_names_and_folders(

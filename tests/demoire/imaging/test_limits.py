@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demoire.errors import ImageError
+from demoire.imaging import limits
 from demoire.imaging.images import decode, probe
 from tests.demoire.imaging.files import chunk, reason_of, saved
 
@@ -37,6 +38,18 @@ def test_the_longer_side_has_a_limit_of_its_own() -> None:
     with pytest.raises(ImageError, match="3000 px long and the limit is 2999; raise --max-side"):
         decode(data, max_side=2999)
     assert decode(data, max_side=3000).facts.width == 3000
+
+
+def test_a_file_is_no_larger_than_its_picture_can_be_with_something_beside(
+    monkeypatch: pytest.MonkeyPatch, rgb: NDArray[np.uint8]
+) -> None:
+    monkeypatch.setattr(limits, "_BYTES_BESIDE_PIXELS", 1000)
+    pixels = rgb.shape[0] * rgb.shape[1]
+    data = saved(Image.fromarray(rgb), "BMP")
+    data += bytes(8 * pixels + 1000 - len(data))
+    assert decode(data, max_megapixels=pixels / 1e6).facts.width == rgb.shape[1]
+    with pytest.raises(ImageError, match=r"of 0.0 GB, more than .* raise --max-megapixels"):
+        decode(data + b"x", max_megapixels=pixels / 1e6)
 
 
 def test_the_limit_is_the_callers_and_not_pillows(

@@ -9,7 +9,8 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.result import Cleaned
 from demoire.errors import ImageError
 from pipelines.clean.fetched_unit import Fetched, clean_unit
-from pipelines.clean.grey import keep_grey_picture, read_for_cleaning
+from pipelines.clean.grey import keep_grey_picture
+from pipelines.clean.reading import read_for_cleaning
 from pipelines.destination.destination import Destination
 from pipelines.destination.plans import Plan, PlanScope, SourcePlan
 from pipelines.destination.published import Published

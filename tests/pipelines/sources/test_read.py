@@ -52,7 +52,9 @@ def test_a_source_that_changed_is_refused(tmp_path: Path, name: str) -> None:
         index(source)
 
 
-@pytest.mark.parametrize("name", ["t.tar", "stored.zip", "packed.zip", "a.tif", "inner.zip"])
+@pytest.mark.parametrize(
+    "name", ["t.tar", "t.tar.gz", "stored.zip", "packed.zip", "a.tif", "inner.zip"]
+)
 def test_large_members_are_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -67,6 +69,7 @@ def test_large_members_are_mapped(
     else:
         make = {
             "t.tar": tar_of(content),
+            "t.tar.gz": gzip.compress(tar_of(content)),
             "stored.zip": zip_of(content, zipfile.ZIP_STORED),
             "packed.zip": zip_of(content),
             "inner.zip": zip_of([("in.tar", tar_of(content))], zipfile.ZIP_STORED),
