@@ -11,7 +11,7 @@ places (`demoire.training.growth`).
 
 import argparse
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,10 +53,20 @@ def pruned(network: UNet, pictures: Iterable[NDArray[np.uint8]]) -> UNet:
     if network.config.activation != "relu":
         raise ValueError(f"no channel of {network.config.activation} is ever silent")
     highest = _highest_values(network, pictures)
-    kept = {name: _speaking(values) for name, values in highest.items()}
+    return with_channels(network, {name: _speaking(values) for name, values in highest.items()})
+
+
+def with_channels(network: UNet, kept: Mapping[str, Tensor]) -> UNet:
+    """A copy of a network with some of the channels within its residual blocks.
+
+    Args:
+        network: With an activation that treats each channel by itself, as all do but "simple_gate".
+        kept: The numbers of the channels that stay, in order, at least one, by the block's name.
+    """
+    before = network.config.hidden_channels()
     hidden = dict(network.config.hidden)
     for name, channels in kept.items():
-        if len(channels) < len(highest[name]):
+        if len(channels) < before[name]:
             hidden[name] = len(channels)
     smaller = UNet(replace(network.config, hidden=hidden))
     state = network.state_dict()
