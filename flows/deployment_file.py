@@ -1,19 +1,22 @@
 """A deployment file (prefect.yaml) as typed objects, its variables filled in.
 
 It is read here rather than by `prefect deploy`, because an unset variable in it has to be an error
-before the night, not an empty source in it.
+before the night, not an empty source in it. So have a schedule that never comes, a parameter that
+the flow does not have, and one that it misses.
 """
 
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from demoire.errors import ConfigError
+from flows.settings import CleanSettings
 from pipelines.storage.open import open_place
 
 # The deployment that comes with the package, so that a schedule needs no file of the repository.
@@ -31,16 +34,22 @@ class ScheduleConfig(_Part):
     """When: a cron line, or an interval in seconds."""
 
     cron: str | None = None
-    interval: float | None = Field(default=None, gt=0)
-    timezone: str = "UTC"
+    interval: float | None = Field(default=None, ge=1)
+    timezone: ZoneInfo = ZoneInfo("UTC")
     active: bool = True
+
+    @model_validator(mode="after")
+    def _has_one_time(self) -> Self:
+        if (self.cron is None) == (self.interval is None):
+            raise ValueError("a schedule has either 'cron' or 'interval'")
+        return self
 
 
 class ConcurrencyLimit(_Part):
     """How many runs at once, and what becomes of one too many."""
 
     limit: int = Field(ge=1)
-    collision_strategy: str = "CANCEL_NEW"
+    collision_strategy: Literal["CANCEL_NEW", "ENQUEUE"] = "CANCEL_NEW"
 
 
 class WorkPool(_Part):
@@ -51,16 +60,24 @@ class WorkPool(_Part):
     job_variables: dict[str, Any] = {}
 
 
+class FlowParameters(_Part):
+    """What the flow is called with, night by night."""
+
+    src: str
+    dst: str
+    settings: CleanSettings = CleanSettings()
+
+
 class DeploymentConfig(_Part):
     """One entry of `deployments:` in a prefect.yaml."""
 
     name: str
-    entrypoint: str
+    entrypoint: Literal["flows/clean_archive.py:clean_archive"]
     description: str = ""
     tags: list[str] = []
     schedules: list[ScheduleConfig] = []
     concurrency_limit: ConcurrencyLimit | None = None
-    parameters: dict[str, Any] = {}
+    parameters: FlowParameters
     work_pool: WorkPool | None = None
 
 
@@ -117,10 +134,11 @@ def _read_deployments(file: Path) -> list[DeploymentConfig]:
 def _places(deployment: DeploymentConfig) -> Iterator[str]:
     """The places that the parameters of a deployment name."""
     parameters = deployment.parameters
-    settings = parameters.get("settings") or {}
-    for place in (parameters.get("src"), parameters.get("dst"), settings.get("registry")):
-        if isinstance(place, str):
-            yield place
+    yield parameters.src
+    yield parameters.dst
+    yield from parameters.settings.also
+    if parameters.settings.registry is not None:
+        yield parameters.settings.registry
 
 
 def _filled(value: Any, file: Path) -> Any:

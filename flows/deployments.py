@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from demoire.errors import UsageError
+from demoire.errors import ConfigError, UsageError
 from flows.deployment_file import DeploymentConfig
 from pipelines.names import shown
 
@@ -117,6 +117,9 @@ def as_prefect(deployment: DeploymentConfig, *, pool: str | None = None) -> "Run
     Args:
         deployment: What to create.
         pool: Name of the work pool it is for; None: it is run by this process.
+
+    Raises:
+        ConfigError: A line of its schedules is none of cron's.
     """
     from prefect.types.entrypoint import EntrypointType
 
@@ -127,11 +130,12 @@ def as_prefect(deployment: DeploymentConfig, *, pool: str | None = None) -> "Run
     if pool is not None and deployment.work_pool is not None:
         queue = deployment.work_pool.work_queue_name
         job_variables = deployment.work_pool.job_variables
+    parameters = deployment.parameters.model_dump(mode="json", exclude_unset=True)
     prepared = clean_archive.to_deployment(
         name=deployment.name,
         schedules=_schedules(deployment) or None,
         concurrency_limit=_concurrency_limit(deployment),
-        parameters=deployment.parameters,
+        parameters=parameters,
         description=deployment.description or None,
         tags=deployment.tags,
         entrypoint_type=EntrypointType.MODULE_PATH,
@@ -148,11 +152,15 @@ def _schedules(deployment: DeploymentConfig) -> "list[Schedule]":
 
     schedules: list[Schedule] = []
     for config in deployment.schedules:
-        if config.cron:
-            schedules.append(Cron(config.cron, timezone=config.timezone, active=config.active))
-        elif config.interval:
+        timezone = config.timezone.key
+        if config.interval is not None:
             every = timedelta(seconds=config.interval)
-            schedules.append(Interval(every, timezone=config.timezone, active=config.active))
+            schedules.append(Interval(every, timezone=timezone, active=config.active))
+            continue
+        try:
+            schedules.append(Cron(config.cron or "", timezone=timezone, active=config.active))
+        except ValueError as error:
+            raise ConfigError(f"The deployment '{deployment.name}' is wrong: {error}.") from None
     return schedules
 
 

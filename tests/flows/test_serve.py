@@ -26,13 +26,15 @@ from demoire.errors import ConfigError, StalledError, StoppedError, UsageError
 from flows.begin_again import begin_again_after_crash, begin_again_after_stall
 from flows.cli import main
 from flows.deployment_file import NIGHTLY, read_deployment
-from flows.deployments import deploy
+from flows.deployments import as_prefect, deploy
 from flows.server import local_server
 from tests.golden.command import demoire
 from tests.pipelines.conftest import read_tar
 from tests.s3_server import free_port, s3_variables, serve_s3
 
 ROOT = Path(__file__).parents[2]
+PLACES = {"src": "s3://in", "dst": "s3://out"}
+SECRET = "s3://key:secret@bucket"
 PATIENCE = 400.0  # seconds; a server, a flow's process and a Ray come up meanwhile
 
 
@@ -137,7 +139,7 @@ def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_pat
         for cron in ("30 1 * * *", "30 2 * * *"):
             file = _deployment(
                 tmp_path,
-                parameters={"src": "s3://in", "dst": "s3://out"},
+                parameters=PLACES,
                 schedules=[{"cron": cron}],
             )
             words = [
@@ -157,7 +159,7 @@ def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_pat
             assert "deployment clean-archive/often is in place" in done.stdout
         (deployment,) = _ask(f"{api}/deployments/filter")
         assert (deployment["name"], deployment["work_pool_name"]) == ("often", "archive")
-        assert deployment["parameters"] == {"src": "s3://in", "dst": "s3://out"}
+        assert deployment["parameters"] == PLACES
         assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == [
             "30 2 * * *"
         ]
@@ -235,6 +237,14 @@ def test_the_nightly_deployment_comes_with_the_package(
     ("changes", "says"),
     [
         ({"schedules": [{"interval": -1}]}, "schedules.0.interval"),
+        ({"schedules": [{"timezone": "UTC"}]}, "either 'cron' or 'interval'"),
+        ({"schedules": [{"cron": "0 1 * * *", "interval": 60}]}, "either 'cron' or 'interval'"),
+        ({"schedules": [{"interval": 60, "timezone": "Mars"}]}, "schedules.0.timezone"),
+        ({"concurrency_limit": {"limit": 1, "collision_strategy": "WAIT"}}, "collision_strategy"),
+        ({"entrypoint": "flows/other.py:clean"}, "'entrypoint'"),
+        ({"parameters": {"src": "s3://in"}}, "'parameters.dst'"),
+        ({"parameters": {**PLACES, "source": "s3://in"}}, "'parameters.source'"),
+        ({"parameters": {**PLACES, "settings": {"gate": "of"}}}, "'parameters.settings.gate'"),
         ({"retries": 3}, "'retries'"),
         ({"name": None}, "'name'"),
     ],
@@ -243,19 +253,43 @@ def test_a_malformed_deployment_is_named(
     tmp_path: Path, changes: dict[str, object], says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says):
-        read_deployment(_deployment(tmp_path, parameters={}, **changes))
+        read_deployment(_deployment(tmp_path, **{"parameters": PLACES, **changes}))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"src": SECRET, "dst": "s3://out"},
+        {"src": "s3://in", "dst": SECRET},
+        {"src": "s3://in", "dst": "s3://out", "settings": {"also": [SECRET]}},
+        {"src": "s3://in", "dst": "s3://out", "settings": {"registry": SECRET}},
+    ],
+)
+def test_no_place_of_a_deployment_may_carry_credentials(
+    parameters: dict[str, object], tmp_path: Path
+) -> None:
+    """Prefect stores the parameters in plain sight."""
+    with pytest.raises(UsageError, match="credentials"):
+        read_deployment(_deployment(tmp_path, parameters=parameters))
+
+
+def test_a_schedule_that_is_no_line_of_cron_is_one_sentence(tmp_path: Path) -> None:
+    schedules = [{"cron": "every day"}]
+    file = _deployment(tmp_path, parameters=PLACES, schedules=schedules)
+    with pytest.raises(ConfigError, match="deployment 'often' is wrong: .*every day"):
+        as_prefect(read_deployment(file))
 
 
 def test_a_deployment_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no deployment 'weekly'; it has often"):
-        read_deployment(_deployment(tmp_path, parameters={}), "weekly")
+        read_deployment(_deployment(tmp_path, parameters=PLACES), "weekly")
     with pytest.raises(ConfigError, match="There is no deployment file"):
         read_deployment(tmp_path / "nosuch.yaml")
 
 
 def test_deploy_without_a_server_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PREFECT_API_URL"):
-        deploy(read_deployment(_deployment(tmp_path, parameters={})), pool=None)
+        deploy(read_deployment(_deployment(tmp_path, parameters=PLACES)), pool=None)
 
 
 @pytest.mark.slow
@@ -263,7 +297,7 @@ def test_deploy_without_a_server_says_what_to_set(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_one_sentence(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = _deployment(tmp_path, parameters={"src": "s3://in", "dst": "s3://out"})
+    file = _deployment(tmp_path, parameters=PLACES)
     address = f"http://127.0.0.1:{free_port()}/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
     ended = demoire(*command, "--file", file)  # Prefect reads the variable once a process

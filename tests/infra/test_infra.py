@@ -50,7 +50,7 @@ def test_the_nightly_deployment_is_one_that_serve_can_run(monkeypatch: pytest.Mo
     nightly = read_deployment(NIGHTLY)
     assert nightly.name == "nightly"
     assert nightly.schedules[0].cron == "30 1 * * *"
-    assert nightly.parameters["src"] == "s3://archive/incoming"
+    assert nightly.parameters.src == "s3://archive/incoming"
     assert nightly.concurrency_limit is not None and nightly.concurrency_limit.limit == 1
     module, _, function = nightly.entrypoint.partition(":")
     assert f"def {function}(" in (ROOT / module).read_text(encoding="utf-8")
