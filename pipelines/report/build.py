@@ -9,6 +9,7 @@ images) and at most forty small pictures.
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -26,14 +27,19 @@ from pipelines.report.earlier import move_earlier_previews, remove_earlier_page
 from pipelines.report.pages import render
 from pipelines.report.previews import most_changed_previews
 from pipelines.report.summarise import summarise
-from pipelines.report.summary import BINS, ReportSummary, SourceTotals
+from pipelines.report.summary import (
+    BINS,
+    LISTED,
+    ReportSummary,
+    SourceTotals,
+    WithheldObject,
+)
 from pipelines.storage.open import open_place
 from pipelines.storage.place import Place
 
 _MOST_GREY = 200  # links to grey pictures, on the page
 _MOST_LISTS = 200  # of checksums, on the page
 _MOST_SOURCES = 500  # rows in the page's table; summary.json has all
-_MOST_WITHHELD = 500  # names on the page; summary.json has all
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,15 @@ class _StripPart:
     style: str
     value: float
     text: str
+
+
+@dataclass(frozen=True)
+class _Withheld:
+    """What is withheld for one reason, as the page names it."""
+
+    reason: str
+    count: int
+    listed: list[WithheldObject]  # the first of them; summary.json has all
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ def build_report(dst: str) -> str:
         stages=_time_strip(summary),
         lists=_stale_first(summary.fixity),
         differing=differing,
-        withheld=summary.withheld[:_MOST_WITHHELD],
+        withheld=_by_reason(summary.withheld),
     )
     place.write(SUMMARY, json.dumps(_as_json(summary, differing), indent=2).encode())
     place.write(PAGE, page)
@@ -146,6 +161,15 @@ def _stale_first(fixity: Findings | None) -> list[ChecksumList]:
     if fixity is None:
         return []
     return sorted(fixity.lists, key=lambda checked: checked.state)[:_MOST_LISTS]
+
+
+def _by_reason(withheld: list[WithheldObject]) -> list[_Withheld]:
+    """What is withheld, by reason; the most frequent one comes first."""
+    groups = []
+    for reason, count in Counter(one.reason for one in withheld).most_common():
+        of_reason = (one for one in withheld if one.reason == reason)
+        groups.append(_Withheld(reason, count, list(islice(of_reason, LISTED))))
+    return groups
 
 
 def _charts(summary: ReportSummary) -> _Charts:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.fixity.findings import Findings
 
 BINS = 20  # of moiré probability, each 0.05 wide
-LISTED = 100  # quarantined members that are listed by name, for each reason
+LISTED = 100  # of what is quarantined or withheld: names on the page, for each reason
 TIMED_STAGES = ("fetch", "decode", "detect", "restore", "encode")
 ORIGINS = ("weights_digest", "config_fingerprint", "run_id", "host", "device")
 
@@ -139,7 +139,7 @@ class ReportSummary:
         kinds: Cleaned images by kind of moiré.
         quarantine: Quarantined images by reason.
         listed: The first quarantined members of each reason.
-        kept: Copied images that may hold moiré, by the reason why they were not cleaned.
+        kept: Copied images by the reason why they were not cleaned; some may hold moiré.
         withheld: Everything that is not in the mirror.
         not_looked_into: Members that look like work and have no row, by kind; as planned.
         judged: All images by probability of moiré as they came.
@@ -201,7 +201,7 @@ class ReportSummary:
 
     @property
     def unplanned(self) -> int:
-        """Images of sources that the latest plan does not hold: they came with earlier runs."""
+        """Rows of sources that the latest plan does not hold: they came with earlier runs."""
         if not self.has_plan:
             return 0
-        return sum(source.images for source in self.sources if source.planned is None)
+        return sum(source.accounted for source in self.sources if source.planned is None)

@@ -112,6 +112,25 @@ def test_a_full_quarantine_does_not_make_an_endless_page(dst: Path) -> None:
     assert "And 4\u202f901 more" in page
 
 
+def test_of_much_that_is_withheld_every_reason_is_counted(dst: Path) -> None:
+    links = [row("wet", f"link-{n:04}", "withheld", reason="link_outside") for n in range(600)]
+    publish(dst, "cccc", [*links, row("wet", "sound", "withheld", reason="special_file")])
+    section = Path(build_report(str(dst))).read_text().partition("<h2>Withheld</h2>")[2]
+    assert section.index("<b>link_outside</b>") < section.index("<b>special_file</b>")
+    assert '<span class="soft">600' in section and "And 500 more" in section
+    assert section.count("link-0") == 100
+
+
+def test_what_earlier_runs_left_makes_up_the_difference_to_the_plan(
+    planned: tuple[Path, str],
+) -> None:
+    dst, source_id = planned
+    publish(dst, source_id, [row("src", name) for name in ("a.png", "b.png", "c.png")])
+    publish(dst, "cccc", [row("gone", "a.png"), row("gone", "b", "withheld", reason="other")])
+    page = Path(build_report(str(dst))).read_text()
+    assert "3 planned = 0 cleaned + 4 copied + 0 quarantined + 1 withheld, over 2 from" in page
+
+
 def test_a_known_truth_is_shown_where_there_is_one(dst: Path) -> None:
     assert "against the known truth" not in Path(build_report(str(dst))).read_text()
     known = cleaned("box-2.tar", "print.tif", psnr_vs_reference=31.25, ssim_vs_reference=0.95)
