@@ -35,12 +35,12 @@ def prepare_process(*, debug: bool, is_service: bool = False) -> None:
     Args:
         debug: Whether to log all that there is.
         is_service: Whether runs begin and end in it of which nobody else would hear: Prefect logs
-            them.
+            them. Elsewhere the command says itself how a run failed.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logs_runs = debug or is_service
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if logs_runs else "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if logs_runs else "CRITICAL")
     for stream in (sys.stdout, sys.stderr):
         # The names of members need not be Unicode, and showing one must never end a run.
         if isinstance(stream, TextIOWrapper):

@@ -2,6 +2,9 @@
 artifacts.
 """
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +134,25 @@ def test_a_url_with_credentials_never_reaches_prefect(tiny_toml: Path, tmp_path:
         run_clean_flow("s3://key:hush-hush@archive/box", str(tmp_path), read_settings(tiny_toml))
     with get_client(sync_client=True) as client:
         assert "hush-hush" not in repr([run.parameters for run in client.read_flow_runs()])
+
+
+def test_what_ends_a_flow_is_told_once_by_the_command_alone(tmp_path: Path) -> None:
+    """Prefect would log a traceback above the sentence."""
+    code = (
+        "import sys\n"
+        "from flows.process import prepare_process\n"
+        "prepare_process(debug=False)\n"
+        "from demoire.errors import UsageError\n"
+        "from flows.clean_archive import run_clean_flow\n"
+        "from flows.settings import CleanSettings\n"
+        "try:\n"
+        "    run_clean_flow(*sys.argv[1:], CleanSettings())\n"
+        "except UsageError as error:\n"
+        "    print(error)\n"
+    )
+    variables = {**os.environ}
+    del variables["PREFECT_LOGGING_LEVEL"]  # the tests' own
+    words = [sys.executable, "-c", code, str(tmp_path / "nosuch"), str(tmp_path / "clean")]
+    ended = subprocess.run(words, capture_output=True, text=True, env=variables, check=True)
+    assert "nosuch" in ended.stdout
+    assert ended.stderr == ""
