@@ -1,12 +1,14 @@
 """How much memory `demoire fix` takes for one large page, and how fast it is.
 
-    python -m tests.benchmarks.large_page [--megapixels 50 100 200] [--formats jpeg tiff png bmp]
-                                          [--networks | --unit]
+    python -m tests.benchmarks.large_page [--megapixels 50 100 200] [--networks | --unit]
+                                          [--formats jpeg tiff deflated.tiff png bmp]
 
 Without --networks both networks are stand-ins that cost nothing (`pipelines.bench.stand_ins`), so
 a page of 200 MP takes a minute; memory is nearly the same, since the restorer sees one window at
 a time. With --unit the page goes the way of a job without Ray: it is read, handed over as Ray does,
 cleaned and committed by a worker, and read again for the mirror.
+
+A page of `tiff` has strips of 64 rows as they are, one of `deflated.tiff` a single deflated strip.
 
 Each page is cleaned all over in a process of its own, whose memory and that of its children is
 looked at twenty times a second: resident pages, the anonymous ones among them, and those that
@@ -22,6 +24,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -79,7 +82,10 @@ def draw_page(path: Path, megapixels: float) -> None:
     elif path.suffix == ".bmp":
         Image.fromarray(page).save(path, "BMP")
     else:
-        tifffile.imwrite(path, page, photometric="rgb", rowsperstrip=64, metadata=None)
+        packing: dict[str, Any] = {"rowsperstrip": 64}
+        if ".deflated" in path.suffixes:
+            packing = {"rowsperstrip": height, "compression": "deflate", "predictor": True}
+        tifffile.imwrite(path, page, photometric="rgb", metadata=None, **packing)
 
 
 def fix(path: Path, out: Path, *, with_networks: bool) -> None:

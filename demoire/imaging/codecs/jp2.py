@@ -49,6 +49,7 @@ from demoire.imaging.codecs.raster import CutShortError, Pixels, Raster
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format, ImageFacts
+from demoire.imaging.room import are_equal
 from demoire.reasons import Reason
 
 FORMAT: Format = "JPEG2000"
@@ -299,15 +300,14 @@ def _coded_changes(stream: bytes, raster: Raster, pixels: Pixels) -> dict[int, C
     parts: dict[int, list[TilePart]] = defaultdict(list)
     for part in read_tile_parts(stream, header):
         parts[part.tile].append(part)
-    changed = (raster.pixels != pixels).any(axis=2)
     coded = {}
     for index in range(header.grid.tiles):
         tile = header.grid.tile(index)
         rows = slice(tile.top - header.grid.top, tile.bottom - header.grid.top)
         columns = slice(tile.left - header.grid.left, tile.right - header.grid.left)
-        if not changed[rows, columns].any():
-            continue
         samples = pixels[rows, columns]
+        if are_equal(raster.pixels[rows, columns], samples):
+            continue
         if raster.alpha is not None:
             samples = np.dstack([samples, raster.alpha[rows, columns]])
         coded[index] = coded_tile(np.ascontiguousarray(samples), header, tile, parts[index])

@@ -22,7 +22,11 @@ XMP_UUID = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 EXIF_UUID = b"JpgTiffExif->JP2"
 
 _METRES_AN_INCH = 0.0254
-_NUMBERED, _PROFILED, _ANY_PROFILE = 1, 2, 3  # how a colour specification names its space
+_NUMBERED, _PROFILED, _ANY_PROFILE = (
+    b"\1",
+    b"\2",
+    b"\3",
+)  # how a colour specification names its space
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class ColourSpace:
 def colour_box(space: ColourSpace) -> FileBox:
     """A new colour specification; a profile is one of those that plain JP2 may have."""
     if space.profile is not None:
-        return new_box(COLOUR, bytes((_PROFILED, 0, 0)) + space.profile)
-    return new_box(COLOUR, struct.pack(">3BI", _NUMBERED, 0, 0, space.number or 0))
+        return new_box(COLOUR, _PROFILED + bytes(2) + space.profile)
+    return new_box(COLOUR, _NUMBERED + bytes(2) + struct.pack(">I", space.number or 0))
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,13 @@ def read_jp2_header(payload: bytes) -> Jp2Header:
 
 
 def _colour_space(payload: bytes) -> ColourSpace | None:
-    method = payload[0]
-    if method == _NUMBERED:
-        (number,) = struct.unpack_from(">I", payload, 3)
-        return ColourSpace(int(number), None)
-    if method in (_PROFILED, _ANY_PROFILE):
-        return ColourSpace(None, payload[3:])
+    """None where it is named in another way, or the box is too short to name one."""
+    method = payload[:1]
+    named = payload[3:]  # behind precedence and approximation
+    if method == _NUMBERED and len(named) >= 4:
+        return ColourSpace(int.from_bytes(named[:4], "big"), None)
+    if method in (_PROFILED, _ANY_PROFILE) and named:
+        return ColourSpace(None, named)
     return None
 
 

@@ -13,37 +13,38 @@ References:
     in 5.2 and 5.3, the safe-to-copy bit in 5.4, IHDR in 11.2.1, IDAT in 11.2.3, tRNS in 11.3.1.1.
 """
 
+import io
 import struct
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from demoire.file_bytes import FileBytes, file_of_parts, finished, new_file
+from demoire.file_bytes import FileBytes, file_of_parts
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.base import EditXmp
 from demoire.imaging.codecs.pillow import PillowHeader, count_pages, facts_of, open_view
 from demoire.imaging.codecs.pillow_pixels import grey_or_rgb, only_to_look_at, to_image
+from demoire.imaging.codecs.png_chunks import SIGNATURE, Chunk, chunks_of, whole_chunk
+from demoire.imaging.codecs.png_stripes import RowFormat, compressed, decoded_in_stripes
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.derived.exif import with_new_thumbnail
 from demoire.imaging.derived.thumbnail import Thumbnailer
 from demoire.imaging.facts import Format
+from demoire.imaging.room import copy_of, let_go_behind
 from demoire.reasons import Reason
 
 FORMAT: Format = "PNG"
 SUFFIXES = frozenset({".png"})
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# A chunk is its length (4 bytes), type (4), data, and a CRC of type and data (4). The length counts
-# the data alone.
-_CHUNK_FRAME = 12
 # IHDR is the first chunk, so its fields have fixed offsets in the file.
 _SIZE_AT = 16
 _DEPTH_AT = 24
 _COLOUR_TYPE_AT = 25
+_INTERLACE_AT = 28
 _GREY, _RGB, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6  # colour types; 3 is a palette
 _COLOURS = {_GREY: 1, _RGB: 3, _GREY_ALPHA: 1, _RGB_ALPHA: 3}
 _SAMPLES = {_RGB: 3, _GREY_ALPHA: 2, _RGB_ALPHA: 4}  # a pixel, as coded; 1 for all others
@@ -55,6 +56,7 @@ _UNSAFE_BUT_KNOWN = frozenset(
 _XMP = b"XML:com.adobe.xmp\0"  # keyword of an iTXt chunk
 _MANIFEST = b"caBX"  # C2PA's, see C2PA 2.1, A.3.2
 _MOST_DEFLATED = 1032  # bytes that one byte of deflate can stand for (zlib's documentation)
+_COMPARED = 1 << 18  # px at a time
 _LEVEL = 4  # twice as fast as the usual 6, and 1 to 4 % larger
 
 
@@ -62,26 +64,9 @@ class DamagedError(ValueError):
     """A chunk whose checksum does not hold, or that is not where it belongs."""
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """One chunk of a file."""
-
-    type: bytes
-    whole: memoryview  # of the file, with length, type and CRC
-
-    @property
-    def data(self) -> bytes:
-        return bytes(self.whole[8:-4])
-
-    @property
-    def is_sound(self) -> bool:
-        expected = int.from_bytes(self.whole[-4:], "big")
-        return zlib.crc32(self.whole[4:-4]) == expected
-
-
 def recognises(data: FileBytes) -> bool:
     """Whether the file begins with PNG's eight bytes."""
-    return data.startswith(_SIGNATURE)
+    return data.startswith(SIGNATURE)
 
 
 def read_header(data: FileBytes) -> PillowHeader:
@@ -95,7 +80,7 @@ def is_cut_short(data: FileBytes) -> bool:
     """Whether the chunks do not lead to IEND, or hold too little for a picture of this size."""
     packed = 0
     is_ended = False
-    for chunk in _chunks(data):
+    for chunk in chunks_of(data):
         if chunk.type == b"IDAT":
             packed += len(chunk.whole)
         if chunk.type == b"IEND":
@@ -114,24 +99,40 @@ def decode(data: FileBytes, header: PillowHeader) -> Raster:
     Raises:
         DamagedError: A checksum of the image data does not hold.
     """
-    for chunk in _chunks(data):
+    for chunk in chunks_of(data):
         if chunk.type == b"IDAT" and not chunk.is_sound:
             raise DamagedError("the checksum of the image data does not hold")
-    depth = data[_DEPTH_AT]
-    colour_type = data[_COLOUR_TYPE_AT]
-    raster = _decode_pixels(data, header, depth, colour_type)
-    if raster.obstacle is None and any(chunk.type == _MANIFEST for chunk in _chunks(data)):
+    form = _row_format(data)
+    if form is not None and form.is_large:
+        raster = decoded_in_stripes(form, data, _decode_stripe)
+    else:
+        raster = _decode_whole(data, header)
+    if raster.obstacle is None and any(chunk.type == _MANIFEST for chunk in chunks_of(data)):
         return replace(raster, obstacle=Reason.SIGNED)
     return raster
 
 
-def _decode_pixels(data: FileBytes, header: PillowHeader, depth: int, colour_type: int) -> Raster:
+def _decode_stripe(file: bytes) -> Raster:
+    return _decode_whole(file, read_header(file))
+
+
+def _decode_whole(data: FileBytes, header: PillowHeader) -> Raster:
+    depth = data[_DEPTH_AT]
+    colour_type = data[_COLOUR_TYPE_AT]
     if depth == 16:
         return _decode_deep(data, colour_type)
     header.view.load()
     if depth != 8 or colour_type not in _COLOURS:
         return only_to_look_at(header.view)
     return grey_or_rgb(header.view)
+
+
+def _row_format(data: FileBytes) -> RowFormat | None:
+    """How the rows lie in a file that can be decoded in stripes; None for any other."""
+    width, height, depth, colour_type = struct.unpack_from(">2I2B", data, _SIZE_AT)
+    if depth not in (8, 16) or colour_type not in _COLOURS or data[_INTERLACE_AT]:
+        return None
+    return RowFormat(height, width, depth, colour_type)
 
 
 def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
@@ -142,28 +143,33 @@ def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
     """
     thumbnailer = Thumbnailer(pixels)
     pixels = _keep_transparent_colour(data, raster.pixels, pixels)
-    coded = list(_chunks(_code(pixels, raster.alpha, like=data)))
+    coded = _coded(data, pixels, raster.alpha)
+    return file_of_parts(_with_image_data(data, coded, thumbnailer), like=data)
+
+
+def _with_image_data(
+    data: FileBytes, coded: Iterator[bytes | memoryview], thumbnailer: Thumbnailer
+) -> Iterator[bytes | memoryview]:
+    """The parts of the file with these chunks for IHDR and IDAT."""
+    yield SIGNATURE
     # IHDR is taken from the new file because the old one may say "interlaced".
-    out: list[bytes | memoryview] = [_SIGNATURE, coded[0].whole]
-    image_data = [chunk.whole for chunk in coded if chunk.type == b"IDAT"]
-    for chunk in _chunks(data):
+    yield next(coded)
+    for chunk in chunks_of(data):
         if chunk.type == b"IDAT":
             # All the new image data goes where the first old IDAT stood (they are consecutive).
-            out += image_data
-            image_data = []
+            yield from coded
         elif chunk.type == b"eXIf":
             exif = with_new_thumbnail(chunk.data, thumbnailer)
-            out.append(_whole_chunk(b"eXIf", exif))
+            yield whole_chunk(b"eXIf", exif)
         elif chunk.type != b"IHDR" and _may_be_kept(chunk):
-            out.append(chunk.whole)
+            yield chunk.whole
         if chunk.type == b"IEND":
-            break
-    return file_of_parts(out, like=data)
+            return
 
 
 def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     """The file with another XMP packet, in an iTXt chunk before the image data."""
-    old = next((chunk for chunk in _chunks(data) if chunk.whole[8 : 8 + len(_XMP)] == _XMP), None)
+    old = next((chunk for chunk in chunks_of(data) if chunk.whole[8 : 8 + len(_XMP)] == _XMP), None)
     if old is not None and old.data[len(_XMP)] != 0:
         return data  # compressed, which nobody does
     # Behind the keyword: compression flag and method, then language and translated keyword, which
@@ -176,10 +182,10 @@ def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     packet = edit(packet)
     if packet is None:
         return data
-    new = _whole_chunk(b"iTXt", head + packet)
-    out: list[bytes | memoryview] = [_SIGNATURE]
+    new = whole_chunk(b"iTXt", head + packet)
+    out: list[bytes | memoryview] = [SIGNATURE]
     is_written = False
-    for chunk in _chunks(data):
+    for chunk in chunks_of(data):
         if old is not None and chunk.whole == old.whole:
             out.append(new)
             continue
@@ -190,7 +196,7 @@ def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
     return file_of_parts(out, like=data)
 
 
-def _may_be_kept(chunk: _Chunk) -> bool:
+def _may_be_kept(chunk: Chunk) -> bool:
     """Whether a chunk is still true beside other image data.
 
     The case of the fourth letter is the safe-to-copy bit: lower case means that the chunk does not
@@ -199,25 +205,6 @@ def _may_be_kept(chunk: _Chunk) -> bool:
     is_critical = chunk.type[:1].isupper()
     is_safe_to_copy = chunk.type[3:4].islower()
     return is_critical or is_safe_to_copy or chunk.type in _UNSAFE_BUT_KNOWN
-
-
-def _whole_chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk with its length and checksum."""
-    checksum = zlib.crc32(kind + data)
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
-
-
-def _chunks(data: FileBytes) -> Iterator[_Chunk]:
-    """Each chunk that is there in full."""
-    whole = memoryview(data)  # whose parts are no copies
-    offset = len(_SIGNATURE)
-    while offset + _CHUNK_FRAME <= len(data):
-        (length,) = struct.unpack_from(">I", data, offset)
-        end = offset + _CHUNK_FRAME + length
-        if end > len(data):
-            return
-        yield _Chunk(data[offset + 4 : offset + 8], whole[offset:end])
-        offset = end
 
 
 def _unpacked_size(data: FileBytes) -> int:
@@ -241,16 +228,42 @@ def _decode_deep(data: FileBytes, colour_type: int) -> Raster:
     return Raster(pixels)
 
 
-def _code(pixels: Pixels, alpha: Pixels | None, like: FileBytes) -> FileBytes:
-    """A PNG file of these samples, without any other chunk, in memory or not, as another one."""
+def _coded(data: FileBytes, pixels: Pixels, alpha: Pixels | None) -> Iterator[bytes | memoryview]:
+    """IHDR and the chunks of image data of these samples, in the mode that the file has."""
+    height, width = pixels.shape[:2]
+    form = RowFormat(height, width, 8 * pixels.dtype.itemsize, data[_COLOUR_TYPE_AT])
+    if form.is_large:
+        planes = [pixels] if alpha is None else [pixels, alpha]
+
+        def code(top: int, bottom: int) -> bytes:
+            part = None if alpha is None else alpha[top:bottom]
+            return _code_by_libpng(pixels[top:bottom], part, level=0)
+
+        yield form.header(height)
+        stripes = let_go_behind(form.stripes(), *planes)
+        for part in compressed(form, stripes, code, _LEVEL):
+            yield whole_chunk(b"IDAT", part)
+        return
+    for chunk in chunks_of(_code(pixels, alpha)):
+        if chunk.type in (b"IHDR", b"IDAT"):
+            yield chunk.whole
+
+
+def _code(pixels: Pixels, alpha: Pixels | None) -> bytes:
+    """A PNG file of these samples, without any other chunk."""
     if pixels.dtype == np.uint16:
-        samples = pixels if alpha is None else np.dstack([pixels, alpha])
-        if samples.shape[2] == 1:
-            samples = samples[:, :, 0]
-        return bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_LEVEL))
-    with new_file(like) as out:
-        to_image(pixels, alpha).save(out, "PNG", compress_level=_LEVEL)
-        return finished(out)
+        return _code_by_libpng(pixels, alpha, _LEVEL)
+    out = io.BytesIO()
+    to_image(pixels, alpha).save(out, "PNG", compress_level=_LEVEL)
+    return out.getvalue()
+
+
+def _code_by_libpng(pixels: Pixels, alpha: Pixels | None, level: int) -> bytes:
+    """The same of any depth, at this level of compression."""
+    samples = pixels if alpha is None else np.dstack([pixels, alpha])
+    if samples.shape[2] == 1:
+        samples = samples[:, :, 0]
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=level))
 
 
 def _keep_transparent_colour(data: FileBytes, old: Pixels, new: Pixels) -> Pixels:
@@ -259,13 +272,19 @@ def _keep_transparent_colour(data: FileBytes, old: Pixels, new: Pixels) -> Pixel
     In grey and RGB files tRNS names one colour, 16 bits a sample, that is to be shown as
     transparent.
     """
-    transparency = next((chunk for chunk in _chunks(data) if chunk.type == b"tRNS"), None)
+    transparency = next((chunk for chunk in chunks_of(data) if chunk.type == b"tRNS"), None)
     if transparency is None:
         return new
     colour = np.frombuffer(transparency.data, dtype=">u2")
     if len(colour) != old.shape[2]:
         return new
-    was_transparent = (old == colour).all(axis=2)
-    would_be_transparent = (new == colour).all(axis=2)
-    kept = was_transparent | would_be_transparent
-    return np.where(kept[:, :, None], old, new)
+    kept = copy_of(new)
+    height, width = old.shape[:2]
+    stripes = in_stripes(Box(0, 0, height, width), _COMPARED, columns=width)
+    for stripe in let_go_behind(stripes, old, new, kept):
+        before = old[stripe.slices]
+        was_transparent = (before == colour).all(axis=2)
+        would_be_transparent = (new[stripe.slices] == colour).all(axis=2)
+        stays = was_transparent | would_be_transparent
+        kept[stripe.slices][stays] = before[stays]
+    return kept

@@ -20,16 +20,14 @@ References:
 
 import math
 import struct
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import replace
 
-import imagecodecs
 import numpy as np
 import tifffile
 
 from demoire.file_bytes import FileBytes, copy_to_change, finished
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.raster import (
     CutShortError,
@@ -47,13 +45,8 @@ from demoire.imaging.codecs.tiff_header import (
 )
 from demoire.imaging.codecs.tiff_jpeg import pack_jpeg, repack_jpeg, unpack_jpeg
 from demoire.imaging.codecs.tiff_layout import (
-    DEFLATE,
     JPEG,
-    LZW,
-    OLD_DEFLATE,
-    PACKBITS,
     UNCOMPRESSED,
-    ZSTD,
     Layout,
     Segment,
     first_layout,
@@ -61,11 +54,20 @@ from demoire.imaging.codecs.tiff_layout import (
 )
 from demoire.imaging.codecs.tiff_levels import has_layers, levels, reduced_to
 from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
+from demoire.imaging.codecs.tiff_packing import pack, unpack_into
 from demoire.imaging.codecs.tiff_patch import PatchedFile
 from demoire.imaging.codecs.tiff_segments import put_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
-from demoire.imaging.room import are_equal, contiguous, copy_into, let_go_behind, room_for
+from demoire.imaging.in_order import made_in_order
+from demoire.imaging.room import (
+    are_equal,
+    contiguous,
+    copy_into,
+    is_large,
+    let_go_behind,
+    room_for,
+)
 from demoire.reasons import Reason
 
 __all__ = ["FORMAT", "SUFFIXES", "decode", "encode", "is_cut_short", "is_risky"]
@@ -77,29 +79,7 @@ SUFFIXES = frozenset({".tif", ".tiff"})
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _inflate(data: bytes, size: int) -> bytes:
-    """At most `size` bytes of a zlib stream, which may go on for longer, or end before.
-
-    libdeflate takes two fifths of zlib's time, but only sound streams of at most this size.
-    """
-    with suppress(imagecodecs.DeflateError):
-        return bytes(imagecodecs.deflate_decode(data, out=size))
-    return zlib.decompressobj().decompress(data, size)
-
-
-_UNPACK: dict[int, Callable[[bytes, int], bytes | bytearray]] = {
-    LZW: lambda data, size: imagecodecs.lzw_decode(data, out=size),
-    DEFLATE: _inflate,
-    OLD_DEFLATE: _inflate,
-    PACKBITS: lambda data, size: imagecodecs.packbits_decode(data, out=size),
-    ZSTD: lambda data, size: imagecodecs.zstd_decode(data, out=size),
-}
-_PACK: dict[int, Callable[[bytes], bytes | bytearray]] = {
-    LZW: imagecodecs.lzw_encode,
-    DEFLATE: imagecodecs.deflate_encode,  # libdeflate: twice as fast as zlib, and smaller
-    OLD_DEFLATE: imagecodecs.deflate_encode,
-    ZSTD: imagecodecs.zstd_encode,
-}
+_CODED = 1 << 18  # px of a strip that are made ready for coding at a time
 
 
 def recognises(data: FileBytes) -> bool:
@@ -158,12 +138,26 @@ def _decode_page(data: FileBytes, layout: Layout) -> Raster:
         part = segment.part_of(samples)
         unpacked = _unpack(data, layout, segment)
         copy_into(part, unpacked[: part.shape[0], : part.shape[1]])  # without the padding of tiles
+        if layout.differenced:
+            _add_up(part)
     pixels = contiguous(samples[:, :, : layout.colours])
     if layout.inverted:
         np.invert(pixels, out=pixels)
     if layout.samples > layout.colours:
         return Raster(pixels, contiguous(samples[:, :, -1]))
     return Raster(pixels)
+
+
+def _add_up(part: Pixels) -> None:
+    """Make samples of differences to the left neighbour, modulo 2^bits, in place."""
+    for rows in _few_rows(part):
+        np.cumsum(part[rows.slices], axis=1, dtype=part.dtype, out=part[rows.slices])
+
+
+def _few_rows(part: Pixels) -> Iterator[Box]:
+    """Whole rows of a strip or tile, some at a time."""
+    height, width = part.shape[:2]
+    return let_go_behind(in_stripes(Box(0, 0, height, width), _CODED, columns=width), part)
 
 
 def encode(data: FileBytes, raster: Raster, pixels: Pixels) -> FileBytes:
@@ -218,19 +212,25 @@ def _packed_changes(
     data: FileBytes, layout: Layout, raster: Raster, pixels: Pixels
 ) -> Iterator[tuple[int, bytes | memoryview]]:
     """The strips or tiles that changed, by index, as they are to be stored."""
-    boxes = [segment.box for segment in layout.segments]
-    walk = let_go_behind(boxes, raster.pixels, pixels, data)
-    for segment, _ in zip(layout.segments, walk, strict=True):
+
+    def packed(segment: Segment) -> bytes | memoryview | None:
         is_alpha = segment.plane is not None and segment.plane >= layout.colours
         here = segment.rows_and_columns
         if is_alpha or are_equal(raster.pixels[here], pixels[here]):
-            continue
+            return None
         new = _stored(layout, pixels, raster.alpha, segment)
         if layout.compression == JPEG:
             old = _stored(layout, raster.pixels, raster.alpha, segment)
-            yield segment.index, repack_jpeg(_packed(data, segment), layout, old, new)
-        else:
-            yield segment.index, _pack(data, layout, segment, new)
+            return repack_jpeg(_packed(data, segment).tobytes(), layout, old, new)
+        return _pack(data, layout, segment, new)
+
+    boxes = [segment.box for segment in layout.segments]
+    walk = let_go_behind(boxes, raster.pixels, pixels, data)
+    segments = (segment for segment, _ in zip(layout.segments, walk, strict=True))
+    changes = made_in_order(packed, segments) if is_large(pixels) else map(packed, segments)
+    for segment, change in zip(layout.segments, changes, strict=True):
+        if change is not None:
+            yield segment.index, change
 
 
 def _stored(layout: Layout, pixels: Pixels, alpha: Pixels | None, segment: Segment) -> Pixels:
@@ -244,12 +244,12 @@ def _stored(layout: Layout, pixels: Pixels, alpha: Pixels | None, segment: Segme
     return _padded(samples, segment)
 
 
-def _packed(data: FileBytes, segment: Segment) -> bytes:
-    return data[segment.offset : segment.offset + segment.size]
+def _packed(data: FileBytes, segment: Segment) -> memoryview:
+    return memoryview(data)[segment.offset : segment.offset + segment.size]
 
 
 def _unpack(data: FileBytes, layout: Layout, segment: Segment) -> Pixels:
-    """The samples (rows, columns, S) of a strip or tile.
+    """What is stored of a strip or tile, (rows, columns, S): samples, or their differences.
 
     Raises:
         CutShortError: Some of them are missing.
@@ -258,22 +258,20 @@ def _unpack(data: FileBytes, layout: Layout, segment: Segment) -> Pixels:
     shape = (segment.rows, segment.columns, samples)
     if not 0 < segment.size <= len(data) - segment.offset:
         raise CutShortError("a strip lies beyond the end of the file")
+    packed = _packed(data, segment)
     if layout.compression == JPEG:
-        return unpack_jpeg(_packed(data, segment), layout, shape)
+        return unpack_jpeg(packed.tobytes(), layout, shape)
     count = math.prod(shape)
     size = count * layout.stored.itemsize
-    raw: bytes | bytearray | memoryview
     if layout.compression == UNCOMPRESSED:  # no copy: all of a page may be in one strip
-        raw = memoryview(data)[segment.offset : segment.offset + segment.size]
+        raw = np.frombuffer(packed, np.uint8)
+        filled = len(raw)
     else:
-        raw = bytes(_UNPACK[layout.compression](_packed(data, segment), size))
-    if len(raw) < size:
+        raw = room_for((size,), np.uint8)
+        filled = unpack_into(raw, packed, layout.compression)
+    if filled < size:
         raise CutShortError("a strip holds too few samples")
-    stored = np.frombuffer(raw, dtype=layout.stored, count=count).reshape(shape)
-    if layout.differenced:
-        # Each sample is stored as the difference to its left neighbour, modulo 2^bits.
-        return np.cumsum(stored, axis=1, dtype=stored.dtype.newbyteorder("="))
-    return stored
+    return np.frombuffer(raw, dtype=layout.stored, count=count).reshape(shape)
 
 
 def _padded(part: Pixels, segment: Segment) -> Pixels:
@@ -291,12 +289,14 @@ def _padded(part: Pixels, segment: Segment) -> Pixels:
 
 def _pack(data: FileBytes, layout: Layout, segment: Segment, samples: Pixels) -> bytes | memoryview:
     if layout.compression == JPEG:
-        return pack_jpeg(_packed(data, segment), layout, samples)
-    if layout.differenced:
-        samples = np.concatenate([samples[:, :1], np.diff(samples, axis=1)], axis=1)
-    stored = samples.astype(layout.stored, copy=False)
+        return pack_jpeg(_packed(data, segment).tobytes(), layout, samples)
     if layout.compression == UNCOMPRESSED:
+        stored = samples.astype(layout.stored, copy=False)
         return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
-    if layout.compression == PACKBITS:  # each row by itself, as section 9 asks
-        return b"".join(imagecodecs.packbits_encode(row.tobytes()) for row in stored)
-    return bytes(_PACK[layout.compression](stored.tobytes()))
+    stored = room_for(samples.shape, layout.stored)
+    for rows in _few_rows(stored):
+        part = samples[rows.slices]
+        if layout.differenced:
+            part = np.concatenate([part[:, :1], np.diff(part, axis=1)], axis=1)
+        stored[rows.slices] = part
+    return pack(stored, layout.compression)

@@ -280,6 +280,12 @@ def test_what_cannot_be_kept_is_copied_with_a_reason(rgb) -> None:
     assert reason_of(without_stream.replace(b"ftypjp2 ", b"ftypjpm ")) == "unsupported_format"
 
 
+def test_colours_that_a_box_is_too_short_to_name_are_not_named(rgb) -> None:
+    plain = jp2(rgb)
+    for payload in (b"", b"\1\0\0\0", b"\2\0\0"):
+        assert _reason_or_obstacle(with_header_box(plain, b"colr", payload)) == "mode_not_cleaned"
+
+
 def test_error_resilience_and_other_structures_that_are_not_written_are_copied(rgb) -> None:
     plain = jp2(rgb, num_resolutions=3)
     at = plain.index(b"\xff\x52") + 4

@@ -1,11 +1,15 @@
 """PNG keeps every other chunk and its transparent colour; damaged data is noticed."""
 
 import struct
+import zlib
 
+import imagecodecs
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from demoire.imaging.codecs import png_stripes
 from demoire.imaging.images import decode, encode
 from tests.demoire.imaging.files import PROFILE, XMP, changed, chunk, reason_of, saved, some_exif
 
@@ -57,3 +61,49 @@ def test_png_data_with_a_wrong_checksum_is_refused(lossless_files: dict[str, byt
         data = bytearray(lossless_files[name])
         data[data.index(b"IDAT") + 200] ^= 0x55
         assert reason_of(bytes(data)) == "decode_failed"
+
+
+@pytest.fixture
+def in_small_stripes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_stripes, "LARGE_BYTES", 0)
+    monkeypatch.setattr(png_stripes, "_STRIPE", 1000)
+
+
+@pytest.mark.usefixtures("in_small_stripes")
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [1, 130, 1700])
+def test_a_large_picture_is_read_and_written_in_stripes_by_the_format(
+    depth: int, samples: int, width: int
+) -> None:
+    rng = np.random.default_rng(width)
+    steps = rng.integers(-9, 10, (70, width, samples))
+    dtype = np.uint8 if depth == 8 else np.uint16
+    drawn = np.cumsum(steps, axis=0).astype(dtype)
+    file = imagecodecs.png_encode(drawn.squeeze(axis=2) if samples == 1 else drawn)
+    picture = decode(file)
+    colours = samples - 1 if samples in (2, 4) else samples
+    assert np.array_equal(picture.pixels, drawn[:, :, :colours])
+    new = ~picture.pixels
+    written = encode(picture, new)
+    assert encode(picture, new) == written
+    read_by_libpng = np.atleast_3d(imagecodecs.png_decode(written)).reshape(drawn.shape)
+    assert np.array_equal(read_by_libpng[:, :, :colours], new)
+    assert np.array_equal(read_by_libpng[:, :, colours:], drawn[:, :, colours:])
+    # The checksum of the whole stream, which libpng may leave unread.
+    image_data = b"".join(data for kind, data in png_chunks(written) if kind == b"IDAT")
+    assert len(zlib.decompress(image_data)) == 70 * (1 + width * samples * depth // 8)
+
+
+@pytest.mark.usefixtures("in_small_stripes")
+def test_a_large_picture_whose_image_data_end_early_is_refused(rgb: NDArray[np.uint8]) -> None:
+    rows = rgb[:-1].reshape(len(rgb) - 1, -1)
+    filtered = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # none of them is filtered
+    whole = saved(Image.fromarray(rgb), "PNG")
+    data = whole[: 8 + 25] + chunk(b"IDAT", zlib.compress(filtered)) + chunk(b"IEND", b"")
+    assert reason_of(data) == "truncated"
+    torn = bytearray(zlib.compress(filtered, 0))
+    torn[0] = 0
+    assert (
+        reason_of(data[:33] + chunk(b"IDAT", bytes(torn)) + chunk(b"IEND", b"")) == "decode_failed"
+    )

@@ -3,6 +3,7 @@
 import io
 import struct
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from demoire.errors import ImageError
+from demoire.imaging import codecs, room
 from demoire.imaging.images import decode, encode
 from tests.demoire.imaging.files import (
     PROFILE,
@@ -54,9 +56,10 @@ def test_a_page_in_one_uncompressed_strip_comes_out_as_one_in_many(
     assert np.array_equal(decode(written).pixels, changed(in_many))
 
 
-def test_a_large_strip_is_never_copied_into_memory() -> None:
+@pytest.mark.parametrize("packing", [{}, {"compression": "deflate", "predictor": True}])
+def test_a_large_strip_is_never_copied_into_memory(packing: dict[str, Any]) -> None:
     page = np.zeros((5900, 5900, 3), np.uint8)
-    file = mapped(tiff(page, photometric="rgb", rowsperstrip=len(page)))
+    file = mapped(tiff(page, photometric="rgb", rowsperstrip=len(page), **packing))
     cleaned = page.copy()
     cleaned[3000:] = 1
     tracemalloc.start()
@@ -68,6 +71,24 @@ def test_a_large_strip_is_never_copied_into_memory() -> None:
         tracemalloc.stop()
     assert peak < page.nbytes / 4
     assert np.array_equal(decode(written).pixels, cleaned)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "zstd", "packbits"])
+@pytest.mark.parametrize("rows", [7, SIZE[0]])
+def test_a_large_page_comes_out_as_a_small_one_does(
+    compression: str | None, rows: int, rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_differenced = compression not in (None, "packbits")
+    options = {"compression": compression, "predictor": is_differenced, "rowsperstrip": rows}
+    for samples in (rgb, deep(rgb), rgb[:, :, 0]):
+        small = decode(tiff(samples, byteorder=">", **options))
+        expected = encode(small, changed(small))
+        with monkeypatch.context() as patched:
+            patched.setattr(room, "LARGE_BYTES", 0)
+            patched.setattr(codecs.tiff, "_CODED", 500)
+            large = decode(small.source)
+            assert np.array_equal(large.pixels, small.pixels)
+            assert encode(large, changed(large)) == expected
 
 
 def test_tiff_keeps_tags_directories_and_untouched_strips(rgb: NDArray[np.uint8]) -> None:
