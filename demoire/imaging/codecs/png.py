@@ -51,7 +51,7 @@ _SAMPLES = {_RGB: 3, _GREY_ALPHA: 2, _RGB_ALPHA: 4}  # a pixel, as coded; 1 for 
 # Registered chunks with the unsafe-to-copy bit that say nothing about the image data we change.
 _UNSAFE_BUT_KNOWN = frozenset(
     {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"tRNS", b"cICP", b"mDCV", b"cLLI"}
-    | {b"hIST", b"oFFs", b"pCAL", b"sCAL", b"sTER"}
+    | {b"hIST", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"tIME"}
 )
 _XMP = b"XML:com.adobe.xmp\0"  # keyword of an iTXt chunk
 _MANIFEST = b"caBX"  # C2PA's, see C2PA 2.1, A.3.2

@@ -44,6 +44,24 @@ def test_png_keeps_every_other_chunk_where_it_is(rgb: NDArray[np.uint8]) -> None
     assert [part for part in png_chunks(written) if part[0] != b"IDAT"] == kept
 
 
+def test_png_keeps_registered_chunks_that_are_unsafe_to_copy_but_still_true(
+    rgb: NDArray[np.uint8],
+) -> None:
+    plain = saved(Image.fromarray(rgb), "PNG")
+    head = 8 + 25
+    sound = [
+        chunk(b"cICP", bytes((1, 13, 0, 1))),
+        chunk(b"sBIT", bytes((8, 8, 8))),
+        chunk(b"bKGD", struct.pack(">3H", 255, 255, 255)),
+        chunk(b"sTER", b"\0"),
+        chunk(b"tIME", struct.pack(">H5B", 2009, 10, 15, 20, 27, 3)),
+    ]
+    data = plain[:head] + b"".join(sound) + plain[head:]
+    picture = decode(data)
+    written = encode(picture, changed(picture))
+    assert b"".join(sound) in written
+
+
 def test_png_does_not_touch_transparent_pixels_nor_make_new_ones(rgb: NDArray[np.uint8]) -> None:
     key = (10, 200, 30)
     holed = rgb.copy()
