@@ -67,19 +67,20 @@ def _fixed_line(fixed: "Fixed") -> str:
 
     cleaned = fixed.cleaned
     path = shown(str(fixed.image.path))
-    if cleaned.status == "cleaned":
+    parts: list[str] = [cleaned.status]
+    # Where the gate is off, a picture is cleaned too that shows no moiré of any kind, or that is
+    # too small to be judged.
+    if cleaned.status == "cleaned" and cleaned.moire_before is not None:
+        if cleaned.moire_kind is not None and cleaned.moire_kind != "none":
+            parts.append(cleaned.moire_kind)
         before = plain_figure(cleaned.moire_before)
         after = plain_figure(cleaned.moire_after)
-        remark = f", {cleaned.reason}" if cleaned.reason else ""
-        # Where the gate is off, a picture may be cleaned that shows no moiré of any kind.
-        kind = "" if cleaned.moire_kind == "none" else f"{cleaned.moire_kind}, "
-        return f"{path}: cleaned, {kind}moiré {before} -> {after}{remark}"
-    if fixed.grey is not None:
-        grey = shown(str(fixed.grey))
-        return f"{path}: {cleaned.status}, {cleaned.reason}, in grey as {grey}"
+        parts.append(f"moiré {before} -> {after}")
     if cleaned.reason:
-        return f"{path}: {cleaned.status}, {cleaned.reason}"
-    return f"{path}: {cleaned.status}"
+        parts.append(cleaned.reason)
+    if fixed.grey is not None:
+        parts.append(f"in grey as {shown(str(fixed.grey))}")
+    return f"{path}: {', '.join(parts)}"
 
 
 @takes_settings(

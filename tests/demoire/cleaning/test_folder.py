@@ -85,6 +85,17 @@ def test_fix_of_a_folder_keeps_names_and_folders(
         assert (fixed.size, fixed.mode, fixed.format) == ((300, 280), "RGB", "PNG")
 
 
+def test_fix_says_nothing_of_scores_that_there_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The detector does not look at icons."""
+    icon = tmp_path / "icon.png"
+    noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(icon)
+    assert main(["fix", str(icon), "-o", str(tmp_path / "out"), "--gate", "off"]) == 0
+    assert f"{icon}: cleaned\n" in capsys.readouterr().out
+
+
 @pytest.fixture
 def foreign_weights(tmp_path: Path, chance_weights: list[str]) -> list[str]:
     """A small restoration model of spandrel's, as torch.save writes it, stands in for the restorer.
