@@ -20,14 +20,13 @@ from torch import nn
 from demoire.cleaning.config import CleanerConfig
 from demoire.cleaning.engine import Engine, find_device
 from demoire.cleaning.image_job import K
-from demoire.cleaning.one_picture import cell_probabilities
+from demoire.cleaning.judging import judge_files
 from demoire.cleaning.result import Cleaned, Detection
 from demoire.cleaning.scheduler import Scheduler
-from demoire.cleaning.verdict import Rules, detection_from
+from demoire.cleaning.verdict import Rules
+from demoire.errors import ImageError
 from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.libjpeg import check_interface
-from demoire.imaging.guard import decode_guarded
-from demoire.imaging.images import open_image
 from demoire.imaging.provenance import Provenance
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
@@ -173,9 +172,21 @@ class Cleaner:
         Raises:
             ImageError: The file cannot be decoded, or is larger than the configuration allows.
         """
-        rules = self._rules
-        picture = decode_guarded(
-            open_image(data), max_megapixels=rules.max_megapixels, max_side=rules.max_side
-        )
-        probabilities = cell_probabilities(self._engine, picture.pixels, rules)
-        return detection_from(probabilities, rules)
+        ((_, detection),) = self.detect_many([(None, data)])
+        if isinstance(detection, ImageError):
+            raise detection
+        return detection
+
+    def detect_many(
+        self, items: Iterable[tuple[K, FileBytes | ImageError]]
+    ) -> Iterator[tuple[K, Detection | ImageError]]:
+        """Judge many image files without cleaning them; small ones share the detector's batches.
+
+        Args:
+            items: A key of the caller's and a file's bytes each, or why there are none.
+
+        Returns:
+            Each key in the order given, with what the detector says, or why the file cannot be
+            decoded.
+        """
+        return judge_files(self._engine, self._rules, items)

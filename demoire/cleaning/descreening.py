@@ -21,7 +21,7 @@ import numpy as np
 from demoire.cleaning.blend import Blending, fade
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.grid import Grid
-from demoire.cleaning.one_picture import cell_probabilities
+from demoire.cleaning.judging import cell_probabilities
 from demoire.cleaning.verdict import (
     ChangeKind,
     Rules,
@@ -83,7 +83,8 @@ def descreened(picture: Pixels, engine: Engine, rules: Rules) -> Pixels | None:
     if not can_be_judged(*half.shape[:2]):
         return None
     grid = Grid(*half.shape[:2])
-    flagged = detection_from(cell_probabilities(engine, half, rules), rules).flagged
+    (probabilities,) = cell_probabilities(engine, [half], rules)
+    flagged = detection_from(probabilities, rules).flagged
     if rules.restore_all:
         flagged = tuple(range(len(grid)))
     if not flagged:

@@ -234,31 +234,39 @@ def judge_images(images: Sequence[LocalImage], cleaner: "Cleaner") -> Iterator[J
 
     Of a file of several pages, what it says of each image inside.
     """
+    for path, said in cleaner.detect_many(_files(images, cleaner)):
+        if isinstance(said, ImageError):
+            yield Judged(path, None, f"{said.reason}: {said}")
+        else:
+            yield Judged(path, said, None)
+
+
+def _files(
+    images: Sequence[LocalImage], cleaner: "Cleaner"
+) -> Iterator[tuple[Path, FileBytes | ImageError]]:
+    """Each image file, and each image in a file of several pages; or why it cannot be read."""
     for image in images:
         try:
             file = _paged_file(image.path, cleaner)
             if file is None:
-                detection = cleaner.detect(read_image(image.path))
-                yield Judged(image.path, detection, None)
+                yield image.path, read_image(image.path)
                 continue
         except ImageError as error:
-            yield Judged(image.path, None, f"{error.reason}: {error}")
+            yield image.path, error
             continue
         except UsageError as error:
-            yield Judged(image.path, None, f"unreadable: {error}")
+            yield image.path, ImageError(Reason.UNREADABLE, str(error))
             continue
-        yield from _judge_pages(file, cleaner)
+        yield from _pages(file)
 
 
-def _judge_pages(file: PagedFile, cleaner: "Cleaner") -> Iterator[Judged]:
+def _pages(file: PagedFile) -> Iterator[tuple[Path, FileBytes | ImageError]]:
     for page in file.images:
         path = file.path_of(page)
         try:
-            detection = cleaner.detect(file.read(page))
+            yield path, file.read(page)
         except ImageError as error:
-            yield Judged(path, None, f"{error.reason}: {error}")
-        else:
-            yield Judged(path, detection, None)
+            yield path, error
 
 
 def _paged_file(path: Path, cleaner: "Cleaner") -> PagedFile | None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.turns import mean_of_looks
+from demoire.errors import ImageError
 from demoire.models.detector import Calibration
 from tests.demoire.cleaning.pictures import png
 
@@ -27,12 +28,14 @@ class StripeDetector(nn.Module):
         self.calibration = Calibration(threshold=0.8, cell_threshold=0.3, sure=0.95)
         self.moire = torch.tensor([standing, lying])
         self.looks = 0
+        self.batches: list[int] = []  # looks in each, without what it is filled up with
 
     def probabilities(self, x: Tensor) -> Tensor:
         changes_downwards = x.diff(dim=2).abs().mean(dim=(1, 2, 3))
         changes_across = x.diff(dim=3).abs().mean(dim=(1, 2, 3))
         shows_stripes = (changes_downwards + changes_across) > 0
-        self.looks += int(shows_stripes.sum())
+        self.batches.append(int(shows_stripes.sum()))
+        self.looks += self.batches[-1]
         moire = self.moire[(changes_downwards > changes_across).long()]
         nothing = torch.zeros_like(moire)
         return torch.stack([1 - moire, moire, nothing, nothing], dim=1)
@@ -84,6 +87,33 @@ def test_only_what_is_in_doubt_is_looked_at_again(
     detector = StripeDetector(lying=score, standing=score)
     with_detector(detector).detect(png(STRIPES))
     assert detector.looks == looks
+
+
+def test_pictures_that_are_judged_together_have_the_scores_that_each_has_alone(
+    with_detector: Callable,
+) -> None:
+    """Whatever lies between: a large one, an icon, what cannot be decoded, one in doubt."""
+    detector = StripeDetector(lying=0.9, standing=0.3)
+    cleaner = with_detector(detector)
+    standing = np.ascontiguousarray(STRIPES.transpose(1, 0, 2))
+    pictures = [png(STRIPES), png(STRIPES[:20, :20]), b"none", png(np.tile(standing, (5, 5, 1)))]
+    pictures += [png(standing[:64, :64]), png(STRIPES[:300, :100])] * 9
+    together = list(cleaner.detect_many(enumerate(pictures)))
+    assert [key for key, _ in together] == list(range(len(pictures)))
+    for (_, said), data in zip(together, pictures, strict=True):
+        if data == b"none":
+            assert isinstance(said, ImageError)
+        else:
+            assert said == cleaner.detect(data)
+
+
+def test_small_pictures_share_the_batches_of_the_detector(with_detector: Callable) -> None:
+    detector = StripeDetector(lying=0.9, standing=0.3)
+    pictures = [png(STRIPES[:64, :64])] * 16
+    list(with_detector(detector).detect_many(enumerate(pictures)))
+    first, *turned = detector.batches
+    assert first == 16
+    assert sum(turned) == 3 * 16
 
 
 def test_with_the_gate_off_no_image_is_in_doubt(make_cleaner: Callable[..., Cleaner]) -> None:
