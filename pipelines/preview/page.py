@@ -53,7 +53,7 @@ def preview_page(figures: PreviewFigures, src: str, command: str) -> bytes:
         src=src,
         figures=figures,
         threshold=looks.threshold,
-        scores=json.dumps([round(score, 4) for score in scores]),
+        scores=json.dumps(_scores_that_decide(looks.images)),
         chart=histogram([("images", "all", counts_by_score(scores))], logarithmic=True),
         most_changed=_most_changed(looks.images),
         most_doubtful=_most_doubtful(looks.images, looks.threshold),
@@ -62,6 +62,18 @@ def preview_page(figures: PreviewFigures, src: str, command: str) -> bytes:
         script=Markup(script),  # our own file, which holds no markup
         script_digest=_digest(script),
     )
+
+
+def _scores_that_decide(images: Sequence[ImageLook]) -> list[float]:
+    """The scores of images that another threshold would treat otherwise.
+
+    What is copied for a reason is copied at any threshold.
+    """
+    scores = []
+    for look in images:
+        if look.score is not None and (look.is_changed or look.reason is None):
+            scores.append(round(look.score, 4))
+    return scores
 
 
 def _digest(script: str) -> str:

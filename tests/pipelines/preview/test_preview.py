@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import UsageError
 from pipelines.preview.figures import PreviewFigures, preview_figures
-from pipelines.preview.page import write_preview
+from pipelines.preview.page import preview_page, write_preview
 from pipelines.preview.preview import preview
 from tests.pipelines.conftest import read_tar, tree
 
@@ -98,6 +99,22 @@ def test_with_the_gate_off_every_image_that_can_be_read_would_be_changed(
     figures = preview(str(archive), replace(tiny_config, gate="off"), 200)
 
     assert (figures.changed.count, figures.quarantined.count) == (11, 1)
+
+
+def test_the_threshold_decides_nothing_about_what_is_copied_for_a_reason(
+    figures: PreviewFigures,
+) -> None:
+    """However high its score is, which is in the histogram with all others."""
+    images = list(figures.looks.images)
+    number = next(number for number, look in enumerate(images) if look.is_changed)
+    images[number] = replace(images[number], status="copied", reason="no_gain", crops=None)
+    looks = replace(figures.looks, images=tuple(images))
+    page = preview_page(preview_figures(figures.sample, looks), "SRC", "command").decode()
+    told = re.search(r'data-scores="(.*?)"', page)
+    assert told is not None
+    reached = [score for score in json.loads(told[1]) if score >= looks.threshold]
+    assert len(reached) == figures.changed.count - 1
+    assert '<b id="would-change">5</b>' in page
 
 
 def test_nothing_is_written_beside_the_archive(
