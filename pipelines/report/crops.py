@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demoire.file_bytes import FileBytes
+from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.rgb import decode_rgb
+from demoire.imaging.room import let_go_behind
 
 SIDE = 288  # px, of a crop
 
 _QUALITY = 88
+_COMPARED = 1 << 18  # px at a time
 _GRAIN = 8  # px; the grid on which the part that changed most is sought
 
 
@@ -59,9 +62,7 @@ def most_changed(
     height, width = one.shape[:2]
     crop_height = min(side, height)
     crop_width = min(side, width)
-    difference = cv2.absdiff(one, other).sum(axis=2, dtype=np.float32)
-    grid_size = (max(1, width // _GRAIN), max(1, height // _GRAIN))
-    grid = cv2.resize(difference, grid_size, interpolation=cv2.INTER_AREA)
+    grid = _differences(one, other)
     window = (max(1, crop_width // _GRAIN), max(1, crop_height // _GRAIN))
     sums = cv2.boxFilter(grid, -1, window, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     # Windows that reach over the edge would count what is not there.
@@ -70,6 +71,22 @@ def most_changed(
     top = min(int(row) * _GRAIN, height - crop_height)
     left = min(int(column) * _GRAIN, width - crop_width)
     return slice(top, top + crop_height), slice(left, left + crop_width)
+
+
+def _differences(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much two pictures differ, in squares of `_GRAIN` px: (H // _GRAIN, W // _GRAIN)."""
+    height, width = one.shape[:2]
+    picture = Box(0, 0, height, width)
+    grid = np.zeros((max(1, height // _GRAIN), max(1, width // _GRAIN)), np.float32)
+    stripes = in_stripes(Box(0, 0, *grid.shape), _COMPARED // _GRAIN**2, columns=grid.shape[1])
+    for stripe in let_go_behind(stripes, one, other):
+        here = stripe.scaled(up=_GRAIN).common(picture)
+        assert here is not None
+        difference = cv2.absdiff(one[here.slices], other[here.slices])
+        sums = difference.sum(axis=2, dtype=np.float32)
+        size = (stripe.width, stripe.height)
+        grid[stripe.slices] = cv2.resize(sums, size, interpolation=cv2.INTER_AREA)
+    return grid
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:

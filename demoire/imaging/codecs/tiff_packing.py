@@ -16,7 +16,7 @@ from demoire.imaging.codecs.tiff_layout import DEFLATE, LZW, OLD_DEFLATE, PACKBI
 from demoire.imaging.codecs.zlib_reader import ZlibReader
 from demoire.imaging.room import room_for
 
-_AT_ONCE = 1 << 20  # bytes that zlib takes, and gives
+_AT_ONCE = 1 << 20  # bytes that zlib gives
 _MOST_PACKED = 1.5  # bytes that LZW makes of one, if it finds nothing twice; others make less
 _BESIDE_PACKED = 4096  # bytes of headers, at most
 
@@ -51,9 +51,7 @@ def _inflate(packed: memoryview, raw: NDArray[np.uint8]) -> int:
     """
     with suppress(imagecodecs.DeflateError):
         return len(_coders.deflate_decode(packed, out=raw))
-    reader = ZlibReader(
-        packed[start : start + _AT_ONCE] for start in range(0, len(packed), _AT_ONCE)
-    )
+    reader = ZlibReader([packed])
     filled = 0
     while piece := reader.read(min(_AT_ONCE, len(raw) - filled)):
         raw[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)

@@ -3,13 +3,19 @@
 import zlib
 from collections.abc import Iterable
 
+_PUT_IN_AT_ONCE = 1 << 16  # bytes; zlib copies what it has not used each time
+
 
 class ZlibReader:
     """Reads what a stream unpacks to."""
 
     def __init__(self, parts: Iterable[bytes | memoryview]) -> None:
-        """`parts`: the stream, of which any may be empty."""
-        self._parts = (part for part in parts if part)
+        """`parts`: of the stream, of any length."""
+        self._parts = (
+            part[start : start + _PUT_IN_AT_ONCE]
+            for part in parts
+            for start in range(0, len(part), _PUT_IN_AT_ONCE)
+        )
         self._unpacker = zlib.decompressobj()
 
     def read(self, size: int) -> bytes:
@@ -20,7 +26,7 @@ class ZlibReader:
         """
         pieces = []
         missing = size
-        while missing:
+        while missing and not self._unpacker.eof:
             packed = self._unpacker.unconsumed_tail or next(self._parts, b"")
             # Even without any more to put in something may come out.
             piece = self._unpacker.decompress(packed, missing)
