@@ -63,8 +63,8 @@ def evaluate_page(evaluation: Evaluation, folder: Path, out: Path, cleaner: Clea
 
 
 def _score_histogram(images: Sequence[JudgedImage]) -> Histogram:
-    with_moire = counts_by_score(image.score for image in images if image.has_moire)
-    clean = counts_by_score(image.score for image in images if not image.has_moire)
+    with_moire = counts_by_score([image.score for image in images if image.has_moire])
+    clean = counts_by_score([image.score for image in images if not image.has_moire])
     return histogram(
         [("with moiré", "before", with_moire), ("clean", "after", clean)], logarithmic=True
     )

@@ -1,8 +1,11 @@
 """Histograms over the probability of moiré, ready to be drawn by a template."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from demoire.wording import figure
 from pipelines.report.summary import BINS
@@ -36,12 +39,10 @@ class Histogram:
     ticks: tuple[Tick, ...]
 
 
-def counts_by_score(scores: Iterable[float]) -> list[int]:
+def counts_by_score(scores: ArrayLike) -> list[int]:
     """How many scores lie in each of the report's equal steps from 0 to 1."""
-    counts = [0] * BINS
-    for score in scores:
-        step = min(BINS - 1, int(score * BINS))
-        counts[step] += 1
+    within = np.clip(np.asarray(scores, np.float64), 0, 1)
+    counts: list[int] = np.histogram(within, bins=BINS, range=(0, 1))[0].tolist()
     return counts
 
 

@@ -18,14 +18,13 @@ from pipelines.destination.plans import Plan, SourcePlan
 from pipelines.destination.tables import tables_in
 from pipelines.fixity.findings import read_findings
 from pipelines.layout import REPORT, is_shelf, source_id_of
+from pipelines.report.charts import counts_by_score
 from pipelines.report.summary import (
-    BINS,
     LISTED,
     MEANS_OF_ALL,
     MEANS_OF_CLEANED,
     ORIGINS,
     TIMED_STAGES,
-    Bins,
     QuarantinedMember,
     ReportSummary,
     SourceTotals,
@@ -171,9 +170,9 @@ def _totals_of(batch: pa.RecordBatch) -> SourceTotals:
 
 def _add_moire(summary: ReportSummary, batch: pa.RecordBatch) -> None:
     cleaned = batch.filter(pc.equal(batch.column("status"), "cleaned"))
-    summary.judged += _binned(batch.column("moire_before"))
-    summary.before += _binned(cleaned.column("moire_before"))
-    summary.after += _binned(cleaned.column("moire_after"))
+    summary.judged += counts_by_score(_numbers(batch.column("moire_before")))
+    summary.before += counts_by_score(_numbers(cleaned.column("moire_before")))
+    summary.after += counts_by_score(_numbers(cleaned.column("moire_after")))
     summary.kinds.update(_counts(cleaned.column("moire_kind")))
     for name in MEANS_OF_CLEANED:
         getattr(summary.means, name).add(_numbers(cleaned.column(name)))
@@ -226,8 +225,3 @@ def _numbers(column: pa.Array) -> NDArray[np.float64]:
     """The figures of a column that are known and finite."""
     numbers = np.asarray(pc.drop_null(column).to_numpy(zero_copy_only=False), dtype=np.float64)
     return numbers[np.isfinite(numbers)]
-
-
-def _binned(column: pa.Array) -> Bins:
-    probabilities = _numbers(column).clip(0, 1)
-    return np.histogram(probabilities, bins=BINS, range=(0, 1))[0]
