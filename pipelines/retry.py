@@ -147,9 +147,12 @@ def _in_quarantine(
 
 def _nothing_to_try(destination: Destination, plan: Plan, reason: str | None) -> str:
     """What to say where no image can be tried again for this reason, or for any."""
-    where = destination.place.full()
-    if reason is None:
-        return f"Nothing in quarantine under {where} can be tried again."
+    what = "in quarantine" if reason is None else f"of reason {reason}"
+    nothing = f"Nothing {what} under {destination.place.full()} can be tried again"
     others = {image.reason for image in _in_quarantine(destination, plan, None)}
-    known = f"; what can be has reason {' or '.join(sorted(others))}" if others else ""
-    return f"Nothing of reason {reason} under {where} can be tried again{known}."
+    if others:
+        return f"{nothing}; what can be has reason {' or '.join(sorted(others))}."
+    return (
+        f"{nothing}. An archive that cannot be opened is read again by `demoire clean`, "
+        "once it has been repaired."
+    )
