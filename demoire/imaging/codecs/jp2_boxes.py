@@ -22,11 +22,8 @@ XMP_UUID = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 EXIF_UUID = b"JpgTiffExif->JP2"
 
 _METRES_AN_INCH = 0.0254
-_NUMBERED, _PROFILED, _ANY_PROFILE = (
-    b"\1",
-    b"\2",
-    b"\3",
-)  # how a colour specification names its space
+# How a colour specification names its space.
+_NUMBERED, _PROFILED, _ANY_PROFILE = b"\1", b"\2", b"\3"
 
 
 @dataclass(frozen=True)

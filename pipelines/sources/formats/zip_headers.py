@@ -91,20 +91,29 @@ class LocalHeader:
     def rewritten(self, content: Content, name: bytes, extra: bytes) -> bytes:
         """The header, name and extra field for another payload.
 
-        Sizes are known now: they stand in the header itself, in 32 bits, and neither in a zip64
-        field nor in a descriptor. An LZMA payload is written with a marker at its end.
+        Sizes are known now: they stand in the header itself and not in a descriptor; both in the
+        zip64 field where one is beyond 32 bits, else there is no such field. An LZMA payload is
+        written with a marker at its end.
         """
+        sizes = (content.size, content.packed_size)
+        short_sizes = sizes
+        version = self.version
         extra = without_zip64(extra)
+        if max(sizes) >= _LARGEST_32:
+            short_sizes = (_LARGEST_32, _LARGEST_32)
+            version = max(version, _ZIP64_VERSION)
+            extra = _with_zip64(extra, sizes, 0)
+        size, packed_size = short_sizes
         fixed = _LOCAL.pack(
             b"PK\3\4",
-            self.version,
+            version,
             _flags_of_known(self.flags, self.method),
             self.method,
             self.time,
             self.date,
             content.checksum,
-            content.packed_size,
-            content.size,
+            packed_size,
+            size,
             self.name_length,
             len(extra),
         )

@@ -3,8 +3,8 @@
 What changes with a payload (clauses of APPNOTE.TXT, see `pipelines.sources.formats.zip_headers`):
 
 1. The local header (4.3.7) of the member: checksum and sizes, now known in advance. So flag bit 3
-   goes, and with it the data descriptor behind the payload; a zip64 field goes too, as nothing of
-   4 GB is changed.
+   goes, and with it the data descriptor behind the payload; a zip64 field goes too, unless the
+   new payload needs one.
 2. The directory (4.3.12): checksum and sizes of changed members, and for all of them the offset of
    the local header, which moves by what the payloads before it grew or shrank.
 3. The end record (4.3.16): size and offset of the directory.

@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.formats import zip as zip_archive
-from pipelines.sources.formats.zip_headers import CentralEntry, end_of_zip, without_zip64
+from pipelines.sources.formats.zip_headers import (
+    CentralEntry,
+    Content,
+    LocalHeader,
+    end_of_zip,
+    without_zip64,
+)
 from tests.pipelines.sources.splicing import OTHERS, Payloads, content
 
 
@@ -442,3 +448,19 @@ def test_the_size_of_the_directory_is_that_of_the_new_one() -> None:
             assert out[start + size : start + size + 4] == b"PK\6\6"
         else:
             assert start + size == end
+
+
+def test_a_payload_beyond_32_bits_has_its_sizes_in_the_zip64_field() -> None:
+    """Fields by APPNOTE.TXT, 4.3.7 and 4.5.3: both sizes, the unpacked one first."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.tif", b"small")
+    header = LocalHeader.parse(file.getvalue())
+    assert header is not None
+    written = header.rewritten(Content(7, 5_000_000_000, 4_000_000_000), b"a.tif", b"")
+    version, checksum = struct.unpack_from("<H8xI", written, 4)
+    assert (version, checksum) == (45, 7)
+    assert struct.unpack_from("<2I", written, 18) == (0xFFFFFFFF, 0xFFFFFFFF)
+    field = written[30 + len(b"a.tif") :]
+    assert struct.unpack("<2H2Q", field) == (1, 16, 4_000_000_000, 5_000_000_000)
+    assert struct.unpack_from("<2H", written, 26) == (len(b"a.tif"), len(field))
