@@ -9,7 +9,7 @@ with a halo comes out as the same part of the whole picture does, to within 1 in
 px; with 96 px pixels were off by up to 17.
 
 The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 kMAC and has 0.7 M.
-The shipped weights of the default have fewer channels within their blocks: 20.4 kMAC and 1.6 M.
+The shipped weights of the default have fewer channels within their blocks: 20.1 kMAC and 1.5 M.
 """
 
 from collections.abc import Sequence
