@@ -17,6 +17,7 @@ from demoire.models.unet import UNet, UNetConfig
 from demoire.training.channel_worth import at_cost, channel_worth, shrink_weights
 from demoire.training.config_files import load_config
 from demoire.training.data import Sample
+from tests.demoire.training.random_unet import random_unet, residual_blocks
 
 FULL = UNetConfig((8, 8, 12, 8), (1, 0, 1), 1, (1, 1, 0))
 # Two kernels of 3 x 3 px for each channel around the block, at 1/4, 1/8, 1/16 and 1/32 of the size.
@@ -31,15 +32,11 @@ COSTS = {
 
 def _network() -> UNet:
     """A network whose first two channels within each block say next to nothing."""
-    torch.manual_seed(0)
-    network = UNet(FULL)
-    for parameter in network.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    for block in network.modules():
-        if isinstance(block, ResidualBlock):
-            nn.init.ones_(block.first.bias)
-            block.second.weight.data[:, :2] *= 1e-4
-    return network.eval().requires_grad_(False)
+    network = random_unet(FULL)
+    for block in residual_blocks(network):
+        nn.init.ones_(block.first.bias)
+        block.second.weight.data[:, :2] *= 1e-4
+    return network.requires_grad_(False)
 
 
 def _cost_with(network: UNet, share: float) -> float:
@@ -100,13 +97,26 @@ def test_the_cost_is_kept_to_and_no_more_is_taken_than_has_to_be(share: float) -
     assert not taken_from or cost + dearest > asked
 
 
-def test_a_block_keeps_a_channel() -> None:
+@pytest.mark.parametrize(("together", "left"), [(1, 1), (5, 5)])
+def test_a_block_keeps_as_many_as_go_together(together: int, left: int) -> None:
     network = _network()
     worth = {block: torch.zeros(count) for block, count in FULL.hidden_channels().items()}
-    least = at_cost(network, worth, _cost_with(network, 0.0) + sum(COSTS.values()) + 0.001)
-    assert set(least.config.hidden_channels().values()) == {1}
+    least_cost = _cost_with(network, 0.0) + left * sum(COSTS.values())
+    least = at_cost(network, worth, least_cost + 0.001, together=together)
+    assert set(least.config.hidden_channels().values()) == {left}
     with pytest.raises(ValueError, match="at least"):
-        at_cost(network, worth, 1.0)
+        at_cost(network, worth, 1.0, together=together)
+
+
+@given(share=st.floats(0.6, 1.0), together=st.integers(2, 4))
+@settings(max_examples=20)
+def test_channels_go_together(share: float, together: int) -> None:
+    network = _network()
+    worth = channel_worth(network, _batches(), _squared_error)
+    smaller = at_cost(network, worth, _cost_with(network, share), together=together)
+    left = smaller.config.hidden_channels()
+    for block, before in FULL.hidden_channels().items():
+        assert left[block] == before or left[block] % together == 0
 
 
 def test_the_first_to_go_are_hardly_missed() -> None:
@@ -124,12 +134,14 @@ def test_weights_files_are_shrunk_by_their_training(tmp_path: Path, scene_folder
     most = _cost_with(_network(), 0.5)
     config = load_config("tiny-restorer")
     weights = shrink_weights(
-        str(full.path), out, config, scene_folder, macs_per_pixel=most, count=2
+        str(full.path), out, config, scene_folder, macs_per_pixel=most, together=2, count=2
     )
     assert weights.metadata == {"name": "mine"}
     assert network_cost(load_restorer(str(out))).macs_per_pixel <= most
     with pytest.raises(UsageError, match="at least"):
-        shrink_weights(str(full.path), out, config, scene_folder, macs_per_pixel=1.0, count=1)
+        shrink_weights(
+            str(full.path), out, config, scene_folder, macs_per_pixel=1.0, together=1, count=1
+        )
 
 
 def test_other_structures_are_refused(tmp_path: Path) -> None:
@@ -142,5 +154,6 @@ def test_other_structures_are_refused(tmp_path: Path) -> None:
             load_config("tiny-restorer"),
             tmp_path,
             macs_per_pixel=1,
+            together=1,
             count=1,
         )

@@ -14,17 +14,9 @@ from demoire.models.networks import load_restorer
 from demoire.models.unet import UNet, UNetConfig
 from demoire.training.config_files import load_config
 from demoire.training.growth import can_grow, grow
+from tests.demoire.training.random_unet import random_unet
 
 SMALL = UNetConfig((8, 8, 12, 8), (0, 1, 0), 1, (1, 0, 1), bands=2)
-
-
-def _trained(config: UNetConfig) -> UNet:
-    """Random weights everywhere, also where a fresh network has none."""
-    torch.manual_seed(0)
-    network = UNet(config)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return network.eval()
 
 
 more = st.integers(0, 2)
@@ -56,7 +48,7 @@ def test_the_larger_network_gives_what_the_smaller_gives(
         bands=SMALL.bands + bands,
     )
     assert can_grow(SMALL, config)
-    small, large = _trained(SMALL), UNet(config).eval()
+    small, large = random_unet(SMALL), UNet(config).eval()
     grow(large, small)
     picture = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
@@ -65,7 +57,7 @@ def test_the_larger_network_gives_what_the_smaller_gives(
 
 def test_what_is_new_learns() -> None:
     large = UNet(replace(SMALL, widths=(10, 10, 14, 10), middle_depth=2))
-    grow(large, _trained(SMALL))
+    grow(large, random_unet(SMALL))
     optimizer = torch.optim.SGD(large.parameters(), 0.01)
     for _ in range(3):  # what nobody listens to learns from the second step on
         large.zero_grad()

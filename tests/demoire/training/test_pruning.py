@@ -18,22 +18,19 @@ from demoire.models.networks import load_restorer, save_restorer
 from demoire.models.unet import UNet, UNetConfig
 from demoire.training.growth import can_grow, grow
 from demoire.training.pruning import prune_weights, pruned
+from tests.demoire.training.random_unet import random_unet, residual_blocks
 
 FULL = UNetConfig((8, 8, 12, 8), (1, 0, 1), 1, (1, 1, 0))
 
 
 def _trained(silent: int) -> UNet:
     """A network whose first `silent` channels within each block stay below zero."""
-    torch.manual_seed(0)
-    network = UNet(FULL)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    for block in network.modules():
-        if isinstance(block, ResidualBlock):
-            torch.nn.init.ones_(block.first.bias)
-            torch.nn.init.zeros_(block.first.weight[:silent].detach())
-            torch.nn.init.constant_(block.first.bias[:silent].detach(), -1.0)
-    return network.eval()
+    network = random_unet(FULL)
+    for block in residual_blocks(network):
+        torch.nn.init.ones_(block.first.bias)
+        torch.nn.init.zeros_(block.first.weight[:silent].detach())
+        torch.nn.init.constant_(block.first.bias[:silent].detach(), -1.0)
+    return network
 
 
 def _pictures() -> list[NDArray[np.uint8]]:
