@@ -231,7 +231,7 @@ class _FolderWriter:
         facts = carried_facts(self.claims.place, origin, member.name).of_changed(member.name)
         if not facts.may_hold_digests:
             return facts
-        original = origin.read(member.name)
+        original = origin.read(member.name, version=member.version)
         with (
             whole.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as changed,
