@@ -21,6 +21,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from demoire.cleaning.config import CleanerConfig
 
+pytest_plugins = ["tests.crash_notes"]
+
 _STATE = Path(tempfile.mkdtemp(prefix="demoire-tests-"))
 
 os.environ |= {
@@ -87,6 +89,8 @@ def local_ray() -> None:
     """A Ray of two CPUs in this process. It stays for the next module if that wants one, too."""
     import ray
 
+    from tests.crash_notes import note_crashes
+
     if not ray.is_initialized():
         ray.init(
             address="local",
@@ -95,6 +99,7 @@ def local_ray() -> None:
             log_to_driver=False,
             logging_level="ERROR",
         )
+        note_crashes()
 
 
 @pytest.hookimpl(trylast=True)
