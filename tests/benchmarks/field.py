@@ -11,7 +11,8 @@ Clean pictures count as touched where the cleaner, as shipped, gives another fil
 Photographs straight from cameras are those of sources called camera_*. Moiré counts as found where
 the score reaches the threshold, and as cleaned where no rule after the detector refuses it either.
 Its strength is the RMS of what a photograph has below 6 px that the truth has not, in the flattest
-30 % of the truth, so only pairs have one.
+30 % of the truth, so only pairs have one. Below 4 in 255 none is to be seen at 100 %: such pairs
+count as found or not, and are left out of the AUC.
 
 Restoration is measured on pairs, every tile restored, beside the best Gaussian blur, whose width an
 oracle picks. The truth is brought into the photograph's tone first (a polynomial of second degree
@@ -44,6 +45,7 @@ Picture = NDArray[np.uint8]
 CAMERA = "camera_"  # how sources are called whose pictures come straight from a camera
 WITH_MOIRE = ("screens", "halftone", "texture")  # without a twin
 STRENGTHS = (0.0, 4.0, 8.0, 16.0)  # where the classes of strength begin, in 1/255
+TO_BE_SEEN = 4.0  # strength of a pair from which the eye sees a pattern at 100 %
 SHOWN = 24
 SIDE = 256  # px, of a picture on the contact sheet
 ACROSS = 3  # pictures in a row of it, each twice
@@ -144,7 +146,8 @@ def detector_figures(judged: Sequence[Judged], pairs: Sequence[Restored], thresh
             by_set[one.picture.group].append(one.score)
             cleaned[one.picture.group].append(one)
     by_set["real_pairs"] = [one.score for one in pairs]
-    screens = [*by_set["screens"], *by_set["real_pairs"]]
+    to_be_seen = [one.score for one in pairs if one.figures.strength >= TO_BE_SEEN]
+    screens = [*by_set["screens"], *to_be_seen]
     clean = [one.score for name in ("cameras", "clean", "clean_hard") for one in groups[name]]
     bounds = zip(STRENGTHS, [*STRENGTHS[1:], np.inf], strict=True)
     strengths = {
