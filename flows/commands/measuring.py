@@ -197,7 +197,7 @@ def _show_detector(evaluation: "Evaluation") -> None:
         ("f1", detector.f1),
         ("auc", detector.auc),
         ("threshold", evaluation.threshold),
-        ("clean images touched", evaluation.clean_touched),
+        ("clean images found", evaluation.clean_touched),
         ("calibration error", evaluation.calibration.error),
     ]
     console.show_table("the detector", ("figure", "value"), rows)
