@@ -14,8 +14,11 @@ import cv2
 import numpy as np
 
 from demoire.errors import ImageError, UsageError
+from demoire.file_bytes import read_file
 from demoire.files import writing_to
+from demoire.imaging.facts import ImageFacts
 from demoire.imaging.formats import IMAGE_SUFFIXES
+from demoire.imaging.images import probe
 from demoire.imaging.rgb import read_rgb
 from demoire.moire import KINDS, MoireKind
 from demoire.progress import Progress, in_silence
@@ -27,6 +30,8 @@ from demoire.simulate.splits import Split, split_of
 LABELS = "labels.csv"
 
 _LEAST_SIDE = 32  # px, of a scene and of a pair
+_HEADER_BYTES = 1 << 16  # of a file, that mostly hold its header
+_NAMED = 3  # unusable pictures
 _LOOKALIKE_SHARE = 0.5  # of the drawn scenes of clean pictures
 
 
@@ -165,16 +170,93 @@ def read_scene(path: Path) -> Scene:
     Raises:
         UsageError: The file is no image, or it is too small.
     """
+    (scene,) = read_scenes([path])
+    return scene
+
+
+def read_scenes(paths: Sequence[Path]) -> list[Scene]:
+    """Decode clean images as `read_scene` does.
+
+    Raises:
+        UsageError: Some are no images, or too small; the message names the first of them.
+    """
+    scenes: list[Scene] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            scene = read_rgb(path)
+        except (ImageError, OSError):
+            faults.append(_no_image(path))
+            continue
+        if min(scene.shape[:2]) < _LEAST_SIDE:
+            faults.append(_too_small(path))
+            continue
+        # Some decoders give read-only memory, about which torch warns.
+        scenes.append(np.require(scene, requirements=["C", "W"]))
+    _refuse(faults)
+    return scenes
+
+
+def scene_areas(paths: Sequence[Path]) -> list[int]:
+    """The area of each clean image in px, by its header alone.
+
+    Raises:
+        UsageError: As for `read_scenes`.
+    """
+    areas: list[int] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            facts = _probe_file(path)
+        except (ImageError, OSError):
+            faults.append(_no_image(path))
+            continue
+        if min(facts.width, facts.height) < _LEAST_SIDE:
+            faults.append(_too_small(path))
+        areas.append(facts.width * facts.height)
+    _refuse(faults)
+    return areas
+
+
+def _probe_file(path: Path) -> ImageFacts:
+    with path.open("rb") as file:
+        beginning = file.read(_HEADER_BYTES)
     try:
-        scene = read_rgb(path)
-    except (ImageError, OSError) as error:
-        raise UsageError(
-            f"{path} cannot be read as an image; take it out of the folder."
-        ) from error
-    if min(scene.shape[:2]) < _LEAST_SIDE:
-        raise UsageError(f"{path} is smaller than {_LEAST_SIDE} px; take it out of the folder.")
-    # Some decoders give read-only memory, about which torch warns.
-    return np.require(scene, requirements=["C", "W"])
+        return probe(beginning)
+    except ImageError:  # its header may be further behind
+        return probe(read_file(path))
+
+
+def _no_image(path: Path) -> str:
+    return f"{path} cannot be read as an image"
+
+
+def _too_small(path: Path) -> str:
+    return f"{path} is smaller than {_LEAST_SIDE} px"
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    """Raise UsageError where anything is wrong with any image."""
+    if not faults:
+        return
+    if len(faults) == 1:
+        raise UsageError(f"{faults[0]}; take it out of the folder.")
+    named = ", ".join(faults[:_NAMED])
+    rest = len(faults) - _NAMED
+    others = f" and {rest:,} more" if rest > 0 else ""
+    raise UsageError(
+        f"{len(faults):,} pictures cannot be used: {named}{others}; take them out of the folder."
+    )
+
+
+def check_picture_name(path: Path) -> None:
+    """Check that the name's suffix says a format that pictures are written in.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if not cv2.haveImageWriter(str(path)):
+        raise UsageError(f"{path} is not a name for a picture; end it in .png.")
 
 
 def write_picture(path: Path, picture: SrgbPixels) -> None:
@@ -183,11 +265,8 @@ def write_picture(path: Path, picture: SrgbPixels) -> None:
     Raises:
         UsageError: It cannot be written.
     """
-    try:
-        written = cv2.imwrite(str(path), picture[..., ::-1])
-    except cv2.error as error:
-        raise UsageError(f"{path} is not a name for a picture; end it in .png.") from error
-    if not written:
+    check_picture_name(path)
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
         raise UsageError(f"{path} cannot be written; choose another folder.")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from demoire.moire import KINDS, MoireKind
 from demoire.progress import Progress, in_silence
 from demoire.simulate.arrays import SrgbPixels
-from demoire.simulate.pairs import clean_images, make_pair, read_scene
+from demoire.simulate.pairs import clean_images, make_pair, read_scenes
 from demoire.simulate.realism import Realism, measure
 from demoire.simulate.simulator import Pair
 
@@ -118,7 +118,7 @@ def _real_pictures(folder: Path) -> list[SrgbPixels]:
     """A folder's pictures: those called NAME_moire where there are such, else all."""
     files = clean_images(folder)
     with_moire = [path for path in files if path.stem.endswith("_moire")]
-    return [read_scene(path) for path in with_moire or files]
+    return read_scenes(with_moire or files)
 
 
 def _crop(picture: SrgbPixels, size: int, rng: np.random.Generator) -> SrgbPixels:

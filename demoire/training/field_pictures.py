@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from demoire.moire import MoireKind
 from demoire.simulate.arrays import Scene
 from demoire.simulate.draws import log_uniform
-from demoire.simulate.pairs import read_scene
+from demoire.simulate.pairs import read_scenes
 from demoire.simulate.processing import MARGIN, ProcessingShares, draw_scale, process, source_side
 from demoire.training.config import FieldConfig
 from demoire.training.field import FieldPart, read_pair
@@ -96,10 +96,10 @@ class FieldPictures:
             config: Which sources are drawn more often than others.
         """
         clean = part.of("clean", "clean_hard")
-        self.clean = [read_scene(picture.path) for picture in clean]
+        self.clean = read_scenes([picture.path for picture in clean])
         emphasis = [config.emphasis.get(picture.source, 1.0) for picture in clean]
         self._weights = _shares_of_scenes(self.clean, emphasis)
-        self._others = [read_scene(path) for path in others]
+        self._others = read_scenes(others)
         self.drawn = drawn
         pairs = [read_pair(pair) for pair in part.pairs]
         self.photographs = [photograph for photograph, _ in pairs]

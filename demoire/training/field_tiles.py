@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from demoire.errors import UsageError
 from demoire.moire import KINDS, MoireKind
 from demoire.simulate.arrays import Scene
-from demoire.simulate.pairs import read_scene
+from demoire.simulate.pairs import read_scenes
 from demoire.simulate.processing import ProcessingShares
 from demoire.training.config import FieldConfig, FieldTile
 from demoire.training.field import FieldPart, Group
@@ -184,7 +184,7 @@ def _with_moire(scene: Scene, size: int, rng: np.random.Generator) -> Scene:
 
 
 def _scenes_of(part: FieldPart, group: Group) -> list[Scene]:
-    return [read_scene(picture.path) for picture in part.of(group)]
+    return read_scenes([picture.path for picture in part.of(group)])
 
 
 def _shares_of_kinds(

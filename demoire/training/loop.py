@@ -34,6 +34,7 @@ from demoire.training.data import PairSource, Sample, Samples, batches
 from demoire.training.field import FieldFolder
 from demoire.training.field_source import FieldSource, field_source
 from demoire.training.fresh_screens import FreshScreens
+from demoire.training.inputs import check_inputs
 from demoire.training.optimizers import learning_rate
 from demoire.training.shard_settings import compare_settings, record_settings
 from demoire.training.shards import make_shards, missing_shards
@@ -106,11 +107,7 @@ def train(
         DemoireError: The loss is no longer finite; the last good checkpoint stays.
     """
     began = time.monotonic()
-    if config.data.fresh_scenes and field is not None:
-        raise UsageError(
-            "Photographs would be taken for simulated screens; "
-            "leave out --field, or data.fresh_scenes."
-        )
+    check_inputs(config, images, field)
     if config.threads:
         torch.set_num_threads(config.threads)
     _make_folder(out)

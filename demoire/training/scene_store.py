@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from demoire.errors import UsageError
 from demoire.simulate.arrays import Scene
-from demoire.simulate.pairs import clean_images, read_scene
+from demoire.simulate.pairs import clean_images, read_scene, read_scenes, scene_areas
 from demoire.simulate.splits import Split, split_of
 
 
@@ -31,17 +29,18 @@ class SceneStore:
     """
 
     def __init__(self, paths: Sequence[Path], cache_megapixels: float) -> None:
+        """Read what fits.
+
+        Raises:
+            UsageError: Some are no images, or too small.
+        """
         self.paths = paths
-        self._cache: dict[int, Scene] = {}
-        areas = np.array([_area(path) for path in paths], dtype=np.float64)
+        areas = np.array(scene_areas(paths), dtype=np.float64)
         self._shares = areas / areas.sum() if len(paths) else areas
-        room = cache_megapixels * 1e6
-        for number, path in enumerate(paths):
-            if room <= 0:
-                break
-            scene = read_scene(path)
-            self._cache[number] = scene
-            room -= scene.shape[0] * scene.shape[1]
+        # Each begins where there is some room left after those before it.
+        begins = np.cumsum(areas) - areas
+        fitting = int(np.count_nonzero(begins < cache_megapixels * 1e6))
+        self._cached = read_scenes(paths[:fitting])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -49,16 +48,6 @@ class SceneStore:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A scene at random."""
         number = int(rng.choice(len(self.paths), p=self._shares))
-        scene = self._cache.get(number)
-        return read_scene(self.paths[number]) if scene is None else scene
-
-
-def _area(path: Path) -> int:
-    """The area of an image file, px. Raises UsageError for a file that is no image."""
-    try:
-        with Image.open(path) as image:
-            return image.width * image.height
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(
-            f"{path} cannot be read as an image; take it out of the training folder."
-        ) from error
+        if number < len(self._cached):
+            return self._cached[number]
+        return read_scene(self.paths[number])

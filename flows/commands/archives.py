@@ -19,6 +19,7 @@ from flows.commands.outcome import (
     show_quarantine,
     show_summary,
 )
+from flows.first_checks import check_models
 from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings, check_gpus
 from flows.storage_options import keep_storage_options
@@ -64,6 +65,7 @@ def clean(
     src, dst = _places(src, dst, settings)
     if dry_run:
         return _plan(src, dst, settings, as_json=as_json)
+    check_models(settings)
     if canary is not None:
         _send_canary(src, dst, settings, canary, canary_limit)
     with console.phases_bar() as progress:
@@ -121,12 +123,6 @@ def _send_canary(src: str, dst: str, settings: CleanSettings, count: int, limit:
 def _clean_here(src: str, dst: str, settings: CleanSettings, progress: Progress) -> "RunSummary":
     from pipelines.run import run_job
 
-    # On a cluster the devices are elsewhere, and the workers look for them.
-    if settings.ray_address is None and settings.device.startswith("cuda"):
-        # Only then: torch costs a second and 200 MB, and this process has no other need of it.
-        from demoire.cleaning.engine import find_device
-
-        find_device(settings.device)
     return run_job(settings.clean_job(src, dst), progress=progress)
 
 
@@ -269,6 +265,7 @@ def retry(
     cleaner_config = None
     if config is not None or settings.changes_cleaning:
         cleaner_config = settings.cleaner_config()
+        check_models(settings)
     check_gpus(settings)
     order = RetryOrder(
         reason=reason,

@@ -12,6 +12,7 @@ from demoire.moire import KINDS
 from flows import console
 from flows.commands import options
 from flows.commands.flags import takes_settings
+from flows.first_checks import check_writable
 from flows.settings import CleanSettings
 
 if TYPE_CHECKING:
@@ -72,16 +73,18 @@ def evaluate(
     NAME_only_clean.EXT and NAME_only_moire.EXT, which have no twin, are judged by the detector
     alone; --align tone and --ocr pass them by.
     """
+    if align == "tone" and html is not None:
+        raise UsageError("The page is for exact twins: leave out --html, or --align tone.")
+    if ocr is not None and (align == "tone" or html is not None):
+        raise UsageError("--ocr measures the text alone: leave out --html and --align.")
+    if html is not None:
+        check_writable(html, "--html")
     from demoire.cleaning.cleaner import Cleaner
     from demoire.cleaning.threads import use_threads
     from pipelines.evaluation.evaluate import evaluate_pairs
     from pipelines.evaluation.page import evaluate_page
 
     use_threads(settings.threads)
-    if align == "tone" and html is not None:
-        raise UsageError("The page is for exact twins: leave out --html, or --align tone.")
-    if ocr is not None and (align == "tone" or html is not None):
-        raise UsageError("--ocr measures the text alone: leave out --html and --align.")
     cleaner = Cleaner(settings.cleaner_config())
     if ocr is not None:
         _evaluate_text(pairs, cleaner, ocr, readings, as_json=as_json)

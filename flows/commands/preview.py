@@ -1,6 +1,5 @@
 """The command that looks before one cleans: preview."""
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from demoire.errors import UsageError
 from flows import console
 from flows.commands import options
 from flows.commands.flags import CLEANING, switch_name, takes_settings
+from flows.first_checks import check_models, check_writable
 from flows.pdf_passwords import keep_pdf_passwords
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
@@ -43,7 +43,8 @@ def preview(
     keep_pdf_passwords(pdf_password_file)
     if not src and not settings.further_sources:
         raise UsageError("Missing argument 'SRC' (see 'demoire preview --help')")
-    _check_writable(out)
+    check_writable(out, "--out")
+    check_models(settings)
     from demoire.cleaning.threads import use_threads
     from pipelines.preview.page import write_preview
     from pipelines.preview.preview import preview as look
@@ -84,15 +85,6 @@ def clean_command(src: str, settings: CleanSettings, dst: str = "DST") -> str:
         for one in values:
             words += [f"--{name.replace('_', '-')}", str(one)]
     return shlex.join(words)
-
-
-def _check_writable(out: Path) -> None:
-    """Say before two minutes of work that the page cannot be written."""
-    folder = out.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{out} cannot be written: choose another file with --out.")
 
 
 def _show(figures: "PreviewFigures") -> None:

@@ -10,6 +10,7 @@ import typer
 from flows import console
 from flows.commands import options
 from flows.commands.flags import takes_settings
+from flows.first_checks import check_models
 from flows.settings import CleanSettings
 from flows.storage_options import keep_storage_options
 
@@ -34,6 +35,7 @@ def demo(
     """Draw a sample collection, clean it through the Prefect flow on a local Ray, and compare with
     the known truth.
     """
+    check_models(settings)
     from flows.demo import run_demo
 
     run_demo(out, seed=seed, settings=settings)

@@ -8,6 +8,7 @@ import typer
 from demoire.errors import UsageError
 from demoire.simulate.splits import Split
 from flows import console
+from flows.first_checks import check_writable
 
 DRAWN = "drawn"  # instead of a folder: scenes that the program draws itself
 
@@ -61,8 +62,7 @@ def simulate(
     from demoire.simulate.pairs import PairSet, write_pairs
 
     images = _folder_of_scenes(clean)
-    if real is not None and sheet is None:
-        raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
+    _check_sheet(sheet, real)
     with console.phases_bar("simulating", total=count) as progress:
         pairs = PairSet(kind, count, seed, size=size, split=split)
         write_pairs(images, out, pairs, progress)
@@ -116,6 +116,23 @@ def _folder_of_scenes(clean: str) -> Path | None:
     return images
 
 
+def _check_sheet(sheet: Path | None, real: Path | None) -> None:
+    """Check, before pairs are made, that the sheet can be drawn.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    from demoire.simulate.pairs import check_picture_name, clean_images
+
+    if sheet is not None:
+        check_picture_name(sheet)
+        check_writable(sheet, "--sheet")
+    if real is not None:
+        if sheet is None:
+            raise UsageError("--real compares on a contact sheet: say with --sheet where it goes.")
+        clean_images(real)  # which raises where there are none
+
+
 def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) -> None:
     """The contact sheet, and where there are real pictures the figures beside it."""
     from demoire.simulate.pairs import write_picture
@@ -125,6 +142,7 @@ def _draw_sheet(images: Path | None, sheet: Path, real: Path | None, seed: int) 
     count = _ON_THE_SHEET if real is None else _COMPARED
     with console.phases_bar("drawing the sheet") as progress:
         gallery = gather(images, count=count, seed=seed, real=real, progress=progress)
+    sheet.parent.mkdir(parents=True, exist_ok=True)
     write_picture(sheet, contact_sheet(gallery, _ON_THE_SHEET))
     if real is None:
         return

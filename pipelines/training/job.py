@@ -28,6 +28,7 @@ from demoire.simulate.pairs import LABELS, PairSet, clean_images, write_pairs
 from demoire.training.checkpoint import check_out
 from demoire.training.config_files import load_config
 from demoire.training.field import FieldFolder
+from demoire.training.inputs import check_inputs
 from demoire.training.loop import TrainResult, fill_shards, train
 from pipelines.evaluation.evaluate import evaluate_pairs
 from pipelines.evaluation.figures import Evaluation
@@ -143,7 +144,7 @@ def _with_time_left(job: TrainJob, began: float) -> TrainJob:
 def check_job(job: TrainJob) -> Model:
     """Check what would otherwise fail only after the night.
 
-    That is the folder, the name, the registry, and the test split.
+    That is the folder, what is trained on, the name, the registry, and the test split.
 
     Returns:
         Which model is trained.
@@ -154,6 +155,7 @@ def check_job(job: TrainJob) -> Model:
     """
     config = load_config(job.config)
     check_out(job.out, resume=job.resume)
+    check_inputs(config, job.images, job.field)
     if job.register is not None:
         Registry(job.registry).check_name(job.register, config.task)
         clean_images(job.images, "test")

@@ -36,8 +36,8 @@ from demoire.models.restorer import build_restorer
 from demoire.training.checkpoint import fingerprint
 from demoire.training.config import SearchOptions, SearchRange, Task, TrainConfig
 from demoire.training.config_files import to_toml, with_values
+from demoire.training.inputs import check_inputs
 from demoire.training.loop import TrainResult, train
-from demoire.training.scene_store import images_of_split
 from demoire.training.search.trials import Trial, TrialState, best_of, draw_trials, write_trials
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def search(
         raise UsageError("A search needs Optuna; install it with: pip install 'demoire[search]'.")
     space = dict(config.search or DEFAULT_SPACES[config.task])
     _check(config, space)
-    images_of_split(images, "train")  # raises where there are none, before anything is written
+    check_inputs(config, images)
     job = _Job(config, space, images, out, shards, max_kmac, ends)
     study = _open(job)
     for trial in _trials(study, trials, config.seed):

@@ -79,6 +79,40 @@ def test_a_scene_is_drawn_as_often_as_it_is_large(tmp_path: Path) -> None:
     assert 420 < large < 480  # nine tenths are 450
 
 
+def test_all_pictures_that_cannot_be_used_are_named_together(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "fine.png"), np.zeros((64, 64, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((16, 64, 3), np.uint8))
+    for name in ("letter.jpg", "list.jpg", "note.jpg"):
+        (tmp_path / name).write_text("not a picture")
+
+    with pytest.raises(UsageError) as caught:
+        SceneStore(sorted(tmp_path.iterdir()), cache_megapixels=1)
+
+    said = str(caught.value)
+    assert said.startswith("4 pictures cannot be used: ")
+    assert f"{tmp_path / 'letter.jpg'} cannot be read as an image" in said
+    assert said.endswith("and 1 more; take them out of the folder.")
+
+
+def test_pictures_that_were_cut_short_are_named_together(tmp_path: Path) -> None:
+    """Their headers are whole, so only decoding tells."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), noise)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(UsageError, match="2 pictures cannot be used: .*a.png .*b.png"):
+        SceneStore(sorted(tmp_path.iterdir()), cache_megapixels=1)
+
+
+def test_scenes_may_be_of_any_format_that_is_cleaned(tmp_path: Path) -> None:
+    picture = tmp_path / "page.jp2"
+    cv2.imwrite(str(picture), np.full((64, 64, 3), 90, np.uint8))
+    scene = SceneStore([picture], cache_megapixels=0).draw(np.random.default_rng(0))
+    assert scene.shape == (64, 64, 3)
+
+
 def test_mix_decides_the_kinds(scene_folder: Path) -> None:
     samples = _samples(
         scene_folder, config=SMALL.model_copy(update={"mix": {"halftone": 3.0, "none": 1.0}})
