@@ -7,13 +7,14 @@ top of it, most of it for the oracle's blurs.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from demoire.cleaning.cleaner import Cleaner
-from demoire.cleaning.result import Cleaned
+from demoire.cleaning.result import Cleaned, Detection
 from demoire.errors import ImageError
 from demoire.imaging.rgb import decode_rgb
 from demoire.measure.blur import oracle_blur
@@ -47,6 +48,14 @@ STRENGTHS = (0.0, 4.0, 8.0, 16.0)  # where the classes of strength begin, RMS in
 _NO_LABEL = TrueLabel()
 
 
+@dataclass(frozen=True)
+class _Judgement:
+    """What the detector says of an image: while it was cleaned if it looked then, else after."""
+
+    score: float  # probability of moiré, 0..1
+    kind: str
+
+
 def evaluate_pairs(folder: Path, cleaner: Cleaner, progress: Progress = in_silence) -> Evaluation:
     """Measure a cleaner over a folder of labelled images.
 
@@ -63,29 +72,32 @@ def evaluate_pairs(folder: Path, cleaner: Cleaner, progress: Progress = in_silen
     """
     files = read_folder(folder)
     labels = read_labels(folder)
-    judged: list[JudgedImage] = []
+    judgements: dict[Path, _Judgement] = {}
 
-    def judge(path: Path, *, has_moire: bool, cleaned: Cleaned | None = None) -> None:
-        label = labels.get(pair_name(path), _NO_LABEL)
-        judged.append(_judge(path, label, cleaner, cleaned, has_moire=has_moire))
-        progress("evaluating", len(judged), files.images)
+    def note(path: Path, score: float, kind: str) -> None:
+        judgements[path] = _Judgement(score, kind)
+        progress("evaluating", len(judgements), files.images)
 
     pairs = []
     for pair, cleaned in clean_pairs(files.pairs, cleaner):
         measures = _measure(pair, cleaned)
         kind = labels.get(pair.name, _NO_LABEL).kind
         pairs.append(PairFigures(pair.name, measures, cleaned.status, cleaned.reason, kind))
-        judge(pair.moire, has_moire=True, cleaned=cleaned)
+        if cleaned.moire_before is not None and cleaned.moire_kind is not None:
+            note(pair.moire, cleaned.moire_before, cleaned.moire_kind)
+    # They came in the order in which they were finished; figures go by name.
     pairs.sort(key=lambda figures: figures.name)
-    # The pairs came in the order in which they were finished; figures go by name.
-    judged.sort(key=lambda image: pair_name(Path(image.name)))
-    for path in files.only_moire:
-        judge(path, has_moire=True)
-    for pair in files.pairs:
-        judge(pair.clean, has_moire=False)
-    for path in files.only_clean:
-        judge(path, has_moire=False)
-    return _evaluation(pairs, judged, cleaner.threshold)
+    with_moire = [*(pair.moire for pair in files.pairs), *files.only_moire]
+    clean = [*(pair.clean for pair in files.pairs), *files.only_clean]
+    not_judged = [path for path in (*with_moire, *clean) if path not in judgements]
+    for path, detection in _detect(not_judged, cleaner):
+        note(path, detection.moire, detection.kind)
+    images = []
+    for path in with_moire:
+        images.append(_judged_image(path, labels, judgements[path], has_moire=True))
+    for path in clean:
+        images.append(_judged_image(path, labels, judgements[path], has_moire=False))
+    return _evaluation(pairs, images, cleaner.threshold)
 
 
 def clean_pairs(
@@ -122,26 +134,29 @@ def _measure(pair: PairFiles, cleaned: Cleaned) -> Measures:
     )
 
 
-def _judge(
-    path: Path, label: TrueLabel, cleaner: Cleaner, cleaned: Cleaned | None, *, has_moire: bool
+def _detect(paths: Sequence[Path], cleaner: Cleaner) -> Iterator[tuple[Path, Detection]]:
+    """What the detector says of each image.
+
+    Raises:
+        UsageError: One cannot be read.
+    """
+    items = ((path, read_bytes(path)) for path in paths)
+    for path, detection in cleaner.detect_many(items):
+        if isinstance(detection, ImageError):
+            raise unreadable_picture(path, detection)
+        yield path, detection
+
+
+def _judged_image(
+    path: Path, labels: Mapping[str, TrueLabel], judgement: _Judgement, *, has_moire: bool
 ) -> JudgedImage:
-    """What the detector says of an image: while it was cleaned if it looked then, else now."""
-    if cleaned is not None and cleaned.moire_before is not None and cleaned.moire_kind is not None:
-        score = cleaned.moire_before
-        judged_kind = cleaned.moire_kind
-    else:
-        try:
-            detection = cleaner.detect(read_bytes(path))
-        except ImageError as error:
-            raise unreadable_picture(path, error) from error
-        score = detection.moire
-        judged_kind = detection.kind
+    label = labels.get(pair_name(path), _NO_LABEL)
     return JudgedImage(
         name=path.name,
         has_moire=has_moire,
         true_kind=label.moire_kind if has_moire else KINDS[0],
-        score=score,
-        judged_kind=judged_kind,
+        score=judgement.score,
+        judged_kind=judgement.kind,
         strength=label.strength if has_moire else None,
     )
 
