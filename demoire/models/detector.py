@@ -209,6 +209,8 @@ def fused(detector: Detector) -> Detector:
         # Folding scales whole kernels, so that those of mean 0 stay so.
         stage[0] = fuse_conv_bn_eval(conv, normalisation)
         stage[1] = nn.Identity()
+        if isinstance(stage[2], nn.ReLU):
+            stage[2] = nn.ReLU(inplace=True)  # nothing else reads what the convolution gave
     channels_last(detector).requires_grad_(False)
     return detector
 

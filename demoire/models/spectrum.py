@@ -52,10 +52,11 @@ def _spectra(cells: Tensor, window: Tensor) -> Tensor:
     columns = cells.shape[3] // WINDOW
     whole = cells[:, :, : rows * WINDOW, : columns * WINDOW]
     red, green, blue = whole.unbind(dim=1)
-    spectra = []
-    # One plane at a time, so that what one step leaves is still in the cache for the next.
-    for plane in (green, red - blue):
-        windows = plane.reshape(-1, rows, WINDOW, columns, WINDOW).transpose(2, 3) * window
-        power = torch.view_as_real(torch.fft.rfft2(windows)).square().sum(dim=(1, 2)).sum(dim=-1)
-        spectra.append(power / (rows * columns))
-    return torch.stack(spectra, dim=1)
+    # Written in place where that goes: what one step leaves is still in the cache for the next.
+    windows = cells.new_empty(PLANES, len(cells), rows, columns, WINDOW, WINDOW)
+    for number, plane in enumerate((green, red - blue)):
+        side_by_side = plane.reshape(-1, rows, WINDOW, columns, WINDOW).transpose(2, 3)
+        torch.mul(side_by_side, window, out=windows[number])
+    squares = torch.view_as_real(torch.fft.rfft2(windows)).square_()
+    power = squares.flatten(2, 3).sum(dim=2).sum(dim=-1)
+    return power.transpose(0, 1) / (rows * columns)
