@@ -35,11 +35,14 @@ class Tile:
 
     Attributes:
         number: Its place among the picture's tiles.
+        window: Number of the window that it is in. What the restorer makes of tiles of one window
+            is the same where they overlap.
         core: What the tile answers for.
         reach: What of the result is used: the core and its share of the overlap, within the image.
     """
 
     number: int
+    window: int
     core: Box
     reach: Box
 
@@ -104,10 +107,11 @@ def plan_windows(
     groups.sort(key=lambda group: (group.bounds.top, group.bounds.left))
     windows: list[Window] = []
     count = 0
-    for group in groups:
+    for number, group in enumerate(groups):
         tiles = []
         for core in group.cores:
-            tiles.append(Tile(count, core, core.grown(OVERLAP, grid.height, grid.width)))
+            reach = core.grown(OVERLAP, grid.height, grid.width)
+            tiles.append(Tile(count, number, core, reach))
             count += 1
         windows.append(Window(frame.box(group.bounds), frame.shape(group.bounds), tuple(tiles)))
     return tuple(windows)

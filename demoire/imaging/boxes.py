@@ -93,19 +93,6 @@ class Box:
             self.right * up // down,
         )
 
-    def shrunk(self, by: int, height: int, width: int) -> "Box | None":
-        """This box without a margin of `by` px on each side that is not an image's own side.
-
-        None if nothing is left.
-        """
-        box = Box(
-            self.top + by if self.top > 0 else 0,
-            self.left + by if self.left > 0 else 0,
-            self.bottom - by if self.bottom < height else height,
-            self.right - by if self.right < width else width,
-        )
-        return box if box.height > 0 and box.width > 0 else None
-
     def around(self, inner: "Box") -> Iterator["Box"]:
         """What is left of this box without one inside it: above, below, at the left and right."""
         frame = (

@@ -1,5 +1,7 @@
 """How restored tiles are put together again, without a seam and without a change elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +14,9 @@ from tests.demoire.cleaning.cases import Case, cases, painted
 
 
 def tiles_in_cells(grid: Grid) -> tuple[Tile, ...]:
-    """A tile for each cell of a picture."""
-    return tiles_of(plan_windows(grid, range(len(grid)), side=256, halo=64, multiple=32))
+    """A tile for each cell of a picture, each in a window of its own."""
+    cells = range(len(grid))
+    return tiles_of(plan_windows(grid, cells, side=256, halo=64, multiple=32, most=256**2))
 
 
 @given(case=cases())
@@ -54,7 +57,21 @@ def test_cells_that_are_not_flagged_keep_their_pixels(case: Case, dtype: type) -
         assert (difference == full // 4).all()
 
 
-def test_neighbouring_tiles_that_disagree_meet_in_a_slope() -> None:
+@given(case=cases(), dtype=st.sampled_from([np.uint8, np.uint16]))
+@settings(max_examples=50, deadline=None)
+def test_tiles_of_one_window_are_put_together_as_if_each_had_one_of_its_own(
+    case: Case, dtype: type
+) -> None:
+    shape = (case.grid.height, case.grid.width, 3)
+    rng = np.random.default_rng(1)
+    pixels, restored = rng.integers(0, np.iinfo(dtype).max, (2, *shape), endpoint=True, dtype=dtype)
+    of_tiles = [restored[tile.reach.slices] for tile in case.tiles]
+    apart = [replace(tile, window=tile.number) for tile in case.tiles]
+    out = blend(pixels, case.grid, case.flagged, case.tiles, of_tiles)
+    assert np.array_equal(out, blend(pixels, case.grid, case.flagged, apart, of_tiles))
+
+
+def test_neighbouring_windows_that_disagree_meet_in_a_slope() -> None:
     grid = Grid(256, 512)
     tiles = tiles_in_cells(grid)
     restored = [
