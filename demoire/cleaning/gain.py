@@ -18,13 +18,12 @@ from torch import Tensor
 
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.window_spectra import (
+    bell,
     channels_of,
-    energy_of,
     folded,
     may_be_pattern,
     planes_of,
-    samples_in,
-    spectrum_of,
+    taken_in,
     windows_in,
 )
 from demoire.imaging.codecs.raster import Pixels
@@ -50,14 +49,12 @@ def pattern_share(before: Pixels, after: Pixels, grid: Grid, cells: Sequence[int
         0..1; white noise has about 0.03. None where no window fits into a restored cell, or
         nothing was taken away.
     """
-    full_scale = float(np.iinfo(before.dtype).max)
+    weights = bell() / np.float32(np.iinfo(before.dtype).max)
     shares: list[float] = []
     amplitudes: list[float] = []
     for windows in windows_in(grid, cells):
-        taken = samples_in(before, windows)
-        taken -= samples_in(after, windows)
-        taken /= full_scale
-        for pattern in patterns_in(channels_of(taken)):
+        taken = planes_of(channels_of(taken_in(before, after, windows)))
+        for pattern in patterns_in([plane * weights for plane in taken]):
             if pattern is not None:
                 shares.append(pattern.share)
                 amplitudes.append(pattern.amplitude)
@@ -83,7 +80,8 @@ def patterns_in(taken: Sequence[NDArray[np.float32]]) -> Iterator[WindowPattern 
     """How much of a pattern there is in each of some windows; None where there is nothing.
 
     Args:
-        taken: What was taken away, (windows, window, window) for each channel, full scale 1.
+        taken: What was taken away, (windows, window, window) for each plane, full scale 1, with
+            the weights of a window (`demoire.cleaning.window_spectra.bell`).
     """
     energy = _energies(taken)
     totals = energy.sum(dim=1)
@@ -97,8 +95,9 @@ def patterns_in(taken: Sequence[NDArray[np.float32]]) -> Iterator[WindowPattern 
 
 def _energies(taken: Sequence[NDArray[np.float32]]) -> Tensor:
     """Energy of each window by frequency, (windows, frequencies), of all its planes together."""
-    energy = sum(energy_of(spectrum_of(plane)) for plane in planes_of(taken))
-    return torch.from_numpy(energy).flatten(1).index_select(1, _numbers_of_patterns())
+    spectra = torch.fft.rfft2(torch.from_numpy(np.stack(taken)))
+    energy = torch.view_as_real(spectra).square_().sum(dim=0).sum(dim=-1)
+    return energy.flatten(1).index_select(1, _numbers_of_patterns())
 
 
 @cache

@@ -19,7 +19,7 @@ Where the paper does carry a pattern, strokes keep their tone (`demoire.cleaning
 About 18 ms a megapixel, some 12 more on noisy paper, and less where nothing was changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -33,8 +33,11 @@ from demoire.cleaning.strokes import kept_beside_strokes
 from demoire.cleaning.window_spectra import (
     SPECTRAL_WINDOW,
     a_few_at_a_time,
+    bell,
     channels_of,
+    planes_of,
     samples_in,
+    taken_in,
 )
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels, as_8_bit
@@ -211,54 +214,62 @@ def _is_noise(
     windows = _windows_with(asked)
     if not windows:
         return is_noise
-    # What the last windows lack is continued by reflection.
-    below = -is_paper.shape[0] % SPECTRAL_WINDOW
-    beside = -is_paper.shape[1] % SPECTRAL_WINDOW
-    lacking = ((0, below), (0, beside), (0, 0))
-    whole_old = np.pad(old, lacking, mode="symmetric")
-    whole_new = np.pad(new, lacking, mode="symmetric")
-    whole_paper = np.pad(is_paper[..., None], lacking, mode="symmetric")
+    whole_old = _whole_windows(old)
+    whole_new = _whole_windows(new)
+    whole_paper = _whole_windows(is_paper.astype(np.uint8)[..., None])
     for some in a_few_at_a_time(windows):
-        taken = samples_in(whole_old, some) - samples_in(whole_new, some)
-        paper = samples_in(whole_paper, some)
-        taken_from_paper = _less_its_mean(channels_of(taken), channels_of(paper)[0])
+        taken = planes_of(channels_of(taken_in(whole_old, whole_new, some)))
+        (paper,) = channels_of(samples_in(whole_paper, some))
+        taken_from_paper = _less_its_mean(taken, paper)
         for window, pattern in zip(some, patterns_in(taken_from_paper), strict=True):
             of_window = window.scaled(down=_BLOCK).slices
             is_noise[of_window] = pattern is not None and pattern.share < _MOST_OF_NOISE
     return is_noise
 
 
+def _whole_windows(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, C), continued by reflection by what the last windows lack."""
+    height, width, channels = pixels.shape
+    below = -height % SPECTRAL_WINDOW
+    beside = -width % SPECTRAL_WINDOW
+    whole = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REFLECT)
+    return np.asarray(whole, np.uint8).reshape(height + below, width + beside, channels)
+
+
 def _windows_with(asked: NDArray[np.bool_]) -> list[Box]:
     """The windows of SPECTRAL_WINDOW px, side by side, in which any block is asked for."""
+    below = -len(asked) % _IN_WINDOW
+    beside = -asked.shape[1] % _IN_WINDOW
+    whole = np.pad(asked, ((0, below), (0, beside)))
+    rows = len(whole) // _IN_WINDOW
+    of_windows = whole.reshape(rows, _IN_WINDOW, -1, _IN_WINDOW).any(axis=(1, 3))
     windows = []
-    for top in range(0, len(asked), _IN_WINDOW):
-        for left in range(0, asked.shape[1], _IN_WINDOW):
-            blocks = Box(top, left, top + _IN_WINDOW, left + _IN_WINDOW)
-            if asked[blocks.slices].any():
-                windows.append(blocks.scaled(up=_BLOCK))
+    for row, column in np.argwhere(of_windows).tolist():
+        windows.append(Box(row, column, row + 1, column + 1).scaled(up=SPECTRAL_WINDOW))
     return windows
 
 
 def _less_its_mean(
-    taken: Sequence[NDArray[np.float32]], paper: NDArray[np.float32]
+    taken: Iterable[NDArray[np.float32]], paper: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
     """What was taken from the paper of each window, less its mean, and nothing elsewhere.
 
     Args:
         taken: What was taken everywhere, (windows, SPECTRAL_WINDOW, SPECTRAL_WINDOW) for each
-            channel, of 255.
+            plane, of 255.
         paper: 1 where there is paper, else 0; of the same shape.
 
     Returns:
-        The same for each channel, full scale 1.
+        The same for each plane, full scale 1, with the weights of a window.
     """
     pixels = np.maximum(1, paper.sum(axis=(1, 2), keepdims=True))
+    weights = paper * (bell() / np.float32(255))
     of_paper = []
-    for channel in taken:
-        change = channel * paper
-        change -= change.sum(axis=(1, 2), keepdims=True) / pixels * paper
-        change /= 255
-        of_paper.append(change)
+    for plane in taken:
+        total = np.einsum("wyx,wyx->w", plane, paper)
+        deviations = plane - total[:, None, None] / pixels
+        deviations *= weights
+        of_paper.append(deviations)
     return of_paper
 
 

@@ -26,7 +26,7 @@ SPECTRAL_WINDOW = 64  # px on each side
 _SLOWEST = 1.5 / SPECTRAL_WINDOW  # cycles per px; what is slower is shading, no pattern
 
 _MOST_WINDOWS = 64
-_AT_A_TIME = 8  # windows, so that their spectra stay in the cache
+_AT_A_TIME = 32  # windows, so that their spectra stay in the cache
 _COLUMNS = SPECTRAL_WINDOW // 2 + 1  # of the spectrum of real samples
 
 _Floats = NDArray[np.float32]
@@ -65,7 +65,20 @@ def _places(box: Box) -> int:
 
 def samples_in(pixels: Pixels, windows: Sequence[Box]) -> _Floats:
     """The pixels of some windows, (windows * SPECTRAL_WINDOW, SPECTRAL_WINDOW, C) as they are."""
-    return np.concatenate([pixels[box.slices] for box in windows]).astype(np.float32)
+    return _cut_out(pixels, windows).astype(np.float32)
+
+
+def taken_in(before: Pixels, after: Pixels, windows: Sequence[Box]) -> _Floats:
+    """What was taken away in some windows, as `samples_in`, in the unit of the pixels."""
+    old = _cut_out(before, windows)
+    new = _cut_out(after, windows)
+    rows = (len(old), -1)  # OpenCV has a limit of channels
+    taken = cv2.subtract(old.reshape(rows), new.reshape(rows), dtype=cv2.CV_32F)
+    return np.asarray(taken, np.float32).reshape(old.shape)
+
+
+def _cut_out(pixels: Pixels, windows: Sequence[Box]) -> Pixels:
+    return np.concatenate([pixels[box.slices] for box in windows])
 
 
 def channels_of(samples: _Floats) -> list[_Floats]:
@@ -104,7 +117,7 @@ def spectrum_of(plane: _Floats) -> NDArray[np.complex64]:
     Args:
         plane: (windows, SPECTRAL_WINDOW, SPECTRAL_WINDOW) in any unit.
     """
-    spectrum: NDArray[np.complex64] = torch.fft.rfft2(torch.from_numpy(plane * _bell())).numpy()
+    spectrum: NDArray[np.complex64] = torch.fft.rfft2(torch.from_numpy(plane * bell())).numpy()
     return spectrum
 
 
@@ -143,8 +156,8 @@ def may_be_pattern() -> NDArray[np.bool_]:
 
 
 @cache
-def _bell() -> _Floats:
+def bell() -> _Floats:
     """The weights of a window's pixels, (window, window): Hann's in both directions."""
     side = np.hanning(SPECTRAL_WINDOW).astype(np.float32)
-    bell: _Floats = np.outer(side, side)
-    return bell
+    weights: _Floats = np.outer(side, side)
+    return weights
