@@ -114,6 +114,7 @@ def train(
     check_out(out, resume=resume)
     if shards is not None:
         fill_shards(shards, images, config)
+    _LOG.info("reading the pictures, and simulating pairs to validate on")
     source = PairSource(images, "train", config.largest(), shards)
     torch.manual_seed(config.seed)
     session = _Session(
@@ -129,6 +130,7 @@ def train(
     )
     with without_tf32(torch.device(config.device)):
         run = begin_run(session.task, config, out, shards)
+        _LOG.info("training from step %d to %d", run.step, config.steps)
         finished = run.step >= config.steps or _has_lost_patience(run, config)
         if not finished:
             finished = _do_steps(run, session)

@@ -52,7 +52,7 @@ def train(
     ] = None,
     field: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Real pictures too; see docs/models/notebook.md."),
+        typer.Option(metavar="DIR", help="Real pictures too; see docs/own-pictures.md."),
     ] = None,
     split: Annotated[
         Path | None,

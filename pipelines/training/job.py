@@ -14,6 +14,7 @@ scheduler can make a task of each. OUT gets, beside what training leaves there:
 """
 
 import json
+import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,8 @@ from pipelines.training.registry import SCORES, Registered, Registry, score_text
 SEED = 20_000  # of the evaluation's pairs; training draws its own by [seed, number]
 # What leaving the pictures alone reaches, and what guessing does.
 LEAST: dict[Model, float] = {"restorer": 0.0, "detector": 0.5}
+
+_LOG = logging.getLogger(__name__)
 
 _SIZE = 512  # px
 _LEAST_MINUTES = 1e-3
@@ -174,6 +177,7 @@ def simulate_shards(job: TrainJob) -> None:
 def simulate_pairs(job: TrainJob) -> Path:
     """Simulate the pairs to evaluate on; their folder, which holds nothing else."""
     folder = job.out / "pairs"
+    _LOG.info("simulating pairs to evaluate on, %d of each kind", job.pairs)
     for old in (*folder.glob(f"*_{SEED}_*.png"), folder / LABELS):
         old.unlink(missing_ok=True)
     for kind in KINDS:
@@ -199,6 +203,7 @@ def evaluate_weights(job: TrainJob, weights: Path) -> Contest:
     registry = Registry(job.registry)
     newest = registry.newest(job.register)
     folder = job.out / "pairs"
+    _LOG.info("measuring the weights on the pairs in %s", folder)
     cleaner = _cleaner(job, weights)
     evaluation = evaluate_pairs(folder, cleaner)
     evaluate_page(evaluation, folder, job.out / "evaluation.html", cleaner)
@@ -208,6 +213,7 @@ def evaluate_weights(job: TrainJob, weights: Path) -> Contest:
     figures = _figures(model, evaluation)
     to_beat = LEAST[model]
     if newest is not None:
+        _LOG.info("measuring %s on the same pairs", newest.reference)
         rival = evaluate_pairs(folder, _cleaner(job, registry.fetch(newest)))
         to_beat = max(to_beat, _figures(model, rival)[SCORES[model]])
     return Contest(figures, figures[SCORES[model]], to_beat, newest)
