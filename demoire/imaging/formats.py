@@ -3,6 +3,7 @@
 A file's format is what its first bytes say. Its name only decides whether it counts as an image.
 """
 
+import re
 from typing import Any
 
 from demoire.errors import ImageError
@@ -69,8 +70,21 @@ _UNSUPPORTED_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"P6", "PPM"),
     (0, b"\x76\x2f\x31\x01", "OpenEXR"),
     (0, b"#?RADIANCE", "Radiance HDR"),
-    (0, b"<svg", "SVG"),
+    (0, b"#?RGBE", "Radiance HDR"),
+    (0, b"\0MRM", "Minolta MRW"),
+    (0, b"FOVb", "Sigma X3F"),
+    (40, b" EMF", "EMF"),
+    (0, b"\xd7\xcd\xc6\x9a", "WMF"),
+    (0, b"\x01\0\x09\0", "WMF"),
 )
+# The root element of an XML document, behind its declaration, comments and document type.
+_SVG = re.compile(
+    rb"(?:\xef\xbb\xbf)?+\s*+"
+    rb"(?:(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[[^\]]*+\])?+[^>]*+>)\s*+)*+"
+    rb"<(?:\w++:)?+svg[\s>/]",
+    re.DOTALL,
+)
+_SVG_BEGINNING = 1 << 16  # bytes in which that is looked for
 _TGA_END = b"TRUEVISION-XFILE.\0"  # the one mark that a TGA has, and not in its first version
 # Begins what a GIF says of a frame that is shown for a time: a graphic control extension.
 _GIF_FRAME = b"\x21\xf9\x04"
@@ -99,6 +113,8 @@ def recognise(data: FileBytes) -> Codec[Any]:
     for offset, signature, name in _UNSUPPORTED_SIGNATURES:
         if data.startswith(signature, offset):
             raise _not_cleaned(data, name)
+    if _SVG.match(data[:_SVG_BEGINNING]):
+        raise _not_cleaned(data, "SVG")
     if data.endswith(_TGA_END):
         raise _not_cleaned(data, "TGA")
     if not data:
