@@ -179,8 +179,8 @@ def _refused(refusal: Refusal, cannot: str) -> StorageError:
         )
     if refusal.status in (401, 403):
         return UnusablePlaceError(
-            f"{cannot}: access denied ({what}), {CHECK_KEYS} and what they may do there, or give "
-            "SRC as a glob that leaves it out."
+            f"{cannot}: access denied ({what}), {CHECK_KEYS} and what they may do there, or, if it "
+            "lies in SRC, give SRC as a glob that leaves it out."
         )
     if refusal.is_transient:
         return StorageError(

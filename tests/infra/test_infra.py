@@ -8,11 +8,13 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
+import prefect.settings
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
+from ray.scripts.scripts import cli as ray
 from typer.main import get_command
 
 from flows.app import app
@@ -67,6 +69,29 @@ def test_compose_has_every_part_and_starts_them_in_an_order_that_exists() -> Non
                     f"{name} waits for the health of {other}, which has none"
                 )
     check_command_line(services["deploy"]["command"])
+
+
+def test_compose_starts_ray_by_options_that_it_has() -> None:
+    services = load("compose/compose.yaml")["services"]
+    join, _, _ = services["worker"]["command"][0].partition("&&")
+    lines = [
+        services["ray-head"]["entrypoint"],
+        services["ray-head"]["healthcheck"]["test"][1:],
+        shlex.split(join),
+    ]
+    for program, name, *words in lines:
+        assert program == "ray"
+        known = {option for parameter in ray.commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_compose_sets_variables_that_prefect_knows() -> None:
+    services = load("compose/compose.yaml")["services"]
+    variables = {name for one in services.values() for name in one.get("environment", {})}
+    ours = {name for name in variables if name.startswith("PREFECT_")}
+    assert ours
+    for name in ours:
+        assert hasattr(prefect.settings, name), name
 
 
 def test_compose_builds_the_dockerfile_with_an_argument_it_has() -> None:
