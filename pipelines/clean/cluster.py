@@ -29,7 +29,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from demoire.errors import DemoireError, StalledError, UnusablePlaceError, UsageError
 from demoire.imaging.pdf.passwords import passwords_in_use, use_passwords
-from pipelines.clean.own_ray import own_ray
+from pipelines.clean.own_ray import end_with_children, own_children, own_ray
 from pipelines.clean.priority import prompt_workers
 from pipelines.clean.session_watch import SessionWatch, StartWatch
 from pipelines.clean.signals import own_sigterm
@@ -37,6 +37,7 @@ from pipelines.storage.os_errors import system_refusal
 
 _LEAST_ROOM = 20 << 20  # bytes for the notes and logs that Ray keeps of a start
 
+_STARTS = 5  # of a Ray of this machine at most
 _CONNECT_SECONDS = 10.0
 _STORAGE_VARIABLES = ("AWS_", "DEMOIRE_")
 
@@ -63,33 +64,12 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
     if ray.is_initialized():
         yield
         return
-    if ray_address is not None:
-        _check_reachable(ray_address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Its warnings would land in the user's terminal.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        _silence_reports()
-        # And so would its remark that the level was set.
-        with StartWatch(own_ray, patience), own_sigterm(), _silent_stderr(), prompt_workers():
-            started: Any = ray.init(
-                address=ray_address or "local",
-                include_dashboard=False if ray_address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except Exception as error:
-        # Ray raises nothing more special when its own processes do not come up.
-        if ray_address is None:
-            raise _no_ray_here() from error
-        if _tells_of_a_token(error):
-            raise _wrong_token(ray_address) from error
-        raise _no_cluster(ray_address) from error
     own_folder: Path | None = None
     if ray_address is None:
+        own_folder = _start_here(patience)
         own_ray.note_start()
-        own_folder = Path(started.address_info["session_dir"])
+    else:
+        _connect(ray_address, patience)
     with SessionWatch(own_ray):
         try:
             yield
@@ -102,6 +82,62 @@ def ray_session(ray_address: str | None = None, patience: float = 1800.0) -> Ite
             raise
         else:
             _end_ray(own_folder)
+
+
+def _start_here(patience: float) -> Path:
+    """Start a Ray of this machine; the folder in which it keeps its notes.
+
+    Its raylet waits 15 s for the ports of its helpers, and ends itself if they take longer, as they
+    do on a machine with many other things to do. Nothing can be set there, but another start may
+    well be in time.
+
+    Raises:
+        DemoireError: It does not come up.
+    """
+    for number in range(2, _STARTS + 2):
+        others = own_children()
+        try:
+            return Path(_init("local", patience).address_info["session_dir"])
+        except Exception as error:
+            # Ray raises nothing more special when its own processes do not come up.
+            end_with_children(own_children() - others)
+            failure = _no_ray_here()
+            if number > _STARTS or isinstance(failure, UnusablePlaceError):
+                raise failure from error
+        _LOG.warning("Ray did not come up; it is started again (%d of %d)", number, _STARTS)
+    raise AssertionError("the last start returns or raises")
+
+
+def _connect(ray_address: str, patience: float) -> None:
+    """Connect to a cluster.
+
+    Raises:
+        UsageError: It cannot be reached.
+    """
+    _check_reachable(ray_address)
+    try:
+        _init(ray_address, patience)
+    except Exception as error:
+        if _tells_of_a_token(error):
+            raise _wrong_token(ray_address) from error
+        raise _no_cluster(ray_address) from error
+
+
+def _init(address: str, patience: float) -> Any:
+    """What Ray says of itself, once it has come up or is connected to."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Its warnings would land in the user's terminal.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    _silence_reports()
+    # And so would its remark that the level was set.
+    with StartWatch(own_ray, patience), own_sigterm(), _silent_stderr(), prompt_workers():
+        return ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def _no_ray_here() -> DemoireError:

@@ -7,6 +7,7 @@ it, without a word. So it has to be noticed before.
 """
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
@@ -32,6 +33,24 @@ def stalled(how: str) -> StalledError:
     )
 
 
+def own_children() -> set[psutil.Process]:
+    """The processes that this one has started, and that have not been waited for."""
+    return set(psutil.Process().children())
+
+
+def end_with_children(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes and all that they have started, and wait until they are gone."""
+    doomed: list[psutil.Process] = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            doomed += process.children(recursive=True)
+        doomed.append(process)
+    for process in doomed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(doomed, timeout=_LONGEST_DEATH)
+
+
 class OwnRay:
     """The local Ray of this process, where it has started one."""
 
@@ -44,7 +63,7 @@ class OwnRay:
     def note_start(self) -> None:
         """Look up the helpers of the Ray that was just started."""
         self.note_end()
-        for child in psutil.Process().children():
+        for child in own_children():
             name = child.name()
             if name in _VITAL:
                 self._helpers[name] = child
@@ -97,15 +116,7 @@ class OwnRay:
         """
         helpers = self._helpers
         self.note_end()  # nobody else has to act on their failure any more
-        doomed: list[psutil.Process] = []
-        for helper in helpers.values():
-            with suppress(psutil.NoSuchProcess):
-                doomed += helper.children(recursive=True)
-            doomed.append(helper)
-        for process in doomed:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(doomed, timeout=_LONGEST_DEATH)
+        end_with_children(helpers.values())
 
     def _dead_helper(self) -> str | None:
         if self._shutdown_began is not None:

@@ -12,6 +12,7 @@ import ray
 
 from demoire.errors import DemoireError, UsageError
 from pipelines.clean.cluster import ray_session
+from tests.pipelines.hooked_driver import hooked_environment
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,6 +41,28 @@ def test_the_sentence_names_a_full_temporary_folder(
 
     assert says.format(tmp_path) in str(caught.value)
     assert caught.value.exit_code == status
+
+
+def test_a_ray_that_does_not_come_up_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[str] = []
+
+    def come_up_the_third_time(*, address: str, **_: object) -> Started:
+        started.append(address)
+        if len(started) < 3:
+            raise RuntimeError("The current node timed out during startup.")
+        return Started(tmp_path)
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", come_up_the_third_time)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+
+    with ray_session(None, 60.0):
+        assert started == 3 * ["local"]
+
+    assert "started again (2 of 5)" in caplog.messages[0]
+    assert "started again (3 of 5)" in caplog.messages[1]
 
 
 class Started:
@@ -89,6 +112,33 @@ def test_a_cluster_that_refuses_the_token_is_told_from_one_that_is_not_there(
 
     with pytest.raises(UsageError, match="token: set RAY_AUTH_MODE"), ray_session("auto", 60.0):
         pass
+
+
+_ANY_RAY = """
+from pipelines.clean.cluster import ray_session
+
+with ray_session():
+    print("it came up")
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_whose_helpers_are_too_slow_is_started_again(tmp_path: Path) -> None:
+    """As on an overloaded machine: the raylet waits 15 s for the ports of its agents."""
+    once = tmp_path / "once"
+    hold = f"if not Path({str(once)!r}).exists():\n            Path({str(once)!r}).touch()"
+    hold += "\n            time.sleep(60)"
+    environment = hooked_environment(
+        tmp_path / "hook", hold, at="ray._raylet.persist_port", process="dashboard/agent.py"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", _ANY_RAY], env=environment, capture_output=True, text=True
+    )
+
+    assert ended.stdout == "it came up\n"
+    assert "Ray did not come up; it is started again (2 of 5)" in ended.stderr
+    assert once.exists()
 
 
 _WORKERS_DIE = """
