@@ -15,6 +15,11 @@ from demoire.cleaning.threads import take_threads
 _MOST = 16  # that a process has; more cores than that are shared among them
 
 
+def lanes_on(cores: int) -> int:
+    """How many lanes share so many cores among them."""
+    return min(cores, _MOST)
+
+
 class Lanes:
     """A number of lanes, and how much they have in hand.
 
@@ -39,7 +44,7 @@ class Lanes:
     @classmethod
     def on_cores(cls, cores: int) -> "Lanes":
         """Lanes that share so many cores among them."""
-        count = min(cores, _MOST)
+        count = lanes_on(cores)
         return cls(count, cores // count)
 
     @property

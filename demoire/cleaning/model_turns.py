@@ -4,23 +4,21 @@ On a GPU each batch runs in the asking thread, as soon as there is one. On a CPU
 each other and beside encoding, one to a lane. What is left is run with all cores together:
 
 - the last batch of a run, where all cores are done with it earlier than a single one;
-- windows of large pictures, and all windows where memory is scarce: the networks take 0.7 GB for
-  one of 4 MP, so one at a time has to do.
+- windows where memory is scarce: the networks take 0.7 GB for one of 4 MP, so one at a time has
+  to do.
 """
 
 import time
-from collections.abc import Sequence
 from enum import Enum, auto
 from queue import SimpleQueue
 from typing import Generic
 
-from demoire.cleaning.batches import Batch, CellBatch, ModelQueue, WindowBatch, WindowTask
+from demoire.cleaning.batches import Batch, CellBatch, ModelQueue, WindowBatch
 from demoire.cleaning.engine import Engine
 from demoire.cleaning.events import Event, FromModel, MachineFailed
-from demoire.cleaning.image_job import BeingRestored, ImageJob, K
+from demoire.cleaning.image_job import ImageJob, K
 from demoire.cleaning.lanes import Lanes
 from demoire.cleaning.model_run import run_batch, take_results
-from demoire.imaging.room import is_large
 
 
 class _Turn(Enum):
@@ -115,7 +113,7 @@ class ModelTurns(Generic[K]):
             case CellBatch():
                 return _Turn.BESIDE
             case WindowBatch():
-                if self._windows_at_once == 1 or _has_large_picture(batch.tasks):
+                if self._windows_at_once == 1:
                     return _Turn.HERE if nobody_works else _Turn.LATER
                 if not self._lanes.is_one_free or self._has_all_windows:
                     return _Turn.LATER
@@ -175,11 +173,3 @@ class _Pace(Generic[K]):
             left = max(left, begun + others * self._seconds_a_pixel - now)
         alone = pixels * self._seconds_a_pixel
         return left + alone / lanes < alone
-
-
-def _has_large_picture(tasks: Sequence[WindowTask[K]]) -> bool:
-    for task in tasks:
-        state = task.job.state
-        if isinstance(state, BeingRestored) and is_large(state.decision.picture.pixels):
-            return True
-    return False

@@ -1,7 +1,8 @@
 """Every stage of cleaning alone, as fast as this machine can do it.
 
 No arrangement of the stages can be faster than these figures. Each is megapixels of image a second,
-with all cores (or the GPU) given to that stage and everything it needs at hand. The stages are the
+with all cores (or the GPU) given to that stage and everything it needs at hand. On a CPU the models
+work as in the cleaner: a piece of work to a core, beside each other. The stages are the
 pipeline's own functions on the pipeline's own shapes of work, so a figure falls when one of them
 becomes slower. Restoring and encoding take every tile as flagged.
 """
@@ -21,6 +22,8 @@ from torch import nn
 from demoire.cleaning.blend import blend
 from demoire.cleaning.engine import Engine, RestoredTile
 from demoire.cleaning.grid import Grid
+from demoire.cleaning.lanes import lanes_on
+from demoire.cleaning.threads import take_threads
 from demoire.cleaning.windows import Tile, Window, plan_windows, tiles_of
 from demoire.errors import ImageError
 from demoire.file_bytes import FileBytes
@@ -58,19 +61,25 @@ def measure_ceilings(
     files = image_files(units)
     sample = [PictureWork.of(decode(data), engine, tile) for data in files[:_PICTURES]]
     cores = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(cores) as pool:
+    models_at_once = _models_at_once(engine.computes_on)
+    with ThreadPoolExecutor(cores) as pool, _model_threads(models_at_once) as model_threads:
         decoded = files[: max(2 * cores, _PICTURES)]
 
         def decode_all() -> float:
             return sum(picture.facts.megapixels for picture in pool.map(decode, decoded))
 
+        def judge_one(work: PictureWork) -> float:
+            return work.judged(engine)
+
         def judge_sample() -> float:
-            return sum(work.judged(engine) for work in sample)
+            return sum(model_threads.map(judge_one, sample))
+
+        def restore_one(work: PictureWork) -> float:
+            work.restored(engine)
+            return work.megapixels
 
         def restore_sample() -> float:
-            for work in sample:
-                work.restored(engine)
-            return sum(work.megapixels for work in sample)
+            return sum(model_threads.map(restore_one, sample))
 
         restored = [(work, work.restored(engine)) for work in sample]
         # Every picture several times, so that no core is without one to encode.
@@ -145,7 +154,24 @@ def network_rate(
             torch.cuda.synchronize(device)
         return batch * height * width / 1e6
 
-    return rate(forward, seconds)
+    count = _models_at_once(device.type)
+
+    def forward_in_each() -> float:
+        return sum(threads.map(lambda _: forward(), range(count)))
+
+    with _model_threads(count) as threads:
+        return rate(forward_in_each, seconds)
+
+
+def _models_at_once(computes_on: str) -> int:
+    """How many batches the models compute beside each other: one to a lane on a CPU."""
+    return lanes_on(torch.get_num_threads()) if computes_on == "cpu" else 1
+
+
+def _model_threads(count: int) -> ThreadPoolExecutor:
+    """So many threads that share the cores among them."""
+    cores_of_each = torch.get_num_threads() // count
+    return ThreadPoolExecutor(count, initializer=take_threads, initargs=(cores_of_each,))
 
 
 def restorer_rate(network: nn.Module, engine: Engine, tile: int, seconds: float) -> float:

@@ -98,15 +98,6 @@ def test_where_memory_is_scarce_one_window_at_a_time_has_all_threads(
     assert (restorer.threads, restorer.at_once) == ([2, 2, 2], 1)
 
 
-def test_windows_of_a_large_picture_do_not_lie_in_memory_together(
-    make_cleaner: Callable[..., Cleaner], red: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(model_turns, "is_large", lambda pixels: True)
-    restorer = Watched()
-    cleaned(make_cleaner(restorer), red, 3)
-    assert (restorer.threads, restorer.at_once) == ([2, 2, 2], 1)
-
-
 def test_few_cells_wait_for_more_while_windows_are_restored(
     make_cleaner: Callable[..., Cleaner], red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

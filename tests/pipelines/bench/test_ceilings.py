@@ -135,7 +135,7 @@ def test_a_network_gets_whole_batches_channels_last() -> None:
 
     assert network_rate(Watcher(), (2, 32, 64), torch.device("cpu"), seconds=0.0) > 0
 
-    assert len(seen) == 4
+    assert len(seen) == 4 * torch.get_num_threads()
     for x in seen:
         assert x.shape == (2, 3, 32, 64)
         assert x.is_contiguous(memory_format=torch.channels_last)
@@ -149,6 +149,21 @@ def test_a_network_that_does_more_pixels_in_the_same_time_is_faster(clock: Clock
             return x
 
     assert network_rate(Second(), (5, 400, 500), torch.device("cpu"), seconds=1) == 1
+
+
+def test_on_a_cpu_a_network_computes_a_batch_on_each_core() -> None:
+    threads: list[int] = []
+
+    class Watcher(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            threads.append(torch.get_num_threads())
+            return x
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    network_rate(Watcher(), (1, 32, 32), torch.device("cpu"), seconds=0.0)
+    torch.set_num_threads(before)
+    assert threads == [1] * 8
 
 
 def test_all_of_a_picture_is_judged_restored_and_written(work: PictureWork, engine: Engine) -> None:
