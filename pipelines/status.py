@@ -15,9 +15,9 @@ from pipelines.destination.differences import differences
 from pipelines.job import ObjectList
 from pipelines.plan.units import parts_of
 from pipelines.records import Unit
+from pipelines.storage.place import REQUESTS_AT_ONCE
 
 _RATED_SECONDS = 600.0  # before the newest marker, over which the rate is taken
-_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _reported(destination: Destination, published: Iterable[str]) -> Counter[str
 def _committed(destination: Destination, unit_ids: Iterable[str]) -> Counter[str]:
     """Quarantine of committed units, by reason."""
     reasons: Counter[str] = Counter()
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="status") as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="status") as pool:
         for commit in pool.map(destination.ledger.read, unit_ids):
             reasons.update(commit.reasons)
     return reasons

@@ -21,9 +21,8 @@ from demoire.errors import StorageError
 from pipelines import layout
 from pipelines.destination.commits import Commit
 from pipelines.destination.stored_json import read_json
-from pipelines.storage.place import Place
+from pipelines.storage.place import REQUESTS_AT_ONCE, Place
 
-_READERS = 16  # markers at a time; each mostly waits for storage
 _KEPT = 64  # markers in memory
 
 _FORM = TypeAdapter(tuple[Commit, ...])
@@ -111,7 +110,7 @@ class BundleMarkers:
         for entry in self._place.list(layout.BUNDLE_MARKERS):
             times[layout.unit_id_of(entry.name)] = entry.mtime
         unread = [bundle_id for bundle_id in times if bundle_id not in self._units]
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="bundles") as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="bundles") as pool:
             for bundle_id, commits in zip(unread, pool.map(self._read_listed, unread), strict=True):
                 self._units[bundle_id] = tuple(commit.unit_id for commit in commits)
         for bundle_id in self._units.keys() - times.keys():

@@ -9,7 +9,7 @@ memory holds one batch and a row a source.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,18 +43,12 @@ class NoPlanError(UsageError):
 
 
 @dataclass(frozen=True)
-class _StoredFacts:
+class _StoredFacts(PlanScope):
     """The metadata of a sources table."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    id: str
-    src: str
-    fingerprint: str
-    sample: int | None
-    generation: int
-    also: tuple[str, ...] = ()
-    rewrite: bool = False
+    id: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -182,12 +176,7 @@ class _PlanDigest:
 
     def __init__(self, scope: PlanScope) -> None:
         self._digest = hashlib.sha256()
-        facts = asdict(scope)
-        if not scope.also:
-            del facts["also"]  # plans of one SRC keep the ids that they always had
-        if not scope.rewrite:
-            del facts["rewrite"]  # and so do those that only add to files
-        self._add(facts)
+        self._add(_facts_of(scope))
 
     def add(self, planned: SourcePlan, units: Sequence[Unit]) -> None:
         """Take in one more source."""
@@ -205,18 +194,18 @@ class _PlanDigest:
         self._digest.update(f"{text}\n".encode())
 
 
+def _facts_of(scope: PlanScope) -> dict[str, Any]:
+    """The scope by the names of its fields, for the plan's id and beside its sources."""
+    facts = asdict(scope)
+    if not scope.also:
+        del facts["also"]  # plans of one SRC keep the ids that they always had
+    if not scope.rewrite:
+        del facts["rewrite"]  # and so do those that only add to files
+    return facts
+
+
 def _write_sources(file: Path, plan: Plan) -> None:
     rows = [source_row(planned) for planned in plan.sources]
-    facts: dict[str, Any] = {
-        "id": plan.id,
-        "src": plan.src,
-        "fingerprint": plan.fingerprint,
-        "sample": plan.sample,
-        "generation": plan.generation,
-    }
-    if plan.also:
-        facts["also"] = plan.also
-    if plan.rewrite:
-        facts["rewrite"] = True
+    facts = {"id": plan.id, **_facts_of(plan.scope)}
     schema = SOURCES.with_metadata({"demoire.plan": json.dumps(facts)})
     pq.write_table(pa.Table.from_pylist(rows, schema), file, compression="zstd")

@@ -24,10 +24,7 @@ from pipelines.destination.shelf_states import ShelvedSource
 from pipelines.destination.shelves import Shelves
 from pipelines.destination.stored_json import read_json
 from pipelines.records import Source
-from pipelines.storage.place import Place
-
-_ASKED_AT_ONCE = 16  # sources; each answer mostly waits for storage
-
+from pipelines.storage.place import REQUESTS_AT_ONCE, Place
 
 _FORM = TypeAdapter(Published)
 
@@ -122,7 +119,7 @@ class Markers:
             is_known = source_id in with_marker or self._shelves.shelf_of(source_id) is not None
             if is_known and (among is None or source_id in among):
                 asked.append(planned)
-        with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="markers") as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="markers") as pool:
             answers = list(pool.map(lambda planned: self.is_done(plan, planned), asked))
         done = set()
         for planned, is_done in zip(asked, answers, strict=True):

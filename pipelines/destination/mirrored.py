@@ -28,9 +28,7 @@ from pipelines.destination.shelves import Shelves
 from pipelines.destination.stored_json import check_json
 from pipelines.names import name_stored_as, stored_name
 from pipelines.storage.local import local_temporary
-from pipelines.storage.place import Place
-
-_READERS = 16  # records at a time; each mostly waits for storage
+from pipelines.storage.place import REQUESTS_AT_ONCE, Place
 
 _COLUMNS = pa.schema(
     [
@@ -108,7 +106,7 @@ class MirrorRecords:
         self._shelves.refresh()
         entries = list(self._place.list(layout.MIRROR_RECORDS))
         source_ids = [layout.source_id_of(entry.name) for entry in entries]
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="records") as pool:
             yield from pool.map(self._read_own, source_ids)
         for shelf_id in self._shelves.ids():
             for shelved in list(self._shelves.entries(shelf_id).values()):

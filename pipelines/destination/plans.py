@@ -1,7 +1,7 @@
 """What a plan says: of each source, and of all of them."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pipelines.records import Member, Source
 
@@ -66,9 +66,8 @@ class Plan(PlanScope):
     @property
     def scope(self) -> PlanScope:
         """What the plan is made for, without the sources: small enough to travel with each task."""
-        return PlanScope(
-            self.src, self.fingerprint, self.sample, self.generation, self.also, self.rewrite
-        )
+        facts = {one.name: getattr(self, one.name) for one in fields(PlanScope)}
+        return PlanScope(**facts)
 
     @property
     def source_ids(self) -> set[str]:

@@ -30,9 +30,8 @@ from uuid import uuid4
 from demoire.errors import StorageError
 from pipelines import layout
 from pipelines.destination.shelf_states import SeenShelves, ShelvedSource, read_states
-from pipelines.storage.place import Place
+from pipelines.storage.place import REQUESTS_AT_ONCE, Place
 
-_READERS = 16  # shelves at a time; each mostly waits for storage
 _LOOKS = 20  # at a shelf that others write meanwhile
 _BETWEEN_LOOKS = 0.1  # seconds
 
@@ -98,7 +97,7 @@ class Shelves:
                 changed.append(shelf_id)
         if not changed:
             return
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="shelves") as pool:
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="shelves") as pool:
             looks = [pool.submit(self._take, one, listed.get(one, set())) for one in changed]
         for look in looks:
             look.result()

@@ -111,20 +111,12 @@ def read_changed(place: Place) -> Iterator[ChangedFile]:
         )
 
 
-def write_changed(place: Place, files: Iterable[ChangedFile]) -> int:
-    """Write fixity.csv, a row in memory at a time; the number of rows."""
-    rows = 0
+def write_changed(place: Place, files: Iterable[ChangedFile]) -> None:
+    """Write fixity.csv, by path and member."""
     with local_temporary() as local:
         with local.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
             writer.writeheader()
-            for changed in files:
+            for changed in sorted(files, key=lambda changed: (changed.path, changed.member)):
                 writer.writerow(asdict(changed))
-                rows += 1
         place.put_file(local, layout.FIXITY_TABLE)
-    return rows
-
-
-def in_order(files: Iterable[ChangedFile]) -> Iterator[ChangedFile]:
-    """Sorted by path and member."""
-    yield from sorted(files, key=lambda changed: (changed.path, changed.member))

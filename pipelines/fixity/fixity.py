@@ -30,7 +30,6 @@ from pipelines.fixity.findings import (
     Findings,
     FixityMode,
     ListState,
-    in_order,
     read_findings,
     write_changed,
     write_findings,
@@ -96,12 +95,11 @@ class _FixityCheck:
         else:
             for one in finder.first_round(found):
                 lists.append(one.to_checked(self._state_now(one)))
-        rows = [finder.facts_of(path) for path in self.changes.loose]
-        count = write_changed(
-            self.destination.place, in_order(rows + self.changes.members + rewritten)
-        )
+        loose = [finder.facts_of(path) for path in self.changes.loose]
+        changed = loose + self.changes.members + rewritten
+        write_changed(self.destination.place, changed)
         ordered = sorted(lists, key=lambda checked: (checked.path, checked.member))
-        findings = Findings(self.mode, count, tuple(ordered))
+        findings = Findings(self.mode, len(changed), tuple(ordered))
         write_findings(self.destination.place, findings)
         return findings
 

@@ -35,6 +35,8 @@ from pipelines.storage.object_facts import NO_FACTS, ObjectFacts
 
 EntryKind = Literal["file", "folder", "link", "special", "closed", "marker"]
 
+REQUESTS_AT_ONCE = 16  # small ones, of which each mostly waits for the store
+
 
 @dataclass(frozen=True)
 class Entry:
