@@ -76,6 +76,7 @@ class Contest:
     score: float
     to_beat: float  # the newest version's score, at least LEAST
     newest: Registered | None
+    begun_from: float | None = None  # score of the weights that training began from, if any
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ class Trained:
         if self.contest is None:
             return ""
         reached = f"{score_text(self.model, self.contest.score)} on pairs of the test split"
+        if self.contest.begun_from is not None:
+            before = score_text(self.model, self.contest.begun_from)
+            reached += f", where the weights that it began from reach {before}"
         if self.registered is not None:
             return f"registered: {self.registered.reference}, {reached}"
         newest = self.contest.newest
@@ -214,9 +218,13 @@ def evaluate_weights(job: TrainJob, weights: Path) -> Contest:
     to_beat = LEAST[model]
     if newest is not None:
         _LOG.info("measuring %s on the same pairs", newest.reference)
-        rival = evaluate_pairs(folder, _cleaner(job, registry.fetch(newest)))
-        to_beat = max(to_beat, _figures(model, rival)[SCORES[model]])
-    return Contest(figures, figures[SCORES[model]], to_beat, newest)
+        to_beat = max(to_beat, _score_of(job, registry.fetch(newest)))
+    start = load_config(job.config).start_from
+    begun_from: float | None = None
+    if start is not None:
+        _LOG.info("measuring %s on the same pairs", start)
+        begun_from = _score_of(job, find_weights(start).path)
+    return Contest(figures, figures[SCORES[model]], to_beat, newest, begun_from)
 
 
 def register_weights(job: TrainJob, weights: Path, contest: Contest) -> Registered | None:
@@ -234,6 +242,14 @@ def register_weights(job: TrainJob, weights: Path, contest: Contest) -> Register
         training=load_config(job.config).model_dump(mode="json"),
         figures={**contest.figures, "pairs": pairs},
     )
+
+
+def _score_of(job: TrainJob, weights: Path) -> float:
+    """What other weights reach on the pairs."""
+    model = load_config(job.config).task
+    evaluation = evaluate_pairs(job.out / "pairs", _cleaner(job, weights))
+    score: float = _figures(model, evaluation)[SCORES[model]]
+    return score
 
 
 def _cleaner(job: TrainJob, weights: Path) -> Cleaner:

@@ -15,7 +15,7 @@ if (threshold) {
   const scores = JSON.parse(facts.scores);
   const seen = Number(facts.seen);
   const all = Number(facts.all);
-  const shipped = Number(facts.threshold);
+  const given = Number(facts.threshold);
   const line = document.getElementById("threshold-line");
   const thinSpace = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
@@ -27,9 +27,10 @@ if (threshold) {
     document.getElementById("would-change").textContent = thinSpace(changed);
     document.getElementById("would-change-share").textContent = (100 * share).toFixed(1) + " %";
     document.getElementById("would-change-all").textContent = thinSpace(Math.round(all * share));
-    const isShipped = Math.abs(at - shipped) < 0.0005;
-    const option = isShipped ? "" : " --threshold " + at.toFixed(3);
-    document.getElementById("command").textContent = facts.command + option;
+    const isGiven = Math.abs(at - given) < 0.0005;
+    const without = facts.command.replace(/ --threshold \S+/, "");
+    const command = isGiven ? facts.command : without + " --threshold " + at.toFixed(3);
+    document.getElementById("command").textContent = command;
     const x = Number(line.dataset.left) + at * Number(line.dataset.width);
     line.setAttribute("x1", x);
     line.setAttribute("x2", x);
@@ -41,6 +42,6 @@ if (threshold) {
   };
   threshold.addEventListener("input", show);
   // A browser may keep the slider where it was before the page was loaded again.
-  threshold.value = shipped;
+  threshold.value = given;
   show();
 }

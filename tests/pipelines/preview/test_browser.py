@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines.preview.figures import PreviewFigures
+from pipelines.preview.page import write_preview
 from tests.pipelines.preview.conftest import HOSTILE
 
 if TYPE_CHECKING:
@@ -72,6 +73,22 @@ def test_moving_the_threshold_shows_what_would_then_change(
     at = float(visit.page.locator("#threshold").input_value())
     expected = [score for score in scores if score >= at]
     assert visit.text("would-change") == str(len(expected))
+
+
+def test_another_threshold_takes_the_place_of_the_one_that_was_given(
+    figures: PreviewFigures, tmp_path: Path, chromium: "Browser"
+) -> None:
+    page = tmp_path / "preview.html"
+    given = "demoire clean SRC DST --threshold 0.97 --device cpu"
+    write_preview(figures, "SRC", given, page)
+    with chromium.new_page() as shown:
+        visit = Visit(shown)
+        shown.goto(page.as_uri(), wait_until="load")
+        assert visit.text("command") == given
+
+        visit.move(shown.locator("#threshold"), 1)
+
+        assert visit.text("command") == "demoire clean SRC DST --device cpu --threshold 1.000"
 
 
 def test_the_line_of_the_histogram_follows_the_threshold(visit: Visit) -> None:

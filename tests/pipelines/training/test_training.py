@@ -16,6 +16,7 @@ from demoire.models.detector import Detector, DetectorConfig
 from demoire.models.networks import save_detector
 from demoire.models.weights import find_weights
 from demoire.simulate.pairs import PairSet, write_pairs
+from demoire.training.config_files import load_config, to_toml, with_values
 from pipelines.training.job import (
     Trained,
     TrainJob,
@@ -131,6 +132,25 @@ def test_weights_are_measured_against_the_newest_version_on_the_same_pairs(
     found = evaluate_weights(job, other)
     assert found.newest == trained.registered
     assert found.to_beat == max(0.5, trained.contest.score)
+
+
+def test_it_is_said_what_the_weights_reach_that_training_began_from(
+    forced: tuple[TrainJob, Trained], tmp_path: Path
+) -> None:
+    """That a stretch of training is better than nothing does not make it worth anything."""
+    job, trained = forced
+    start = trained.result.weights
+    assert trained.contest is not None and start is not None
+    assert trained.contest.begun_from is None
+    config = tmp_path / "goes-on.toml"
+    goes_on = with_values(load_config("tiny-detector"), {"start_from": str(start)})
+    config.write_text(to_toml(goes_on), encoding="utf-8")
+
+    found = evaluate_weights(replace(job, config=str(config)), start)
+
+    assert found.begun_from == found.score == trained.contest.score
+    said = replace(trained, contest=found).sentence()
+    assert f"began from reach AUC {found.score:.4f}" in said
 
 
 def test_one_who_registers_meanwhile_is_what_there_is_to_beat(
