@@ -72,22 +72,20 @@ class OwnObjects:
 
     def has_at(self, path: str) -> bool:
         """Whether something is there, and it is ours and unchanged."""
-        target = link_at(self._place, path)
-        if target is not None and self.knows(path, digest_of_link(target)):
+        if self._own_link(path):
             return True
         entry = self._place.stat(path)
         return entry is not None and self.has(entry)
 
     def left_at(self, path: str) -> MirroredObject | None:
         """The entry for an object that has left SRC; None if it is gone, or is not ours."""
-        if not self.has_at(path):
-            return None
-        target = link_at(self._place, path)
-        if target is not None:
-            return MirroredObject(path, "left", digest_of_link(target), "")
+        digest_of_own_link = self._own_link(path)
+        if digest_of_own_link:
+            return MirroredObject(path, "left", digest_of_own_link, "")
         entry = self._place.stat(path)
-        version = entry.version if entry is not None else ""
-        return MirroredObject(path, "left", self.digest_of(path), version)
+        if entry is None or not self.has(entry):
+            return None
+        return MirroredObject(path, "left", self.digest_of(path), entry.version)
 
     def has(self, entry: Entry) -> bool:
         """Whether an object of this source's mirror is ours, and unchanged."""
@@ -114,6 +112,14 @@ class OwnObjects:
         known = self._known.get(path)
         is_recorded = known is not None and known.sha256 == digest
         return is_recorded or digest in self.announcements.names(path)
+
+    def _own_link(self, path: str) -> str:
+        """The digest of the link at a path, if there is one and it is ours; else ''."""
+        target = link_at(self._place, path)
+        if target is None:
+            return ""
+        digest = digest_of_link(target)
+        return digest if self.knows(path, digest) else ""
 
     def _look_up(self) -> None:
         """Read the announcements and the record, if they changed since the last look.
