@@ -6,7 +6,7 @@ and all else that it says. Lossless files stay lossless to the bit: they are dec
 compared. A lossy file gets the least quality that takes as many bytes as it had.
 
 Costs, one core: lossless is coded at some 0.5 MP/s and decoded at 1.5, lossy coded at 1 and decoded
-at 10; lossy files are coded four times.
+at 10; lossy files are coded three or four times.
 
 References:
     ISO/IEC 18181-2, JPEG XL file format: boxes (9.1 to 9.9). Codestream: see `jxl_header`.
@@ -30,6 +30,7 @@ from demoire.imaging.codecs.jxl_header import (
     profile_stated_by,
     read_metadata,
 )
+from demoire.imaging.codecs.least_quality import coded_as_large
 from demoire.imaging.codecs.raster import (
     CutShortError,
     Pixels,
@@ -235,18 +236,11 @@ def _coded_like(stream: bytes, metadata: JxlMetadata, samples: Pixels) -> bytes:
         if not np.array_equal(_decoded(coded), samples):
             raise ValueError("the encoder did not keep every sample of a lossless picture")
         return coded
-    low, high = 0, len(_DISTANCES) - 1
-    best = b""
-    while low < high:
-        middle = (low + high) // 2
-        tried = _new_frames(samples, metadata, _DISTANCES[middle])
-        if len(header) + len(tried) < len(stream):
-            low = middle + 1
-            best = b""
-        else:
-            high = middle
-            best = tried
-    return header + (best or _new_frames(samples, metadata, _DISTANCES[low]))
+
+    def coded_at(distance: float) -> bytes:
+        return header + _new_frames(samples, metadata, distance)
+
+    return coded_as_large(coded_at, _DISTANCES, len, len(stream))
 
 
 def _new_frames(samples: Pixels, metadata: JxlMetadata, distance: float | None) -> bytes:
