@@ -5,6 +5,7 @@ withheld, never more than a batch of the images' rows. A million rows take about
 """
 
 from collections.abc import Mapping
+from sys import intern
 
 import numpy as np
 import pyarrow as pa
@@ -191,7 +192,10 @@ def _add_quarantine(summary: ReportSummary, quarantined: pa.RecordBatch) -> None
 
 def _add_withheld(summary: ReportSummary, withheld: pa.RecordBatch) -> None:
     for row in withheld.select(["source", "member", "reason"]).to_pylist():
-        summary.withheld.append(WithheldObject(**row))
+        # There may be many; of source and reason there are few, and each is in memory once.
+        source = intern(row["source"])
+        reason = intern(row["reason"])
+        summary.withheld.append(WithheldObject(source, row["member"], reason))
 
 
 def _add_origins(summary: ReportSummary, batch: pa.RecordBatch) -> None:

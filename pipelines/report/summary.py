@@ -75,7 +75,7 @@ class QuarantinedMember:
     member: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WithheldObject:
     """Something in SRC that is not in the mirror."""
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from demoire.errors import ProofError, UsageError
 from pipelines.destination.destination import Destination
 from pipelines.destination.differences import differences
 from pipelines.destination.plans import PlanScope
+from pipelines.layout import report_table
 from pipelines.plan.plan import make_plan
 from pipelines.prune import prune
 from pipelines.rows import UnitAttempt, quarantined
@@ -56,6 +58,24 @@ def withheld_of(job: Job) -> dict[str, str]:
                 path = f"{row['source'] if planned.source.path else ''}/{row['member']}"
                 reasons[path.strip("/")] = row["reason"]
     return reasons
+
+
+def test_many_withheld_names_become_rows_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row takes some kilobytes until it is in a table."""
+    monkeypatch.setattr("pipelines.publish.publication._ROWS_AT_ONCE", 40)
+    names = {f"{number:03}.jpg" for number in range(100)}  # too many for a shelf
+    (tmp_path / "src").mkdir()
+    for name in names:
+        (tmp_path / "src" / name).symlink_to("/etc/hosts")
+
+    job = published_job(str(tmp_path / "src"), str(tmp_path / "dst"))
+
+    assert withheld_of(job) == dict.fromkeys(names, "link_outside")
+    (source_id,) = job.plan.source_ids
+    with job.destination.place.open(report_table(source_id)) as table:
+        assert pq.ParquetFile(table).num_row_groups == 3
 
 
 def objects_in(folder: Path) -> dict[str, Path]:
