@@ -58,4 +58,5 @@ def prepare_process(*, debug: bool, is_service: bool = False) -> None:
 
 def log_progress() -> None:
     """Show on stderr what training says of its progress."""
-    logging.getLogger("demoire").setLevel(logging.INFO)
+    for package in _PACKAGES:
+        logging.getLogger(package).setLevel(logging.INFO)

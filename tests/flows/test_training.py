@@ -154,11 +154,13 @@ def test_what_was_trained_is_registered_and_used_by_its_name(
     registry: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     out = tmp_path / "run"
     words = ["train", "tiny-detector", "--images", str(clean_pictures), "--out", str(out)]
     assert main([*words, "--pairs", "1", "--register", "finder", "--force"]) == 0
     assert "registered: finder@" in capsys.readouterr().out
+    assert "simulating pairs to evaluate on, 1 of each kind" in caplog.messages
     assert (out / "evaluation.html").exists() and (out / "evaluation.json").exists()
 
     assert main(["weights", "--json"]) == 0
