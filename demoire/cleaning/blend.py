@@ -144,7 +144,8 @@ class Blending:
         self._out: Pixels | None = None
         self._restored: dict[int, Pixels] = {}  # by tile
         self._came = 0
-        self._windows = _windows_of_cells(grid, tiles)
+        # With a cell more on each side: beyond the picture there is more of the same.
+        self._windows = np.pad(_windows_of_cells(grid, tiles), 1, mode="edge")
         self._reaching = _neighbours(grid, tiles)  # by tile: those that reach into its core
         self._missing = [len(reaching) for reaching in self._reaching]  # by core
         self._wanted = self._missing.copy()  # by tile: cores that will need it
@@ -207,10 +208,8 @@ class Blending:
         """The part of a core in which no other window has a share, and nothing fades."""
         core = tile.core
         rows, columns = _cells_in(self._grid, core)
-        # One cell more on each side. Beyond the picture there is more of the same.
-        around = np.pad(self._windows, 1, mode="edge")
-        around = around[rows.start : rows.stop + 2, columns.start : columns.stop + 2]
-        own = around == tile.window
+        around = self._windows[rows.start : rows.stop + 2, columns.start : columns.stop + 2]
+        own = around == tile.window  # the core's cells and one more on each side
         above = own[0, 1:-1].all()
         below = own[-1, 1:-1].all()
         # The edge above and the one below hold what reaches in from the corners, if they are there.

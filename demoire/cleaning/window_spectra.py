@@ -26,7 +26,7 @@ SPECTRAL_WINDOW = 64  # px on each side
 _SLOWEST = 1.5 / SPECTRAL_WINDOW  # cycles per px; what is slower is shading, no pattern
 
 _MOST_WINDOWS = 64
-_AT_A_TIME = 32  # windows, so that their spectra stay in the cache
+_AT_A_TIME = 32  # windows; fewer take longer by what each call costs
 _COLUMNS = SPECTRAL_WINDOW // 2 + 1  # of the spectrum of real samples
 
 _Floats = NDArray[np.float32]
@@ -39,7 +39,7 @@ def windows_in(grid: Grid, cells: Sequence[int]) -> Iterator[Sequence[Box]]:
 
 
 def a_few_at_a_time(windows: Sequence[Box]) -> Iterator[Sequence[Box]]:
-    """As many windows together as have their spectra in the cache."""
+    """The windows in groups that are worth a call, and small beside a picture."""
     for first in range(0, len(windows), _AT_A_TIME):
         yield windows[first : first + _AT_A_TIME]
 
