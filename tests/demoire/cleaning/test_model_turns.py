@@ -36,13 +36,18 @@ def red(scene: Callable[..., NDArray[np.uint8]]) -> bytes:
 
 
 class Watched(nn.Module):
-    """Notes of each window how many threads it was restored with, and how many were at it."""
+    """Notes of each window how many threads it was restored with, and how many were at it.
+
+    The windows wait until all pictures of the run are read, so that each of them has others beside
+    it, however slow the machine is.
+    """
 
     multiple, halo = 32, 64
 
     def __init__(self, seconds: float = 0.05) -> None:
         super().__init__()
         self.seconds = seconds
+        self.all_read = threading.Event()
         self.threads: list[int] = []
         self.at_once = 0
         self._at_work: set[int] = set()
@@ -51,13 +56,22 @@ class Watched(nn.Module):
         self.threads.append(torch.get_num_threads())
         self._at_work.add(threading.get_ident())
         self.at_once = max(self.at_once, len(self._at_work))
+        assert self.all_read.wait(60)
         time.sleep(self.seconds)
         self._at_work.remove(threading.get_ident())
         return x * 0.9
 
 
-def cleaned(cleaner: Cleaner, picture: bytes, count: int) -> set[bytes]:
-    results = list(cleaner.clean_many((number, picture) for number in range(count)))
+def cleaned(
+    cleaner: Cleaner, picture: bytes, count: int, restorer: Watched | None = None
+) -> set[bytes]:
+    def pictures() -> Iterator[tuple[int, bytes]]:
+        for number in range(count):
+            yield number, picture
+        if restorer is not None:
+            restorer.all_read.set()
+
+    results = list(cleaner.clean_many(pictures()))
     assert [result.status for _, result in results] == ["cleaned"] * count
     return {result.data for _, result in results}
 
@@ -67,7 +81,7 @@ def test_two_pictures_are_restored_beside_each_other_with_one_thread_each(
 ) -> None:
     restorer = Watched(seconds=0.4)
     cleaner = make_cleaner(restorer)
-    (together,) = cleaned(cleaner, red, 4)
+    (together,) = cleaned(cleaner, red, 4, restorer)
     assert (restorer.threads, restorer.at_once) == ([1, 1, 1, 1], 2)
     assert cleaner.clean(red).data == together
 
@@ -76,7 +90,7 @@ def test_a_picture_that_is_alone_has_all_threads(
     make_cleaner: Callable[..., Cleaner], red: bytes
 ) -> None:
     restorer = Watched()
-    make_cleaner(restorer).clean(red)
+    cleaned(make_cleaner(restorer), red, 1, restorer)
     assert restorer.threads == [2]
 
 
@@ -84,7 +98,7 @@ def test_the_odd_picture_at_the_end_waits_for_all_threads(
     make_cleaner: Callable[..., Cleaner], red: bytes
 ) -> None:
     restorer = Watched(seconds=0.4)
-    cleaned(make_cleaner(restorer), red, 3)
+    cleaned(make_cleaner(restorer), red, 3, restorer)
     assert restorer.threads == [1, 1, 2]
 
 
@@ -94,7 +108,7 @@ def test_where_memory_is_scarce_one_window_at_a_time_has_all_threads(
     scarce = MemoryLimit(2 * GB, None, "machine")
     monkeypatch.setattr(scheduler, "memory_limit", lambda: scarce)
     restorer = Watched()
-    cleaned(make_cleaner(restorer), red, 3)
+    cleaned(make_cleaner(restorer), red, 3, restorer)
     assert (restorer.threads, restorer.at_once) == ([2, 2, 2], 1)
 
 
@@ -112,7 +126,8 @@ def test_few_cells_wait_for_more_while_windows_are_restored(
 
     monkeypatch.setattr(model_turns, "run_batch", run_noted)
     torch.set_num_threads(1)  # a single lane: restored pictures come one by one
-    cleaned(make_cleaner(Watched(seconds=0.2)), red, 6)
+    restorer = Watched(seconds=0.2)
+    cleaned(make_cleaner(restorer), red, 6, restorer)
     cells = sum(seen_again) // 6  # of one picture
     assert max(seen_again) > cells
 
