@@ -94,18 +94,26 @@ def _start_here(patience: float) -> Path:
     Raises:
         DemoireError: It does not come up.
     """
-    for number in range(2, _STARTS + 2):
-        others = own_children()
+    for number in range(2, _STARTS + 1):
         try:
-            return Path(_init("local", patience).address_info["session_dir"])
-        except Exception as error:
-            # Ray raises nothing more special when its own processes do not come up.
-            end_with_children(own_children() - others)
-            failure = _no_ray_here()
-            if number > _STARTS or isinstance(failure, UnusablePlaceError):
-                raise failure from error
-        _LOG.warning("Ray did not come up; it is started again (%d of %d)", number, _STARTS)
-    raise AssertionError("the last start returns or raises")
+            return _start_once(patience)
+        except UnusablePlaceError:
+            raise
+        except DemoireError:
+            _LOG.warning("Ray did not come up; it is started again (%d of %d)", number, _STARTS)
+    return _start_once(patience)
+
+
+def _start_once(patience: float) -> Path:
+    """Start Ray; where it does not come up, nothing is left of it."""
+    others = own_children()
+    try:
+        started = _init("local", patience)
+    except Exception as error:
+        # Ray raises nothing more special when its own processes do not come up.
+        end_with_children(own_children() - others)
+        raise _no_ray_here() from error
+    return Path(started.address_info["session_dir"])
 
 
 def _connect(ray_address: str, patience: float) -> None:
