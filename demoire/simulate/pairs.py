@@ -6,9 +6,10 @@ folder without treading on each other.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +34,8 @@ _LEAST_SIDE = 32  # px, of a scene and of a pair
 _HEADER_BYTES = 1 << 16  # of a file, that mostly hold its header
 _NAMED = 3  # unusable pictures
 _LOOKALIKE_SHARE = 0.5  # of the drawn scenes of clean pictures
+
+_Seen = TypeVar("_Seen")
 
 
 @dataclass(frozen=True)
@@ -180,21 +183,7 @@ def read_scenes(paths: Sequence[Path]) -> list[Scene]:
     Raises:
         UsageError: Some are no images, or too small; the message names the first of them.
     """
-    scenes: list[Scene] = []
-    faults: list[str] = []
-    for path in paths:
-        try:
-            scene = read_rgb(path)
-        except (ImageError, OSError):
-            faults.append(_no_image(path))
-            continue
-        if min(scene.shape[:2]) < _LEAST_SIDE:
-            faults.append(_too_small(path))
-            continue
-        # Some decoders give read-only memory, about which torch warns.
-        scenes.append(np.require(scene, requirements=["C", "W"]))
-    _refuse(faults)
-    return scenes
+    return _usable(paths, _decode_scene, lambda scene: min(scene.shape[:2]))
 
 
 def scene_areas(paths: Sequence[Path]) -> list[int]:
@@ -203,19 +192,42 @@ def scene_areas(paths: Sequence[Path]) -> list[int]:
     Raises:
         UsageError: As for `read_scenes`.
     """
-    areas: list[int] = []
+    all_facts = _usable(paths, _probe_file, lambda facts: min(facts.width, facts.height))
+    return [facts.width * facts.height for facts in all_facts]
+
+
+def _usable(
+    paths: Sequence[Path], look: Callable[[Path], _Seen], least_side: Callable[[_Seen], int]
+) -> list[_Seen]:
+    """What a look at each of some images gives.
+
+    Args:
+        paths: The images.
+        look: Raises where a file is no image.
+        least_side: The shorter side of an image that was looked at, px.
+
+    Raises:
+        UsageError: Some are no images, or too small.
+    """
+    seen: list[_Seen] = []
     faults: list[str] = []
     for path in paths:
         try:
-            facts = _probe_file(path)
+            one = look(path)
         except (ImageError, OSError):
-            faults.append(_no_image(path))
+            faults.append(f"{path} cannot be read as an image")
             continue
-        if min(facts.width, facts.height) < _LEAST_SIDE:
-            faults.append(_too_small(path))
-        areas.append(facts.width * facts.height)
+        if least_side(one) < _LEAST_SIDE:
+            faults.append(f"{path} is smaller than {_LEAST_SIDE} px")
+            continue
+        seen.append(one)
     _refuse(faults)
-    return areas
+    return seen
+
+
+def _decode_scene(path: Path) -> Scene:
+    # Some decoders give read-only memory, about which torch warns.
+    return np.require(read_rgb(path), requirements=["C", "W"])
 
 
 def _probe_file(path: Path) -> ImageFacts:
@@ -225,14 +237,6 @@ def _probe_file(path: Path) -> ImageFacts:
         return probe(beginning)
     except ImageError:  # its header may be further behind
         return probe(read_file(path))
-
-
-def _no_image(path: Path) -> str:
-    return f"{path} cannot be read as an image"
-
-
-def _too_small(path: Path) -> str:
-    return f"{path} is smaller than {_LEAST_SIDE} px"
 
 
 def _refuse(faults: Sequence[str]) -> None:
