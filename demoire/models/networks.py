@@ -26,6 +26,7 @@ from demoire.models.layers import channels_last
 from demoire.models.restorer import (
     ARCHITECTURES,
     Restorer,
+    RestorerConfig,
     build_restorer,
     restorer_config,
     structure,
@@ -65,11 +66,7 @@ def load_detector(name_or_path: str = "detector", device: str = "cpu") -> Detect
         UsageError: There is no such device.
     """
     weights = find_model("detector", name_or_path)
-    try:
-        calibration = _read_calibration(weights.metadata)
-        network = Detector(DetectorConfig(**weights.config), calibration)
-    except (ValidationError, TypeError, ValueError) as error:
-        raise _unknown_structure(weights) from error
+    network = Detector(detector_structure(weights), _read_calibration(weights))
     fill_network(network, weights)
     _move_to(device, network)
     return network
@@ -93,9 +90,34 @@ def load_restorer(name_or_path: str = "restorer", device: str = "cpu") -> Restor
     if weights.architecture == EXTERNAL:
         network = load_external(weights.path, read_checkpoint(weights.path))
     else:
-        network = _load_own_restorer(weights)
+        network = build_restorer(restorer_structure(weights))
+        fill_network(network, weights)
     _move_to(device, network)
     return network
+
+
+def detector_structure(weights: Weights) -> DetectorConfig:
+    """The structure of the detector that weights are for.
+
+    Raises:
+        WeightsError: This version does not know it.
+    """
+    try:
+        return DetectorConfig(**weights.config)
+    except (ValidationError, TypeError) as error:
+        raise _unknown_structure(weights) from error
+
+
+def restorer_structure(weights: Weights) -> RestorerConfig:
+    """The structure of the restorer that weights are for.
+
+    Raises:
+        WeightsError: This version does not know it; so it is with other programs' but ESDNet's.
+    """
+    try:
+        return restorer_config(_RESTORERS[weights.architecture], weights.config)
+    except (KeyError, ValidationError, TypeError) as error:
+        raise _unknown_structure(weights) from error
 
 
 def fill_network(network: nn.Module, weights: Weights) -> None:
@@ -175,23 +197,16 @@ def save_restorer(network: Restorer, path: Path, metadata: Mapping[str, Any]) ->
     )
 
 
-def _read_calibration(metadata: Mapping[str, Any]) -> Calibration:
+def _read_calibration(weights: Weights) -> Calibration:
     """The calibration that a detector's header holds among other facts."""
     values = {}
-    for field, key in _CALIBRATION_KEYS.items():
-        if key in metadata:
-            values[field] = float(metadata[key])
-    return Calibration(**values)
-
-
-def _load_own_restorer(weights: Weights) -> Restorer:
     try:
-        config = restorer_config(_RESTORERS[weights.architecture], weights.config)
-        network = build_restorer(config)
-    except (KeyError, ValidationError, TypeError) as error:
+        for field, key in _CALIBRATION_KEYS.items():
+            if key in weights.metadata:
+                values[field] = float(weights.metadata[key])
+    except (TypeError, ValueError) as error:
         raise _unknown_structure(weights) from error
-    fill_network(network, weights)
-    return network
+    return Calibration(**values)
 
 
 def _unknown_structure(weights: Weights) -> WeightsError:

@@ -47,7 +47,7 @@ class Weights:
     digest: str  # sha256 of the file, 64 hex digits
     architecture: str
     config: dict[str, Any]  # structure of the network
-    metadata: dict[str, Any]  # calibration, figures, how it was trained
+    metadata: dict[str, Any]  # calibration, and how it was trained, with figures of that training
 
     @property
     def model(self) -> Model:

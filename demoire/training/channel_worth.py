@@ -27,7 +27,7 @@ from demoire.models.cost import network_cost
 from demoire.models.layers import ResidualBlock
 from demoire.models.networks import load_restorer, save_restorer
 from demoire.models.unet import UNet
-from demoire.models.weights import Weights, find_weights
+from demoire.models.weights import Weights
 from demoire.training.bar import training_bar
 from demoire.training.config import TrainConfig
 from demoire.training.config_files import load_config
@@ -171,6 +171,8 @@ def shrink_weights(
 ) -> Weights:
     """Write shipped weights, or those of a file, without the channels that are worth least.
 
+    Figures in the weights are not passed on: they are not those of the smaller network.
+
     Args:
         name: The weights.
         out: The file to write.
@@ -186,7 +188,6 @@ def shrink_weights(
         UsageError: They are not a U-Net's whose channels can be taken out, or they cost more with
             `together` channels in each block; or the images or the field folder are not in order.
     """
-    weights = find_weights(name)
     network = load_restorer(name)
     if not isinstance(network, UNet) or network.config.activation == "simple_gate":
         raise UsageError(f"The weights {name} have no channels that can be taken out one by one.")
@@ -205,7 +206,7 @@ def shrink_weights(
         smaller = at_cost(network, worth, macs_per_pixel, together=together)
     except ValueError as error:
         raise UsageError(f"{macs_per_pixel:.0f} is too little: {error}.") from error
-    return save_restorer(smaller, out, weights.metadata)
+    return save_restorer(smaller, out, {})
 
 
 def _main() -> None:

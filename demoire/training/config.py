@@ -248,7 +248,8 @@ class TrainConfig(_Section):
     restorer_loss: RestorerLossConfig = RestorerLossConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     detector_loss: DetectorLossConfig = DetectorLossConfig()
-    # weights to begin with, a shipped name or a path; a smaller U-Net's will do
+    # weights to begin with, a shipped name or a path. Of a file without a section for the model it
+    # is their structure that is trained; a U-Net may be larger than theirs
     start_from: str | None = None
     seed: int = Field(0, ge=0)  # of the weights' first values
     device: str = "cpu"

@@ -13,8 +13,11 @@ import tomli_w
 from pydantic import ValidationError
 
 from demoire.errors import ConfigError
-from demoire.models.restorer import ARCHITECTURES
-from demoire.training.config import TrainConfig
+from demoire.models.detector import DetectorConfig
+from demoire.models.networks import detector_structure, restorer_structure
+from demoire.models.restorer import ARCHITECTURES, RestorerConfig
+from demoire.models.weights import find_model
+from demoire.training.config import Task, TrainConfig
 
 _SHIPPED = Path(__file__).parent / "configs"
 
@@ -38,9 +41,12 @@ def shipped_configs() -> tuple[str, ...]:
 def load_config(name_or_path: str | Path) -> TrainConfig:
     """Read a configuration by shipped name ("restorer") or path.
 
+    One that begins from weights and says nothing of the structure has theirs.
+
     Raises:
         ConfigError: The file is not there or not TOML, or has an unknown key or a value out of
             range.
+        WeightsError: The weights to begin from, whose structure is asked for, cannot be used.
     """
     shipped = _SHIPPED / f"{name_or_path}.toml"
     path = shipped if str(name_or_path) in shipped_configs() else Path(name_or_path)
@@ -50,7 +56,20 @@ def load_config(name_or_path: str | Path) -> TrainConfig:
             f"There is no configuration {name_or_path}; "
             f"give the path of a TOML file or one of {names}."
         )
-    return _checked(_parse(path), f"the configuration {path}")
+    values = _parse(path)
+    source = f"the configuration {path}"
+    config = _checked(values, source)
+    if config.start_from is None or config.task in config.model_fields_set:
+        return config
+    structure = _structure_of_start(config.task, config.start_from)
+    return _checked({**values, config.task: structure}, source)
+
+
+def _structure_of_start(task: Task, name: str) -> DetectorConfig | RestorerConfig:
+    weights = find_model(task, name)
+    if task == "detector":
+        return detector_structure(weights)
+    return restorer_structure(weights)
 
 
 def _checked(values: Mapping[str, Any], source: str) -> TrainConfig:

@@ -25,7 +25,7 @@ from demoire.imaging.rgb import read_rgb
 from demoire.models.layers import ResidualBlock, channels_last
 from demoire.models.networks import load_restorer, save_restorer
 from demoire.models.unet import UNet
-from demoire.models.weights import Weights, find_weights
+from demoire.models.weights import Weights
 from demoire.simulate.pairs import clean_images
 
 _LOG = logging.getLogger(__name__)
@@ -125,19 +125,19 @@ def _speaking(highest: Tensor) -> Tensor:
 def prune_weights(name: str, out: Path, folders: Iterable[Path]) -> Weights:
     """Prune shipped weights or a weights file by the pictures of some folders.
 
-    Files that hold no picture are passed over, with a line in the log.
+    Files that hold no picture are passed over, with a line in the log. Figures in the weights are
+    not passed on: they are not those of the smaller network.
 
     Raises:
         WeightsError: The weights are not sound.
         UsageError: They are not a U-Net's, or a folder has no pictures.
     """
-    weights = find_weights(name)
     network = load_restorer(name)
     if not isinstance(network, UNet):
         raise UsageError(f"The weights {name} are of another structure than a U-Net.")
     paths = [path for folder in folders for path in clean_images(folder)]
     smaller = pruned(network, _pictures(paths))
-    return save_restorer(smaller, out, weights.metadata)
+    return save_restorer(smaller, out, {})
 
 
 def _pictures(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:

@@ -201,7 +201,7 @@ def weights(
     as_json: options.AsJson = False,
 ) -> int:
     """List the weights that --weights takes: what is shipped, and the newest version of each
-    registered name.
+    registered name, with what it reached when it was registered.
     """
     keep_storage_options(storage_option)
     from pipelines.training.registry import Registry, score_text

@@ -8,11 +8,12 @@ import torch
 
 from demoire.errors import ConfigError
 from demoire.models.cost import network_cost
+from demoire.models.detector import Detector, DetectorConfig
 from demoire.models.dmcnn import DMCNNConfig
 from demoire.models.esdnet import ESDNetConfig
-from demoire.models.networks import load_restorer
+from demoire.models.networks import load_restorer, save_detector, save_restorer
 from demoire.models.restorer import build_restorer
-from demoire.models.transformer import TransformerConfig
+from demoire.models.transformer import Transformer, TransformerConfig
 from demoire.models.unet import UNetConfig
 from demoire.training.config import TrainConfig
 from demoire.training.config_files import load_config, shipped_configs, to_toml
@@ -98,6 +99,33 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 def test_a_file_chooses_the_architecture(tmp_path: Path) -> None:
     config = load_config(_write(tmp_path, '[restorer]\narchitecture = "dmcnn"\ndepth = 2\n'))
     assert config.restorer == DMCNNConfig(depth=2)
+
+
+@pytest.mark.parametrize("name", ["restorer", "restorer-fast"])
+def test_what_begins_from_weights_has_their_structure(tmp_path: Path, name: str) -> None:
+    config = load_config(_write(tmp_path, f'start_from = "{name}"\n'))
+    assert config.restorer == load_restorer(name).config
+
+
+def test_a_detector_that_begins_from_weights_has_their_structure(tmp_path: Path) -> None:
+    small = Detector(DetectorConfig(widths=(8, 8, 8, 8, 8), spectrum=()))
+    save_detector(small, tmp_path / "small.safetensors", {})
+    mine = tmp_path / "mine.toml"
+    start = tmp_path / "small.safetensors"
+    mine.write_text(f'task = "detector"\nname = "mine"\nsteps = 5\nstart_from = "{start}"\n')
+    assert load_config(mine).detector == small.config
+
+
+def test_a_section_for_the_structure_is_kept_beside_weights_to_begin_from(tmp_path: Path) -> None:
+    config = load_config(_write(tmp_path, 'start_from = "restorer"\n[restorer]\n'))
+    assert config.restorer == UNetConfig()
+
+
+def test_the_structure_of_weights_is_checked_as_one_that_is_written_down(tmp_path: Path) -> None:
+    save_restorer(Transformer(), tmp_path / "start.safetensors", {})
+    start = tmp_path / "start.safetensors"
+    with pytest.raises(ConfigError, match="multiple of 128"):
+        load_config(_write(tmp_path, f'start_from = "{start}"\n[data]\nsize = 96\n'))
 
 
 @pytest.mark.parametrize(

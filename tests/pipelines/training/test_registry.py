@@ -198,7 +198,7 @@ def test_what_is_shipped_is_listed_like_what_is_registered() -> None:
     models = {version.name: version.model for version in shipped()}
     restorers = ("restorer", "restorer-fast", "restorer-large")
     assert models == {"detector": "detector"} | dict.fromkeys(restorers, "restorer")
-    assert all(version.score is not None and version.number == 0 for version in shipped())
+    assert all(version.score is None and version.number == 0 for version in shipped())
     (restorer,) = (version for version in shipped() if version.name == "restorer")
     assert find_models([restorer.reference]) == {"restorer": "restorer"}
     with pytest.raises(WeightsError, match="The shipped weights restorer are"):
