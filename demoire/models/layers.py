@@ -5,7 +5,8 @@ than their multiplications say, and anything that averages over the whole pictur
 differ from the same part of the whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal, Protocol
 
@@ -30,8 +31,8 @@ class SimpleGate(nn.Module):
         return left * right
 
 
-_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
-    "relu": nn.ReLU,
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
     "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -72,7 +73,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The input and what the block adds to it."""
         change: Tensor = self.second(self.activation(self.first(x)))
-        return x + change
+        return change.add_(x)  # in place, since features are most of a network's memory
 
 
 def start_small(layer: nn.Conv2d | nn.Linear) -> None:
@@ -143,7 +144,8 @@ def down_and_up(network: UShaped, features: Tensor, parts: Sequence[Box] = ()) -
     for level in reversed(range(len(kept))):
         part = parts[level] if parts else whole
         features = network.ups[level](_part_of(features, part, before, level + 1))
-        features = network.decoders[level](features + _part_of(kept[level], part, whole, level))
+        features = features.add_(_part_of(kept.pop(), part, whole, level))
+        features = network.decoders[level](features)
         before = part
     return features
 

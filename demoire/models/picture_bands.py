@@ -25,11 +25,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from demoire.imaging.boxes import Box
 from demoire.models.bands import SQUARE, TAPS, bounded_strengths
 
 _Floats = NDArray[np.float32]
 
-_MOST_ROWS = 512  # px that are split at a time, since that takes as much memory as the bands
+_MOST_ROWS = 256  # px that are split at a time, so that they stay in the cache
 
 _COLOURS = 3
 _RUN = _COLOURS * SQUARE  # samples of a square's row
@@ -45,7 +46,7 @@ class PictureBands:
     """What a picture is split into.
 
     Attributes:
-        bands: (bands, H/4, W/4, 4, 12), the finest first: squares, and their rows.
+        bands: (bands, h, w, 4, 12) over the part, the finest first: squares, and their rows.
         strengths: (1, 3 * bands, H/4, W/4), as `demoire.models.bands.energies` gives them.
     """
 
@@ -53,29 +54,31 @@ class PictureBands:
     strengths: Tensor
 
 
-def split_picture(picture: _Floats, count: int) -> PictureBands:
+def split_picture(picture: _Floats, count: int, part: Box) -> PictureBands:
     """Split a picture, on as many threads as torch has.
 
     Args:
         picture: (H, W, 3); its sides are multiples of 4 and of the coarsest band's hole.
         count: How many bands.
+        part: Where bands are wanted, in squares. They take three times the memory of the picture.
     """
     height, width = picture.shape[:2]
-    squares = (height // SQUARE, width // SQUARE)
-    bands = np.empty((count, *squares, SQUARE, _RUN), np.float32)
-    powers = np.empty((*squares, _COLOURS * count), np.float32)
+    bands = np.empty((count, part.height, part.width, SQUARE, _RUN), np.float32)
+    powers = np.empty((height // SQUARE, width // SQUARE, _COLOURS * count), np.float32)
     reach = 2 << count  # px beyond a pixel, and two more, that all smoothings together see
 
     def split_rows(top: int, bottom: int) -> None:
         if top == bottom:
             return
         first = max(top - reach, 0)
-        rows = slice(top // SQUARE, bottom // SQUARE)
+        rows = Box(top // SQUARE, 0, bottom // SQUARE, width // SQUARE)
+        wanted = rows.common(part)
         for number, band in enumerate(_bands(picture[first : bottom + reach], count)):
             band = np.ascontiguousarray(band[top - first : bottom - first])
-            bands[number, rows] = in_squares(band)
+            if wanted is not None:
+                bands[number, *wanted.within(part)] = in_squares(band)[wanted.within(rows)]
             colours = slice(_COLOURS * number, _COLOURS * (number + 1))
-            powers[rows, :, colours] = _mean_squares(band)
+            powers[rows.slices[0], :, colours] = _mean_squares(band)
 
     threads = torch.get_num_threads()
     stripes = threads * math.ceil(height / (threads * _MOST_ROWS))

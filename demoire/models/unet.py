@@ -34,7 +34,7 @@ from demoire.models.layers import (
     starting_at_zero,
     up_layers,
 )
-from demoire.models.picture_bands import CHANNEL_ORDER, in_squares, split_picture
+from demoire.models.picture_bands import CHANNEL_ORDER, as_channels, in_squares, split_picture
 from demoire.models.precision import full_precision
 
 _STRIPE = 16  # rows of squares whose bands are weighed together, so that they stay in the cache
@@ -210,29 +210,33 @@ class UNet(nn.Module):
             picture: The picture.
             parts: What each level decodes.
         """
-        split = split_picture(picture, self.bands.count)
-        squares = torch.from_numpy(in_squares(picture)).contiguous()
-        channels = squares.flatten(2)[None].permute(0, 3, 1, 2)
-        kernels = self.stem.weight.permute(0, 2, 3, 1).reshape(-1, CHANNELS, 1, 1)
-        features = F.conv2d(channels - 0.5, kernels, self.stem.bias)
-        features = down_and_up(self, features + self.energies(split.strengths), parts)
+        part = parts[0]
+        split = split_picture(picture, self.bands.count, part)
+        features = self._stem_of(picture).add_(self.energies(split.strengths))
+        features = down_and_up(self, features, parts)
         last = self.head[0]
         assert isinstance(last, nn.Conv2d)
         added = F.conv2d(features, *_in_picture_order(last), padding=last.padding)
         gains = [_in_picture_order(self.gains, number) for number in range(self.bands.count)]
-        squares = squares[parts[0].slices]
-        bands = split.bands[:, *parts[0].slices]
-        restored = torch.empty(SQUARE * parts[0].height, SQUARE * parts[0].width, 3)
+        restored = torch.empty(SQUARE * part.height, SQUARE * part.width, 3)
         restored_squares = torch.from_numpy(in_squares(restored.numpy()))
+        squares = torch.from_numpy(in_squares(picture))[part.slices]
         for top in range(0, len(squares), _STRIPE):
             rows = slice(top, top + _STRIPE)
             of_rows = features[:, :, rows]
-            of_part = squares[rows] + _as_squares(added[:, :, rows])
-            for band, kernels_and_bias in zip(bands, gains, strict=True):
+            of_part = squares[rows].contiguous().add_(_as_squares(added[:, :, rows]))
+            for band, kernels_and_bias in zip(split.bands, gains, strict=True):
                 gain = _as_squares(F.conv2d(of_rows, *kernels_and_bias))
                 of_part.addcmul_(gain.to(band.dtype), band[rows], value=-1)
             restored_squares[rows] = of_part
         return restored
+
+    def _stem_of(self, picture: NDArray[np.float32]) -> Tensor:
+        """What the first layer makes of a picture (H, W, 3)."""
+        squares = np.ascontiguousarray(in_squares(picture))
+        channels = as_channels(squares.reshape(*squares.shape[:2], CHANNELS))
+        kernels = self.stem.weight.permute(0, 2, 3, 1).reshape(-1, CHANNELS, 1, 1)
+        return F.conv2d(channels.sub_(0.5), kernels, self.stem.bias)
 
 
 def _is_for_cpu(x: Tensor) -> bool:

@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import convolve1d
 from torch.nn import functional as F
 
+from demoire.imaging.boxes import Box
 from demoire.models.bands import SQUARE, Bands, energies
 from demoire.models.picture_bands import CHANNEL_ORDER, split_picture
 
@@ -63,15 +64,16 @@ def test_energies_are_ten_times_the_rms_of_a_square_and_bounded() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("part", [Box(0, 0, 80, 48), Box(3, 2, 71, 47)])
 def test_opencv_splits_a_picture_into_the_same_bands_and_energies(
-    picture: torch.Tensor, threads: int, monkeypatch: pytest.MonkeyPatch
+    picture: torch.Tensor, part: Box, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tall = picture.repeat(1, 1, 2, 1)[:1]
     squares = F.pixel_unshuffle(tall, SQUARE)
     expected = Bands(3)(squares)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    split = split_picture(tall[0].permute(1, 2, 0).contiguous().numpy(), 3)
+    split = split_picture(tall[0].permute(1, 2, 0).contiguous().numpy(), 3, part)
     for band, by_convolutions in zip(split.bands, expected, strict=True):
-        in_order = by_convolutions[0, list(CHANNEL_ORDER)].permute(1, 2, 0)
+        in_order = by_convolutions[0, list(CHANNEL_ORDER)].permute(1, 2, 0)[part.slices]
         assert (band.flatten(2) - in_order).abs().max() < 1e-6
     assert (split.strengths - energies(expected)).abs().max() < 1e-5
