@@ -9,8 +9,8 @@ therefore differs in nothing but the changed samples.
 Cleaned are 8 and 16-bit grey, RGB and CMYK, with alpha of either kind or without, chunky or planar,
 either byte order, also BigTIFF (little-endian: Pillow opens no other): uncompressed, LZW, deflate,
 PackBits, Zstandard with or without horizontal differencing, and JPEG in 8 bits. `tiff_layout` reads
-the structure with tifffile and the directories with `tiff_directory`; the strips are read here,
-because tifffile and libtiff both fill up what is missing.
+the structure with tifffile; the strips are read here, because tifffile and libtiff both fill up
+what is missing.
 
 References:
     Adobe, "TIFF Revision 6.0" (1992): photometric interpretation, strips and sample format in
@@ -19,16 +19,14 @@ References:
 """
 
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import tifffile
 
-from demoire.file_bytes import FileBytes, copy_to_change, finished
+from demoire.file_bytes import FileBytes, copy_to_change, finished, stream_of
 from demoire.imaging.boxes import Box, in_stripes
-from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.raster import (
     CutShortError,
     Pixels,
@@ -56,6 +54,7 @@ from demoire.imaging.codecs.tiff_levels import has_layers, levels, reduced_to
 from demoire.imaging.codecs.tiff_manifest import is_signed, without_manifest
 from demoire.imaging.codecs.tiff_packing import pack, unpack_into
 from demoire.imaging.codecs.tiff_patch import PatchedFile
+from demoire.imaging.codecs.tiff_reader import DamagedPagesError, TiffReader
 from demoire.imaging.codecs.tiff_segments import put_segments
 from demoire.imaging.codecs.tiff_xmp import with_xmp
 from demoire.imaging.derived import StaleDataError
@@ -95,8 +94,8 @@ def is_cut_short(data: FileBytes) -> bool:
     except Exception:
         ends = []
     try:
-        return max(ends or tiff_directory.ends_of_first(data)) > len(data)
-    except (struct.error, OverflowError):
+        return max(ends or _value_ends(data)) > len(data)
+    except DamagedPagesError:
         return True
 
 
@@ -105,6 +104,22 @@ def _segment_ends(data: FileBytes) -> list[int]:
         page = file.pages.first
         pairs = zip(page.dataoffsets, page.databytecounts, strict=False)
         return [offset + size for offset, size in pairs]
+
+
+def _value_ends(data: FileBytes) -> list[int]:
+    """Where the first directory ends, and its values.
+
+    Raises:
+        DamagedPagesError: The directory is not there in full.
+    """
+    with stream_of(data) as stream:
+        reader = TiffReader(stream)
+        directory = reader.directory(reader.first_at)
+    ends = [directory.next_pointer_at]
+    for entry in directory.entries.values():
+        if entry.value_at is not None:
+            ends.append(entry.value_at + entry.size)
+    return ends
 
 
 def is_risky(data: FileBytes) -> bool:
@@ -125,7 +140,7 @@ def decode(data: FileBytes, header: TiffHeader) -> Raster:
     raster = _decode_page(data, layout)
     if has_layers(structure):
         return replace(raster, obstacle=Reason.STALE_DATA)
-    if is_signed(data):
+    if is_signed(structure):
         return replace(raster, obstacle=Reason.SIGNED)
     return raster
 

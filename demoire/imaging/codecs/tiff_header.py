@@ -13,7 +13,6 @@ from PIL import TiffImagePlugin
 
 from demoire.errors import ImageError
 from demoire.file_bytes import FileBytes, stream_of
-from demoire.imaging.codecs import tiff_directory
 from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
 from demoire.imaging.codecs.tiff_layout import (
     has_float_samples,
@@ -21,12 +20,14 @@ from demoire.imaging.codecs.tiff_layout import (
     has_inks_and_alpha,
 )
 from demoire.imaging.codecs.tiff_levels import is_camera_raw
+from demoire.imaging.codecs.tiff_reader import DamagedPagesError, TiffReader
 from demoire.imaging.codecs.tiff_tags import BITS_PER_SAMPLE, HEIGHT, WIDTH
 from demoire.imaging.facts import Format
 from demoire.reasons import Reason
 
 FORMAT: Format = "TIFF"
 
+_MOST_PAGES = 1000
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"  # Pillow opens none
 
 
@@ -70,7 +71,7 @@ def read_header(data: FileBytes) -> TiffHeader:
     # Pillow's own size is that of the picture turned upright.
     size = (int(tags[WIDTH]), int(tags[HEIGHT]))
     bits = int(tags.get(BITS_PER_SAMPLE, (1,))[0])
-    pages = tiff_directory.count_pages(data)
+    pages = _count_pages(data)
     return TiffHeader(facts_of(view, FORMAT, size=size, bits=bits, pages=pages), view, structure)
 
 
@@ -116,6 +117,30 @@ def foreign_coding_told(structure: tifffile.TiffFile | None) -> Iterator[None]:
             Reason.MODE_NOT_CLEANED,
             "The image is in a compression that is not cleaned; it is copied as it is.",
         ) from error
+
+
+def _count_pages(data: FileBytes) -> int:
+    """Directories in the chain that are pages in their own right, a thousand at most.
+
+    Smaller versions of another page are none. A chain that turns back on itself ends there. Where
+    it cannot be followed to its end there are two pages at least: such a file must not be taken
+    for one of a single page.
+    """
+    seen: set[int] = set()
+    pages = 0
+    try:
+        with stream_of(data) as stream:
+            reader = TiffReader(stream)
+            at = reader.first_at
+            while at and at not in seen and len(seen) < _MOST_PAGES:
+                directory = reader.directory(at)
+                if not seen or not reader.is_reduced(directory):
+                    pages += 1
+                seen.add(at)
+                at = directory.next_at
+    except DamagedPagesError:
+        return max(2, pages + 1)
+    return max(1, pages)
 
 
 def _structure_of(data: FileBytes) -> tifffile.TiffFile | None:

@@ -4,15 +4,16 @@ References:
     C2PA, "Technical Specification 2.1", A.3.3 "Embedding manifests into TIFFs".
 """
 
-from demoire.file_bytes import FileBytes, copy_to_change, finished
-from demoire.imaging.codecs.tiff_directory import read_directory
+import tifffile
+
+from demoire.file_bytes import FileBytes, copy_to_change, finished, stream_of
+from demoire.imaging.codecs.tiff_reader import TiffReader
 from demoire.imaging.codecs.tiff_tags import MANIFEST
 
 
-def is_signed(data: FileBytes) -> bool:
+def is_signed(file: tifffile.TiffFile) -> bool:
     """Whether the file carries a C2PA manifest."""
-    directory = read_directory(data)
-    return any(directory.tag_of(entry) == MANIFEST for entry in directory.entries)
+    return MANIFEST in file.pages.first.tags
 
 
 def without_manifest(data: FileBytes) -> FileBytes:
@@ -20,25 +21,25 @@ def without_manifest(data: FileBytes) -> FileBytes:
 
     The tag's entry is taken out of the directory, which becomes shorter where it is, and the bytes
     of the manifest become zeros.
+
+    Raises:
+        DamagedPagesError: The directory is not there in full.
     """
-    if not is_signed(data):
+    with stream_of(data) as stream:
+        reader = TiffReader(stream)
+        directory = reader.directory(reader.first_at)
+    manifest = directory.entries.pop(MANIFEST, None)
+    if manifest is None:
         return data
-    directory = read_directory(data)
-    shapes = directory.shapes
-    kept: list[bytes] = []
+    shapes = reader.shapes
     with copy_to_change(data) as out:
-        for entry in directory.entries:
-            if directory.tag_of(entry) != MANIFEST:
-                kept.append(entry)
-                continue
-            _, _, length, offset = shapes.entry.unpack(entry)
-            if shapes.inline < length <= len(data) - offset:
-                out.seek(offset)
-                out.write(bytes(length))
-        missing = len(directory.entries) - len(kept)
+        if manifest.value_at is not None and manifest.value_at + manifest.size <= len(data):
+            out.seek(manifest.value_at)
+            out.write(bytes(manifest.size))
         out.seek(directory.at)
-        out.write(shapes.count.pack(len(kept)))
-        out.write(b"".join(kept))
+        out.write(shapes.count.pack(len(directory.entries)))
+        for entry in directory.entries.values():
+            out.write(shapes.entry_as_it_is(entry))
         out.write(shapes.offset.pack(directory.next_at))
-        out.write(bytes(missing * shapes.entry.size))
+        out.write(bytes(shapes.entry.size))
         return finished(out)

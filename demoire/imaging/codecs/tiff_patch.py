@@ -164,10 +164,10 @@ class PatchedFile:
         value_at = None if before is None else before.value_at
         if before is not None and before.type == value_type and before.count == count:
             if self.reader.value(before) == value:
-                return self.entry_as_it_is(before)
+                return self.shapes.entry_as_it_is(before)
             if value_at is not None and self._room.is_own(value_at, len(value)):
                 self._room.write(value_at, value)
-                return self.entry_as_it_is(before)
+                return self.shapes.entry_as_it_is(before)
         if before is not None and value_at is not None:
             self._room.release(value_at, len(self.reader.value(before)))
         if len(value) <= self.shapes.inline:
@@ -208,10 +208,6 @@ class PatchedFile:
     def put_pointer(self, at: int, target: int) -> None:
         """Let the file's pointer at an offset lead to a directory."""
         self._room.write(at, self.shapes.offset.pack(target))
-
-    def entry_as_it_is(self, entry: Entry) -> bytes:
-        """The entry with the field that it has."""
-        return self.shapes.near_entry(entry.tag, entry.type, entry.count, entry.field)
 
     def _put_numbers(self, entry: Entry, changed: dict[int, int]) -> bytes:
         """The entry with other numbers at these indices, in a wider type where they need it."""

@@ -1,8 +1,16 @@
 """Directories of a TIFF file with their values, read from a seekable file by few small reads.
 
-`tiff_directory` looks at files that are in memory. A file of many pages need not be: here only the
-directories are read, and the values and strips that somebody asks for. Nothing is trusted: what
-lies beyond the end of the file, or is larger than any honest file has it, raises DamagedPagesError.
+A TIFF header holds the byte order, a version (42, or 43 for BigTIFF) and the offset of the first
+directory. A directory is a count, so many entries of one size, and the offset of the next directory
+or 0. An entry is a tag, the type of its values, their count, and the values themselves, or their
+offset where they do not fit. BigTIFF widens counts and offsets to 8 bytes.
+
+Only the directories are read, and the values and strips that somebody asks for. Nothing is trusted:
+what lies beyond the end of the file, or is larger than any honest file has it, raises
+DamagedPagesError. What is in a page is told by tifffile (`tiff_layout`); here is where it lies.
+
+References:
+    Adobe, "TIFF Revision 6.0" (1992), section 2; "The BigTIFF File Format" (Aware Systems, 2007).
 """
 
 import os
@@ -11,8 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from demoire.imaging.codecs.tiff_directory import Shapes, shapes_of
 from demoire.imaging.codecs.tiff_tags import (
+    LONG,
+    LONG8,
     NEW_SUBFILE_TYPE,
     NUMBERS,
     REDUCED,
@@ -25,6 +34,7 @@ from demoire.imaging.codecs.tiff_tags import (
 )
 
 SEGMENT_TAGS = ((STRIP_OFFSETS, STRIP_SIZES), (TILE_OFFSETS, TILE_SIZES))
+_BIG = 43  # version of a BigTIFF file
 _HEADER_SIZE = 16  # bytes of a BigTIFF header; a TIFF header has 8
 _MOST_ENTRIES = 4096
 _MOST_VALUE_BYTES = 256 << 20
@@ -35,6 +45,37 @@ class DamagedPagesError(ValueError):
 
 
 @dataclass(frozen=True)
+class Shapes:
+    """How directories are laid out in one file."""
+
+    order: str  # of bytes, as `struct` writes it
+    first_at: int  # where the header holds the offset of the first directory
+    offset: struct.Struct
+    count: struct.Struct
+    entry: struct.Struct
+    inline: int  # bytes of values that fit into an entry
+
+    @property
+    def is_big(self) -> bool:
+        """Whether it is a BigTIFF file, with offsets of 8 bytes."""
+        return self.inline == 8
+
+    @property
+    def wide_type(self) -> int:
+        """The type of values that hold any offset of the file: LONG, or LONG8 of BigTIFF."""
+        return LONG8 if self.is_big else LONG
+
+    def near_entry(self, tag: int, value_type: int, count: int, value: bytes) -> bytes:
+        """An entry whose values fit into it."""
+        head = self.entry.pack(tag, value_type, count, 0)[: -self.inline]
+        return head + value.ljust(self.inline, b"\0")
+
+    def entry_as_it_is(self, entry: "Entry") -> bytes:
+        """An entry with the field that it has."""
+        return self.near_entry(entry.tag, entry.type, entry.count, entry.field)
+
+
+@dataclass(frozen=True)
 class Entry:
     """An entry of a directory.
 
@@ -42,6 +83,7 @@ class Entry:
         tag: What it is about.
         type: Of its values.
         count: Of its values.
+        size: Bytes of its values; 0 where the type is unknown.
         field: Its last 4 or 8 bytes: the values, or their offset.
         at: Where the entry lies in the file.
         value_at: Where the values lie in the file; None where they are in the entry.
@@ -50,6 +92,7 @@ class Entry:
     tag: int
     type: int
     count: int
+    size: int
     field: bytes
     at: int
     value_at: int | None
@@ -103,6 +146,33 @@ def packed_numbers(order: str, value_type: int, values: Sequence[int]) -> bytes:
     return struct.pack(f"{order}{len(values)}{NUMBERS[value_type]}", *values)
 
 
+def _shapes_of(start: bytes) -> Shapes:
+    """How the directories of a file are laid out, by its first bytes.
+
+    Raises:
+        struct.error: There is no header.
+    """
+    order = "<" if start[:2] == b"II" else ">"
+    (version,) = struct.unpack_from(order + "H", start, 2)
+    if version == _BIG:
+        return Shapes(
+            order=order,
+            first_at=8,
+            offset=struct.Struct(order + "Q"),
+            count=struct.Struct(order + "Q"),
+            entry=struct.Struct(order + "2HQQ"),
+            inline=8,
+        )
+    return Shapes(
+        order=order,
+        first_at=4,
+        offset=struct.Struct(order + "I"),
+        count=struct.Struct(order + "H"),
+        entry=struct.Struct(order + "2HII"),
+        inline=4,
+    )
+
+
 class TiffReader:
     """Reads the directories of a TIFF or BigTIFF file.
 
@@ -125,7 +195,7 @@ class TiffReader:
         file.seek(0)
         start = file.read(_HEADER_SIZE)
         try:
-            self.shapes: Shapes = shapes_of(start)
+            self.shapes = _shapes_of(start)
             (self.first_at,) = self.shapes.offset.unpack_from(start, self.shapes.first_at)
         except struct.error as error:
             raise DamagedPagesError("no header of a TIFF file") from error
@@ -155,10 +225,9 @@ class TiffReader:
 
     def value(self, entry: Entry) -> bytes:
         """The values of an entry as they are stored; its whole field where the type is unknown."""
-        size = VALUE_SIZES.get(entry.type, 0) * entry.count
         if entry.value_at is None:
-            return entry.field[:size] if size else entry.field
-        return self.read(entry.value_at, size)
+            return entry.field[: entry.size] if entry.size else entry.field
+        return self.read(entry.value_at, entry.size)
 
     def numbers(self, entry: Entry) -> tuple[int, ...]:
         """The values of an entry as numbers.
@@ -227,4 +296,4 @@ class TiffReader:
         field = packed[-self.shapes.inline :]
         size = VALUE_SIZES.get(value_type, 0) * count
         value_at = offset if size > self.shapes.inline else None
-        return Entry(tag, value_type, count, field, at, value_at)
+        return Entry(tag, value_type, count, size, field, at, value_at)

@@ -108,7 +108,7 @@ class _Splicing:
         for tag in old.entries:
             if tag not in new_directory.entries and tag not in (*LEFT_OUT, SUB_DIRECTORIES):
                 raise PageRefusedError(f"the cleaned page has lost tag {tag}")
-            packed[tag] = self._patched.entry_as_it_is(old.entries[tag])
+            packed[tag] = self._shapes.entry_as_it_is(old.entries[tag])
         tables = zip(self._reader.segments(old), new.segments(new_directory), strict=True)
         about_segments = {SUB_DIRECTORIES}
         for table, new_table in tables:

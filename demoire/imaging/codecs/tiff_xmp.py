@@ -10,10 +10,10 @@ References:
 
 import tifffile
 
-from demoire.file_bytes import FileBytes, copy_to_change, file_of_parts, finished
+from demoire.file_bytes import FileBytes, copy_to_change, file_of_parts, finished, stream_of
 from demoire.imaging.codecs.base import EditXmp
-from demoire.imaging.codecs.tiff_directory import read_directory
 from demoire.imaging.codecs.tiff_header import structure_in
+from demoire.imaging.codecs.tiff_reader import TiffReader
 from demoire.imaging.codecs.tiff_tags import BYTE, XMP
 
 _MOST_BYTES = (1 << 32) - 1  # that offsets of a TIFF file reach; a BigTIFF file has no such limit
@@ -37,12 +37,14 @@ def with_xmp(data: FileBytes, edit: EditXmp) -> FileBytes:
 
 
 def _with_new_tag(data: FileBytes, packet: bytes) -> FileBytes:
-    directory = read_directory(data)
-    shapes = directory.shapes
+    with stream_of(data) as stream:
+        reader = TiffReader(stream)
+        directory = reader.directory(reader.first_at)
+    shapes = reader.shapes
     packet_at = len(data) + len(data) % 2
     directory_at = packet_at + len(packet) + len(packet) % 2
-    entries = [*directory.entries, shapes.entry.pack(XMP, BYTE, len(packet), packet_at)]
-    entries.sort(key=directory.tag_of)
+    entries = {tag: shapes.entry_as_it_is(entry) for tag, entry in directory.entries.items()}
+    entries[XMP] = shapes.entry.pack(XMP, BYTE, len(packet), packet_at)
     first_at = shapes.first_at
     whole = memoryview(data)  # whose parts are no copies
     parts: list[bytes | memoryview] = [
@@ -53,7 +55,7 @@ def _with_new_tag(data: FileBytes, packet: bytes) -> FileBytes:
         packet,
         bytes(directory_at - packet_at - len(packet)),
         shapes.count.pack(len(entries)),
-        *entries,
+        *(entries[tag] for tag in sorted(entries)),
         shapes.offset.pack(directory.next_at),
     ]
     return file_of_parts(parts, like=data)
