@@ -42,13 +42,22 @@ def s3_variables(endpoint: str, key: str, secret: str) -> dict[str, str]:
 
 
 @contextmanager
-def serve_s3(folder: Path, key: str = "a-key", secret: str = "a-secret") -> Iterator[str]:
-    """Serve `folder`, whose folders are the buckets, and yield the endpoint's URL."""
+def serve_s3(
+    folder: Path, key: str = "a-key", secret: str = "a-secret", *more: str
+) -> Iterator[str]:
+    """Serve `folder`, whose folders are the buckets, and yield the endpoint's URL.
+
+    Args:
+        folder: Holds the buckets.
+        key: Of whoever may use the server.
+        secret: That belongs to the key.
+        more: Further options of rclone's.
+    """
     rclone = _beside_python("rclone")
     # Files put into the folder by hand are seen at once; with 0 s rclone 1.75 spins on a whole
     # core.
     options = ["--config", "", "--dir-cache-time", "1ms", "--log-level", "ERROR"]
-    options += ["--auth-key", f"{key},{secret}"]
+    options += ["--auth-key", f"{key},{secret}", *more]
     with _serving(
         lambda port: [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", *options, str(folder)]
     ) as url:
@@ -58,8 +67,8 @@ def serve_s3(folder: Path, key: str = "a-key", secret: str = "a-secret") -> Iter
 @contextmanager
 def serve_moto() -> Iterator[str]:
     """Serve an empty S3 in memory (create the buckets yourself), and yield the endpoint's URL."""
-    moto = _beside_python("moto_server")
-    with _serving(lambda port: [moto, "-H", "127.0.0.1", "-p", str(port)]) as url:
+    moto = Path(__file__).with_name("one_at_a_time_moto.py")
+    with _serving(lambda port: [sys.executable, str(moto), str(port)]) as url:
         yield url
 
 

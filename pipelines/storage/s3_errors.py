@@ -125,6 +125,14 @@ def is_transient(error: BaseException) -> bool:
     return type(error) in (OSError, ConnectionResetError)
 
 
+def short_name(error: BaseException) -> str:
+    """What went wrong in a word that holds no secret: the store's code, or the error's class."""
+    refusal = refusal_in(error)
+    if refusal is not None:
+        return refusal.code or str(refusal.status)
+    return type(error).__name__
+
+
 def explained(error: BaseException, name: str, verb: str) -> StorageError:
     """The error for the user: an UnusablePlaceError where the user has to put something right.
 
@@ -136,7 +144,7 @@ def explained(error: BaseException, name: str, verb: str) -> StorageError:
     cannot = f"Cannot {verb} {name}"
     refusal = refusal_in(error)
     if refusal is not None:
-        return _refused(refusal, cannot)
+        return _refused(refusal, short_name(error), cannot)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return UnusablePlaceError(
             f"{cannot}: no AWS credentials found, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -156,17 +164,16 @@ def explained(error: BaseException, name: str, verb: str) -> StorageError:
         return StorageError(
             f"{cannot}: the store keeps answering with other bytes than asked for, try again later."
         )
-    what = type(error).__name__
+    what = short_name(error)
     if isinstance(error, BotoCoreError) and not is_transient(error):
         return UnusablePlaceError(f"{cannot}: it cannot be asked for ({what}), check its name.")
-    return StorageError(f"{cannot}: the store failed ({what}), run the same command again later.")
+    return _failed(cannot, what)
 
 
-def _refused(refusal: Refusal, cannot: str) -> StorageError:
+def _refused(refusal: Refusal, what: str, cannot: str) -> StorageError:
     known = _missing_or_taken(refusal.code, cannot)
     if known is not None:
         return known
-    what = refusal.code or str(refusal.status)
     if refusal.code in _NOT_OFFERED_CODES:
         return NotOfferedError(
             f"{cannot}: the store does not offer this ({what}), use another store."
@@ -183,12 +190,17 @@ def _refused(refusal: Refusal, cannot: str) -> StorageError:
             "lies in SRC, give SRC as a glob that leaves it out."
         )
     if refusal.is_transient:
-        return StorageError(
-            f"{cannot}: the store failed ({what}), run the same command again later."
-        )
+        return _failed(cannot, what)
     return UnusablePlaceError(
         f"{cannot}: the store refused the request ({what}), check the name and the store's "
         "settings."
+    )
+
+
+def _failed(cannot: str, what: str) -> StorageError:
+    return StorageError(
+        f"{cannot}: the store failed ({what}), run the same command again later, and look into the "
+        "store's own log if that fails too."
     )
 
 

@@ -3,16 +3,17 @@
 import itertools
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from demoire.errors import ConfigError, StorageError, UsageError
-from pipelines.storage.open import check_places, open_place
+from pipelines.storage.open import check_places, open_place, try_to_write
 from pipelines.storage.place import Place
 from tests.pipelines.storage.stores import KEY, SECRET, assert_one_sentence, moto_bucket, point_at
-from tests.s3_server import Fault, serve_faults
+from tests.s3_server import Fault, serve_faults, serve_s3
 
 
 @pytest.mark.parametrize(("key", "secret"), [(KEY, "wrong-secret"), ("wrong-key", SECRET)])
@@ -122,6 +123,53 @@ def test_a_store_that_keeps_failing_ends_with_status_3(
     assert_one_sentence(caught.value)
     assert caught.value.exit_code == 3
     assert not isinstance(caught.value, UsageError)
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+def test_a_store_that_takes_a_request_and_never_answers_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Before a large body the client waits for the store's `100 Continue`, which never comes."""
+    monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", json.dumps(IMPATIENT))
+    monkeypatch.setattr("pipelines.storage.s3_session._SLOWEST_UPLOAD", 1e9)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        point_at(f"http://127.0.0.1:{mute.getsockname()[1]}", monkeypatch)
+        with pytest.raises(StorageError, match="s3://box/x.*ReadTimeoutError.*later") as caught:
+            open_place("s3://box").write("x", bytes(size))
+    assert_one_sentence(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_store_that_never_sends_100_continue_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only server, which answers (with an error) only once it has a small body."""
+    (tmp_path / "box").mkdir()
+    monkeypatch.setattr("pipelines.storage.s3_client.LONGEST_PAUSE", 0.01)
+    monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", json.dumps(IMPATIENT))
+    with serve_s3(tmp_path, KEY, SECRET, "--read-only") as endpoint:
+        point_at(endpoint, monkeypatch)
+        with pytest.raises(StorageError, match="s3://box/.*InternalError.*later"):
+            try_to_write(open_place("s3://box"))
+
+
+def test_patience_with_a_store_ends_and_is_told_meanwhile(
+    s3_bucket: Place,
+    buckets: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pipelines.storage.s3_client._UNNOTICED", 0.0)
+    monkeypatch.setattr("pipelines.storage.s3_client.LONGEST_PATIENCE", 0.0)
+    monkeypatch.setenv("DEMOIRE_STORAGE_OPTIONS", json.dumps(IMPATIENT))
+    s3_bucket.write("x", b"x")
+    with serve_faults(buckets, itertools.repeat("slow_down")) as endpoint:
+        point_at(endpoint, monkeypatch)
+        with pytest.raises(StorageError, match=r"SlowDown.*later"):
+            s3_bucket.read("x")
+    told = [record.message for record in caplog.records if "s3_client" in record.name]
+    assert len(told) == 1, "asked once more, and then no more"
+    assert "cannot read s3://box/" in told[0] and "SlowDown" in told[0]
 
 
 @pytest.mark.parametrize(
