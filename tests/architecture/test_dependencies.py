@@ -23,6 +23,7 @@ PYTHON = {*sys.stdlib_module_names, "compression", "_typeshed"}  # the first fro
 
 # Imported by us, and part of the interface of a package that we ask for.
 BROUGHT_BY = {
+    "aiobotocore": "s3fs",
     "aiohttp": "s3fs",
     "annotated-types": "pydantic",
     "boto3": "moto",
@@ -31,6 +32,7 @@ BROUGHT_BY = {
     "httpx": "prefect",
     "markupsafe": "jinja2",
     "pydantic-core": "pydantic",
+    "werkzeug": "moto",
 }
 # Asked for although nothing imports them: they hold another package's version down.
 HELD = {"fastapi", "sqlalchemy"}
