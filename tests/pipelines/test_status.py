@@ -4,40 +4,22 @@ must not.
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from demoire.errors import UsageError
 from pipelines.destination.destination import Destination
-from pipelines.destination.plans import Plan, PlanScope
 from pipelines.gc import gc
-from pipelines.plan.plan import make_plan
 from pipelines.plan.units import halves, parts_of
 from pipelines.publish.publish import publish_source
 from pipelines.records import Unit
 from pipelines.rows import UnitAttempt, quarantined
-from pipelines.status import JobStatus, status
+from pipelines.status import status
 from tests.pipelines.conftest import half_moire, tree, write_tar
+from tests.pipelines.publish.job import Job, job_of
 
 LONG_AGO = time.time() - 3 * 86_400
-
-
-@dataclass(frozen=True)
-class Job:
-    """A plan and what lies under its DST."""
-
-    destination: Destination
-    plan: Plan
-
-    @property
-    def dst(self) -> Path:
-        return Path(self.destination.place.uri)
-
-    @property
-    def status(self) -> JobStatus:
-        return status(self.destination)
 
 
 @pytest.fixture
@@ -46,8 +28,7 @@ def job(tmp_path: Path) -> Job:
     (tmp_path / "box").mkdir()
     write_tar(tmp_path / "box" / "a.tar", half_moire(8))
     write_tar(tmp_path / "box" / "b.tar", half_moire(2, 20))
-    destination = Destination.at(str(tmp_path / "out"))
-    return Job(destination, make_plan(destination, PlanScope(str(tmp_path / "box"), "config")))
+    return job_of(tmp_path / "box", tmp_path / "out", "config")
 
 
 def units_by_tar(job: Job) -> dict[str, Unit]:
@@ -85,13 +66,13 @@ def kept(job: Job) -> set[str]:
 
 
 def test_status_counts_what_is_committed_and_what_is_published(job: Job) -> None:
-    assert (job.status.images_done, job.status.planned_images) == (0, 10)
+    assert (status(job.destination).images_done, status(job.destination).planned_images) == (0, 10)
     commit(job, units_by_tar(job)["b.tar"])
-    state = job.status
+    state = status(job.destination)
     assert (state.images_done, state.units_done, state.sources_published) == (2, 1, 0)
     assert state.megapixels_done == pytest.approx(2 * 96 * 96 / 1e6)
     publish(job, "b.tar")
-    state = job.status
+    state = status(job.destination)
     assert (state.images_done, state.units_done, state.sources_published) == (2, 1, 1)
     assert state.quarantine == {"truncated": 2}
 
@@ -101,7 +82,7 @@ def test_status_counts_the_halves_of_a_deadly_unit(job: Job) -> None:
     for _ in range(2):
         job.destination.ledger.start(whole, "one wave")
     commit(job, halves(whole, job.plan.fingerprint)[0])
-    state = job.status
+    state = status(job.destination)
     assert (state.images_done, state.units, state.units_done, state.quarantine) == (
         4,
         2,
@@ -119,7 +100,7 @@ def test_the_rate_is_that_of_the_last_ten_minutes(job: Job) -> None:
         commit(job, unit)
         moment = time.time() - 60 * minutes
         os.utime(job.dst / "_demoire" / "commits" / f"{unit.id}.json", (moment, moment))
-    rate = job.status.rate
+    rate = status(job.destination).rate
     assert rate == pytest.approx(8 * 96 * 96 / 1e6 / 300, rel=0.01)
 
 
@@ -127,9 +108,9 @@ def test_status_of_a_collected_job_is_that_of_a_finished_one(job: Job) -> None:
     for path, unit in units_by_tar(job).items():
         commit(job, unit)
         publish(job, path)
-    before = job.status
+    before = status(job.destination)
     gc(job.destination)
-    after = job.status
+    after = status(job.destination)
     assert (after.images_done, after.units_done, after.quarantine) == (10, 2, before.quarantine)
     assert after.rate is None
 
@@ -152,7 +133,7 @@ def test_only_published_sources_are_collected(job: Job) -> None:
     assert before - kept(job) == {name for name in before if gone in name}
     assert collected.objects == 3  # attempt, rows, marker
     publish(job, "a.tar")
-    assert job.status.images_done == 10
+    assert status(job.destination).images_done == 10
 
 
 def test_what_a_deadly_unit_was_halved_into_is_kept_however_deep(job: Job) -> None:

@@ -1,8 +1,6 @@
 """The least quality of a lossy coder at which a picture takes as many bytes as it had."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TypeVar
 
 Quality = TypeVar("Quality", int, float)
@@ -17,7 +15,8 @@ def coded_as_large(
 ) -> Coded:
     """A picture coded at the first of some qualities that takes as many bytes as are wanted.
 
-    Of nine qualities three or four are tried.
+    Of nine qualities three or four are tried. Beside the one that is being coded, only the least
+    that is large enough is in memory.
 
     Args:
         code: Codes the picture at a quality.
@@ -25,10 +24,20 @@ def coded_as_large(
         bytes_of: How large it came out.
         wanted: Bytes.
     """
-    coded = cache(code)
 
-    def is_as_large(quality: Quality) -> bool:
-        return bytes_of(coded(quality)) >= wanted
+    def coded_if_as_large(quality: Quality) -> Coded | None:
+        coded = code(quality)
+        return coded if bytes_of(coded) >= wanted else None
 
-    number = bisect_left(qualities[:-1], True, key=is_as_large)
-    return coded(qualities[number])
+    least = None
+    first = 0
+    end = len(qualities) - 1
+    while first < end:
+        middle = (first + end) // 2
+        coded = coded_if_as_large(qualities[middle])
+        if coded is None:
+            first = middle + 1
+        else:
+            least = coded
+            end = middle
+    return code(qualities[-1]) if least is None else least

@@ -21,17 +21,7 @@ from demoire.moire import KINDS, MoireKind
 from demoire.reasons import Reason
 from tests.demoire.cleaning.patterns import dots
 from tests.demoire.cleaning.pictures import scanned
-
-RULES = Rules(
-    restore_all=False,
-    threshold=0.5,
-    cell_threshold=0.3,
-    sure=0.975,
-    free_of_doubt=0.3,
-    tile_side=512,
-    max_megapixels=500,
-    max_side=100_000,
-)
+from tests.demoire.cleaning.rules import RULES
 
 
 @dataclass

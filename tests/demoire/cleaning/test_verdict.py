@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from demoire.cleaning.dots import Dots
 from demoire.cleaning.verdict import (
     ChangeKind,
-    Rules,
     are_dots_gone,
     are_dots_in_colour,
     can_be_judged,
@@ -21,17 +20,7 @@ from demoire.cleaning.verdict import (
     is_only_softened,
     looks_like_pattern,
 )
-
-RULES = Rules(
-    restore_all=False,
-    threshold=0.5,
-    cell_threshold=0.3,
-    sure=0.975,
-    free_of_doubt=0.3,
-    tile_side=1024,
-    max_megapixels=500,
-    max_side=100_000,
-)
+from tests.demoire.cleaning.rules import RULES
 
 
 def kind_of_change(before: NDArray, change: NDArray) -> ChangeKind:
