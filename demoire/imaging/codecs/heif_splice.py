@@ -67,7 +67,7 @@ def can_replace(file: ItemFile, item_id: int) -> bool:
     if item.method == IN_META or not item.extents:
         return False
     for extent in item.extents:
-        if extent.start >= extent.end or _data_box(file, extent) is None:
+        if extent.start >= extent.end or not _is_in_data_box(file, extent):
             return False
         for other in file.items.values():
             if other.id == item_id or other.method == IN_META:
@@ -303,10 +303,10 @@ def _new_lengths(file: ItemFile, edits: Sequence[_Edit]) -> list[_Edit]:
     return lengths
 
 
-def _data_box(file: ItemFile, extent: Extent) -> PlacedBox | None:
-    """The data box in which an extent lies."""
+def _is_in_data_box(file: ItemFile, extent: Extent) -> bool:
+    """Whether an extent lies in a data box of the file."""
     for placed in file.boxes:
         start = placed.start + len(placed.box.header)
         if placed.box.type == DATA and start <= extent.start and extent.end <= placed.end:
-            return placed
-    return None
+            return True
+    return False

@@ -19,7 +19,7 @@ References:
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -39,9 +39,6 @@ from demoire.imaging.pdf.obstacles import (
 from demoire.imaging.pdf.picture import PdfRefusedError
 from demoire.reasons import Reason
 
-Matrix = tuple[float, float, float, float, float, float]
-
-_WHOLE: Matrix = (1, 0, 0, 1, 0, 0)
 _OPERATORS = "q Q cm Do"
 _COLOUR_OPERATORS = " g rg k cs sc scn"  # of what fills
 _MOST_FORMS = 10_000  # drawn on one page
@@ -87,7 +84,7 @@ def drawings_on(page: pikepdf.Page) -> list[DrawnPicture]:
     """
     drawings: list[DrawnPicture] = []
     beneath: list[DrawnPicture] = []
-    for drawing in _PageReader().drawings(page, page.obj.get("/Resources"), _State(_WHOLE), 0):
+    for drawing in _PageReader().drawings(page, page.obj.get("/Resources"), _State(), 0):
         is_stencil = drawing.stream.get("/ImageMask")
         if is_stencil and _is_over(drawing, beneath):
             continue
@@ -153,7 +150,7 @@ class _State:
         is_additive: Its space, in which zeros are black.
     """
 
-    matrix: Matrix
+    matrix: pikepdf.Matrix = field(default_factory=pikepdf.Matrix)
     is_black: bool = True
     is_additive: bool = True
 
@@ -195,8 +192,7 @@ class _PageReader:
                 case "Q":
                     state = saved.pop() if saved else state
                 case "cm":
-                    matrix = _concatenated(_matrix(operands), state.matrix)
-                    state = replace(state, matrix=matrix)
+                    state = replace(state, matrix=_matrix(operands) @ state.matrix)
                 case "Do" if len(operands) == 1 and str(operands[0]) in objects:
                     drawn = objects[str(operands[0])]
                     yield from self._drawn(drawn, resources, state, depth)
@@ -214,8 +210,8 @@ class _PageReader:
         matrix = state.matrix
         is_stencil = bool(drawn.get("/ImageMask"))
         if subtype == "/Image" and not (is_stencil and is_too_small(drawn)):
-            across = math.hypot(matrix[0], matrix[1])
-            along = math.hypot(matrix[2], matrix[3])
+            across = math.hypot(matrix.a, matrix.b)
+            along = math.hypot(matrix.c, matrix.d)
             is_inked = is_stencil and not state.is_black
             yield DrawnPicture(drawn, _unit_square(matrix), across, along, is_inked)
         if subtype == "/Form":
@@ -224,9 +220,9 @@ class _PageReader:
                 raise PdfRefusedError(
                     Reason.COMPRESSION_BOMB, "A page of the PDF draws itself over and over."
                 )
-            own = _matrix(drawn.get("/Matrix", _WHOLE))
+            own = _matrix(drawn.get("/Matrix", ()))
             inner = drawn.get("/Resources", resources)
-            begin = replace(state, matrix=_concatenated(own, matrix))
+            begin = replace(state, matrix=own @ matrix)
             yield from self.drawings(drawn, inner, begin, depth + 1)
 
 
@@ -254,32 +250,15 @@ def _dictionary(thing: Any) -> Any:
     return thing if isinstance(thing, pikepdf.Dictionary) else pikepdf.Dictionary()
 
 
-def _matrix(numbers: Any) -> Matrix:
+def _matrix(numbers: Any) -> pikepdf.Matrix:
     """A matrix; one that takes nothing anywhere else where the numbers are none."""
     try:
-        a, b, c, d, e, f = (float(number) for number in numbers)
+        return pikepdf.Matrix(*(float(number) for number in numbers))
     except (TypeError, ValueError):
-        return _WHOLE
-    return a, b, c, d, e, f
+        return pikepdf.Matrix()
 
 
-def _concatenated(first: Matrix, then: Matrix) -> Matrix:
-    """The matrix that does what the first one does, and then the other."""
-    a, b, c, d, e, f = first
-    m, n, o, p, x, y = then
-    return (
-        a * m + b * o,
-        a * n + b * p,
-        c * m + d * o,
-        c * n + d * p,
-        e * m + f * o + x,
-        e * n + f * p + y,
-    )
-
-
-def _unit_square(matrix: Matrix) -> tuple[float, float, float, float]:
+def _unit_square(matrix: pikepdf.Matrix) -> tuple[float, float, float, float]:
     """Where the unit square, in which a picture is drawn, comes to lie."""
-    a, b, c, d, e, f = matrix
-    across = (0, a, c, a + c)
-    along = (0, b, d, b + d)
-    return min(across) + e, min(along) + f, max(across) + e, max(along) + f
+    box = matrix.transform(pikepdf.Rectangle(0, 0, 1, 1))
+    return box.llx, box.lly, box.urx, box.ury
