@@ -1,10 +1,17 @@
-"""Where temporary files lie, and what is said where there is no room for them."""
+"""Where temporary files lie, who removes them, and what is said where there is no room for them.
+
+A process that is killed removes nothing. So each temporary folder is locked by the process that
+works in it, and the kernel takes the lock away when that process is gone. Every process removes the
+folders without a lock before it makes its first one.
+"""
 
 import errno
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,6 +23,7 @@ from demoire.errors import MachineError
 _IN_MEMORY = ("tmpfs", "ramfs")
 _ON_DISK = "/var/tmp"  # by the Filesystem Hierarchy Standard for temporary files that may be large
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_PREFIX = "demoire-locked-"  # not that of earlier versions, which locked nothing
 
 
 def temporary_folder() -> str:
@@ -48,6 +56,55 @@ def new_temporary_file() -> BinaryIO:
         OSError: There can be none.
     """
     return cast(BinaryIO, tempfile.TemporaryFile(prefix="demoire-", dir=temporary_folder()))
+
+
+@contextmanager
+def new_temporary_folder() -> Iterator[Path]:
+    """An empty temporary folder for the block; after a kill, the next process removes it.
+
+    Raises:
+        OSError: There can be none.
+    """
+    parent = temporary_folder()
+    remove_abandoned(parent)
+    folder, lock = _locked_folder(parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(parent: str) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        # Until it has its lock, another process may take the folder for abandoned.
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # a file system without locks: nobody removes anything there
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+@cache
+def remove_abandoned(parent: str) -> None:
+    """Remove the temporary folders of processes that are gone; looks once a process."""
+    for folder in Path(parent).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            _remove_if_abandoned(folder)
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(lock).st_uid == os.geteuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused where the process lives
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def is_of_a_full_disk(error: OSError) -> bool:

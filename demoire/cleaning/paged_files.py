@@ -6,9 +6,9 @@ so memory does not grow with the number of pages.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 from demoire.cleaning.result import Cleaned, ImageStatus
@@ -17,7 +17,7 @@ from demoire.file_bytes import FileBytes, kept, write_file
 from demoire.imaging.paged import paged_format
 from demoire.imaging.paged.paged_format import PagedFormat, PageImage
 from demoire.reasons import Reason
-from demoire.temporary_files import temporary_folder
+from demoire.temporary_files import new_temporary_folder
 
 if TYPE_CHECKING:
     from demoire.cleaning.cleaner import Cleaner
@@ -89,7 +89,8 @@ class PagesInWork:
         """
         self._file = file
         self._rewrite = rewrite
-        self._folder = TemporaryDirectory(prefix="demoire-", dir=temporary_folder())
+        self._temporary = ExitStack()
+        self._folder = self._temporary.enter_context(new_temporary_folder())
         self._cleaned: dict[PageImage, Path] = {}
         self._left: list[tuple[PageImage, Cleaned]] = []
 
@@ -99,7 +100,7 @@ class PagesInWork:
 
     def __exit__(self, *_: object) -> None:
         """Remove what was kept."""
-        self._folder.cleanup()
+        self._temporary.close()
 
     def clean(self, cleaner: "Cleaner") -> Iterator[tuple[PageImage, Cleaned]]:
         """Clean all images.
@@ -113,7 +114,7 @@ class PagesInWork:
                 yield image, replace(untouched(b"", image.reason), grey=cleaned.grey)
                 continue
             if cleaned.status == "cleaned":
-                waiting = Path(self._folder.name) / image.name
+                waiting = self._folder / image.name
                 write_file(waiting, cleaned.data)
                 self._cleaned[image] = waiting
             yield image, cleaned

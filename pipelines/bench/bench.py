@@ -17,7 +17,6 @@ runs; `machine.load` tells. Takes about two minutes on two cores, most of it the
 import contextlib
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from demoire.models.layers import channels_last
 from demoire.models.restorer import build_restorer
 from demoire.models.unet import FAST
 from demoire.progress import Progress, in_silence
+from demoire.temporary_files import new_temporary_folder
 from pipelines.bench.ceilings import detector_rate, measure_ceilings, rate, restorer_rate
 from pipelines.bench.collection import Extent, draw_pictures, no_room, write_archive
 from pipelines.bench.figures import BenchResult, Ceilings
@@ -153,9 +153,9 @@ def _script_rate(parts: _Bench) -> float:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="demoire-bench-")
-    except OSError as error:
-        raise no_room(error) from error
-    with folder as name:
-        yield Path(name)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(new_temporary_folder())
+        except OSError as error:
+            raise no_room(error) from error
+        yield folder

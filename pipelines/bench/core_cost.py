@@ -14,7 +14,6 @@ minute.
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from demoire.imaging.room import are_equal
 from demoire.measure import likeness
 from demoire.progress import Progress, in_silence
 from demoire.simulate.scenes.drawings import SCENES
+from demoire.temporary_files import new_temporary_folder
 from pipelines.bench.ceilings import PictureWork, fetched, image_files, units_of
 from pipelines.bench.collection import Extent, to_jpeg, write_archive
 from pipelines.bench.figures import CleanedStages, CopiedStages, CoreCost, CoreCosts
@@ -76,8 +76,7 @@ def core_costs(
     keep_freed_memory()  # as workers do
     config = replace(config, device="cpu", gate="auto", threshold=None)
     scenes = draw_scenes(extent)
-    with tempfile.TemporaryDirectory(prefix="demoire-bench-") as name:
-        folder = Path(name)
+    with new_temporary_folder() as folder:
         progress("copied pictures", 0, 3)
         plain = _Collection(folder / "plain", scenes, config, extent.seconds)
         copied = plain.copied()

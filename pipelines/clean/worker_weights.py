@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 from demoire.cleaning.config import CleanerConfig
 from demoire.errors import StorageError, UnusablePlaceError, WeightsError
+from demoire.temporary_files import new_temporary_folder
 from pipelines import layout
 from pipelines.storage.local import LocalPlace
 from pipelines.storage.place import Place
@@ -77,7 +77,7 @@ def local_weights(
             file that the user named in place of its copy.
         StorageError: DST cannot be read.
     """
-    with TemporaryDirectory(prefix="demoire-") as folder:
+    with new_temporary_folder() as folder:
         copies: dict[str, str] = {}  # of this machine: the file that the user named
         for weights in kept:
             data = _read_patiently(place, weights.path)
@@ -86,8 +86,8 @@ def local_weights(
                     f"{place.full(weights.path)} was altered: "
                     "delete it and run the same command again."
                 )
-            local = Path(folder, Path(weights.path).name)
-            LocalPlace(folder).write(local.name, data)
+            local = folder / Path(weights.path).name
+            LocalPlace(str(folder)).write(local.name, data)
             copies[str(local)] = weights.given
             if weights.model == "detector":
                 config = replace(config, detector=str(local))

@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from demoire.errors import UnusablePlaceError
-from demoire.temporary_files import is_of_a_full_disk, temporary_folder, told_of_no_room
+from demoire.temporary_files import is_of_a_full_disk, new_temporary_folder, told_of_no_room
 from pipelines.storage.file_names import has_odd_parts, holds_odd_parts, is_too_long
 from pipelines.storage.local_errors import explaining
 from pipelines.storage.local_files import (
@@ -199,16 +198,12 @@ def local_temporary() -> Iterator[Path]:
     Raises:
         UnusablePlaceError: There is no room for it, or for what the block writes.
     """
-    name = ""
     try:
-        descriptor, name = tempfile.mkstemp(prefix="demoire-", dir=temporary_folder())
-        os.close(descriptor)
-        yield Path(name)
+        with new_temporary_folder() as folder:
+            local = folder / "file"
+            local.touch()
+            yield local
     except OSError as error:
         if not is_of_a_full_disk(error):
             raise
         raise UnusablePlaceError(told_of_no_room()) from error
-    finally:
-        if name:
-            with suppress(OSError):
-                Path(name).unlink()

@@ -9,7 +9,6 @@ All paths are those of local files.
 import hashlib
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +32,7 @@ from demoire.imaging.pdf.requests import (
 )
 from demoire.imaging.pdf.update import IncrementalUpdate
 from demoire.reasons import Reason
+from demoire.temporary_files import new_temporary_folder
 
 # How long a child may take: pages with text on them are read at some 250 a second on an
 # idle core, and a machine may have far more to do.
@@ -114,8 +114,8 @@ def put_pictures(
         digests = _append(path, trailer, out, numbers, cleaned)
     else:
         target = Path(out.name)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            updated = Path(folder) / "updated.pdf"
+        with new_temporary_folder() as folder:
+            updated = folder / "updated.pdf"
             with updated.open("w+b") as file:
                 digests = _append(path, trailer, file, numbers, cleaned)
             _ask(WriteAnew(updated, target, trailer.is_linearized))
