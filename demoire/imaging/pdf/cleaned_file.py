@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PNG = b"\x89PNG\r\n\x1a\n"
+from demoire.imaging.codecs.png_chunks import SIGNATURE, chunks_of, whole_chunk
+
 JPEG = b"\xff\xd8\xff"
 _TIFF = (b"MM\0\x2a", b"II\x2a\0")
 
@@ -31,13 +32,12 @@ _MOST_SEGMENTS = 255
 # PNG
 _GREY, _RGB = 0, 2
 _COLOUR_TYPES = {1: _GREY, 3: _RGB}
-_CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">2I5B")
 
 
 def essence(data: bytes) -> bytes:
     """What decides the samples of a cleaned file, and is the same when it is carved out again."""
-    if data.startswith(PNG):
+    if data.startswith(SIGNATURE):
         picture = read_png(data)
         return picture.header + picture.packed
     if data.startswith(JPEG):
@@ -204,10 +204,10 @@ def png_file(
         profile: An ICC profile.
     """
     header = _HEADER.pack(width, height, bits, _COLOUR_TYPES[channels], 0, 0, 0)
-    chunks = [PNG, _chunk(b"IHDR", header)]
+    chunks = [SIGNATURE, whole_chunk(b"IHDR", header)]
     if profile is not None:
-        chunks.append(_chunk(b"iCCP", b"PDF\0\0" + zlib.compress(profile)))
-    chunks += [_chunk(b"IDAT", packed), _chunk(b"IEND", b"")]
+        chunks.append(whole_chunk(b"iCCP", b"PDF\0\0" + zlib.compress(profile)))
+    chunks += [whole_chunk(b"IDAT", packed), whole_chunk(b"IEND", b"")]
     return b"".join(chunks)
 
 
@@ -215,23 +215,15 @@ def read_png(data: bytes) -> PngPicture:
     """The parts of a PNG file.
 
     Raises:
-        ValueError: It is none, or not a whole one.
+        ValueError: It has no header.
     """
     header = None
     packed = []
-    at = len(PNG)
-    while at + _CHUNK.size <= len(data):
-        length, name = _CHUNK.unpack_from(data, at)
-        start = at + _CHUNK.size
-        if name == b"IHDR":
-            header = data[start : start + length]
-        if name == b"IDAT":
-            packed.append(data[start : start + length])
-        at = start + length + 4  # a checksum follows
+    for chunk in chunks_of(data):
+        if chunk.type == b"IHDR":
+            header = chunk.data
+        if chunk.type == b"IDAT":
+            packed.append(chunk.data)
     if header is None or len(header) != _HEADER.size:
         raise ValueError("no PNG file")
     return PngPicture(header, b"".join(packed))
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return _CHUNK.pack(len(data), name) + data + struct.pack(">I", zlib.crc32(name + data))

@@ -17,8 +17,9 @@ import numpy as np
 import pikepdf
 
 from demoire.errors import ImageError
+from demoire.imaging.codecs import png_chunks
 from demoire.imaging.limits import PICTURE_BOMB_BYTES, PICTURE_BOMB_RATIO
-from demoire.imaging.pdf.cleaned_file import PNG, png_file, read_png
+from demoire.imaging.pdf.cleaned_file import png_file, read_png
 from demoire.imaging.pdf.inks import inks_of_tiff, tiff_of_inks
 from demoire.imaging.pdf.obstacles import (
     INKS,
@@ -183,7 +184,7 @@ def stream_of_samples(stream: Any, cleaned: bytes, dictionary: Any) -> bytes:
 
 def _png_stream(layout: _Layout, cleaned: bytes, dictionary: Any) -> bytes:
     """The image data of a PNG file; the dictionary is told how it is packed."""
-    if not cleaned.startswith(PNG):
+    if not cleaned.startswith(png_chunks.SIGNATURE):
         raise not_of_this_picture()
     picture = read_png(cleaned)
     has_size = (picture.width, picture.height) == (layout.width, layout.height)
