@@ -17,13 +17,7 @@ from PIL import BmpImagePlugin
 from demoire.file_bytes import FileBytes, copy_to_change, finished
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.base import EditXmp
-from demoire.imaging.codecs.pillow import (
-    PillowHeader,
-    bits_of_mode,
-    count_pages,
-    facts_of,
-    open_view,
-)
+from demoire.imaging.codecs.pillow import PillowHeader, bits_of_mode, facts_of, open_view
 from demoire.imaging.codecs.pillow_pixels import grey_or_rgb, only_to_look_at
 from demoire.imaging.codecs.raster import Pixels, Raster
 from demoire.imaging.facts import Format
@@ -75,7 +69,7 @@ def recognises(data: FileBytes) -> bool:
 def read_header(data: FileBytes) -> PillowHeader:
     """The header as Pillow reads it."""
     view = open_view(BmpImagePlugin.BmpImageFile, data)
-    facts = facts_of(view, FORMAT, size=view.size, bits=bits_of_mode(view), pages=count_pages(view))
+    facts = facts_of(view, FORMAT, size=view.size, bits=bits_of_mode(view), pages=1)
     return PillowHeader(facts, view)
 
 

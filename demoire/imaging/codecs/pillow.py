@@ -79,14 +79,6 @@ def bits_of_mode(view: Image.Image) -> int:
     return {"1": 1, "I": 32, "F": 32}.get(view.mode, 8)
 
 
-def count_pages(view: Image.Image) -> int:
-    """Frames of a file that Pillow has opened."""
-    try:
-        return int(getattr(view, "n_frames", 1))
-    except Exception:  # the chain of pages leads beyond these bytes; the first one is there
-        return 1
-
-
 def _dpi(view: Image.Image) -> float | None:
     try:
         dpi = float(view.info["dpi"][0])

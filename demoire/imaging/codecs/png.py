@@ -26,7 +26,7 @@ from PIL import PngImagePlugin
 from demoire.file_bytes import FileBytes, file_of_parts
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.base import EditXmp
-from demoire.imaging.codecs.pillow import PillowHeader, count_pages, facts_of, open_view
+from demoire.imaging.codecs.pillow import PillowHeader, facts_of, open_view
 from demoire.imaging.codecs.pillow_pixels import grey_or_rgb, only_to_look_at, to_image
 from demoire.imaging.codecs.png_chunks import SIGNATURE, Chunk, chunks_of, whole_chunk
 from demoire.imaging.codecs.png_stripes import RowFormat, compressed, decoded_in_stripes
@@ -72,7 +72,8 @@ def recognises(data: FileBytes) -> bool:
 def read_header(data: FileBytes) -> PillowHeader:
     """The header as Pillow reads it, with the bit depth that IHDR names."""
     view = open_view(PngImagePlugin.PngImageFile, data)
-    facts = facts_of(view, FORMAT, size=view.size, bits=data[_DEPTH_AT], pages=count_pages(view))
+    assert isinstance(view, PngImagePlugin.PngImageFile)
+    facts = facts_of(view, FORMAT, size=view.size, bits=data[_DEPTH_AT], pages=view.n_frames)
     return PillowHeader(facts, view)
 
 
