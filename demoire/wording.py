@@ -6,6 +6,7 @@ same in both.
 """
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ PLAIN_DASH = "-"  # the same on a terminal
 _THIN_SPACE = "\u202f"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 _MINUTE = 60.0  # s
+_NAMED = 3  # of many things, in a sentence
 
 
 def figure(value: float | None, digits: int = 0) -> str:
@@ -44,6 +46,13 @@ def plain_figure(value: Any) -> str:
     if abs(value) >= 10:
         return f"{value:.2f}"
     return f"{value:.3f}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Some of what a sentence tells of, and how many there are beside: a, b, c and 12 more."""
+    named = ", ".join(names[:_NAMED])
+    rest = len(names) - _NAMED
+    return f"{named} and {rest:,} more" if rest > 0 else named
 
 
 def size(count: float) -> str:

@@ -27,12 +27,12 @@ from demoire.simulate.arrays import Scene, SrgbPixels
 from demoire.simulate.scenes.drawings import NamedScene, draw_scene
 from demoire.simulate.simulator import Pair, simulate
 from demoire.simulate.splits import Split, split_of
+from demoire.wording import first_few
 
 LABELS = "labels.csv"
 
 _LEAST_SIDE = 32  # px, of a scene and of a pair
 _HEADER_BYTES = 1 << 16  # of a file, that mostly hold its header
-_NAMED = 3  # unusable pictures
 _LOOKALIKE_SHARE = 0.5  # of the drawn scenes of clean pictures
 
 _Seen = TypeVar("_Seen")
@@ -245,11 +245,9 @@ def _refuse(faults: Sequence[str]) -> None:
         return
     if len(faults) == 1:
         raise UsageError(f"{faults[0]}; take it out of the folder.")
-    named = ", ".join(faults[:_NAMED])
-    rest = len(faults) - _NAMED
-    others = f" and {rest:,} more" if rest > 0 else ""
     raise UsageError(
-        f"{len(faults):,} pictures cannot be used: {named}{others}; take them out of the folder."
+        f"{len(faults):,} pictures cannot be used: {first_few(faults)}; take them out of the "
+        "folder."
     )
 
 

@@ -91,17 +91,7 @@ def load_checkpoint(run: TrainingRun, task: TrainingTask, out: Path) -> None:
     Raises:
         UsageError: The checkpoint is damaged, or that of another configuration.
     """
-    path = out / CHECKPOINT
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        config = state["config"]
-    except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
-        raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
-    if config != run.fingerprint:
-        raise UsageError(
-            f"The run in {out} has another configuration; "
-            "resume with its own, or choose another folder."
-        )
+    state = _read_checkpoint(out, run.fingerprint)
     run.network.load_state_dict(state["network"])
     run.mean.load_state_dict(state["mean"])
     run.optimizer.load_state_dict(state["optimizer"])
@@ -115,13 +105,37 @@ def load_checkpoint(run: TrainingRun, task: TrainingTask, out: Path) -> None:
     run.curve = state["curve"]
 
 
-def check_out(out: Path, *, resume: bool) -> None:
+def _read_checkpoint(out: Path, expected: str) -> dict[str, Any]:
+    """What the checkpoint in a run's folder holds.
+
+    Raises:
+        UsageError: The checkpoint is damaged, or its run has another fingerprint.
+    """
+    path = out / CHECKPOINT
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        config = state["config"]
+    except Exception as error:  # torch raises what its zip reader or unpickler happens to raise
+        raise UsageError(f"The checkpoint {path} is damaged; remove it and train anew.") from error
+    if config != expected:
+        raise UsageError(
+            f"The run in {out} has another configuration; "
+            "resume with its own, or choose another folder."
+        )
+    return state
+
+
+def check_out(out: Path, config: TrainConfig, shards: Path | None, *, resume: bool) -> None:
     """Check that a run may write into `out`.
 
     Raises:
-        UsageError: It holds a run already, and `resume` was not asked for.
+        UsageError: It holds a run already, and `resume` was not asked for; or it is to be resumed,
+            and its checkpoint is damaged or that of another configuration.
     """
-    if (out / CHECKPOINT).exists() and not resume:
+    if not (out / CHECKPOINT).exists():
+        return
+    if not resume:
         raise UsageError(
             f"{out} holds a run already; add --resume to go on with it, or choose another folder."
         )
+    _read_checkpoint(out, fingerprint(config, shards))

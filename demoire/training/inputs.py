@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from demoire.errors import UsageError
-from demoire.models.weights import find_model
 from demoire.simulate.pairs import clean_images, scene_areas
 from demoire.training.config import TrainConfig
 from demoire.training.field import FieldFolder
+from demoire.training.start import start_network
 
 
 def check_inputs(config: TrainConfig, images: Path, field: FieldFolder | None = None) -> None:
@@ -20,7 +20,8 @@ def check_inputs(config: TrainConfig, images: Path, field: FieldFolder | None = 
     Raises:
         UsageError: There are no images, some cannot be used, the field folder is not in order, or
             fresh screens and field pictures are both asked for.
-        WeightsError: The weights to start from are missing, damaged or of the other model.
+        WeightsError: The weights to start from are missing, damaged, of the other model or of
+            another structure.
     """
     if config.data.fresh_scenes and field is not None:
         raise UsageError(
@@ -28,7 +29,7 @@ def check_inputs(config: TrainConfig, images: Path, field: FieldFolder | None = 
             "leave out --field, or data.fresh_scenes."
         )
     if config.start_from:
-        find_model(config.task, config.start_from)
+        start_network(config)
     scene_areas(clean_images(images))
     if field is not None:
         field.part("train")

@@ -111,7 +111,7 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     _make_folder(out)
-    check_out(out, resume=resume)
+    check_out(out, config, shards, resume=resume)
     if shards is not None:
         fill_shards(shards, images, config)
     _LOG.info("reading the pictures, and simulating pairs to validate on")

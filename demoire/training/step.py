@@ -9,15 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demoire.errors import DemoireError, WeightsError
+from demoire.errors import DemoireError
 from demoire.models.layers import channels_last
-from demoire.models.networks import fill_network, load_restorer
-from demoire.models.unet import UNet
-from demoire.models.weights import UNET, find_weights
 from demoire.training.checkpoint import CHECKPOINT, TrainingRun, fingerprint, load_checkpoint
 from demoire.training.config import TrainConfig
-from demoire.training.growth import can_grow, grow
 from demoire.training.optimizers import build_optimizer, learning_rate
+from demoire.training.start import start_network
 from demoire.training.tasks import TrainingTask
 
 
@@ -30,10 +27,7 @@ def begin_run(
         WeightsError: The weights to start from are missing, damaged or of another structure.
         UsageError: The checkpoint is damaged, or that of another configuration.
     """
-    network = task.network()
-    if config.start_from:
-        _read_start(config.task, config.start_from, network)
-    network = channels_last(network.to(config.device))
+    network = channels_last(start_network(config).to(config.device))
     run = TrainingRun(
         network=network,
         mean=deepcopy(network).eval().requires_grad_(False),
@@ -84,23 +78,6 @@ def train_step(
 def in_words(figures: Mapping[str, float]) -> str:
     """Named figures on one line, for the log."""
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-
-
-def _read_start(task: str, name: str, network: nn.Module) -> None:
-    """Fill a network with the weights to start from; a U-Net may grow from a smaller one."""
-    weights = find_weights(name)
-    if isinstance(network, UNet) and weights.architecture == UNET:
-        smaller = load_restorer(name)
-        if isinstance(smaller, UNet) and can_grow(smaller.config, network.config):
-            grow(network, smaller)
-            return
-    try:
-        fill_network(network, weights)
-    except WeightsError as error:
-        raise WeightsError(
-            f"The weights {name} (start_from) are of another structure than this configuration's "
-            f"{task}; make [{task}] theirs, or start from others."
-        ) from error
 
 
 def _update_mean(run: TrainingRun, decay: float) -> None:

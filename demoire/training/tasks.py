@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from demoire.models.detector import Detector
 from demoire.models.networks import save_detector, save_restorer
-from demoire.models.restorer import Restorer, build_restorer
+from demoire.models.restorer import Restorer
 from demoire.moire import KINDS
 from demoire.training.adversarial import Adversary
 from demoire.training.calibration import (
@@ -46,10 +46,6 @@ class TrainingTask(Protocol):
     """What the loop needs of a task."""
 
     adversary: Adversary | None  # what has to be stepped after the network, and saved with it
-
-    def network(self) -> nn.Module:
-        """A new network, with random weights."""
-        ...
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
         """The loss of a batch, a scalar to take the gradient of."""
@@ -121,10 +117,6 @@ class RestorerTask:
         wanted = config.restorer_loss.adversarial > 0
         self.adversary = Adversary(config.discriminator, config.device) if wanted else None
 
-    def network(self) -> Restorer:
-        """A restorer of the configured architecture."""
-        return build_restorer(self._config.restorer)
-
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
         """The restorer's loss, with the discriminator's part where there is one."""
         config = self._config.restorer_loss
@@ -178,10 +170,6 @@ class DetectorTask:
         if field is not None:
             clean = replace(clean, field=field_pictures(field.part("validation"), config.data))
         self._clean = clean
-
-    def network(self) -> Detector:
-        """A detector of the configured structure."""
-        return Detector(self._config.detector)
 
     def loss(self, network: nn.Module, batch: Sample) -> Tensor:
         """Cross entropy of the batch's kinds."""

@@ -6,6 +6,7 @@ folder is checked before anything is cleaned, so that a mistake in it shows at o
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from demoire.errors import ImageError, UsageError
 from demoire.imaging.formats import IMAGE_SUFFIXES
 from demoire.imaging.images import probe
 from demoire.imaging.rgb import decode_rgb
+from demoire.wording import first_few
 from pipelines.names import shown
 
 _NAME = re.compile(r"(?P<name>.+?)_(?P<role>only_moire|only_clean|moire|clean)")
@@ -45,6 +47,14 @@ class LabelledFolder:
 
 
 @dataclass(frozen=True)
+class _Fault:
+    """What is wrong with a file of the folder."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class _Roles:
     """The files of a folder, by role and name."""
 
@@ -58,17 +68,21 @@ def read_folder(folder: Path) -> LabelledFolder:
     """List what a folder of labelled images holds, and check it.
 
     Raises:
-        UsageError: The folder is missing, empty or not in order; the message names the file.
+        UsageError: The folder is missing, empty or not in order; the message names the files.
     """
-    roles = _sort_by_role(folder)
+    roles, faults = _sort_by_role(folder)
     pairs = []
     for name in sorted(roles.moire.keys() | roles.clean.keys()):
         moire = roles.moire.get(name)
         clean = roles.clean.get(name)
         if moire is None or clean is None:
-            raise _without_twin(folder, name, moire, clean)
-        _check_sizes(moire, clean)
+            faults.append(_without_twin(folder, name, moire, clean))
+            continue
+        faults += _faults_of_pair(moire, clean)
         pairs.append(PairFiles(name, moire, clean))
+    for alone in (*_by_name(roles.only_moire), *_by_name(roles.only_clean)):
+        faults += _sizes(alone)[1]
+    _refuse(folder, faults)
     labelled = LabelledFolder(
         pairs=tuple(pairs),
         only_moire=_by_name(roles.only_moire),
@@ -138,19 +152,38 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 def unreadable_picture(path: Path, error: ImageError | OSError) -> UsageError:
     """Say that a file of the folder cannot be used, and what to do about it."""
+    fault = _unreadable(path, error)
+    return UsageError(f"{fault.what}: {fault.remedy}.")
+
+
+def _unreadable(path: Path, error: ImageError | OSError) -> _Fault:
     why = error.reason.replace("_", " ") if isinstance(error, ImageError) else "no access"
-    return UsageError(
-        f"{shown(str(path))} cannot be read ({why}): mend it or take it out of the folder."
+    what = f"{shown(str(path))} cannot be read ({why})"
+    return _Fault(what, "mend it or take it out of the folder")
+
+
+def _refuse(folder: Path, faults: Sequence[_Fault]) -> None:
+    """Raise UsageError where anything is wrong with any file."""
+    if not faults:
+        return
+    if len(faults) == 1:
+        raise UsageError(f"{faults[0].what}: {faults[0].remedy}.")
+    named = first_few([fault.what for fault in faults])
+    raise UsageError(
+        f"{len(faults):,} things are wrong in {shown(str(folder))}: {named}; mend them or take the "
+        "files out of the folder."
     )
 
 
-def _sort_by_role(folder: Path) -> _Roles:
+def _sort_by_role(folder: Path) -> tuple[_Roles, list[_Fault]]:
+    """The files by role and name, and which of them are of one role and name."""
     if not folder.is_dir():
         raise UsageError(
             f"{shown(str(folder))} is no folder: give one that holds NAME_moire.EXT and "
             "NAME_clean.EXT."
         )
     roles = _Roles()
+    faults = []
     by_role = {
         "moire": roles.moire,
         "clean": roles.clean,
@@ -163,39 +196,41 @@ def _sort_by_role(folder: Path) -> _Roles:
             continue
         same = by_role[match["role"]].setdefault(match["name"], path)
         if same != path:
-            raise UsageError(
-                f"{shown(str(same))} and {path.name} are of one name: take one of them out of the "
-                "folder."
-            )
-    return roles
+            what = f"{shown(str(same))} and {shown(path.name)} are of one name"
+            faults.append(_Fault(what, "take one of them out of the folder"))
+    return roles, faults
 
 
-def _without_twin(folder: Path, name: str, moire: Path | None, clean: Path | None) -> UsageError:
+def _without_twin(folder: Path, name: str, moire: Path | None, clean: Path | None) -> _Fault:
     role, lacking = ("clean", "moire") if moire is None else ("moire", "clean")
     there = moire or clean
-    return UsageError(
-        f"{shown(str(there))} has no twin: add {shown(f'{name}_{lacking}')} to "
-        f"{shown(str(folder))}, or name it {shown(name)}_only_{role}."
+    return _Fault(
+        f"{shown(str(there))} has no twin",
+        f"add {shown(f'{name}_{lacking}')} to {shown(str(folder))}, or name it "
+        f"{shown(name)}_only_{role}",
     )
 
 
-def _check_sizes(moire: Path, clean: Path) -> None:
-    moire_size = _size(moire)
-    clean_size = _size(clean)
-    if moire_size != clean_size:
-        raise UsageError(
-            f"{shown(str(moire))} is of {moire_size} and its twin {clean.name} of {clean_size}: "
-            "a pair has to be of one size."
-        )
+def _faults_of_pair(moire: Path, clean: Path) -> list[_Fault]:
+    sizes, faults = _sizes(moire, clean)
+    if faults or sizes[0] == sizes[1]:
+        return faults
+    what = f"{shown(str(moire))} is of {sizes[0]} and its twin {shown(clean.name)} of {sizes[1]}"
+    return [_Fault(what, "a pair has to be of one size")]
 
 
-def _size(path: Path) -> str:
-    """Width and height as text, from the file's header alone."""
-    try:
-        facts = probe(path.read_bytes())
-    except (ImageError, OSError) as error:
-        raise unreadable_picture(path, error) from error
-    return f"{facts.width} x {facts.height} px"
+def _sizes(*paths: Path) -> tuple[list[str], list[_Fault]]:
+    """Width and height of files as text, from their headers alone; and which are no images."""
+    sizes = []
+    faults = []
+    for path in paths:
+        try:
+            facts = probe(path.read_bytes())
+        except (ImageError, OSError) as error:
+            faults.append(_unreadable(path, error))
+            continue
+        sizes.append(f"{facts.width} x {facts.height} px")
+    return sizes, faults
 
 
 def _by_name(files: dict[str, Path]) -> tuple[Path, ...]:

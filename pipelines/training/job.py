@@ -161,7 +161,7 @@ def check_job(job: TrainJob) -> Model:
         StorageError: The registry cannot be reached.
     """
     config = load_config(job.config)
-    check_out(job.out, resume=job.resume)
+    check_out(job.out, config, job.shards, resume=job.resume)
     check_inputs(config, job.images, job.field)
     if job.register is not None:
         Registry(job.registry).check_name(job.register, config.task)

@@ -373,7 +373,9 @@ def test_another_run_in_the_folder_is_not_overwritten(scene_folder: Path, tmp_pa
     with pytest.raises(UsageError, match="--resume"):
         train(_tiny("restorer"), scene_folder, tmp_path)
     with pytest.raises(UsageError, match="another configuration"):
-        train(_tiny("restorer", steps=7), scene_folder, tmp_path, resume=True)
+        shards = tmp_path / "shards"
+        train(_tiny("restorer", steps=7), scene_folder, tmp_path, resume=True, shards=shards)
+    assert not shards.exists(), "told before an hour of simulating"
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
@@ -441,8 +443,10 @@ def test_training_does_not_go_on_from_another_architecture(
         start_from=str(first.weights),
         restorer=DMCNNConfig((8, 8, 8, 8, 8), 1, 8),
     )
+    shards = tmp_path / "shards"
     with pytest.raises(WeightsError, match="another structure"):
-        train(config, scene_folder, tmp_path / "second")
+        train(config, scene_folder, tmp_path / "second", shards=shards)
+    assert not shards.exists(), "told before an hour of simulating"
 
 
 def test_weights_that_cannot_be_started_from_are_one_sentence(

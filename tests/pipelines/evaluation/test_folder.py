@@ -97,6 +97,20 @@ def test_what_is_cut_short_is_refused(pairs: Path, make_cleaner: MakeCleaner, na
     assert name in sentence(caught)
 
 
+def test_all_that_is_wrong_is_told_at_once(pairs: Path) -> None:
+    write(pairs / "b_clean.png", scene(0, side=301))
+    (pairs / "c_only_clean.png").write_bytes(b"no image at all")
+    for lonely in ("lonely_moire.png", "lonelier_clean.png"):
+        shutil.copy(pairs / "b_moire.png", pairs / lonely)
+
+    with pytest.raises(UsageError, match="4 things are wrong") as caught:
+        read_folder(pairs)
+
+    message = sentence(caught)
+    assert "b_moire.png is of 300 x 300 px" in message
+    assert "lonelier_clean.png has no twin" in message and " and 1 more" in message
+
+
 class TestLabels:
     def test_without_the_file_there_are_none(self, tmp_path: Path) -> None:
         assert read_labels(tmp_path) == {}
