@@ -11,8 +11,8 @@ from collections.abc import Hashable
 MEGAPIXELS_IN_FLIGHT = {"cpu": 48.0, "cuda": 400.0}
 
 _BYTES_A_MEGAPIXEL = 16e6
-_BYTES_A_PROCESS = 1.2e9  # torch, the networks with a window of 4 MP, decoders and coders
-_BYTES_A_WINDOW = 0.7e9  # of 4 MP, in the default restorer
+_BYTES_A_PROCESS = 1.3e9  # torch, the networks with a window, decoders and coders
+_BYTES_A_WINDOW = 0.8e9  # see `most` in `demoire.models.restorer`
 _BYTES_BESIDE_A_PAGE = 780e6  # the same, with a smaller window
 _LARGE_PAGE = 8e6  # bytes a megapixel of a page that is alone in flight, most of them in files
 

@@ -49,7 +49,12 @@ def decide(
             added = cells_of_same_print(picture.pixels, grid, flagged, certain)
             flagged = tuple(sorted((*flagged, *_without_dithering(picture, added))))
     windows = plan_windows(
-        grid, flagged, side=rules.tile_side, halo=engine.halo, multiple=engine.multiple
+        grid,
+        flagged,
+        side=rules.tile_side,
+        halo=engine.halo,
+        multiple=engine.multiple,
+        most=engine.most,
     )
     return BeingRestored.begin(Decision(picture, probabilities, detection, flagged), windows)
 

@@ -147,7 +147,12 @@ def _same_cells(half: Grid, flagged: tuple[int, ...], whole: Grid) -> tuple[int,
 def _restored(work: _Work, engine: Engine, tile_side: int) -> Pixels:
     """The pixels of a piece of work with its flagged cells restored."""
     windows = plan_windows(
-        work.grid, work.flagged, side=tile_side, halo=engine.halo, multiple=engine.multiple
+        work.grid,
+        work.flagged,
+        side=tile_side,
+        halo=engine.halo,
+        multiple=engine.multiple,
+        most=engine.most,
     )
     blending = Blending(work.pixels, work.grid, work.flagged, tiles_of(windows))
     for window in windows:

@@ -31,9 +31,10 @@ _LOG = logging.getLogger(__name__)
 
 _BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 22}
 
-# px; of a restorer that does not declare its own.
+# px, and pixels of a window; of a restorer that does not declare its own.
 _DEFAULT_HALO = 64
 _DEFAULT_MULTIPLE = 32
+_DEFAULT_MOST = 4_000_000
 
 _FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability: cards before Ampere, such as T4, emulate it
 
@@ -105,10 +106,10 @@ class Engine:
         batch_pixels: How many pixels a batch may have; falls where memory runs out.
         judges_in_bfloat16: Whether the detector computes in bfloat16.
         restores_in_bfloat16: Whether the restorer does, for 8-bit pictures.
-        restores_together: Whether windows are restored in batches. On a CPU a single one keeps all
-            threads busy, and a batch gains nothing.
+        restores_together: Whether windows are restored in batches, which gains nothing on a CPU.
         halo: px around a window's tiles that the restorer has to see.
         multiple: px that the sides of the restorer's input are a multiple of.
+        most: Pixels that a window may have.
         calls_at_once: How many threads it computes for at a time.
     """
 
@@ -122,6 +123,7 @@ class Engine:
         self.restores_together = self.computes_on != "cpu"
         self.halo = int(getattr(restorer, "halo", _DEFAULT_HALO))
         self.multiple = int(getattr(restorer, "multiple", _DEFAULT_MULTIPLE))
+        self.most = int(getattr(restorer, "most", _DEFAULT_MOST))
         self._detector = detector
         self._restorer = restorer
         self.calls_at_once = torch.get_num_threads() if self.computes_on == "cpu" else 1
@@ -156,8 +158,7 @@ class Engine:
     ) -> list[list[RestoredTile]]:
         """What the restorer makes of each tile of each window, by windows.
 
-        Windows are restored one by one, or in batches that are filled up, for the same reason as in
-        `judge`.
+        Windows are restored one by one, or in batches that are filled up, as cells are by `judge`.
 
         Args:
             windows: The windows.

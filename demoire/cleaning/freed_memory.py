@@ -1,6 +1,6 @@
 """What becomes of memory that is freed: a setting of the whole process.
 
-A network takes and frees 250 to 700 MB for every window. By default the C library gives what is
+A network takes and frees up to 800 MB for every window. By default the C library gives what is
 free at the end of its heap back to the system, and each block above 32 MB by itself; the system
 hands them out again page by page, each of them zeroed. On pictures of 1.5 MP that takes up to a
 sixth of a core's time, on those of 12 MP up to a third. A process that cleans one picture after the
@@ -23,7 +23,7 @@ _TRIM_THRESHOLD = -1
 _MMAP_MAX = -4
 _ARENA_MAX = -8
 
-_MOST_KEPT = 256 << 20  # bytes free at the end of the heap that are not given back
+_MOST_KEPT = 1 << 30  # bytes free at the end of the heap that are not given back
 _MOST_MAPPED = 0  # blocks that are mapped for themselves, and given back when they are freed
 
 
@@ -38,7 +38,7 @@ def share_one_heap() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """Keep up to 256 MB of freed memory in this process, instead of giving it back each time, and
+    """Keep up to 1 GB of freed memory in this process, instead of giving it back each time, and
     share one heap.
 
     For processes that clean many pictures.

@@ -4,7 +4,7 @@ On a GPU each batch runs in the asking thread, as soon as there is one. On a CPU
 each other and beside encoding, one to a lane. What is left is run with all cores together:
 
 - the last batch of a run, where all cores are done with it earlier than a single one;
-- windows where memory is scarce: the networks take 0.7 GB for one of 4 MP, so one at a time has
+- windows where memory is scarce: the networks take up to 0.8 GB for one, so one at a time has
   to do.
 """
 

@@ -3,12 +3,13 @@
 Tiles are the grain of what is checked and put back: rectangles of flagged cells
 (`demoire.cleaning.blend` joins them). Windows are what goes through the network, and every window
 pays for its halo: pixels around its tiles that the network has to see, and whose result is thrown
-away. So a window holds as many tiles as it may. A picture of up to 4 MP is a single one; where few
-of its cells are flagged, it is cut down to what they need. There is no halo beyond the edges of the
-picture.
+away. So a window holds as many tiles as the restorer's memory allows. A picture that fits into a
+single one is one; where few of its cells are flagged, it is cut down to what they need. There is no
+halo beyond the edges of the picture.
 
 Pixels through the network for each pixel of a picture that is restored all over, with a halo of
-192 px: 1.01 to 1.03 up to 4 MP, 1.24 at 12 MP, 1.38 at 24 MP, 1.6 at 200 MP.
+192 px and windows of 7.2 MP as the default restorer has them: 1.01 to 1.03 up to 7 MP, 1.10 at
+12 MP, 1.24 at 24 MP, 1.5 at 200 MP.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,10 +24,9 @@ from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
 from demoire.moire import CELL
 
-_MOST = 4_000_000  # pixels of a window; the default restorer takes 0.7 GB for it
-# Of a page that takes much memory by itself.
-_MOST_OF_LARGE_PAGE = 1664**2
-_LARGE_PAGE = 100_000_000  # pixels
+# A page of more pixels takes much memory by itself, and has smaller windows.
+_LARGE_PAGE = 100_000_000
+_SHARE_ON_LARGE_PAGE = 0.6
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def plan_windows(
     side: int,
     halo: int,
     multiple: int,
-    most: int | None = None,
+    most: int,
 ) -> tuple[Window, ...]:
     """Windows whose tiles cover each flagged cell exactly once and no other cell.
 
@@ -84,8 +84,8 @@ def plan_windows(
         side: px that a tile's core has at most on each side; one cell at least.
         halo: px around a tile that the restorer has to see.
         multiple: px that sides of the restorer's input are a multiple of; divides the cell.
-        most: Pixels that a window may have; one that holds a single cell may have more. None: 4 MP,
-            of a page above 100 MP 2.8 MP.
+        most: Pixels that a window may have, on a page above 100 MP 0.6 of that; one that holds a
+            single cell may have more.
 
     Returns:
         The windows from top to bottom. Their tiles are numbered in this order.
@@ -95,14 +95,14 @@ def plan_windows(
     """
     if CELL % multiple:
         raise ValueError(f"a grid of {multiple} px does not fit cells of {CELL} px")
-    if most is None:
-        most = _MOST if grid.height * grid.width <= _LARGE_PAGE else _MOST_OF_LARGE_PAGE
+    if grid.height * grid.width > _LARGE_PAGE:
+        most = int(_SHARE_ON_LARGE_PAGE * most)
     frame = _Frame(grid, _rounded_up(max(halo, OVERLAP), multiple), multiple, most)
     mask = grid.mask(flagged)
     groups: list[_Group] = []
     for block in _blocks(frame):
         cores = _rectangles(grid, mask, block, max(1, side // CELL))
-        groups += _joined(frame, [_Group(core, (core,)) for core in cores])
+        groups += _groups_of_block(frame, cores)
     groups = _joined(frame, groups)
     groups.sort(key=lambda group: (group.bounds.top, group.bounds.left))
     windows: list[Window] = []
@@ -161,6 +161,20 @@ class _Group:
 
     bounds: Box
     cores: tuple[Box, ...]
+
+
+def _groups_of_block(frame: _Frame, cores: Sequence[Box]) -> list[_Group]:
+    """Groups of the cores of one block: all in one, if several have no fewer pixels together."""
+    groups = _joined(frame, [_Group(core, (core,)) for core in cores])
+    if len(groups) < 2:
+        return groups
+    bounds = cores[0]
+    for core in cores[1:]:
+        bounds = bounds.around_both(core)
+    apart = sum(frame.pixels(group.bounds) for group in groups)
+    if apart < frame.pixels(bounds):
+        return groups
+    return [_Group(bounds, tuple(cores))]
 
 
 def _joined(frame: _Frame, groups: list[_Group]) -> list[_Group]:

@@ -1,12 +1,14 @@
 """The restorers: what they have in common, which there are, and how a configuration chooses one.
 
 Every restorer is a network (N, 3, H, W) float32 sRGB 0..1 with moiré -> the same shape without. It
-declares three facts:
+declares these facts:
 
     multiple   px. H and W have to be multiples of it, and windows are cut on its grid.
                It divides the side of a cell.
     halo       px of its surroundings that a window needs on each side, so that it comes out as the
                same part of the whole picture does.
+    most       Pixels that a window may have at most: as many as take some 0.8 GB on a CPU. One that
+               does not declare it gets 4 MP.
     config     Its structure, whose field `architecture` names it.
 
 `unet` is the default and the fastest. Costs, from 5 to 439 kMAC a pixel, are in the docstrings of

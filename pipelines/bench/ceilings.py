@@ -212,7 +212,12 @@ class PictureWork:
         grid = Grid(height, width)
         every_cell = range(len(grid))
         windows = plan_windows(
-            grid, every_cell, side=tile, halo=engine.halo, multiple=engine.multiple
+            grid,
+            every_cell,
+            side=tile,
+            halo=engine.halo,
+            multiple=engine.multiple,
+            most=engine.most,
         )
         return PictureWork(picture, grid, windows)
 

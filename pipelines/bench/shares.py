@@ -25,7 +25,12 @@ def find_shares(pictures: Sequence[bytes], cleaner: Cleaner, engine: Engine) -> 
         else:
             flagged = cleaner.detect(data).flagged
         windows = plan_windows(
-            work.grid, flagged, side=side, halo=engine.halo, multiple=engine.multiple
+            work.grid,
+            flagged,
+            side=side,
+            halo=engine.halo,
+            multiple=engine.multiple,
+            most=engine.most,
         )
         if flagged:
             cleaned += 1

@@ -103,12 +103,14 @@ class WaveRestorer(nn.Module):
     Attributes:
         halo: As that of the shipped restorers, px.
         multiple: Likewise.
+        most: As that of the default one, pixels.
         computes_on: Of the engine: "cuda" where there is a card.
         seconds: What this stand-in has taken of its thread's core.
     """
 
     halo = 192
     multiple = 32
+    most = 7_200_000
 
     def __init__(self, card: Card | None = None) -> None:
         super().__init__()

@@ -55,7 +55,12 @@ def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
     """How much the whole picture is changed, in units of full scale."""
     grid = Grid(SIDE, SIDE)
     windows = plan_windows(
-        grid, range(len(grid)), side=SIDE, halo=engine.halo, multiple=engine.multiple
+        grid,
+        range(len(grid)),
+        side=SIDE,
+        halo=engine.halo,
+        multiple=engine.multiple,
+        most=engine.most,
     )
     ((tile,),) = engine.restore(windows, [window.cut(picture) for window in windows])
     return (tile.pixels.astype(np.float64) - picture) / np.iinfo(picture.dtype).max

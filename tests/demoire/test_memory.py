@@ -53,8 +53,8 @@ def test_no_limit_of_version_1_is_a_number_beyond_any_machine(tmp_path: Path) ->
 
 def test_less_memory_lets_fewer_pictures_in_but_always_one() -> None:
     assert megapixels_in_flight("cpu", 24e9) == 48
-    assert megapixels_in_flight("cpu", 1.6e9) == 25
-    assert megapixels_in_flight("cpu", 6e9, share=0.25) == pytest.approx(18.75)
+    assert megapixels_in_flight("cpu", 1.7e9) == 25
+    assert megapixels_in_flight("cpu", 6.4e9, share=0.25) == pytest.approx(18.75)
     assert megapixels_in_flight("cuda", 0.5e9) == 1
     assert largest_page(0.5e9) == 0 and largest_page(4e9) > 400
 

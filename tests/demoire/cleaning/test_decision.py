@@ -30,6 +30,7 @@ class RestorerNeeds:
 
     halo: int = 64
     multiple: int = 32
+    most: int = 4_000_000
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ class ScarceRestorer(torch.nn.Module):
 
 
 def window_of_one_cell() -> Window:
-    (window,) = plan_windows(Grid(CELL, CELL), [0], side=CELL, halo=64, multiple=32)
+    (window,) = plan_windows(Grid(CELL, CELL), [0], side=CELL, halo=64, multiple=32, most=CELL**2)
     return window
 
 

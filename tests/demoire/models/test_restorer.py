@@ -19,7 +19,7 @@ from demoire.models.restorer import (
     structure,
 )
 from demoire.models.transformer import TransformerConfig
-from demoire.models.unet import FAST, UNetConfig
+from demoire.models.unet import FAST, UNet, UNetConfig
 from demoire.moire import CELL
 
 TINY = {
@@ -83,6 +83,11 @@ def test_tile_with_halo_equals_the_same_place_in_the_whole_picture(config: Resto
     changed = (expected - whole[..., core, core]).abs().max()
     assert changed > 5 / 255
     assert (inside - expected).abs().max() < 1 / 255
+
+
+def test_a_wider_network_gets_smaller_windows_for_the_memory_that_it_takes() -> None:
+    wide = UNetConfig(widths=(128, 144, 144, 144))
+    assert UNet(wide).most < 5_000_000 < UNet().most == UNet(FAST).most
 
 
 @pytest.mark.parametrize("architecture", ["unet", "dmcnn", "transformer"])
