@@ -149,9 +149,9 @@ def test_tiles_and_windows_give_what_the_whole_image_gives(
 ) -> None:
     # as on a CPU that has float32 only, which shows any seam
     monkeypatch.setattr("torch.cpu.get_capabilities", dict)
-    # Three windows of 800 x 580 px, and more of 700 x 900 px.
-    monkeypatch.setattr("demoire.cleaning.windows._MOST", 400_000)
     pixels, restorer = scene(*shape, seed=4), drawn_restorer(config)
+    # Three windows of 800 x 580 px, and more of 700 x 900 px.
+    monkeypatch.setattr(type(restorer), "most", 400_000, raising=False)
     result = make_cleaner(restorer, gate="off", tile=512).clean(png(pixels))
     assert (result.status, result.reason) == ("cleaned", None)
     out = decode(result.data).pixels.astype(int)
