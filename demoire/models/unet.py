@@ -6,8 +6,7 @@ that are hundreds of pixels wide are seen at 1/32. The network says how much of 
 input to take away where (`demoire.models.bands`), and what to add besides. Both start at zero: what
 the network does not know it leaves alone. There is no normalisation and nothing global, so a window
 with a halo comes out as the same part of the whole picture does, to within 1 in 255. That takes 192
-px; with 96 px pixels were off by up to 17. (`restorer-large`, which is deeper, takes 224: with 192
-px 0.03 % of its samples are off by more, by 11 at most.)
+px, and 224 of `restorer-large`, which is deeper; with 96 px pixels were off by up to 17 and 35.
 
 The default costs 24.1 kMAC a pixel and has 2.6 M parameters; `FAST` costs 5.8 kMAC and has 0.7 M.
 The shipped weights of the default have fewer channels within their blocks: 20.1 kMAC and 1.5 M.
@@ -15,6 +14,7 @@ The shipped weights of the default have fewer channels within their blocks: 20.1
 
 from collections.abc import Sequence
 from dataclasses import field
+from math import ceil
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -37,6 +37,10 @@ from demoire.models.layers import (
 )
 from demoire.models.picture_bands import CHANNEL_ORDER, as_channels, in_squares, split_picture
 from demoire.models.precision import full_precision
+
+# Of all that could matter to a pixel, what lies farther away changes no sample by more than 1 in
+# 255: measured on photographs and a newspaper (tests/benchmarks/halo.py), by steps of 32 px.
+_REACH_THAT_COUNTS = 0.7
 
 _MEMORY = 0.84e9  # bytes that a window may take
 _MOST = 7_200_000  # pixels of a window
@@ -79,6 +83,14 @@ class UNetConfig:
             raise ValueError(f"hidden names blocks that are not there: {', '.join(strangers)}")
         return self
 
+    @property
+    def reach(self) -> int:
+        """px to the farthest that the convolutions of residual blocks see, on each side."""
+        fine_levels = zip(self.encoder_depths, self.decoder_depths, strict=True)
+        depths = [down + up for down, up in fine_levels] + [self.middle_depth]
+        radius = self.kernel_size // 2
+        return sum(2 * depth * radius * (SQUARE << level) for level, depth in enumerate(depths))
+
     def hidden_channels(self) -> dict[str, int]:
         """Channels between the two convolutions of each residual block, by the block's name."""
         groups = {"middle": (self.middle_depth, self.widths[-1])}
@@ -105,7 +117,11 @@ class UNet(nn.Module):
     """
 
     multiple: ClassVar[int] = 32  # px
-    halo: ClassVar[int] = 192  # px
+
+    @property
+    def halo(self) -> int:
+        """px: a part of the farthest that the convolutions see, up to the restorer's multiple."""
+        return ceil(_REACH_THAT_COUNTS * self.config.reach / self.multiple) * self.multiple
 
     @property
     def most(self) -> int:

@@ -26,7 +26,7 @@ from demoire.models.networks import load_detector, load_restorer
 _MOST_ROWS = 1536
 _MOST_COLUMNS = 2048
 _IN_ONE_PIECE = 4096  # px, side of a window that holds all of it
-_PLANS = ((1216, 96), (1280, 128), (1344, 160), (1408, 192))  # px: side, halo
+_PLANS = ((1216, 96), (1280, 128), (1344, 160), (1408, 192), (1472, 224))  # px: side, halo
 
 
 def main(paths: list[Path], restorer: str) -> None:
