@@ -56,6 +56,10 @@ def test_there_is_a_tiny_one_of_each_here() -> None:
     assert TINY.keys() == ARCHITECTURES.keys()
 
 
+# as deep as `restorer-large`
+DEEP = UNetConfig(widths=(32, 32, 32, 32), encoder_depths=(2, 2, 1), decoder_depths=(4, 2, 1))
+
+
 @pytest.mark.parametrize(
     "config", [TINY["dmcnn"], TINY["transformer"], TINY["unet"], FAST, UNetConfig()]
 )
@@ -66,7 +70,7 @@ def test_untrained_restorer_gives_its_input_back(config: RestorerConfig) -> None
 
 
 @pytest.mark.parametrize(
-    "config", [FAST, UNetConfig(), SLIM_DMCNN, TransformerConfig(), TINY["esdnet"]]
+    "config", [FAST, UNetConfig(), DEEP, SLIM_DMCNN, TransformerConfig(), TINY["esdnet"]]
 )
 def test_tile_with_halo_equals_the_same_place_in_the_whole_picture(config: RestorerConfig) -> None:
     restorer = speaking(config)
@@ -83,6 +87,10 @@ def test_tile_with_halo_equals_the_same_place_in_the_whole_picture(config: Resto
     changed = (expected - whole[..., core, core]).abs().max()
     assert changed > 5 / 255
     assert (inside - expected).abs().max() < 1 / 255
+
+
+def test_a_deeper_network_sees_more_of_its_surroundings() -> None:
+    assert UNet(FAST).halo == UNet().halo < UNet(DEEP).halo
 
 
 def test_a_wider_network_gets_smaller_windows_for_the_memory_that_it_takes() -> None:
