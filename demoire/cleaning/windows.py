@@ -9,7 +9,7 @@ halo beyond the edges of the picture.
 
 Pixels through the network for each pixel of a picture that is restored all over, with a halo of
 192 px and windows of 7.2 MP as the default restorer has them: 1.01 to 1.03 up to 7 MP, 1.10 at
-12 MP, 1.24 at 24 MP, 1.5 at 200 MP.
+12 MP, 1.24 at 24 MP, 1.29 at 98 MP, 1.55 at 200 MP.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ from demoire.moire import CELL
 
 # A page of more pixels takes much memory by itself, and has smaller windows.
 _LARGE_PAGE = 100_000_000
-_SHARE_ON_LARGE_PAGE = 0.6
+_SHARE_ON_LARGE_PAGE = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def plan_windows(
         side: px that a tile's core has at most on each side; one cell at least.
         halo: px around a tile that the restorer has to see.
         multiple: px that sides of the restorer's input are a multiple of; divides the cell.
-        most: Pixels that a window may have, on a page above 100 MP 0.6 of that; one that holds a
+        most: Pixels that a window may have, on a page above 100 MP half of that; one that holds a
             single cell may have more.
 
     Returns:
