@@ -146,9 +146,9 @@ def test_a_flagged_cell_by_itself_costs_more_than_its_area(tiny_config: CleanerC
 
     shares = find_shares([striped, plain], FirstCellOnly(tiny_config), engine(tiny_config))
 
-    # One cell of eight, and its halo on the two sides where the picture goes on.
+    # One cell of eight, and the tiny restorer's halo on the two sides where the picture goes on.
     assert shares == Shares(
-        cleaned=1 / 2, judged_again=1 / 8, restored=(256 + 192) ** 2 / (2 * 512**2)
+        cleaned=1 / 2, judged_again=1 / 8, restored=(256 + 64) ** 2 / (2 * 512**2)
     )
 
 
