@@ -1,7 +1,7 @@
 """What becomes of an image once all its cells are judged."""
 
 from demoire.cleaning.dots import dots_taken
-from demoire.cleaning.engine import Engine
+from demoire.cleaning.engine import Engine, plan_for
 from demoire.cleaning.few_colours import is_in_few_colours
 from demoire.cleaning.image_job import (
     BeingJudged,
@@ -23,7 +23,6 @@ from demoire.cleaning.verdict import (
     is_clear_pattern,
     is_only_softened,
 )
-from demoire.cleaning.windows import plan_windows
 from demoire.imaging.images import Picture
 from demoire.reasons import Reason
 
@@ -48,14 +47,7 @@ def decide(
             certain = [cell for cell in flagged if is_certain[cell]]
             added = cells_of_same_print(picture.pixels, grid, flagged, certain)
             flagged = tuple(sorted((*flagged, *_without_dithering(picture, added))))
-    windows = plan_windows(
-        grid,
-        flagged,
-        side=rules.tile_side,
-        halo=engine.halo,
-        multiple=engine.multiple,
-        most=engine.most,
-    )
+    windows = plan_for(engine, grid, flagged, side=rules.tile_side)
     return BeingRestored.begin(Decision(picture, probabilities, detection, flagged), windows)
 
 

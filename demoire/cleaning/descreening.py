@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from demoire.cleaning.blend import Blending, fade
-from demoire.cleaning.engine import Engine
+from demoire.cleaning.engine import Engine, plan_for
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.judging import cell_probabilities
 from demoire.cleaning.verdict import (
@@ -29,7 +29,7 @@ from demoire.cleaning.verdict import (
     change_kind,
     detection_from,
 )
-from demoire.cleaning.windows import plan_windows, tiles_of
+from demoire.cleaning.windows import tiles_of
 from demoire.errors import ImageError
 from demoire.imaging.boxes import Box, in_stripes
 from demoire.imaging.codecs.raster import Pixels
@@ -146,14 +146,7 @@ def _same_cells(half: Grid, flagged: tuple[int, ...], whole: Grid) -> tuple[int,
 
 def _restored(work: _Work, engine: Engine, tile_side: int) -> Pixels:
     """The pixels of a piece of work with its flagged cells restored."""
-    windows = plan_windows(
-        work.grid,
-        work.flagged,
-        side=tile_side,
-        halo=engine.halo,
-        multiple=engine.multiple,
-        most=engine.most,
-    )
+    windows = plan_for(engine, work.grid, work.flagged, side=tile_side)
     blending = Blending(work.pixels, work.grid, work.flagged, tiles_of(windows))
     for window in windows:
         (restored,) = engine.restore([window], [window.cut(work.pixels)])

@@ -8,7 +8,7 @@ many as torch has threads.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from demoire.cleaning.windows import Window
+from demoire.cleaning.grid import Grid
+from demoire.cleaning.windows import Window, plan_windows
 from demoire.errors import MachineError, UsageError
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
@@ -324,6 +325,20 @@ def _next_windows(work: Sequence[_CutWindow], pixels: int) -> list[_CutWindow]:
     if size == 1:
         return [(window, cut)]
     return _filled(work, size, (replace(window, tiles=()), np.zeros_like(cut)))
+
+
+def plan_for(
+    engine: Engine, grid: Grid, flagged: Iterable[int], *, side: int
+) -> tuple[Window, ...]:
+    """Windows as the engine's restorer needs them; see `plan_windows`."""
+    return plan_windows(
+        grid,
+        flagged,
+        side=side,
+        halo=engine.halo,
+        multiple=engine.multiple,
+        most=engine.most,
+    )
 
 
 def _filled(items: Sequence[_Input], size: int, filling: _Input) -> list[_Input]:

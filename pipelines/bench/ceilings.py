@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 from demoire.cleaning.blend import blend
-from demoire.cleaning.engine import Engine, RestoredTile
+from demoire.cleaning.engine import Engine, RestoredTile, plan_for
 from demoire.cleaning.grid import Grid
 from demoire.cleaning.lanes import lanes_on
 from demoire.cleaning.threads import take_threads
-from demoire.cleaning.windows import Tile, Window, plan_windows, tiles_of
+from demoire.cleaning.windows import Tile, Window, tiles_of
 from demoire.errors import ImageError
 from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.raster import Pixels
@@ -211,14 +211,7 @@ class PictureWork:
         height, width = picture.pixels.shape[:2]
         grid = Grid(height, width)
         every_cell = range(len(grid))
-        windows = plan_windows(
-            grid,
-            every_cell,
-            side=tile,
-            halo=engine.halo,
-            multiple=engine.multiple,
-            most=engine.most,
-        )
+        windows = plan_for(engine, grid, every_cell, side=tile)
         return PictureWork(picture, grid, windows)
 
     @property

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from demoire.cleaning.cleaner import Cleaner
-from demoire.cleaning.engine import Engine
-from demoire.cleaning.windows import Window, plan_windows
+from demoire.cleaning.engine import Engine, plan_for
+from demoire.cleaning.windows import Window
 from demoire.imaging.images import decode
 from pipelines.bench.ceilings import PictureWork
 from pipelines.bench.figures import Ceilings, Shares
@@ -24,14 +24,7 @@ def find_shares(pictures: Sequence[bytes], cleaner: Cleaner, engine: Engine) -> 
             flagged: Sequence[int] = range(len(work.grid))
         else:
             flagged = cleaner.detect(data).flagged
-        windows = plan_windows(
-            work.grid,
-            flagged,
-            side=side,
-            halo=engine.halo,
-            multiple=engine.multiple,
-            most=engine.most,
-        )
+        windows = plan_for(engine, work.grid, flagged, side=side)
         if flagged:
             cleaned += 1
         cells += len(work.grid)

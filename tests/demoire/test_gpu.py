@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from demoire.cleaning.cleaner import load_models
 from demoire.cleaning.config import CleanerConfig
-from demoire.cleaning.engine import Engine, find_device
+from demoire.cleaning.engine import Engine, find_device, plan_for
 from demoire.cleaning.grid import Grid
-from demoire.cleaning.windows import plan_windows
 from demoire.models.networks import load_restorer
 from demoire.simulate.batched.screens import draw_shots, photograph_screens
 from demoire.simulate.scenes.drawings import SCENES
@@ -54,14 +53,7 @@ def little_memory() -> Iterator[None]:
 def restored(engine: Engine, picture: NDArray) -> NDArray[np.float64]:
     """How much the whole picture is changed, in units of full scale."""
     grid = Grid(SIDE, SIDE)
-    windows = plan_windows(
-        grid,
-        range(len(grid)),
-        side=SIDE,
-        halo=engine.halo,
-        multiple=engine.multiple,
-        most=engine.most,
-    )
+    windows = plan_for(engine, grid, range(len(grid)), side=SIDE)
     ((tile,),) = engine.restore(windows, [window.cut(picture) for window in windows])
     return (tile.pixels.astype(np.float64) - picture) / np.iinfo(picture.dtype).max
 
