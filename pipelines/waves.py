@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from demoire.errors import DemoireError
+from demoire.imaging.provenance import fixed_day
 from demoire.reasons import Reason
 from pipelines.clean.actor import WaveOrder
 from pipelines.clean.cluster import ray_session
@@ -138,7 +139,7 @@ def clean_next_wave(
         run_id=launch.run_id,
         wave=wave_id,
         careful=careful,
-        day=launch.destination.manifests.day_of(plan),
+        day=fixed_day() or launch.destination.manifests.day_of(plan),
         weights=keep_weights(launch.destination.place, launch.job.config),
         # On a cluster that is for the cluster to say.
         niceness=working_niceness() if launch.job.ray_address is None else 0,

@@ -34,6 +34,8 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Other tests run beside these: several threads on one core would mostly wait for one another.
     "OMP_NUM_THREADS": "1",
+    # What is cleaned before midnight is compared with what is cleaned after it.
+    "SOURCE_DATE_EPOCH": "1000000000",
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

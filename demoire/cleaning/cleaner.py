@@ -27,7 +27,7 @@ from demoire.cleaning.verdict import Rules
 from demoire.errors import ImageError
 from demoire.file_bytes import FileBytes
 from demoire.imaging.codecs.libjpeg import check_interface
-from demoire.imaging.provenance import Provenance
+from demoire.imaging.provenance import Provenance, fixed_day
 from demoire.models.detector import Detector, fused
 from demoire.models.networks import load_detector, load_restorer
 from demoire.models.weights import find_weights
@@ -90,11 +90,12 @@ class Cleaner:
         Args:
             config: How images are cleaned.
             models: Others than those that the configuration names, on its device already.
-            day: The day that cleaned files name; None: today (UTC). Everything else that a Cleaner
-                writes is the same on any day.
+            day: The day that cleaned files name; None: that of SOURCE_DATE_EPOCH in the
+                environment, else today (UTC). Everything else that a Cleaner writes is the same
+                on any day.
 
         Raises:
-            UsageError: The device is not there.
+            UsageError: The device is not there, or SOURCE_DATE_EPOCH is no number.
             WeightsError: The weights cannot be used.
         """
         device = find_device(config.device)
@@ -123,7 +124,8 @@ class Cleaner:
 
     def _note(self, day: date | None) -> Provenance:
         program = f"demoire {version('demoire')}"
-        return Provenance(program, self.weights_digest, day or datetime.now(UTC).date())
+        own_day = day or fixed_day() or datetime.now(UTC).date()
+        return Provenance(program, self.weights_digest, own_day)
 
     @property
     def device_name(self) -> str:

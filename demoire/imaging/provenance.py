@@ -10,12 +10,16 @@ then the file goes without a note.
 References:
     ISO 16684-1 (XMP), 7.3 to 7.5 for the packet and its wrapper; Adobe, "XMP Specification, Part
     2", 1.2.4 "ResourceEvent" and 3.2 "XMP Media Management".
+    https://reproducible-builds.org/specs/source-date-epoch/ for a day that the environment says.
 """
 
+import os
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
+
+from demoire.errors import UsageError
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _MEDIA_MANAGEMENT = "http://ns.adobe.com/xap/1.0/mm/"
@@ -33,6 +37,26 @@ _NEW_PACKET = (
     '</x:xmpmeta><?xpacket end="w"?>'
 ).encode()
 _END_OF_PACKET = b"<?xpacket end="
+
+_SOURCE_DATE = "SOURCE_DATE_EPOCH"  # environment: seconds since 1970, UTC
+
+
+def fixed_day() -> date | None:
+    """The day that SOURCE_DATE_EPOCH in the environment says; None where it says nothing.
+
+    Raises:
+        UsageError: It is no number of seconds.
+    """
+    seconds = os.environ.get(_SOURCE_DATE)
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).date()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"{_SOURCE_DATE} is {seconds!r}; set it to seconds since 1970, such as 1764547200, or "
+            "to nothing."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from demoire.errors import UsageError
 from demoire.imaging.guard import decode_guarded, encode_verified
 from demoire.imaging.images import open_image
-from demoire.imaging.provenance import Provenance
+from demoire.imaging.provenance import Provenance, fixed_day
 from tests.demoire.imaging.derived.camera_files import (
     exif,
     exiftool,
@@ -120,6 +121,26 @@ def test_exiftool_reads_what_changed_a_file_and_when(
     complaints = ("-validate", "-warning", "-error", "-a")
     before = exiftool(cleaned(file, None), *complaints, suffix=suffix, folder=tmp_path)
     assert exiftool(noted, *complaints, suffix=suffix, folder=tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "day"),
+    [("0", date(1970, 1, 1)), ("1764633599", date(2025, 12, 1)), ("", None)],
+)
+def test_the_environment_may_say_the_day(
+    seconds: str, day: date | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", seconds)
+    assert fixed_day() == day
+
+
+@pytest.mark.parametrize("wrong", ["yesterday", "1e9", "9" * 30])
+def test_a_day_that_is_no_number_of_seconds_is_named(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
+    with pytest.raises(UsageError, match=f"SOURCE_DATE_EPOCH is '{wrong}'"):
+        fixed_day()
 
 
 @needs_exiftool
