@@ -68,17 +68,19 @@ class LocalPlace(Place):
     list_named = files_named
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """List by name, empty folders as well, and what may not be read as `closed`."""
-        for entry in scan_folder(self, path, recursive=recursive, telling_closed=True):
-            if not is_temporary(entry.name):
-                yield entry
+        """List by name all that is there: empty folders and temporary files as well, and what may
+        not be read as `closed`.
+        """
+        return scan_folder(self, path, recursive=recursive, telling_closed=True)
 
     def refuses(self, path: str) -> bool:
-        """Whether the name is too long, or the file system does not take its odd characters.
+        """Whether the name is too long or that of a temporary file, or the file system does not
+        take its odd characters.
 
         Odd characters are tried once: a file that has them is written, looked for and removed.
         """
-        if is_too_long(self.uri, path):
+        name = path.rpartition("/")[2]
+        if is_temporary(name) or is_too_long(self.uri, path):
             return True
         return has_odd_parts(path) and not holds_odd_parts(self.uri, path)
 

@@ -5,6 +5,7 @@ See `pipelines.storage.local` for why each write has these steps.
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,8 +20,8 @@ from pipelines.paths import path_below
 from pipelines.storage.local_errors import NO_SUCH_NAME, explaining
 from pipelines.storage.place import Entry, EntryKind, Place
 
-_TEMPORARY_PREFIX = ".demoire-"
-_TEMPORARY_SUFFIX = ".tmp"
+# A user's own file may well begin with '.demoire-' and end in '.tmp', but not have 32 such digits.
+_TEMPORARY = re.compile(r"\.demoire-[0-9a-f]{32}\.tmp")
 
 # How a file system says that it has no symbolic links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
@@ -148,12 +149,12 @@ def _listed_entry(path: str, item: "os.DirEntry[str]") -> Entry:
 
 def is_temporary(name: str) -> bool:
     """Whether a file has the name of one that is being written."""
-    return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def temporary_beside(path: Path) -> Path:
     """A new name in the folder of a file that is to be written."""
-    return path.parent / f"{_TEMPORARY_PREFIX}{uuid4().hex}{_TEMPORARY_SUFFIX}"
+    return path.parent / f".demoire-{uuid4().hex}.tmp"
 
 
 def make_in_folder(path: Path, make: Callable[[Path], None]) -> None:

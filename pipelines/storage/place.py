@@ -115,11 +115,12 @@ class Place(ABC):
                 yield entry
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """List as `list` does, and the markers besides; see `Entry`."""
+        """List as `list` does, and besides what that leaves out: markers, unfinished files."""
         return self.list(path, recursive=recursive)
 
     def refuses(self, path: str) -> bool:
-        """Whether no object can have this path here: too long, or of characters not allowed.
+        """Whether no object can have this path here: too long, of characters not allowed, or
+        kept for the place's own temporary files.
 
         It is asked before any work. What it misses is found when the object is written, which
         raises RefusedNameError.

@@ -156,20 +156,21 @@ def test_what_a_deadly_unit_was_halved_into_is_kept_however_deep(job: Job) -> No
 def test_what_nothing_names_goes_once_it_is_a_day_old(job: Job) -> None:
     unit = units_by_tar(job)["a.tar"]
     commit(job, unit)
-    place, dst = job.destination.place, job.dst / "_demoire"
+    place = job.destination.place
     orphans = {
         f"_demoire/segments/{unit.id}.7-dead.bin",
         f"_demoire/rows/{unit.id}.7-dead.parquet",
         f"_demoire/commits/{'0' * 64}.json",
         "_demoire/manifest/another.parquet",
-        "_demoire/rows/.demoire-0123.tmp",
+        f"_demoire/rows/.demoire-{'0' * 32}.tmp",
     }
     for name in orphans:
-        place.write(name, b"{}") if "tmp" not in name else (
-            dst / "rows" / ".demoire-0123.tmp"
-        ).write_bytes(b"{}")
+        place.write(name, b"{}")
+    place.write(".demoire-of-a-user.tmp", b"{}")
+    os.utime(job.dst / ".demoire-of-a-user.tmp", (LONG_AGO, LONG_AGO))
     before = kept(job)
     assert gc(job.destination).objects == 0 and kept(job) == before
     age(job.dst)
     assert gc(job.destination).objects == len(orphans)
     assert before - kept(job) == orphans
+    assert (job.dst / ".demoire-of-a-user.tmp").exists()

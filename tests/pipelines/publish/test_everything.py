@@ -20,6 +20,7 @@ from pipelines.destination.plans import PlanScope
 from pipelines.layout import report_table
 from pipelines.plan.plan import make_plan
 from pipelines.prune import prune
+from pipelines.publish.proof import prove
 from pipelines.rows import UnitAttempt, quarantined
 from pipelines.storage.open import open_place
 from tests.pipelines.publish.job import Job, job_of
@@ -215,6 +216,20 @@ def test_a_link_to_what_a_glob_leaves_out_is_withheld(tmp_path: Path) -> None:
     (src / "lost.txt").symlink_to("b.png")
     job = published_job(f"{src}/*.txt", str(tmp_path / "out"))
     assert withheld_of(job) == {"lost.txt": "link_outside"}
+
+
+def test_a_file_that_is_named_like_an_unfinished_one_is_withheld_and_like_none_mirrored(
+    tmp_path: Path,
+) -> None:
+    src = tmp_path / "src"
+    src.mkdir()
+    unfinished = f".demoire-{'0' * 31}a.tmp"
+    for name in ("a.txt", ".demoire-notes.tmp", unfinished):
+        (src / name).write_bytes(b"a user's")
+    job = published_job(str(src), str(tmp_path / "out"))
+    assert withheld_of(job) == {unfinished: "name_refused"}
+    assert (tmp_path / "out" / ".demoire-notes.tmp").read_bytes() == b"a user's"
+    assert prove(job.destination, job.plan).withheld == 1
 
 
 def test_a_link_whose_target_changes_is_written_anew_and_a_strangers_stays(tmp_path: Path) -> None:

@@ -159,9 +159,21 @@ def test_links_that_leave_the_folder_and_pipes_are_told_and_never_opened(tmp_pat
 def test_what_a_killed_writer_leaves_is_hidden_until_asked_for(tmp_path: Path) -> None:
     place = open_place(str(tmp_path))
     with place.new_file("x") as path:
-        os.link(path, tmp_path / ".demoire-dead.tmp")
+        left = path.name
+        os.link(path, tmp_path / "kept")
+    (tmp_path / "kept").rename(tmp_path / left)
     assert [entry.path for entry in place.list()] == ["x"]
-    assert [entry.path for entry in place.leftovers()] == [".demoire-dead.tmp"]
+    assert [entry.path for entry in place.leftovers()] == [left]
+
+
+def test_what_users_call_their_own_files_is_never_taken_for_a_leftover(tmp_path: Path) -> None:
+    names = [".demoire-.tmp", ".demoire-notes.tmp", f".demoire-{'0' * 32}.tmp.jpg"]
+    for name in names:
+        (tmp_path / name).touch()
+    place = open_place(str(tmp_path))
+    assert [entry.path for entry in place.list()] == sorted(names)
+    assert list(place.leftovers()) == []
+    assert not any(place.refuses(name) for name in names)
 
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
