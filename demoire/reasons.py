@@ -271,8 +271,8 @@ class Reason(StrEnum):
     )
     NAME_REFUSED = (
         "name_refused",
-        "DST cannot hold the name: it is too long, has characters that are not allowed there, or is "
-        "one that this program gives to files while it writes them",
+        "DST cannot hold the name: it is too long, has characters that are not allowed there, or "
+        "is one that this program gives to files while it writes them",
         "rename it, or choose another DST; a file that a killed run left unfinished can go",
         "withheld",
     )
