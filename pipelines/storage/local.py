@@ -68,14 +68,11 @@ class LocalPlace(Place):
     list_named = files_named
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """List by name all that is there: empty folders and temporary files as well, and what may
-        not be read as `closed`.
-        """
+        """List all by name: empty folders, temporary files, and as `closed` what may not be read."""
         return scan_folder(self, path, recursive=recursive, telling_closed=True)
 
     def refuses(self, path: str) -> bool:
-        """Whether the name is too long or that of a temporary file, or the file system does not
-        take its odd characters.
+        """Whether it is too long, a temporary file's, or has odd characters that are not taken.
 
         Odd characters are tried once: a file that has them is written, looked for and removed.
         """
