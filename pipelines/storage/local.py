@@ -68,13 +68,13 @@ class LocalPlace(Place):
     list_named = files_named
 
     def inventory(self, path: str = "", *, recursive: bool = True) -> Iterator[Entry]:
-        """List all by name: empty folders, temporary files, and as `closed` what may not be read."""
+        """List all by name, temporary files too; `closed` is what may not be read."""
         return scan_folder(self, path, recursive=recursive, telling_closed=True)
 
     def refuses(self, path: str) -> bool:
         """Whether it is too long, a temporary file's, or has odd characters that are not taken.
 
-        Odd characters are tried once: a file that has them is written, looked for and removed.
+        Those are tried once: a file that has them is written, looked for and removed.
         """
         name = path.rpartition("/")[2]
         if is_temporary(name) or is_too_long(self.uri, path):

@@ -119,8 +119,7 @@ class Place(ABC):
         return self.list(path, recursive=recursive)
 
     def refuses(self, path: str) -> bool:
-        """Whether no object can have this path here: too long, of characters not allowed, or
-        kept for the place's own temporary files.
+        """Whether no object can have this path here: too long, not allowed, or a temporary file's.
 
         It is asked before any work. What it misses is found when the object is written, which
         raises RefusedNameError.
