@@ -25,7 +25,7 @@ from demoire.errors import MachineError, UsageError
 from demoire.imaging.boxes import Box
 from demoire.imaging.codecs.raster import Pixels
 from demoire.models.detector import Detector
-from demoire.models.precision import without_tf32
+from demoire.models.precision import multiplies_bfloat16, without_tf32
 from demoire.moire import CELL
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ _DEFAULT_HALO = 64
 _DEFAULT_MULTIPLE = 32
 _DEFAULT_MOST = 4_000_000
 
-_FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability: cards before Ampere, such as T4, emulate it
 
 # What errors of a GPU begin with that is not simply out of memory. As a rule nothing can be
 # computed in this process after one, so images that come next are not to blame.
@@ -84,14 +83,6 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda", int(number))
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; without them bfloat16 is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= _FIRST_WITH_BFLOAT16
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
 class Engine:
     """A detector and a restorer on a device.
 
@@ -119,7 +110,7 @@ class Engine:
         self.device = device
         self.computes_on = str(getattr(restorer, "computes_on", device.type))
         self.batch_pixels = _BATCH_PIXELS[self.computes_on]
-        self.restores_in_bfloat16 = _multiplies_bfloat16(device)
+        self.restores_in_bfloat16 = multiplies_bfloat16(device)
         self.judges_in_bfloat16 = self.restores_in_bfloat16 and device.type == "cuda"
         self.restores_together = self.computes_on != "cpu"
         self.halo = int(getattr(restorer, "halo", _DEFAULT_HALO))

@@ -10,6 +10,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+_FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability: cards before Ampere, such as T4, emulate it
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; without them bfloat16 is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _FIRST_WITH_BFLOAT16
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
 
 def full_precision(device: torch.device) -> AbstractContextManager[None]:
     """Within it, layers compute as their weights are stored, whatever `torch.autocast` says."""

@@ -253,7 +253,8 @@ class TrainConfig(_Section):
     start_from: str | None = None
     seed: int = Field(0, ge=0)  # of the weights' first values
     device: str = "cpu"
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the network's layers while training
+    # of the network's layers while training; bfloat16 only where the device has instructions for it
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(0, ge=0)  # of torch; 0 leaves its default
     log_every: PositiveInt = 50  # steps
     validate_every: PositiveInt = 1000

@@ -25,7 +25,7 @@ import torch
 
 from demoire.errors import UsageError
 from demoire.files import write_whole
-from demoire.models.precision import without_tf32
+from demoire.models.precision import multiplies_bfloat16, without_tf32
 from demoire.training.bar import training_bar
 from demoire.training.checkpoint import TrainingRun, check_out, save_checkpoint
 from demoire.training.config import TrainConfig
@@ -128,7 +128,10 @@ def train(
         deadline=Deadline(config.minutes, began),
         on_validation=on_validation,
     )
-    with without_tf32(torch.device(config.device)):
+    device = torch.device(config.device)
+    if config.precision == "bfloat16" and not multiplies_bfloat16(device):
+        _LOG.warning("%s has no instructions for bfloat16: layers compute in float32", device)
+    with without_tf32(device):
         run = begin_run(session.task, config, out, shards)
         _LOG.info("training from step %d to %d", run.step, config.steps)
         finished = run.step >= config.steps or _has_lost_patience(run, config)

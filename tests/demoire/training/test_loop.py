@@ -367,6 +367,27 @@ def test_a_restorer_learns_to_take_stripes_away(
     )
 
 
+def test_a_cpu_without_instructions_for_bfloat16_trains_in_float32_and_says_so(
+    scene_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where they are emulated, a step of a restorer takes ten times as long."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    exact = train(_tiny("restorer", steps=2), scene_folder, tmp_path / "exact")
+    assert not caplog.records
+    narrow = train(
+        _tiny("restorer", steps=2, precision="bfloat16"), scene_folder, tmp_path / "narrow"
+    )
+    (said,) = (record.message for record in caplog.records)
+    assert said == "cpu has no instructions for bfloat16: layers compute in float32"
+    assert exact.weights is not None and narrow.weights is not None
+    as_trained = load_restorer(str(exact.weights)).state_dict()
+    for name, values in load_restorer(str(narrow.weights)).state_dict().items():
+        assert torch.equal(values, as_trained[name]), name
+
+
 def test_another_run_in_the_folder_is_not_overwritten(scene_folder: Path, tmp_path: Path) -> None:
     train(_tiny("restorer", minutes=MOMENT), scene_folder, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
