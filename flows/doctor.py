@@ -192,6 +192,8 @@ def _prefect_server() -> Check:
 def _device() -> str | Check:
     import torch
 
+    from demoire.models.precision import multiplies_bfloat16
+
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     if names:
         return ", ".join(f"cuda:{number} {name}" for number, name in enumerate(names))
@@ -200,7 +202,8 @@ def _device() -> str | Check:
             "There is an NVIDIA driver, but this torch does not see a GPU: install its CUDA build."
         )
         return Check("device", f"CPU only, torch {torch.__version__}", way_out)
-    return f"CPU only, threads: {torch.get_num_threads()}"
+    width = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
+    return f"CPU only, threads: {torch.get_num_threads()}, restores in {width}"
 
 
 def _libjpeg() -> str:

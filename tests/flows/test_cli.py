@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 
 from demoire.errors import ProofError, StalledError
 from flows import app as command_line
@@ -164,6 +165,22 @@ def test_doctor_finds_nothing_wrong_here_and_says_what_is_wrong_with_a_place(
     assert checks[f"storage {new}"]["finding"].endswith("can be written")
     assert list(place.iterdir()) == [] and not new.parent.exists()
     assert not checks["storage ftp://nowhere"]["ok"] and checks["storage ftp://nowhere"]["way_out"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "width"), [({"avx512_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")]
+)
+def test_doctor_says_how_exactly_a_cpu_restores(
+    capabilities: dict[str, bool],
+    width: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    main(["doctor", "--json"])
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert checks["device"]["finding"].endswith(f"restores in {width}")
 
 
 def test_ctrl_c_ends_any_command_with_a_sentence() -> None:
