@@ -35,7 +35,7 @@ class Launch:
     @staticmethod
     def of(job: CleanJob, step: Step = plainly, progress: Progress = in_silence) -> "Launch":
         """A launch of this job now."""
-        return Launch(job, Destination.at(job.dst), new_run_id(), step, progress)
+        return Launch(job, Destination.of_run(job.dst), new_run_id(), step, progress)
 
 
 def new_run_id() -> str:

@@ -59,7 +59,7 @@ def retry(
         SourceChangedError: A source changes faster than it is planned.
         StoppedError: A signal asked to stop.
     """
-    destination = Destination.at(dst)
+    destination = Destination.of_run(dst)
     latest = destination.manifests.latest()
     chosen = list(_in_quarantine(destination, latest, order.reason))
     if not chosen:

@@ -12,7 +12,8 @@ from pipelines.destination.mirrored import MirrorRecords
 from pipelines.destination.notes import RunNotes
 from pipelines.destination.reports import Reports
 from pipelines.destination.shelves import Shelves
-from pipelines.storage.open import open_place
+from pipelines.layout import BOOKKEEPING
+from pipelines.storage.open import open_place, open_witnessed
 from pipelines.storage.place import Place
 
 
@@ -50,6 +51,15 @@ class Destination:
             UsageError: The URL is of an unknown kind, or carries credentials.
         """
         return cls(open_place(dst))
+
+    @classmethod
+    def of_run(cls, dst: str) -> "Destination":
+        """The same for a run, which has made sure of DST and ends where that goes away.
+
+        Raises:
+            UsageError: As for `at`.
+        """
+        return cls(open_witnessed(dst, BOOKKEEPING))
 
     def __reduce__(self) -> tuple[type["Destination"], tuple[Place]]:
         return type(self), (self.place,)

@@ -11,8 +11,8 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
@@ -26,6 +26,7 @@ from pipelines.storage.local_files import (
     files_named,
     flush,
     is_temporary,
+    make_folders,
     make_in_folder,
     make_link_at,
     open_any,
@@ -48,12 +49,15 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 class LocalPlace(Place):
     """A folder of this machine, or of a file system that it has mounted."""
 
+    # What is there as long as the place is; '' where nothing tells. See `local_errors`.
+    witness: str = field(default="", compare=False)
+
     is_file_system: ClassVar[bool] = True
     keeps_folders: ClassVar[bool] = True
 
     def stat(self, path: str) -> Entry | None:
         """The file at `path`; links are followed."""
-        with explaining(self.full(path), "read"):
+        with self._explaining(path, "read"):
             status = status_of(path_in(self, path))
         if status is None or stat.S_ISDIR(status.st_mode):
             return None
@@ -91,7 +95,7 @@ class LocalPlace(Place):
         self, path: str, offset: int = 0, length: int | None = None, *, version: str | None = None
     ) -> bytes:
         """Read part of a file."""
-        with explaining(self.full(path), "read"), self.open(path, version=version) as file:
+        with self._explaining(path, "read"), self.open(path, version=version) as file:
             file.seek(offset)
             if length is None:
                 return file.read()
@@ -99,7 +103,7 @@ class LocalPlace(Place):
 
     def open(self, path: str, *, version: str | None = None) -> BinaryIO:
         """Open a plain file; pipes and devices are refused."""
-        with explaining(self.full(path), "read"):
+        with self._explaining(path, "read"):
             try:
                 # A pipe under that name must not hang the run.
                 file = open_any(path_in(self, path))
@@ -134,7 +138,7 @@ class LocalPlace(Place):
         """A temporary file in the right folder, which is renamed at the end."""
         target = path_in(self, path)
         # An OSError in the caller's block is one of writing, too: disk full, most of all.
-        with self._temporary(path) as temporary, explaining(self.full(path), "write"):
+        with self._temporary(path) as temporary, self._explaining(path, "write"):
             yield temporary
             flush(temporary)
             temporary.replace(target)
@@ -143,7 +147,7 @@ class LocalPlace(Place):
     def create(self, path: str, data: bytes) -> bool:
         """Create a file exclusively, by a hard link to a finished temporary one."""
         target = path_in(self, path)
-        with self._temporary(path) as temporary, explaining(self.full(path), "write"):
+        with self._temporary(path) as temporary, self._explaining(path, "write"):
             temporary.write_bytes(data)
             flush(temporary)
             # Unlike a rename, a hard link fails where the name is taken: of many writers one wins,
@@ -162,27 +166,30 @@ class LocalPlace(Place):
 
     def make_folder(self, path: str, data: bytes = b"") -> None:
         """Make a folder, which has no bytes of its own."""
-        with explaining(self.full(path), "make"):
-            path_in(self, path).mkdir(parents=True, exist_ok=True)
+        with self._explaining(path, "make"):
+            make_folders(path_in(self, path), self.witness)
 
     def make_link(self, path: str, target: str) -> None:
         """Make a link under a temporary name, which is renamed."""
-        with explaining(self.full(path), "make"):
-            make_link_at(path_in(self, path), target, self.full(path))
+        with self._explaining(path, "make"):
+            make_link_at(path_in(self, path), target, self.full(path), self.witness)
 
     def delete(self, path: str) -> None:
         """Remove a file."""
-        with explaining(self.full(path), "delete"), suppress(FileNotFoundError, NotADirectoryError):
+        with self._explaining(path, "delete"), suppress(FileNotFoundError, NotADirectoryError):
             path_in(self, path).unlink()
+
+    def _explaining(self, path: str, verb: str) -> AbstractContextManager[None]:
+        return explaining(self.full(path), verb, self.witness)
 
     @contextmanager
     def _temporary(self, path: str) -> Iterator[Path]:
         """An empty file in the folder of `path`, gone at the end unless it was renamed."""
         temporary = temporary_beside(path_in(self, path))
-        with explaining(self.full(path), "write"):
+        with self._explaining(path, "write"):
             # 0666 less the umask, like any file a user makes; tempfile's 0600 would lock others out
             # of the archive.
-            make_in_folder(temporary, lambda file: file.touch(0o666, exist_ok=False))
+            make_in_folder(temporary, lambda file: file.touch(0o666, exist_ok=False), self.witness)
         try:
             yield temporary
         finally:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from demoire.errors import RefusedNameError, UnusablePlaceError
 from pipelines.names import shown
 from pipelines.paths import path_below
-from pipelines.storage.local_errors import NO_SUCH_NAME, explaining
+from pipelines.storage.local_errors import NO_SUCH_NAME, explaining, is_away
 from pipelines.storage.place import Entry, EntryKind, Place
 
 # A user's own file may well begin with '.demoire-' and end in '.tmp', but not have 32 such digits.
@@ -157,20 +157,39 @@ def temporary_beside(path: Path) -> Path:
     return path.parent / f".demoire-{uuid4().hex}.tmp"
 
 
-def make_in_folder(path: Path, make: Callable[[Path], None]) -> None:
+def make_folders(folder: Path, witness: str = "") -> None:
+    """Make a folder, and those above it, where there is none.
+
+    Args:
+        folder: The folder.
+        witness: What has to be there, or nothing is made; '' if nothing has to.
+
+    Raises:
+        FileNotFoundError: The witness is gone. To make the folder would be to begin a place anew,
+            beside the one that went away or on the disk below a mount.
+    """
+    if folder.is_dir():
+        return
+    if is_away(witness):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), witness)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def make_in_folder(path: Path, make: Callable[[Path], None], witness: str = "") -> None:
     """Make a file or link, and its folder where there is none.
 
     Args:
         path: Of the file or link.
         make: Makes it.
+        witness: As for `make_folders`.
 
     Raises:
-        FileNotFoundError: The folder was removed each time.
+        FileNotFoundError: The folder was removed each time, or the witness is gone.
     """
     # Another launch may prune, and remove a folder at any time as long as nothing is in it.
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent, witness)
             make(path)
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
@@ -179,20 +198,21 @@ def make_in_folder(path: Path, make: Callable[[Path], None]) -> None:
             return
 
 
-def make_link_at(path: Path, target: str, name: str) -> None:
+def make_link_at(path: Path, target: str, name: str, witness: str = "") -> None:
     """Make a symbolic link under a temporary name, and rename it.
 
     Args:
         path: Of the link.
         target: What it says.
         name: The link, as it may be shown.
+        witness: As for `make_folders`.
 
     Raises:
         RefusedNameError: The file system keeps no links.
     """
     temporary = temporary_beside(path)
     try:
-        make_in_folder(temporary, lambda link: link.symlink_to(target))
+        make_in_folder(temporary, lambda link: link.symlink_to(target), witness)
         temporary.replace(path)
     except OSError as error:
         if error.errno not in _NO_LINKS:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -51,6 +52,25 @@ def open_place(uri: str) -> Place:
     from pipelines.storage.fsspec_place import open_fsspec
 
     return open_fsspec(uri)
+
+
+def open_witnessed(uri: str, path: str) -> Place:
+    """The place that a path or URL names, where a folder in it tells whether it is still there.
+
+    A folder of this machine may go away, and a mount leave an empty one behind. No folder is made
+    in the place where that one is missing. A store says by itself that it is away.
+
+    Args:
+        uri: As for `open_place`.
+        path: Of a folder directly in the place that stays as long as that does.
+
+    Raises:
+        UsageError: As for `open_place`.
+    """
+    place = open_place(uri)
+    if not isinstance(place, LocalPlace):
+        return place
+    return replace(place, witness=str(Path(place.uri, path)))
 
 
 def _local(path: str) -> LocalPlace:

@@ -8,7 +8,7 @@ import pytest
 
 from demoire.cleaning.cleaner import Cleaner
 from demoire.cleaning.config import CleanerConfig
-from demoire.errors import SourceChangedError, UsageError
+from demoire.errors import SourceChangedError, StorageError, UsageError
 from pipelines.job import CleanJob
 from pipelines.retry import RetryOrder, retry
 from pipelines.run import run_job
@@ -78,6 +78,23 @@ def test_a_source_that_never_stops_changing_fails_the_run_once_all_others_are_do
     assert {"0.tar", "2.tar"} <= tree(tmp_path / "out").keys()
     assert {row["source"] for row in report_of(tmp_path / "out").to_pylist()} >= {"0.tar", "2.tar"}
     assert run_job(job).images == 10
+
+
+def test_a_run_whose_dst_goes_away_writes_nothing_in_its_place_and_goes_on_once_it_is_back(
+    two_tars: Path, tmp_path: Path, tiny_config: CleanerConfig
+) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+
+    def take_away(what: str, done: float, total: float) -> None:
+        if what == "clean" and out.exists():
+            out.rename(elsewhere)
+
+    job = CleanJob(str(two_tars), str(out), tiny_config, workers=1)
+    with pytest.raises(StorageError, match=r"\A[^\n]*/out went away[^\n]*mount it again[^\n]*\Z"):
+        run_job(job, progress=take_away)
+    assert not out.exists()
+    elsewhere.rename(out)
+    assert run_job(job).images == 6
 
 
 def test_a_file_that_is_deleted_under_the_run_is_left_out(

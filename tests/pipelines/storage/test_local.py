@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from demoire.errors import RefusedNameError, StorageError
-from pipelines.storage.open import open_place
+from pipelines.storage.open import open_place, open_witnessed
 from pipelines.storage.place import Place, write_side_by_side
 
 
@@ -174,6 +174,35 @@ def test_what_users_call_their_own_files_is_never_taken_for_a_leftover(tmp_path:
     assert [entry.path for entry in place.list()] == sorted(names)
     assert list(place.leftovers()) == []
     assert not any(place.refuses(name) for name in names)
+
+
+@pytest.mark.parametrize("leaves_a_folder", [False, True], ids=["renamed", "unmounted"])
+def test_nothing_is_written_where_a_place_with_a_witness_went_away(
+    tmp_path: Path, leaves_a_folder: bool
+) -> None:
+    root = tmp_path / "out"
+    (root / "notes").mkdir(parents=True)
+    place = open_witnessed(str(root), "notes")
+    place.write("box/a", b"a")
+    root.rename(tmp_path / "elsewhere")
+    if leaves_a_folder:
+        root.mkdir()
+    writes: list[Callable[[], object]] = [
+        lambda: place.write("box/b", b"b"),
+        lambda: place.create("notes/c", b"c"),
+        lambda: place.make_folder("empty"),
+        lambda: place.make_link("box/link", "a"),
+        lambda: place.read("box/a"),
+    ]
+    for write in writes:
+        with pytest.raises(StorageError, match=r"/out went away; mount it again"):
+            write()
+    assert root.exists() == leaves_a_folder and not list(tmp_path.glob("out/*"))
+    if leaves_a_folder:
+        root.rmdir()
+    (tmp_path / "elsewhere").rename(root)
+    place.write("box/b", b"b")
+    assert [entry.path for entry in place.list()] == ["box/a", "box/b"]
 
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
