@@ -50,7 +50,7 @@ class LocalPlace(Place):
     """A folder of this machine, or of a file system that it has mounted."""
 
     # What is there as long as the place is; '' where nothing tells. See `local_errors`.
-    witness: str = field(default="", compare=False)
+    witness: str = field(default="", compare=False, kw_only=True)
 
     is_file_system: ClassVar[bool] = True
     keeps_folders: ClassVar[bool] = True
