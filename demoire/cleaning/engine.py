@@ -11,15 +11,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from demoire.cleaning.grid import Grid
+from demoire.cleaning.network_samples import floats_of, rounded_samples
 from demoire.cleaning.windows import Window, plan_windows
 from demoire.errors import MachineError, UsageError
 from demoire.imaging.boxes import Box
@@ -205,7 +205,7 @@ class Engine:
 
     def _judge(self, cells: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         with torch.inference_mode(), self.autocast(enabled=self.judges_in_bfloat16):
-            probabilities = self._detector.probabilities(_floats(cells, self.device))
+            probabilities = self._detector.probabilities(floats_of(cells, self.device))
             return list(probabilities.float().cpu().numpy())
 
     def _restore(self, batch: list[_CutWindow]) -> list[list[RestoredTile]]:
@@ -214,7 +214,7 @@ class Engine:
         is_grey = cuts[0].shape[2] == 1
         used = _used(batch, together=self.restores_together)
         with torch.inference_mode():
-            x = _floats(cuts, self.device)
+            x = floats_of(cuts, self.device)
             with self.autocast(enabled=self.restores_in_bfloat16 and has_8_bits):
                 y = _part_restored(self._restorer, x, used)
             restored = []
@@ -224,7 +224,7 @@ class Engine:
                 values = of_window.permute(1, 2, 0).float()
                 if is_grey:
                     values = values.mean(dim=2, keepdim=True)
-                pixels = _rounded(values, cut.dtype)
+                pixels = rounded_samples(values, cut.dtype)
                 tiles = []
                 for tile in window.tiles:
                     reach = tile.reach.moved(-window.box.top, -window.box.left).within(used)
@@ -258,36 +258,6 @@ def _part_restored(restorer: nn.Module, x: Tensor, part: Box) -> Tensor:
         return whole[:, :, *part.slices]
     of_part: Tensor = restored_part(x, part)
     return of_part
-
-
-def _floats(cuts: Sequence[Pixels], device: torch.device) -> Tensor:
-    """(H, W, 1 or 3) uint8 or uint16 each -> (N, 3, H, W) float32 0..1 there, channels last."""
-    stacked = np.stack(cuts)
-    full_scale = float(np.iinfo(stacked.dtype).max)
-    if stacked.dtype != np.uint8:
-        stacked = stacked.astype(np.float32)  # torch does little with uint16
-    x = torch.from_numpy(stacked).to(device)
-    x = x.permute(0, 3, 1, 2).to(torch.float32).div_(full_scale)
-    return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-
-
-def _rounded(values: Tensor, dtype: np.dtype[Any]) -> Pixels:
-    """(h, w, C) 0..1 as samples here: rounded half to even and kept in the range of the type.
-
-    On a CPU by OpenCV, which takes a quarter of torch's time; what lies on a GPU becomes smaller
-    there, since each byte that comes from it costs this machine time.
-    """
-    full_scale = float(np.iinfo(dtype).max)
-    if values.device.type == "cpu":
-        depth = cv2.CV_8U if dtype == np.uint8 else cv2.CV_16U
-        rows = values.reshape(len(values), -1).numpy()
-        # The one call that multiplies, rounds and converts at once; the second term is nothing.
-        samples = cv2.addWeighted(rows, full_scale, rows, 0, 0, dtype=depth)
-        return np.asarray(samples).reshape(values.shape)
-    levels = values.mul(full_scale).round_().clamp_(0, full_scale)
-    if dtype == np.uint8:
-        levels = levels.to(torch.uint8)
-    return levels.contiguous().cpu().numpy().astype(dtype, copy=False)
 
 
 def _no_memory() -> MachineError:
