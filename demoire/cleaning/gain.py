@@ -96,7 +96,8 @@ def patterns_in(taken: Sequence[NDArray[np.float32]]) -> Iterator[WindowPattern 
 def _energies(taken: Sequence[NDArray[np.float32]]) -> Tensor:
     """Energy of each window by frequency, (windows, frequencies), of all its planes together."""
     spectra = torch.fft.rfft2(torch.from_numpy(np.stack(taken)))
-    energy = torch.view_as_real(spectra).square_().sum(dim=0).sum(dim=-1)
+    squares = torch.view_as_real(spectra).square_().sum(dim=0)
+    energy = squares[..., 0] + squares[..., 1]  # torch takes several times as long for `sum`
     return energy.flatten(1).index_select(1, _numbers_of_patterns())
 
 
