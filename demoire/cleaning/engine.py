@@ -229,7 +229,7 @@ class Engine:
                 for tile in window.tiles:
                     reach = tile.reach.moved(-window.box.top, -window.box.left).within(used)
                     # Row by row: torch takes twice as long for all at once.
-                    brightness = float(values[reach].mean(dim=(1, 2)).mean())
+                    brightness = float(values[reach].sum(dim=(1, 2)).sum()) / pixels[reach].size
                     tiles.append(RestoredTile(pixels[reach], brightness))
                 restored.append(tiles)
             return restored
