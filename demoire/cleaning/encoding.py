@@ -6,7 +6,6 @@ import queue
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
@@ -152,9 +151,8 @@ class _Figures:
 
     @classmethod
     def of(cls, old: Pixels, new: Pixels) -> "_Figures":
-        # It may be the only picture left, so it keeps two cores busy by itself.
-        with ThreadPoolExecutor(1, thread_name_prefix="demoire-measure") as beside:
-            colours = beside.submit(likeness.colour_difference, old, new)
-            psnr = likeness.psnr(old, new)
-            ssim = likeness.block_ssim(old, new)
-            return cls(psnr, ssim, colours.result())
+        return cls(
+            psnr=likeness.psnr(old, new),
+            ssim=likeness.block_ssim(old, new),
+            colour_shift=likeness.colour_difference(old, new),
+        )
