@@ -220,9 +220,8 @@ def serve_tile_coding(descriptor: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
         try:
             pipe.send(_coded(request))
-        except (
-            Exception
-        ) as error:  # Pillow and imagecodecs raise many, and MemoryError says nothing
+        except Exception as error:  # Pillow and imagecodecs raise many kinds
+            # A MemoryError has no words of its own.
             pipe.send(ValueError(str(error) or type(error).__name__))
 
 

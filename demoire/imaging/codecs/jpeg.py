@@ -134,7 +134,7 @@ def is_cut_short(data: FileBytes) -> bool:
     try:
         parts = take_apart(data)
         return len(parts.scans) < max(1, fewest_bytes(parts.frame))
-    except (CutShortError, StopIteration):
+    except CutShortError:
         return True
 
 

@@ -141,12 +141,15 @@ class JpegParts:
 
     @property
     def frame(self) -> Frame:
-        """The start of frame. Raises StopIteration if there is none before the first scan."""
-        return next(
-            Frame(marker, segment[4:])
-            for marker, segment in self.segments
-            if marker in _STARTS_OF_FRAME
-        )
+        """The start of frame.
+
+        Raises:
+            CutShortError: There is none before the first scan.
+        """
+        for marker, segment in self.segments:
+            if marker in _STARTS_OF_FRAME:
+                return Frame(marker, segment[4:])
+        raise CutShortError("no start of frame before the first scan")
 
 
 def whole_segment(marker: int, payload: bytes) -> bytes:

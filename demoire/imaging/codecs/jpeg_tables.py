@@ -45,7 +45,8 @@ class HuffmanTable:
             lengths.setdefault(symbol, LONGEST)
         taken = sum(1 << (LONGEST - length) for length in lengths.values())
         while taken > _MOST:
-            longest = max(lengths, key=lambda symbol: lengths[symbol] % LONGEST)
+            can_grow = [symbol for symbol, length in lengths.items() if length < LONGEST]
+            longest = max(can_grow, key=lambda symbol: lengths[symbol])
             lengths[longest] += 1
             taken -= 1 << (LONGEST - lengths[longest])
         shortest_first = sorted(lengths, key=lambda symbol: lengths[symbol])
