@@ -1,10 +1,12 @@
 """Begins a deployment's run again after an odd end, as `flows.supervisor` does for a command.
 
 Ray's library ends the process that uses it where a helper of Ray does not answer, the last resort
-against a Ray that stands still does the same, and native code aborts. Prefect calls such a run
-crashed. A run whose Ray stood still in good order has failed with a StalledError. For both this
-module makes a new run of the same deployment with the same parameters, which goes on where the old
-one ended. How many times that was done stands in a tag of the run ('go-2'), so it ends.
+against a Ray that stands still does the same, and native code aborts. A worker that is killed takes
+with it the pipe that its runs write to, and rich ends a process that writes to such a pipe. Prefect
+calls all these runs crashed. A run whose Ray stood still in good order has failed with a
+StalledError. For all of them this module makes a new run of the same deployment with the same
+parameters, which goes on where the old one ended. How many times that was done stands in a tag of
+the run ('go-2'), so it ends.
 
 What somebody stopped is not begun again, and neither is what the user got wrong.
 
@@ -28,11 +30,17 @@ _PAUSE = timedelta(seconds=30)  # in which Ray's processes end, and the run's sl
 _TAG = "go-"
 # How Prefect tells of a process's exit status in the message of a crashed state.
 _STATUS = re.compile(r"status code:? (-?\d+)")
+# How it tells of a run that a SystemExit ended, which none of our own does.
+_EXIT = "Python system exit"
 
 
 def begin_again_after_crash(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """For `on_crashed`: begin again if the process ended oddly."""
-    status = _STATUS.search(state.message or "")
+    message = state.message or ""
+    if _EXIT in message:
+        _begin_again(flow_run)
+        return
+    status = _STATUS.search(message)
     if status is None:  # the run itself says so: a signal from outside ended it
         return
     code = int(status.group(1))

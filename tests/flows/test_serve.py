@@ -2,6 +2,7 @@
 is clean.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -20,7 +21,8 @@ import psutil
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.states import Crashed, Failed
+from prefect.exceptions import TerminationSignal
+from prefect.states import Crashed, Failed, exception_to_crashed_state
 
 from demoire.errors import ConfigError, StalledError, StoppedError, UsageError
 from flows.begin_again import begin_again_after_crash, begin_again_after_stall
@@ -168,13 +170,18 @@ def test_deploy_creates_the_deployment_and_its_pool_and_again_changes_it(tmp_pat
 
 
 def _check_that_an_odd_end_is_begun_again(deployment: str, api: str) -> None:
-    """A run that ended oddly gets four others, one after the other; all else gets none."""
+    """A run that ended oddly gets four others, one after the other; all else gets none.
+
+    One that writes to the pipe of a worker that was killed is ended by a SystemExit.
+    """
+    without_a_worker = asyncio.run(exception_to_crashed_state(SystemExit(1)))
+    terminated = asyncio.run(exception_to_crashed_state(TerminationSignal(signal.SIGTERM)))
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(UUID(deployment), tags=["nightly"])
     stalled = Failed(data=StalledError("It stood still."))
     stopped = Failed(data=StoppedError("Stopped."))
-    for message in ("SIGTERM came.", "Process exited with status code: -15. Stopped."):
-        begin_again_after_crash(None, run, Crashed(message=message))
+    begin_again_after_crash(None, run, terminated)
+    begin_again_after_crash(None, run, Crashed(message="It exited with status code: -15. Stopped."))
     begin_again_after_stall(None, run, stopped)
     assert _goes(api) == []
     begin_again_after_crash(None, run, Crashed(message="It exited with status code: 75. Odd."))
@@ -186,7 +193,9 @@ def _check_that_an_odd_end_is_begun_again(deployment: str, api: str) -> None:
     begin_again_after_stall(None, fifth, stalled)
     by_a_command = run.model_copy(update={"id": uuid4(), "deployment_id": None})
     begin_again_after_stall(None, by_a_command, stalled)
-    assert _goes(api) == ["go-2", "go-5"]
+    third = run.model_copy(update={"id": uuid4(), "tags": ["nightly", "go-2"]})
+    begin_again_after_crash(None, third, without_a_worker)
+    assert _goes(api) == ["go-2", "go-3", "go-5"]
 
 
 def _goes(api: str) -> list[str]:
