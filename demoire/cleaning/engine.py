@@ -37,7 +37,6 @@ _DEFAULT_HALO = 64
 _DEFAULT_MULTIPLE = 32
 _DEFAULT_MOST = 4_000_000
 
-
 # What errors of a GPU begin with that is not simply out of memory. As a rule nothing can be
 # computed in this process after one, so images that come next are not to blame.
 _DEVICE_FAILURES = ("CUDA error", "cuDNN error", "HIP error")
