@@ -65,7 +65,7 @@ def repack_jpeg(packed: bytes, layout: Layout, old: Pixels, new: Pixels) -> byte
     try:
         parts = take_apart(_whole_file(packed, layout))
         rows, columns = parts.frame.size
-    except (ValueError, StopIteration):  # odd, but libjpeg has decoded it
+    except ValueError:  # odd, but libjpeg has decoded it
         return pack_jpeg(packed, layout, new)
     below = rows - new.shape[0]
     is_as_expected = (columns, parts.frame.components) == new.shape[1:] and below >= 0

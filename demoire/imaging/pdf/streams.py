@@ -113,7 +113,7 @@ def _jpeg_file(stream: Any, data: bytes) -> bytes:
     if not data.startswith(JPEG):
         raise spoilt("its stream is no JPEG")
     colours = colours_in(stream)
-    with suppress(ValueError, StopIteration):  # the codec will tell what is wrong with it
+    with suppress(ValueError):  # the codec will tell what is wrong with it
         frame = take_apart(data).frame
         if frame.size != (stream.Height, stream.Width) or frame.components != colours.channels:
             raise spoilt("its stream is a JPEG of another size or other colours")
